@@ -1,0 +1,54 @@
+"""Owns quantities, aware-UTC time, quality, samples, served records, ids and errors. No I/O, no wall clock."""
+
+from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsonable, short_id, stable_share
+from recloser.core.errors import InvalidInput, RecloserError, Refused, Unavailable, nearest, unknown_name
+from recloser.core.quality import Quality
+from recloser.core.quantities import INCUMBENT, LOAD, TEMPERATURE
+from recloser.core.sample import SAMPLE_SCHEMA, TIME, Panel, Sample, sample_frame
+from recloser.core.served import QUANTILES, FloatArray, Served, forecast_id
+from recloser.core.time import (
+    Clock,
+    Horizon,
+    VirtualClock,
+    format_utc,
+    local_midnight,
+    parse_utc,
+    parse_zone,
+    require_utc,
+)
+
+__all__ = [
+    "INCUMBENT",
+    "LOAD",
+    "QUANTILES",
+    "SAMPLE_SCHEMA",
+    "TEMPERATURE",
+    "TIME",
+    "Clock",
+    "FloatArray",
+    "Horizon",
+    "InvalidInput",
+    "Panel",
+    "Quality",
+    "RecloserError",
+    "Refused",
+    "Sample",
+    "Served",
+    "Unavailable",
+    "VirtualClock",
+    "canonical_json",
+    "digest_bytes",
+    "digest_of",
+    "forecast_id",
+    "format_utc",
+    "jsonable",
+    "local_midnight",
+    "nearest",
+    "parse_utc",
+    "parse_zone",
+    "require_utc",
+    "sample_frame",
+    "short_id",
+    "stable_share",
+    "unknown_name",
+]

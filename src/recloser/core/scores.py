@@ -1,0 +1,73 @@
+"""Owns the scoring rules that every room shares. Pure; missing truth is left out of both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from recloser.core.served import FloatArray
+
+
+def pinball(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> FloatArray:
+    """Return the pinball loss per row and level, shape (n_rows, n_quantiles), in MW.
+
+    Source: Koenker & Bassett (1978), Regression Quantiles, Econometrica 46.
+    """
+    error = truth[:, None] - forecast
+    levels = np.asarray(quantiles)[None, :]
+    loss: FloatArray = np.maximum(levels * error, (levels - 1.0) * error)
+    return loss
+
+
+def crps(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> FloatArray:
+    """Return the quantile approximation of the CRPS per row, shape (n_rows,), in MW: twice the mean pinball loss.
+
+    Source: Gneiting & Ranjan (2011), eq. 17, with equal weights on the given levels.
+    """
+    result: FloatArray = 2.0 * pinball(truth, forecast, quantiles).mean(axis=1)
+    return result
+
+
+def usable(truth: FloatArray, forecast: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which rows have a finite truth and finite forecasts, shape (n_rows,)."""
+    result: npt.NDArray[np.bool_] = np.isfinite(truth) & np.isfinite(forecast).all(axis=1)
+    return result
+
+
+def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:
+    """Score a forecast: MAPE, wMAPE, bias (percent), rMAE and rCRPS (over the truth's range), 80 % coverage (percent).
+
+    rMAE and rCRPS are divided by max(truth) - min(truth) of the scored rows, as in OpenSTEF.
+
+    Args:
+        truth: MW, shape (n_rows,); NaN where unknown.
+        forecast: MW, shape (n_rows, n_quantiles).
+        quantiles: levels; must hold 0.5, and 0.1 and 0.9 for coverage.
+
+    Returns:
+        mape, wmape, bias_pct, rmae, rcrps, coverage80, mae_mw, n; None where nothing could be scored.
+    """
+    rows = usable(truth, forecast)
+    y, f = truth[rows], forecast[rows]
+    names = ("mape", "wmape", "bias_pct", "rmae", "rcrps", "coverage80", "mae_mw")
+    if y.size == 0:
+        return {**dict.fromkeys(names), "n": 0}
+    median = f[:, quantiles.index(0.5)]
+    error = median - y
+    scale = float(np.abs(y).sum())
+    spread = float(y.max() - y.min())
+    nonzero = np.abs(y) > 0
+    inside = None
+    if 0.1 in quantiles and 0.9 in quantiles:
+        low, high = f[:, quantiles.index(0.1)], f[:, quantiles.index(0.9)]
+        inside = 100.0 * float(((y >= low) & (y <= high)).mean())
+    return {
+        "mape": 100.0 * float(np.abs(error[nonzero] / y[nonzero]).mean()) if nonzero.any() else None,
+        "wmape": 100.0 * float(np.abs(error).sum()) / scale if scale > 0 else None,
+        "bias_pct": 100.0 * float(error.sum()) / scale if scale > 0 else None,
+        "rmae": float(np.abs(error).mean()) / spread if spread > 0 else None,
+        "rcrps": float(crps(y, f, quantiles).mean()) / spread if spread > 0 else None,
+        "coverage80": inside,
+        "mae_mw": float(np.abs(error).mean()),
+        "n": int(y.size),
+    }
