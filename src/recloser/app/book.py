@@ -1,0 +1,185 @@
+"""Owns closed days and the online calibration learned from them. What it keeps in memory it can rebuild from the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recloser.app.days import AreaForecast, closed_day, forecasts_of
+from recloser.app.platform import Platform
+from recloser.core import QUANTILES, TIME, FloatArray, Panel, local_midnight
+from recloser.ledger import RouteRecord, StateRecord
+from recloser.models import Calibration, recalibrate
+
+ACTOR = "monitoring"
+LOOK_BACK = 12
+WINDOW_DAYS = 56
+LEAST_DAYS = 14
+DAILY_ROWS = 20_000
+LABEL_SHARE = 0.75
+DEADLINE = timedelta(days=3)
+HALF_LIFE = timedelta(days=21)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """One local day with forecasts and truth side by side.
+
+    Attributes:
+        day: local day.
+        rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
+        answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
+        shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
+    """
+
+    day: date
+    rows: pl.DataFrame
+    answers: dict[str, FloatArray]
+    shifts: dict[str, FloatArray]
+
+
+class DayBook:
+    """Closes days once enough truth is there and keeps the latest in memory.
+
+    Args:
+        platform: the project.
+        recent: panel of the recent weeks as of an instant.
+    """
+
+    def __init__(self, platform: Platform, recent: Callable[[datetime], Panel]) -> None:
+        self._platform = platform
+        self._recent = recent
+        self._days: dict[date, ClosedDay] = {}
+        self._restored: set[str] = set()
+
+    def close(self, now: datetime) -> list[date]:
+        """Close every recent day that may be closed and was not; late labels never reopen one."""
+        ledger, horizon = self._platform.ledger, self._platform.horizon
+        today = now.astimezone(horizon.zone).date()
+        state = ledger.get(StateRecord, "days")
+        closed: set[str] = set() if state is None else set(state.state["closed"])
+        fresh: list[date] = []
+        for back in range(LOOK_BACK, 0, -1):
+            day = today - timedelta(days=back)
+            if day.isoformat() in closed:
+                continue
+            found = self._read(day, now)
+            if found is None:
+                continue
+            known = found.rows["load_mw"].is_not_null().mean()
+            end = local_midnight(day + timedelta(days=1), horizon.zone)
+            if float(known or 0.0) >= LABEL_SHARE or now >= end + DEADLINE:  # type: ignore[arg-type]
+                self._days[day] = found
+                fresh.append(day)
+        if fresh:
+            kept = sorted(closed | {day.isoformat() for day in fresh})[-60:]
+            with ledger.change(ACTOR, now) as change:
+                change.put(StateRecord("days", now, {"closed": kept}))
+                change.note("days.close", fresh[-1].isoformat(), {"days": [day.isoformat() for day in fresh]})
+            for day in sorted(self._days)[: -WINDOW_DAYS - 4]:
+                del self._days[day]
+        return fresh
+
+    def day(self, day: date, now: datetime) -> ClosedDay | None:
+        """Return a closed day, from memory or again from ledger and store; None if nothing was forecast for it."""
+        if day not in self._days:
+            found = self._read(day, now)
+            if found is None:
+                return None
+            self._days[day] = found
+        return self._days[day]
+
+    def _read(self, day: date, now: datetime) -> ClosedDay | None:
+        records = forecasts_of(self._platform.ledger, self._platform.horizon, day)
+        if not records:
+            return None
+        areas = closed_day(records, self._recent(now), self._platform.horizon, day)
+        issue = self._platform.ledger.get(StateRecord, issue_key(areas[0].issued_at))
+        return joined(day, areas, {} if issue is None else issue.state, self._platform.horizon.zone.key)
+
+    def calibrate(self, now: datetime) -> None:
+        """Learn the online offsets of the route's releases from their own recent errors; weekly for large fleets."""
+        route = self._platform.ledger.get(RouteRecord, "route")
+        if route is None:
+            return
+        today = now.astimezone(self._platform.horizon.zone).date()
+        for release in (route.champion, route.canary, route.shadow):
+            if release is not None:
+                self._calibrate(release, today, now)
+
+    def _calibrate(self, release: str, today: date, now: datetime) -> None:
+        key = f"online/{release}"
+        state = self._platform.ledger.get(StateRecord, key)
+        if release not in self._restored:
+            self._restored.add(release)
+            if state is not None:
+                self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
+        span = [today - timedelta(days=back) for back in range(WINDOW_DAYS, 0, -1)]
+        rows_a_day = len(self._platform.areas) * int(timedelta(days=1) / self._platform.horizon.resolution)
+        every = 1 if rows_a_day * WINDOW_DAYS <= DAILY_ROWS else 7
+        if state is not None and now - state.at < timedelta(days=every, hours=-2):
+            return
+        known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
+        if len(known) < LEAST_DAYS:
+            return
+        rows = pl.concat([item.rows for item in known])
+        truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+        raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
+        found = recalibrate(Calibration.none(QUANTILES), rows, truth, raw, half_life=HALF_LIFE)
+        self._platform.set_online(release, found)
+        with self._platform.ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(key, now, {"calibration": found.to_dict()}))
+            change.note("calibration.online", release, {"rows": found.rows})
+
+
+def issue_key(issued_at: datetime) -> str:
+    """Return the key of the StateRecord that remembers how an issue was made."""
+    return f"issue/{issued_at.isoformat()}"
+
+
+def issue_state(rows: pl.DataFrame, online: dict[str, Calibration]) -> dict[str, Any]:
+    """Return what is remembered of an issue: scale_mw by area and the online offsets in force by release."""
+    scale = rows.group_by("area").agg(pl.col("scale_mw").first()).sort("area")
+    return {"scale_mw": dict(scale.iter_rows()), "online": {name: item.to_dict() for name, item in online.items()}}
+
+
+def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: str) -> ClosedDay:
+    """Return the areas' forecasts of one day as one table with its answers."""
+    scale = issue.get("scale_mw", {})
+    parts = [
+        pl.DataFrame(
+            {
+                "area": [item.area] * len(item.targets),
+                "at": list(item.targets),
+                "issued_at": [item.issued_at] * len(item.targets),
+                "scale_mw": [scale.get(item.area)] * len(item.targets),
+                "load_mw": item.truth,
+            },
+            schema={"area": pl.String, "at": TIME, "issued_at": TIME, "scale_mw": pl.Float64, "load_mw": pl.Float64},
+        )
+        for item in areas
+    ]
+    local = pl.col("at").dt.convert_time_zone(zone)
+    rows = pl.concat(parts).with_columns(
+        pl.col("load_mw").fill_nan(None), hour=local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60.0
+    )
+    names = sorted({name for item in areas for name in item.answers})
+    answers = {name: np.concatenate([_answer(item, name) for item in areas]) for name in names}
+    shifts = {}
+    for name, saved in issue.get("online", {}).items():
+        calibration = Calibration.from_dict(saved)
+        if name in answers:
+            blocks = np.clip(rows["hour"].to_numpy() * len(calibration.offsets) / 24.0, 0, len(calibration.offsets) - 1)
+            offsets = np.asarray(calibration.offsets)[blocks.astype(np.int64)]
+            shifts[name] = offsets * rows["scale_mw"].fill_null(float("nan")).to_numpy()[:, None]
+    return ClosedDay(day, rows, answers, shifts)
+
+
+def _answer(item: AreaForecast, name: str) -> FloatArray:
+    answer = item.answers.get(name)
+    return np.full((len(item.targets), len(item.quantiles)), np.nan) if answer is None else answer

@@ -1,0 +1,86 @@
+"""Owns closed days: joins what was forecast for a local day with what came true. Pure but for reading the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from recloser.core import LOAD, FloatArray, Horizon, Panel, local_midnight
+from recloser.ledger import ForecastRecord, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class AreaForecast:
+    """One area's first forecast of a day with the truth beside it.
+
+    Attributes:
+        area: name.
+        issued_at: the issue (aware UTC).
+        champion: model that was meant to answer by default.
+        answers: model -> MW, shape (n_points, n_quantiles).
+        truth: MW, shape (n_points,), NaN where unknown or not usable.
+        targets: interval starts (aware UTC).
+    """
+
+    area: str
+    issued_at: datetime
+    answers: dict[str, FloatArray]
+    truth: FloatArray
+    targets: tuple[datetime, ...]
+    quantiles: tuple[float, ...]
+
+
+def forecasts_of(ledger: Ledger, horizon: Horizon, day: date) -> list[ForecastRecord]:
+    """Return the first forecasts for the local day, one per area; re-issues after a recall are left out."""
+    records = ledger.find(ForecastRecord, first_target=local_midnight(day, horizon.zone), order_by="made_at")
+    first: dict[str, ForecastRecord] = {}
+    for record in records:
+        first.setdefault(record.area, record)
+    return [first[area] for area in sorted(first)]
+
+
+def truth_of(panel: Panel, areas: Sequence[str], targets: Sequence[datetime]) -> dict[str, FloatArray]:
+    """Return area -> usable load in MW at the targets, NaN where unknown, shape (n_targets,)."""
+    wide = panel.wide()
+    empty = np.full(len(targets), np.nan)
+    if LOAD not in wide.columns:
+        return {area: empty for area in areas}
+    grid = pl.DataFrame({"at": list(targets)}, schema={"at": wide.schema["at"]})
+    result = {}
+    for area in areas:
+        rows = wide.filter(pl.col("area") == area).select("at", LOAD)
+        joined = grid.join(rows, on="at", how="left", maintain_order="left")
+        result[area] = joined[LOAD].fill_null(float("nan")).to_numpy().astype(np.float64)
+    return result
+
+
+def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon, day: date) -> list[AreaForecast]:
+    """Return forecasts and truth of the local day, by area; `panel` is as of now and covers the day."""
+    start = local_midnight(day, horizon.zone)
+    targets = horizon.targets(horizon.issue_on(day - timedelta(days=1))) if horizon.days == 1 else []
+    instants = tuple(targets) or tuple(_grid(start, local_midnight(day + timedelta(days=1), horizon.zone), horizon))
+    truths = truth_of(panel, [record.area for record in records], instants)
+    result = []
+    for record in records:
+        count = min(len(instants), len(record.targets))
+        answers = {name: np.asarray(rows, dtype=np.float64)[:count] for name, rows in record.answers.items()}
+        result.append(
+            AreaForecast(
+                record.area,
+                record.issued_at,
+                answers,
+                truths[record.area][:count],
+                instants[:count],
+                tuple(record.quantiles),
+            )
+        )
+    return result
+
+
+def _grid(start: datetime, end: datetime, horizon: Horizon) -> list[datetime]:
+    steps = int((end - start) / horizon.resolution)
+    return [start + k * horizon.resolution for k in range(steps)]

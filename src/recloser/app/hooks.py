@@ -1,0 +1,74 @@
+"""Owns the project's own Python file: its features, training and pipeline. Runs it, but only from the project folder."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recloser.core import InvalidInput
+from recloser.features import FeatureSet
+from recloser.models import Model, TrainingPlan, train_lightgbm
+from recloser.pipelines import Pipeline, candidate_pipeline
+
+KNOWN = ("build_features", "train", "build_pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a project may change in Python; each has a default.
+
+    Attributes:
+        features: standard feature set -> the project's.
+        train: rows, feature names, plan -> model.
+        pipeline: the steps.
+    """
+
+    features: Callable[[FeatureSet], FeatureSet]
+    train: Callable[[pl.DataFrame, tuple[str, ...], TrainingPlan], Model]
+    pipeline: Callable[[], Pipeline]
+
+
+def load_hooks(path: Path) -> Hooks:
+    """Run the project's file if there is one and pick the known functions.
+
+    Raises:
+        InvalidInput: the file does not run, or a known name is not a function.
+    """
+    found: dict[str, Any] = {}
+    if path.exists():
+        module = _module(path)
+        found = {name: getattr(module, name) for name in KNOWN if hasattr(module, name)}
+        for name, function in found.items():
+            if not callable(function):
+                raise InvalidInput("must be a function", got=type(function).__name__, where=f"{path}: {name}")
+    return Hooks(
+        features=found.get("build_features", _same),
+        train=found.get("train", train_lightgbm),
+        pipeline=found.get("build_pipeline", candidate_pipeline),
+    )
+
+
+def _same(standard: FeatureSet) -> FeatureSet:
+    return standard
+
+
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("recloser_project", path)
+    if spec is None or spec.loader is None:
+        raise InvalidInput("not a Python file", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the user's file may raise anything; it is told as bad input
+        raise InvalidInput(
+            "the project's Python file does not run",
+            got=f"{type(error).__name__}: {error}",
+            where=str(path),
+            next_step="Correct it, or move it away to use the defaults.",
+        ) from error
+    return module

@@ -1,0 +1,58 @@
+"""Owns where a project keeps its state on disk. Does not create anything but folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Folders and files of one project: code and settings at the top, all state under `state/`."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        """Return the folder that holds all state; back this up."""
+        return self.root / "state"
+
+    @property
+    def ledger_url(self) -> str:
+        """Return the URL of the embedded ledger."""
+        return f"sqlite:///{(self.state / 'ledger.db').resolve()}"
+
+    @property
+    def store(self) -> Path:
+        """Return the folder of the versioned series."""
+        return self.state / "store"
+
+    @property
+    def packages(self) -> Path:
+        """Return the folder of signed packages."""
+        return self.state / "packages"
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of unfinished runs' intermediate files."""
+        return self.state / "runs"
+
+    @property
+    def key(self) -> Path:
+        """Return the private signing key's file."""
+        return self.state / "keys" / "signing.pem"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Return the embedded MLflow tracking and registry database."""
+        return f"sqlite:///{(self.state / 'mlflow.db').resolve()}"
+
+    @property
+    def pipeline_file(self) -> Path:
+        """Return the user's Python file with the pipeline and own features and models."""
+        return self.root / "pipeline.py"
+
+    def make(self) -> None:
+        """Create the state folders."""
+        for folder in (self.state, self.packages, self.runs, self.key.parent):
+            folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,175 @@
+"""Owns the control loop: one cycle per issue, the same in real and in virtual time. Rooms decide; it reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from recloser.app.book import issue_key, issue_state
+from recloser.app.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
+from recloser.app.history import FeatureFrames, History
+from recloser.app.platform import Platform
+from recloser.app.retraining import Retraining
+from recloser.app.router import LocalRouter
+from recloser.app.watch import Watch
+from recloser.core import Panel
+from recloser.ledger import ForecastRecord, ReleaseRecord, StateRecord
+from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
+from recloser.serving import Answer
+
+WINDOW = timedelta(days=70)
+ACTOR = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How a loop runs.
+
+    Attributes:
+        batch: issues whose features are computed at once (1 in real time).
+        last: in a replay, the latest issue.
+        say: told of progress in plain sentences.
+        retrain: False freezes the first model.
+        engine: name of the engine that runs pipelines.
+    """
+
+    batch: int = 1
+    last: datetime | None = None
+    say: Callable[[str], None] = lambda _line: None
+    retrain: bool = True
+    ahead: timedelta = timedelta(0)
+
+
+class ControlLoop:
+    """Runs a project: watch the data, close days, move rollouts, retrain, issue forecasts.
+
+    Everything it needs to go on after a crash is in the ledger and the store; `cycle` may be repeated for the same
+    issue: what was issued is not issued again.
+    """
+
+    def __init__(self, platform: Platform, options: LoopOptions) -> None:
+        self.platform = platform
+        self.options = options
+        self.history = History(platform.store, platform.areas, ahead=options.ahead)
+        self.frames = FeatureFrames(platform.features, self.history, platform.areas, batch=options.batch)
+        self.router = LocalRouter(platform, self.recent)
+        lease = timedelta(seconds=platform.project.rollout.lease_seconds)
+        settings = Settings(resolution=platform.project.resolution, lease=lease)
+        self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
+        self.evidence = LedgerEvidence(platform, self.recent)
+        self.watch = Watch(platform, self.recent)
+        self.retraining = Retraining(platform, self.controller, options.say)
+
+    def recent(self, now: datetime) -> Panel:
+        """Return what could be known at `now` about the recent weeks."""
+        return self.history.panel(now, now - WINDOW)
+
+    def cycle(self, issued_at: datetime) -> None:
+        """Run one cycle of the issue at `issued_at` (aware UTC); the clock says when it really is."""
+        now = self.platform.clock.now()
+        self.watch.check_data(now)
+        self.watch.close_days(now)
+        self.advance()
+        if self.options.retrain:
+            self.retraining.tick(now, self.watch.unmasked())
+            self.advance()
+        self.watch.calibrate(now)
+        self.router.refresh(now)
+        self.issue(issued_at)
+        self.advance()
+
+    def advance(self) -> None:
+        """Let the rollout take its steps until nothing changes; at most a few, one per tick."""
+        for _ in range(4):
+            outcome = self.controller.tick(self.evidence)
+            if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
+                return
+
+    def issue(self, issued_at: datetime) -> Answer | None:
+        """Answer the issue for all areas and record every forecast; None if it was done before or nobody serves."""
+        platform = self.platform
+        if self.router.gateway.route.champion is None:
+            return None
+        now = platform.clock.now()
+        if platform.ledger.find(ForecastRecord, issued_at=issued_at, limit=1):
+            return None
+        rows = self.frames.frame(issued_at, now, self.options.last)
+        answer = self.router.gateway.answer(rows, issued_at, now)
+        records = [record_of(served) for served in answer.served]
+        by = sorted({f"{served.served_by}:{served.release}" for served in answer.served})
+        states = [*self._evidence_states(answer, now), self._issue_memory(issued_at, rows, now)]
+        with platform.ledger.change(ACTOR, now) as change:
+            change.add_all(records)
+            for state in states:
+                change.put(state)
+            facts: dict[str, Any] = {"areas": len(records), "served_by": by}
+            if answer.incidents:
+                facts["incidents"] = [incident.to_dict() for incident in answer.incidents[:20]]
+            if answer.unavailable:
+                facts["unavailable"] = sorted(answer.unavailable)
+            change.note("forecast.issue", issued_at.isoformat(), facts)
+        return answer
+
+    def _issue_memory(self, issued_at: datetime, rows: pl.DataFrame, now: datetime) -> StateRecord:
+        route = self.router.gateway.route
+        releases = [name for name in (route.champion, *route.challengers()) if name is not None]
+        online = {name: item for name in releases if (item := self.platform.load(name).online) is not None}
+        return StateRecord(issue_key(issued_at), now, issue_state(rows, online))
+
+    def _evidence_states(self, answer: Answer, now: datetime) -> list[StateRecord]:
+        """Return the T0 and T1 evidence after this answer: guard incidents by release, consecutive divergent steps."""
+        states = []
+        route = self.router.gateway.route
+        for release in route.challengers():
+            old = self.platform.ledger.get(StateRecord, f"{INCIDENTS}/{release}")
+            counts = {"output": 0, "input": 0} if old is None else dict(old.state)
+            mine = [i for i in answer.incidents if i.release == release and i.kind == "output"]
+            inputs = [i for i in answer.incidents if i.kind == "input"]
+            if mine or inputs or old is None:
+                counts = {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
+                states.append(StateRecord(f"{INCIDENTS}/{release}", now, counts))
+            states.append(self._divergence_state(release, answer, now))
+        return states
+
+    def _divergence_state(self, release: str, answer: Answer, now: datetime) -> StateRecord:
+        key = f"{DIVERGENCE}/{release}"
+        scales = self.platform.load(release).package.facts.scales
+        limit = scales.get("step_divergence")
+        distances = step_distances(answer, release, self.router.gateway.route.champion)
+        trailing = 0 if limit is None else longest_exceedance(distances, float(limit))
+        return StateRecord(key, now, {"trailing": trailing, "limit": limit, "worst": max(distances, default=None)})
+
+    def submit_first(self, release: str, reason: str) -> None:
+        """Queue a release and take the first steps at once; used by `run` and by the retraining."""
+        record = self.platform.ledger.get(ReleaseRecord, release)
+        if record is not None and record.state == "accepted":
+            self.retraining.submit(release, reason)
+            self.advance()
+
+
+def step_distances(answer: Answer, release: str, champion: str | None) -> list[float]:
+    """Return per target step the fleet mean of |challenger - champion| over the champion's mean level.
+
+    Areas without both answers are left out; empty without any.
+    """
+    totals: dict[int, list[float]] = {}
+    for served in answer.served:
+        ours, theirs = served.answers.get(release), served.answers.get(champion or "")
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            continue
+        level = float(abs(theirs).mean())
+        if level <= 0:
+            continue
+        gaps = abs(ours - theirs).max(axis=1) / level
+        for step, gap in enumerate(gaps.tolist()):
+            totals.setdefault(step, []).append(gap)
+    return [sum(gaps) / len(gaps) for _, gaps in sorted(totals.items())]
+
+
+def longest_exceedance(distances: list[float], limit: float) -> int:
+    """Return the longest run of consecutive steps over the limit within one issue."""
+    return max((trailing_exceedances(distances[: k + 1], limit) for k in range(len(distances))), default=0)

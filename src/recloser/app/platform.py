@@ -1,0 +1,222 @@
+"""Owns the composition root: a project folder becomes wired rooms. Takes no decision."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from recloser.app.clock import SystemClock
+from recloser.app.hooks import Hooks, load_hooks
+from recloser.app.layout import Layout
+from recloser.app.project import Project, load_project
+from recloser.app.release import LoadedRelease, NamedModel
+from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
+from recloser.features import FeatureSet
+from recloser.ledger import Ledger, ReleaseRecord, RouteRecord
+from recloser.models import Calibration, Model, Persistence, SeasonalNaive, load_model
+from recloser.pipelines import Recipe, Workbench
+from recloser.registry import (
+    EnvironmentLock,
+    ModelRegistry,
+    PublicKey,
+    Signer,
+    check_golden,
+    create_key,
+    load_trusted,
+    open_package,
+    read_commit,
+    read_environment,
+)
+from recloser.registry.model_registry import MLFLOW_QUIET
+from recloser.store import Store
+
+REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
+
+
+@dataclass
+class Platform:
+    """One project with its rooms wired; close it after use.
+
+    Attributes:
+        layout, project, clock: where, what, when.
+        ledger, store: control state and series.
+        hooks: the project's own features, training and pipeline.
+        features: columns of new candidates.
+        signer, trusted: key of this installation and the keys whose packages may serve.
+        saboteur: bad candidates on demand (replay scenarios only).
+    """
+
+    layout: Layout
+    project: Project
+    clock: Clock
+    ledger: Ledger
+    store: Store
+    hooks: Hooks
+    features: FeatureSet
+    signer: Signer
+    trusted: tuple[PublicKey, ...]
+    environment: EnvironmentLock
+    saboteur: Mapping[str, Any] = field(default_factory=dict)
+    _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
+    _registry: ModelRegistry | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, clock: Clock | None = None, saboteur: Mapping[str, Any] | None = None) -> Platform:
+        """Open the project in `folder`, creating state and a signing key where there is none yet.
+
+        Raises:
+            InvalidInput: no project, or one that does not validate.
+            Unavailable: ledger or disk cannot be used now.
+        """
+        project = load_project(folder)
+        layout = Layout(folder)
+        try:
+            layout.make()
+        except OSError as error:
+            raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
+        signer = Signer.from_file(layout.key) if layout.key.exists() else create_key(layout.key)
+        ledger = Ledger.open(project.ledger.url or layout.ledger_url)
+        hooks = load_hooks(layout.pipeline_file)
+        horizon = project.forecast_horizon()
+        store = Store.open(layout.store, project.resolution)
+        weather = project.model.weather
+        if weather is None:
+            weather = tuple(name for name in (TEMPERATURE,) if name in store.quantities())
+        region = (project.project.country, project.project.subdivision)
+        standard = FeatureSet.standard(horizon, *region, weather=weather)
+        return cls(
+            layout=layout,
+            project=project,
+            clock=clock or SystemClock(),
+            ledger=ledger,
+            store=store,
+            hooks=hooks,
+            features=hooks.features(standard),
+            signer=signer,
+            trusted=load_trusted([layout.key.parent]),
+            environment=read_environment(),
+            saboteur=saboteur or {},
+        )
+
+    @property
+    def horizon(self) -> Horizon:
+        """Return when forecasts are issued and for what."""
+        return self.features.horizon
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """Return the areas to forecast."""
+        return self.project.project.areas
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
+        if self._registry is None:
+            kind = self.project.registry.kind
+            module, _, name = REGISTRIES[kind].partition(":")
+            if kind == "mlflow":
+                os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
+            factory = getattr(importlib.import_module(module), name)
+            where = self.project.registry.tracking_uri or self.layout.tracking_uri
+            self._registry = factory(where) if kind == "mlflow" else factory(self.layout.state / "registry")
+        return self._registry
+
+    def load(self, release: str) -> LoadedRelease:
+        """Return a release, its package verified and its golden rows answered as recorded.
+
+        Raises:
+            InvalidInput: the ledger does not know it.
+            Refused: the package does not verify, or the model no longer answers as recorded.
+            Unavailable: it cannot be read.
+        """
+        known = self._loaded.get(release)
+        if known is not None:
+            return known
+        record = self.ledger.get(ReleaseRecord, release)
+        if record is None:
+            raise InvalidInput("no such release", got=release, next_step="See `recloser status`.")
+        package = open_package(self.layout.packages / release, self.trusted)
+        if package.digest != record.digest:
+            raise Refused("the package is not the one the ledger knows", got=package.digest, expected=record.digest)
+        model = self.open_model(package.model_folder)
+        golden = check_golden(package, model.predict)
+        if not golden.agrees:
+            raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
+        features = FeatureSet.from_dict(package.facts.feature_set, self.features.extra)
+        self._loaded[release] = LoadedRelease(package, model, features)
+        return self._loaded[release]
+
+    def set_online(self, release: str, online: Calibration) -> None:
+        """Use these online offsets with the release from now on."""
+        self._loaded[release] = self.load(release).with_online(online)
+
+    def verify(self, release: str) -> str:
+        """Re-verify a release's package from disk; return an empty text, or why it must not serve."""
+        try:
+            open_package(self.layout.packages / release, self.trusted)
+            self.load(release)
+        except RecloserError as error:
+            return error.explain()
+        return ""
+
+    def open_model(self, folder: Path) -> Model:
+        """Return the model saved in `folder`; foreign code only where the project allows it."""
+        return load_model(folder, allow_code=self.project.model.allow_code)
+
+    def champion(self) -> LoadedRelease | None:
+        """Return the serving champion by the ledger's route, None before the first."""
+        route = self.ledger.get(RouteRecord, "route")
+        return None if route is None or route.champion is None else self.load(route.champion)
+
+    def ladder(self, champion: LoadedRelease | None) -> dict[str, NamedModel]:
+        """Return the fallback models, with spreads learned beside the champion where there is one."""
+        names = self.features.names
+        rungs: dict[str, Model] = {"seasonal_naive": SeasonalNaive.of(names), "persistence": Persistence.of(names)}
+        if champion is not None:
+            folder = champion.package.model_folder / "fallback"
+            rungs |= {name: load_model(folder / name) for name in rungs if (folder / name).is_dir()}
+        return {name: NamedModel(name, model) for name, model in rungs.items()}
+
+    def workbench(self) -> Workbench:
+        """Return what pipeline steps work with."""
+        model, staging = self.project.model, self.project.staging
+        return Workbench(
+            ledger=self.ledger,
+            store=self.store,
+            registry=self.registry,
+            clock=self.clock,
+            areas=self.areas,
+            features=self.features,
+            train=self.hooks.train,
+            plan=self.project.training_plan(),
+            recipe=Recipe(model.history_days, staging.holdout_days, staging.latency_p99_ms),
+            policy=self.project.gate_policy(),
+            packages=self.layout.packages,
+            runs=self.layout.runs,
+            signer=self.signer,
+            trusted=self.trusted,
+            environment=self.environment,
+            commit=read_commit(self.layout.root),
+            champion=self.champion,
+            load=self.open_model,
+            timer=time.perf_counter,
+            saboteur=self.saboteur,
+        )
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

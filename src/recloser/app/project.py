@@ -1,0 +1,272 @@
+"""Owns the project file `recloser.toml`: its schema, defaults and errors. Does not open anything it names."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from recloser.core import Horizon, InvalidInput, nearest, parse_zone
+from recloser.models import TrainingPlan
+from recloser.staging import GatePolicy
+
+FILE_NAME = "recloser.toml"
+
+
+class Section(BaseModel):
+    """A table of the project file; a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectSection(Section):
+    """Who and where: `[project]`."""
+
+    name: str = "grid"
+    areas: tuple[str, ...] = Field(min_length=1)
+    time_zone: str
+    country: str | None = None
+    subdivision: str | None = None
+    resolution_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        return parse_zone(name, "project.time_zone").key
+
+
+class ExtraColumn(Section):
+    """A further column of the file: quantity (its name ends in the unit) and the unit it is written in."""
+
+    quantity: str
+    unit: str
+
+
+class DataSection(Section):
+    """How files are read: `[data]`; the flags of `recloser ingest` win over it."""
+
+    time: str | None = None
+    load: str | None = None
+    area: str | None = None
+    load_unit: str = "MW"
+    temperature: str | None = None
+    temperature_unit: str = "degC"
+    incumbent: str | None = None
+    incumbent_unit: str | None = None
+    time_zone: str = "UTC"
+    stamp: Literal["start", "end"] = "start"
+    quality: str | None = None
+    good_quality: tuple[str, ...] = ()
+    telemetry_delay_minutes: Annotated[int, Field(ge=0)] = 0
+    weather_lead_hours: Annotated[int, Field(ge=0)] = 48
+    extra: dict[str, ExtraColumn] = {}
+
+
+class HorizonSection(Section):
+    """When forecasts are issued and for which days: `[horizon]`."""
+
+    issue_time: time = time(9, 0)
+    days: Annotated[int, Field(ge=1, le=7)] = 1
+
+
+class ModelSection(Section):
+    """The training recipe: `[model]`."""
+
+    history_days: Annotated[int, Field(ge=60)] = 730
+    trees: Annotated[int, Field(ge=1)] = 200
+    leaves: Annotated[int, Field(ge=2)] = 63
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.06
+    max_rows: Annotated[int, Field(ge=1000)] = 60_000
+    calibration_days: Annotated[int, Field(ge=7)] = 42
+    half_life_days: Annotated[float, Field(gt=0)] | None = None
+    threads: Annotated[int, Field(ge=1)] = 1
+    seed: int = 1
+    online_calibration: bool = True
+    allow_code: bool = False
+    weather: tuple[str, ...] | None = None
+
+
+class StagingSection(Section):
+    """What a candidate must prove: `[staging]`."""
+
+    holdout_days: Annotated[int, Field(ge=14)] = 56
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    naive_margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    incumbent_required: bool = False
+    minimum_coverage80: float = 65.0
+    maximum_coverage80: float = 95.0
+    latency_p99_ms: float = 1000.0
+
+
+class RolloutSection(Section):
+    """How a candidate reaches traffic: `[rollout]`."""
+
+    shadow_days: Annotated[int, Field(ge=0)] = 7
+    canary_steps: tuple[tuple[float, int], ...] = ((0.25, 7), (0.5, 7))
+    probation_days: Annotated[int, Field(ge=0)] = 14
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    promotion: Literal["evidence", "no_evidence_of_harm"] = "evidence"
+    deadline_days: Annotated[int, Field(ge=1)] = 60
+    lease_seconds: Annotated[int, Field(ge=1)] = 172_800
+
+
+class TriggerSection(Section):
+    """When to retrain: `[triggers]`."""
+
+    schedule: Literal["never", "weekly", "monthly"] = "monthly"
+    on_drift: bool = True
+    cooldown_days: Annotated[int, Field(ge=0)] = 14
+    budget_per_90_days: Annotated[int, Field(ge=0)] = 6
+
+
+class MonitoringSection(Section):
+    """False-alarm budget of the watch, and substations with the areas whose sum they measure: `[monitoring]`."""
+
+    false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
+    groups: dict[str, tuple[str, ...]] = {}
+
+
+class RegistrySection(Section):
+    """Where runs and model versions are mirrored: `[registry]`."""
+
+    kind: Literal["mlflow", "folder"] = "mlflow"
+    tracking_uri: str | None = None
+
+
+class LedgerSection(Section):
+    """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
+
+    url: str | None = None
+
+
+class GatewaySection(Section):
+    """Where `recloser up` listens: `[gateway]`."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+
+class Project(Section):
+    """The whole project file, validated; everything but `[project]` has a default."""
+
+    project: ProjectSection
+    data: DataSection = DataSection()
+    horizon: HorizonSection = HorizonSection()
+    model: ModelSection = ModelSection()
+    staging: StagingSection = StagingSection()
+    rollout: RolloutSection = RolloutSection()
+    triggers: TriggerSection = TriggerSection()
+    monitoring: MonitoringSection = MonitoringSection()
+    registry: RegistrySection = RegistrySection()
+    ledger: LedgerSection = LedgerSection()
+    gateway: GatewaySection = GatewaySection()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Return the local zone of the areas."""
+        return ZoneInfo(self.project.time_zone)
+
+    @property
+    def resolution(self) -> timedelta:
+        """Return the length of one interval."""
+        return timedelta(minutes=self.project.resolution_minutes)
+
+    def training_plan(self) -> TrainingPlan:
+        """Return how candidates are trained."""
+        model = self.model
+        return TrainingPlan(
+            trees=model.trees,
+            leaves=model.leaves,
+            learning_rate=model.learning_rate,
+            max_rows=model.max_rows,
+            calibration_days=model.calibration_days,
+            half_life_days=model.half_life_days,
+            threads=model.threads,
+            seed=model.seed,
+        )
+
+    def gate_policy(self) -> GatePolicy:
+        """Return the thresholds of the staging gate."""
+        staging = self.staging
+        return GatePolicy(
+            margin=staging.margin,
+            naive_margin=staging.naive_margin,
+            incumbent_required=staging.incumbent_required,
+            minimum_coverage80=staging.minimum_coverage80,
+            maximum_coverage80=staging.maximum_coverage80,
+            latency_p99_ms=staging.latency_p99_ms,
+        )
+
+    def forecast_horizon(self) -> Horizon:
+        """Return when forecasts are issued and what they are about."""
+        return Horizon(self.zone, self.resolution, self.horizon.issue_time, self.horizon.days)
+
+
+def load_project(folder: Path) -> Project:
+    """Read and validate `recloser.toml` in `folder`.
+
+    Raises:
+        InvalidInput: no such file, not TOML, a misspelt key (the nearest known key is named), or a bad value.
+    """
+    path = folder / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InvalidInput(
+            f"no {FILE_NAME} here",
+            where=str(folder),
+            next_step="Run 'recloser init DIR --area NAME --time-zone TZ', or name the project with --project DIR.",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("cannot read the project file", got=str(error), where=str(path)) from error
+    return parse_project(text, str(path))
+
+
+def parse_project(text: str, where: str) -> Project:
+    """Validate the text of a project file.
+
+    Raises:
+        InvalidInput: see `load_project`.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput("not valid TOML", got=str(error), where=where) from error
+    try:
+        return Project.model_validate(raw)
+    except ValidationError as error:
+        raise _told(error, where) from error
+
+
+def _told(error: ValidationError, where: str) -> InvalidInput:
+    first = error.errors()[0]
+    steps = [str(step) for step in first["loc"]]
+    key = ".".join(steps)
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(steps[:-1])
+        guess = nearest(steps[-1], known)
+        return InvalidInput(
+            "unknown key",
+            got=key,
+            expected="one of " + ", ".join(known),
+            where=where,
+            next_step=f"Did you mean {'.'.join([*steps[:-1], guess])!r}?" if guess else "Remove it.",
+        )
+    if first["type"] == "missing":
+        return InvalidInput("a key is missing", got=None, expected=key, where=where, next_step=f"Add {key!r}.")
+    return InvalidInput(f"bad value of {key!r}", got=first.get("input"), expected=first["msg"], where=where)
+
+
+def _keys_at(steps: list[str]) -> list[str]:
+    model: Any = Project
+    for step in steps:
+        field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return []
+        model = field.annotation
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

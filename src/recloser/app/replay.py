@@ -1,0 +1,279 @@
+"""Owns the replay: recorded history through the whole loop in virtual time, one scratch project per policy."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recloser import __version__
+from recloser.app.layout import Layout
+from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.outcome import PolicyResult, ReplayReport, scored_section
+from recloser.app.platform import Platform
+from recloser.app.project import FILE_NAME, Project
+from recloser.app.report import replace_file, write_report
+from recloser.app.scenario import Scenario, load_scenario
+from recloser.app.story import policy_result
+from recloser.app.summary import summary_table
+from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
+from recloser.models import SeasonalNaive
+from recloser.simulation import apply
+from recloser.triggers import api_trigger
+
+Say = Callable[[str], None]
+AHEAD = timedelta(days=35)
+BATCH = 28
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay.
+
+    Attributes:
+        start, end: first instant and end (exclusive, aware UTC).
+        policies: never, weekly, monthly, recloser.
+        scenario: TOML file with events and bad candidates, or None.
+        out: folder for the report.
+    """
+
+    start: datetime
+    end: datetime
+    policies: tuple[str, ...]
+    scenario: Path | None
+    out: Path
+
+
+def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, Any]:
+    """Replay a project's recorded history; the project itself is only read.
+
+    Returns:
+        {"report_json", "report_html", "table", "totals"}.
+
+    Raises:
+        InvalidInput: no data, an empty window, or an unreadable scenario.
+    """
+    with Platform.open(folder) as platform:
+        extent = platform.store.extent(LOAD)
+        if extent is None:
+            raise InvalidInput("no load data to replay", where=str(folder), next_step="Run: recloser ingest FILE ...")
+        if options.start >= options.end:
+            raise InvalidInput("an empty replay", got=f"{format_utc(options.start)} .. {format_utc(options.end)}")
+        if options.start < extent[0] + timedelta(days=60):
+            raise InvalidInput(
+                "the replay starts before there is enough history to train on",
+                got=format_utc(options.start),
+                expected=f">= {format_utc(extent[0] + timedelta(days=60))}",
+                where="--from",
+            )
+        panel = platform.store.read(list(platform.areas), as_of=options.end + timedelta(days=10))
+        text = (folder / FILE_NAME).read_text(encoding="utf-8")
+        pipeline = platform.layout.pipeline_file
+        code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None
+        project = platform.project
+    scenario = load_scenario(options.scenario) if options.scenario is not None else Scenario()
+    report = run_replay(project, (text, code), panel, scenario, options, say)
+    return finish(report, options.out, project, f"Replay of {project.project.name}", say)
+
+
+def finish(report: ReplayReport, out: Path, project: Project, title: str, say: Say) -> dict[str, Any]:
+    """Write both files and return where they are, with the table for people."""
+    json_path, html_path = write_report(report, out, project.zone, title)
+    say(f"wrote {json_path} and {html_path}")
+    totals = {name: policy["total"] for name, policy in report.document["policies"].items()}
+    return {
+        "report_json": str(json_path),
+        "report_html": str(html_path),
+        "table": summary_table(report.document),
+        "totals": totals | {"naive": report.document["naive"]["total"]},
+    }
+
+
+def run_replay(
+    project: Project,
+    files: tuple[str, str | None],
+    panel: Panel,
+    scenario: Scenario,
+    options: ReplayOptions,
+    say: Say,
+) -> ReplayReport:
+    """Run every policy on the panel and score it against what really happened.
+
+    Args:
+        project: settings.
+        files: texts of recloser.toml and pipeline.py (or None).
+        panel: all recorded revisions; the scenario's events are applied to a copy.
+        scenario: events, bad candidates, seed.
+        options: window and policies.
+        say: told of progress.
+    """
+    began, cpu = time.perf_counter(), _cpu_s()
+    frame = apply(panel.frame, scenario.events) if scenario.events else panel.frame
+    recorded = Panel(frame, panel.resolution, max(panel.as_of, _latest(frame, panel.as_of)))
+    work = options.out / "work"
+    results, naive = {}, None
+    for policy in options.policies:
+        scratch = work / policy
+        _scratch(scratch, project, files, recorded)
+        with Platform.open(scratch, clock=VirtualClock(options.start), saboteur=scenario.saboteur()) as platform:
+            result = live(platform, policy, scenario, options, say)
+            results[policy] = result
+            if naive is None:
+                naive = naive_forecasts(platform, options)
+    truth = truth_frame(panel if scenario.truth is None else scenario.truth, options)
+    document = {
+        "from": options.start,
+        "to": options.end,
+        "areas": list(project.project.areas),
+        "policies": {},
+        "seed": scenario.seed,
+        "version": __version__,
+    }
+    scored: dict[str, pl.DataFrame] = {}
+    common = _common(results, naive, truth)
+    for name, result in results.items():
+        scored[name] = common(result.forecasts)
+        document["policies"][name] = {
+            **scored_section(scored[name], project.zone),
+            "signals": result.signals,
+            "runs": result.runs,
+            "rollouts": result.rollouts,
+            "trips": result.trips,
+            "counts": result.counts,
+        }
+    if naive is not None:
+        scored["naive"] = common(naive)
+        document["naive"] = scored_section(scored["naive"], project.zone)
+    incumbent = incumbent_frame(panel, options)
+    if incumbent is not None:
+        scored["incumbent"] = common(incumbent)
+        document["incumbent"] = scored_section(scored["incumbent"], project.zone)
+    document["wall_s"] = round(time.perf_counter() - began, 1)
+    document["cpu_s"] = round(_cpu_s() - cpu, 1)
+    main = results.get("recloser") or next(iter(results.values()))
+    return ReplayReport(document, main.timeline, scored, scenario.notes)
+
+
+def live(platform: Platform, policy: str, scenario: Scenario, options: ReplayOptions, say: Say) -> PolicyResult:
+    """Live through the window under one policy; returns what happened."""
+    clock = platform.clock
+    assert isinstance(clock, VirtualClock)
+    issues = list(platform.horizon.issues(options.start, options.end))
+    last = issues[-1]
+    loop = ControlLoop(platform, LoopOptions(batch=BATCH, last=last, say=say, retrain=policy != "never", ahead=AHEAD))
+    if policy == "recloser":
+        loop.retraining.requests = [
+            (api_trigger(item.actor, item.reason, item.at), item.parameters()) for item in scenario.candidates
+        ]
+    began = time.perf_counter()
+    month = ""
+    for index, issued_at in enumerate(issues):
+        clock.advance_to(issued_at)
+        if index == 0:
+            key = loop.retraining.run_key(issued_at, "first")
+            loop.retraining.run(issued_at, key, "api", "first model", {})
+        loop.cycle(issued_at)
+        local = issued_at.astimezone(platform.horizon.zone)
+        if f"{local:%Y-%m}" != month:
+            month = f"{local:%Y-%m}"
+            done = index / max(1, len(issues))
+            say(f"  [{policy}] {month}  {100 * done:3.0f} %  {time.perf_counter() - began:5.1f} s")
+    return policy_result(platform, policy, scenario)
+
+
+def _scratch(scratch: Path, project: Project, files: tuple[str, str | None], recorded: Panel) -> None:
+    """Make a fresh project that holds the recorded history; what a killed replay left is removed."""
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    layout = Layout(scratch)
+    layout.make()
+    text, code = files
+    replace_file(scratch / FILE_NAME, text.encode())
+    if code is not None:
+        replace_file(layout.pipeline_file, code.encode())
+    with Platform.open(scratch) as platform:
+        platform.store.append(recorded.frame, source="replay")
+    del project
+
+
+def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:
+    """Return the seasonal naive's forecasts of every issue of the window, spread learned before it."""
+    features, horizon = platform.features, platform.horizon
+    issues = list(horizon.issues(options.start, options.end))
+    before = list(horizon.issues(options.start - timedelta(days=90), options.start - timedelta(days=2)))
+    panel = platform.store.read(list(platform.areas), as_of=issues[-1])
+    from_start = Panel(
+        panel.frame.filter(pl.col("at") >= before[0] - features.memory - timedelta(days=2)),
+        panel.resolution,
+        panel.as_of,
+    )
+    rows = features.compute(from_start, [*before, *issues], platform.areas)
+    truth = truth_frame(panel, ReplayOptions(before[0], options.start, (), None, options.out))
+    past = rows.filter(pl.col("issued_at") < options.start).join(truth, on=["area", "at"], how="left")
+    model = SeasonalNaive.of(features.names).fitted(past.filter(pl.col(LOAD).is_not_null()))
+    ahead = rows.filter(pl.col("issued_at") >= options.start)
+    return with_quantiles(ahead.select("area", "at", "issued_at"), model.predict(ahead))
+
+
+def with_quantiles(keys: pl.DataFrame, answer: Any) -> pl.DataFrame:
+    """Return keys with columns q10, q50, q90 in MW."""
+    return keys.with_columns(
+        **{name: pl.Series(np.ascontiguousarray(answer[:, k])) for k, name in enumerate(("q10", "q50", "q90"))}
+    )
+
+
+def truth_frame(panel: Panel, options: ReplayOptions) -> pl.DataFrame:
+    """Return area, at, load_mw: the latest usable load of the window."""
+    wide = panel.wide()
+    if LOAD not in wide.columns:
+        return pl.DataFrame(schema={"area": pl.String, "at": wide.schema["at"], LOAD: pl.Float64})
+    return wide.select("area", "at", LOAD).filter(pl.col("at").is_between(options.start, options.end + AHEAD))
+
+
+def incumbent_frame(panel: Panel, options: ReplayOptions) -> pl.DataFrame | None:
+    """Return the operator's own forecast as q10 = q50 = q90, None where there is none."""
+    wide = panel.wide()
+    if INCUMBENT not in wide.columns:
+        return None
+    known = wide.filter(pl.col(INCUMBENT).is_not_null() & pl.col("at").is_between(options.start, options.end + AHEAD))
+    point = pl.col(INCUMBENT)
+    return known.select("area", "at", q10=point, q50=point, q90=point)
+
+
+def _common(
+    results: dict[str, PolicyResult], naive: pl.DataFrame | None, truth: pl.DataFrame
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Return a function that joins forecasts with the truth on the rows that every policy (and the naive) answered."""
+    keys: pl.DataFrame | None = None
+    for frame in [*(result.forecasts for result in results.values()), *([naive] if naive is not None else [])]:
+        mine = frame.filter(pl.col("q50").is_finite()).select("area", "at").unique()
+        keys = mine if keys is None else keys.join(mine, on=["area", "at"], how="semi")
+    assert keys is not None
+
+    def joined(frame: pl.DataFrame) -> pl.DataFrame:
+        return (
+            frame.join(keys, on=["area", "at"], how="semi")
+            .join(truth, on=["area", "at"], how="left")
+            .select("area", "at", LOAD, "q10", "q50", "q90")
+            .sort("area", "at")
+        )
+
+    return joined
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _latest(frame: pl.DataFrame, otherwise: datetime) -> datetime:
+    latest = frame["available_at"].max()
+    return latest if isinstance(latest, datetime) else otherwise

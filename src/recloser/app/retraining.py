@@ -1,0 +1,115 @@
+"""Owns turning trigger decisions into pipeline runs and passed candidates into rollouts. Decides neither."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from recloser.app.platform import Platform
+from recloser.core import Refused, Unavailable, format_utc, short_id
+from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
+from recloser.ledger import ReleaseRecord, RolloutRecord
+from recloser.rollout import CanaryStep, Promotion, RolloutController, RolloutPlan
+from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
+
+LIVE = ("queued", "shadow", "canary", "probation", "held")
+
+
+class Retraining:
+    """Starts runs that the triggers decided on, and queues what passed staging.
+
+    Args:
+        platform: the project.
+        controller: takes passed candidates.
+        say: told of progress.
+    """
+
+    def __init__(self, platform: Platform, controller: RolloutController, say: Callable[[str], None]) -> None:
+        self._platform = platform
+        self._controller = controller
+        self._say = say
+        self._desk = TriggerDesk(platform.ledger, self._policy(), platform.clock)
+        self._begun_at = platform.clock.now()
+        self.requests: list[tuple[Trigger, dict[str, Any]]] = []
+
+    def _policy(self) -> TriggerPolicy:
+        triggers = self._platform.project.triggers
+        every = {"weekly": Every.WEEKLY, "monthly": Every.MONTHLY}.get(triggers.schedule)
+        schedule = None if every is None else Schedule(every, self._platform.horizon.zone)
+        drift = {TriggerKind.DRIFT, TriggerKind.DEGRADATION}
+        kinds = frozenset(TriggerKind) if triggers.on_drift else frozenset(set(TriggerKind) - drift)
+        return TriggerPolicy(
+            kinds=kinds,
+            schedule=schedule,
+            cooldown=timedelta(days=triggers.cooldown_days),
+            budget=max(1, triggers.budget_per_90_days),
+            budget_window=timedelta(days=90),
+            excludable=0.25,
+        )
+
+    def tick(self, now: datetime, unmasked: frozenset[str]) -> None:
+        """Decide on all standing triggers, and run what was started; a start without a run (crash) is run now."""
+        due = [(trigger, extra) for trigger, extra in self.requests if trigger.at <= now]
+        self.requests = [item for item in self.requests if item[0].at > now]
+        around = Surroundings(
+            begun_at=self._begun_at,
+            areas=frozenset(self._platform.areas),
+            unmasked=unmasked,
+            rollout_live=bool(self._platform.ledger.find(RolloutRecord, state=list(LIVE), limit=1)),
+        )
+        extras = {trigger.key: extra for trigger, extra in due}
+        for decision in self._desk.tick([trigger for trigger, _ in due], around):
+            if decision.decision == "start":
+                extra = {"excluded": list(decision.excluded), **extras.get(decision.trigger.key, {})}
+                key = self.run_key(now, decision.trigger.key)
+                self._desk.attach(decision, key)
+                self.run(now, key, str(decision.kind), decision.reason, extra)
+
+    def run_key(self, now: datetime, trigger: str) -> str:
+        """Return the deterministic key of a run: equal request, equal data, equal key."""
+        return short_id("run", [trigger, now, self._platform.features.digest])
+
+    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome | None:
+        """Run the pipeline and submit what passed; a failed run is recorded and told, and nothing is deployed."""
+        platform = self._platform
+        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), time.sleep, self._progress)
+        parameters = {"as_of": format_utc(now), "run": key, "trigger": trigger, **extra}
+        try:
+            outcome = engine.run(platform.hooks.pipeline(), platform.workbench(), key, trigger, reason, parameters)
+        except (Unavailable, Refused) as error:
+            self._say(f"run {key} failed: {error.explain()}")
+            return None
+        if outcome.verdict == "pass" and outcome.candidate is not None:
+            self.submit(outcome.candidate, reason)
+        return outcome
+
+    def _progress(self, step: StepProgress) -> None:
+        if step.state in {"failed", "retrying"}:
+            self._say(f"  {step.run} {step.name}: {step.state} {step.detail}")
+
+    def submit(self, release: str, reason: str) -> None:
+        """Queue the rollout of a release that passed staging."""
+        record = self._platform.ledger.get(ReleaseRecord, release)
+        scale = None if record is None else record.facts["scales"].get("paired_sd")
+        try:
+            self._controller.submit(release, self.plan(), scale=scale, reason=reason)
+        except Refused as error:
+            self._say(f"{release} is not rolled out: {error.explain()}")
+
+    def plan(self) -> RolloutPlan:
+        """Return the rollout plan of the project file."""
+        rollout = self._platform.project.rollout
+        steps = tuple(CanaryStep(share, days) for share, days in rollout.canary_steps)
+        per_hour = timedelta(hours=1) / self._platform.project.resolution
+        return RolloutPlan(
+            shadow_days=rollout.shadow_days,
+            steps=steps,
+            probation_days=rollout.probation_days,
+            alpha=rollout.alpha,
+            margin=rollout.margin,
+            promotion=Promotion(rollout.promotion),
+            deadline_days=rollout.deadline_days,
+            divergence_steps=max(2, int(3 * per_hour)),
+        )

@@ -1,0 +1,91 @@
+"""Owns bringing the ledger's route to the gateway of this process. Decides no route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from recloser.app.platform import Platform
+from recloser.core import Panel, RecloserError
+from recloser.ledger import RouteRecord
+from recloser.serving import AssetLimits, Gateway, GuardPolicy, Route, limits_from
+
+
+def route_of(record: RouteRecord) -> Route:
+    """Return the gateway's route of a ledger record."""
+    return Route(
+        epoch=record.epoch,
+        champion=record.champion,
+        canary=record.canary,
+        share=record.share,
+        cohort=tuple(record.cohort),
+        shadow=record.shadow,
+        fallback=tuple(record.fallback),
+        lease_until=record.lease_until,
+    )
+
+
+class LocalRouter:
+    """The Router of one embedded gateway: loads what a route names, then swaps by pointer.
+
+    Args:
+        platform: where releases and the ladder come from.
+        history: panel of recent load as of an instant, for the assets' limits.
+    """
+
+    def __init__(self, platform: Platform, history: Callable[[datetime], Panel]) -> None:
+        self._platform = platform
+        self._history = history
+        self._record: RouteRecord | None = None
+        self._limits: dict[str, AssetLimits] = {}
+        self._limits_at: datetime | None = None
+        self.gateway = Gateway(platform.ladder(None), Route(0, None), {}, GuardPolicy())
+
+    def set_route(self, route: RouteRecord) -> None:
+        """Load, then swap; a route of an older epoch is ignored.
+
+        Raises:
+            Refused: a release of the route does not verify.
+        """
+        if self._record is not None and route.epoch < self._record.epoch:
+            return
+        wanted = route_of(route)
+        releases = {name: self._platform.load(name) for name in wanted.names() if name.startswith("rel-")}
+        champion = releases.get(wanted.champion or "")
+        predictors = {**self._platform.ladder(champion), **releases}
+        divergence = {}
+        for name in wanted.challengers():
+            limit = releases[name].package.facts.scales.get("area_divergence")
+            divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
+        policy = GuardPolicy(divergence=divergence)
+        self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
+        self._record = route
+
+    def refresh(self, now: datetime) -> None:
+        """Learn the assets' limits anew once a week, and take the models' present online offsets into the slot."""
+        if self._limits_at is None or (now - self._limits_at).days >= 7:
+            self._limits = limits_from(self._history(now))
+            self._limits_at = now
+        if self._record is not None:
+            self.set_route(self._record)
+
+    def current(self) -> RouteRecord | None:
+        """Return the route last set."""
+        return self._record
+
+    def verify(self, release: str) -> str:
+        """Return an empty text if the release loads and answers its golden rows, else why not."""
+        try:
+            self._platform.load(release)
+        except RecloserError as error:
+            return error.explain()
+        return ""
+
+    def settled(self, epoch: int) -> bool:
+        """Return whether the gateway follows this epoch."""
+        return self.gateway.route.epoch == epoch
+
+    @property
+    def limits(self) -> Mapping[str, AssetLimits]:
+        """Return the assets' limits in force."""
+        return self._limits

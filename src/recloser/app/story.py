@@ -1,0 +1,208 @@
+"""Owns reading out of the ledger what a replay lived through: signals, runs, rollouts, trips, counts, timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recloser.app.outcome import PolicyResult
+from recloser.app.platform import Platform
+from recloser.app.scenario import Scenario
+from recloser.core import TIME
+from recloser.ledger import Entry, ForecastRecord, RunRecord, SignalRecord, TripRecord, VerdictRecord
+
+Row = dict[str, Any]
+SLACK = timedelta(days=21)
+
+
+def policy_result(platform: Platform, policy: str, scenario: Scenario) -> PolicyResult:
+    """Return what the ledger of a finished replay says."""
+    ledger = platform.ledger
+    signals = ledger.find(SignalRecord, order_by="at")
+    runs = ledger.find(RunRecord, order_by="started_at")
+    verdicts = {record.release: record for record in ledger.find(VerdictRecord)}
+    trips = ledger.find(TripRecord, order_by="at")
+    entries = ledger.entries()
+    moves = rollout_moves(entries)
+    forecasts = ledger.find(ForecastRecord, order_by="made_at")
+    areas_of = {record.key: record.area for record in forecasts}
+    run_rows = [run_row(run, verdicts.get(run.candidate or "")) for run in runs]
+    return PolicyResult(
+        name=policy,
+        forecasts=valid_forecasts(forecasts, platform.project.resolution),
+        signals=[signal_row(signal) for signal in signals],
+        runs=run_rows,
+        rollouts=moves,
+        trips=[trip_row(trip, areas_of) for trip in trips],
+        counts=counts(signals, run_rows, moves, trips, scenario),
+        timeline=timeline(entries, signals, run_rows, trips, areas_of),
+    )
+
+
+def valid_forecasts(records: Sequence[ForecastRecord], resolution: timedelta) -> pl.DataFrame:
+    """Return what was valid when each interval began to be used: of several answers for a target the last one made.
+
+    A re-issue covers only targets whose interval had not ended when it was made, so the last answer is the valid one.
+
+    Returns:
+        area, at, issued_at, q10, q50, q90 in MW.
+    """
+    del resolution
+    columns: dict[str, list[Any]] = {"area": [], "at": [], "issued_at": [], "made_at": []}
+    answers = []
+    for record in records:
+        count = len(record.targets)
+        columns["area"] += [record.area] * count
+        columns["at"] += [t if isinstance(t, datetime) else datetime.fromisoformat(t) for t in record.targets]
+        columns["issued_at"] += [record.issued_at] * count
+        columns["made_at"] += [record.made_at] * count
+        answers.append(np.asarray(record.answers[record.release], dtype=np.float64))
+    schema = {"area": pl.String, "at": TIME, "issued_at": TIME, "made_at": TIME}
+    frame = pl.DataFrame(columns, schema=schema)
+    numbers = np.concatenate(answers) if answers else np.empty((0, 3))
+    frame = frame.with_columns(**{name: pl.Series(numbers[:, k]) for k, name in enumerate(("q10", "q50", "q90"))})
+    return frame.sort("area", "at", "made_at").unique(["area", "at"], keep="last", maintain_order=True).drop("made_at")
+
+
+def signal_row(signal: SignalRecord) -> Row:
+    """Return CONTRACT.md's row of a signal, with since and closed_at added."""
+    return {
+        "at": signal.at,
+        "class": signal.signal_class,
+        "areas": signal.areas,
+        "reason": signal.reason,
+        "since": signal.since,
+        "closed_at": signal.closed_at,
+        "kind": signal.evidence.get("kind", signal.signal_class),
+    }
+
+
+def run_row(run: RunRecord, verdict: VerdictRecord | None) -> Row:
+    """Return CONTRACT.md's row of a run."""
+    reason = run.reason if verdict is None else verdict.reason
+    return {
+        "at": run.started_at,
+        "trigger": run.trigger,
+        "candidate": run.candidate,
+        "verdict": run.verdict or run.state,
+        "reason": reason,
+        "asked": run.reason,
+        "run": run.key,
+    }
+
+
+def trip_row(trip: TripRecord, areas_of: dict[str, str]) -> Row:
+    """Return CONTRACT.md's row of a trip; recalled is the number of forecasts."""
+    areas = sorted({areas_of[key] for key in trip.recalled if key in areas_of})
+    return {
+        "at": trip.at,
+        "release": trip.release,
+        "tier": trip.tier,
+        "reason": trip.reason,
+        "recalled": len(trip.recalled),
+        "areas": areas,
+    }
+
+
+def rollout_moves(entries: Sequence[Entry]) -> list[Row]:
+    """Return each change of state of each rollout, in order, from the audit log."""
+    moves = []
+    for entry in entries:
+        if not entry.action.startswith("rollout.") or "from" not in entry.facts:
+            continue
+        facts = entry.facts
+        moves.append(
+            {
+                "at": entry.at,
+                "release": entry.subject,
+                "from": facts["from"],
+                "to": facts["to"],
+                "state": facts["to"],
+                "reason": facts.get("reason", ""),
+            }
+        )
+    return moves
+
+
+def counts(
+    signals: Sequence[SignalRecord],
+    runs: Sequence[Row],
+    moves: Sequence[Row],
+    trips: Sequence[TripRecord],
+    scenario: Scenario,
+) -> dict[str, int]:
+    """Return the figures of the summary; false alarms are drift signals with no injected drift near them.
+
+    Without a scenario nothing is known about the truth, and every drift signal counts only as a signal.
+    """
+    drift = [signal for signal in signals if signal.signal_class in {"concept_drift", "degradation"}]
+    faults = [signal for signal in signals if signal.signal_class == "data_fault"]
+    result = {
+        "runs": len(runs),
+        "refusals": sum(1 for run in runs if run["verdict"] == "refuse"),
+        "promotions": sum(
+            1
+            for move in moves
+            if move["to"] in {"probation"} or (move["from"] == "queued" and move["to"] == "champion")
+        ),
+        "trips": len(trips),
+        "drift_signals": len(drift),
+        "data_faults": len(faults),
+    }
+    if scenario.events:
+        labels = [event.label for event in scenario.events]
+        result["false_alarms"] = sum(
+            1
+            for signal in (*drift, *faults)
+            if not any(_explains(label.signal_class, label.start, label.end, signal) for label in labels)
+        )
+    return result
+
+
+def _explains(kind: str, start: datetime, end: datetime, signal: SignalRecord) -> bool:
+    wanted = "concept_drift" if signal.signal_class == "degradation" else signal.signal_class
+    return kind == wanted and start - timedelta(days=1) <= signal.at <= end + SLACK
+
+
+def timeline(
+    entries: Sequence[Entry],
+    signals: Sequence[SignalRecord],
+    runs: Sequence[Row],
+    trips: Sequence[TripRecord],
+    areas_of: dict[str, str],
+) -> list[tuple[datetime, str]]:
+    """Return what happened, in order, as sentences."""
+    rows: list[tuple[datetime, int, str]] = []
+    for signal in signals:
+        word = {"data_fault": "DATA FAULT", "concept_drift": "DRIFT", "degradation": "DEGRADATION"}.get(
+            signal.signal_class, "changed input"
+        )
+        rows.append((signal.at, 0, f"{word}: {signal.reason}"))
+        if signal.closed_at is not None and signal.closed_at > signal.at:
+            rows.append((signal.closed_at, 1, f"over: {signal.reason}"))
+    for run in runs:
+        word = {"pass": "passed staging", "refuse": "REFUSED by staging", "hold": "held by staging"}.get(
+            run["verdict"], run["verdict"]
+        )
+        rows.append(
+            (run["at"], 2, f"run ({run['trigger']}: {run['asked']}): {run['candidate']} {word}: {run['reason']}")
+        )
+    for move in rollout_moves(entries):
+        if move["to"] not in {"tripped"}:
+            rows.append((move["at"], 3, f"{move['release']}: {move['from']} -> {move['to']}: {move['reason']}"))
+    for trip in trips:
+        areas = sorted({areas_of[key] for key in trip.recalled if key in areas_of})
+        recall = (
+            f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
+            if areas
+            else "nothing to recall"
+        )
+        rows.append((trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"))
+    for entry in entries:
+        if entry.action == "trigger.skip" and entry.facts.get("code") in {"data_fault", "cooldown", "budget"}:
+            rows.append((entry.at, 1, f"no retraining: {entry.facts['why']}"))
+    return [(at, sentence) for at, _, sentence in sorted(rows, key=lambda row: (row[0], row[1]))]

@@ -1,0 +1,316 @@
+"""Owns what the command line asks of a project, as functions that return JSON-ready documents. Prints nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.platform import Platform
+from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id
+from recloser.ledger import (
+    ForecastRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    RouteRecord,
+    RunRecord,
+    SignalRecord,
+    TripRecord,
+    VerdictRecord,
+)
+from recloser.rollout import Evidence, Rollout, explain
+
+Say = Callable[[str], None]
+
+
+def newest_instant(platform: Platform) -> datetime:
+    """Return the present instant, or, where the data is older, the instant its newest load became known.
+
+    Raises:
+        InvalidInput: the store is empty.
+    """
+    extent = platform.store.extent(LOAD)
+    if extent is None:
+        raise InvalidInput(
+            "no load data yet",
+            where=str(platform.layout.root),
+            next_step="Run: recloser ingest FILE --area =NAME --time COL --load COL",
+        )
+    now = platform.clock.now()
+    known = extent[1] + platform.project.resolution
+    known += timedelta(minutes=platform.project.data.telemetry_delay_minutes)
+    return min(now, known)
+
+
+def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress: Say) -> dict[str, Any]:
+    """Run the pipeline once as of an instant; a candidate that passes is rolled out, the first one at once.
+
+    Returns:
+        {"run", "candidate", "verdict", "reason", "checks", "as_of"}.
+
+    Raises:
+        InvalidInput: too little data, an unknown engine.
+        Unavailable: the engine is not installed.
+    """
+    with Platform.open(folder) as platform:
+        instant = as_of or newest_instant(platform)
+        clock = VirtualClock(instant)
+        platform.clock = clock
+        if engine == "kubeflow":
+            raise Unavailable(
+                "no Kubeflow endpoint is configured",
+                where="--engine kubeflow",
+                next_step="Compile with recloser.engines.kubeflow, or use --engine local.",
+            )
+        loop = ControlLoop(platform, LoopOptions(say=progress))
+        key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
+        progress(f"{key}: as of {format_utc(instant)}")
+        outcome = loop.retraining.run(instant, key, "api", "recloser run", {})
+        if outcome is None:
+            raise Unavailable(
+                "the run failed", where=key, next_step="See the messages above, then run again: it resumes."
+            )
+        loop.advance()
+        judged = outcome.results["judge"]
+        return {
+            "run": outcome.run,
+            "candidate": outcome.candidate,
+            "verdict": outcome.verdict,
+            "reason": judged["reason"],
+            "checks": judged["checks"],
+            "as_of": format_utc(instant),
+        }
+
+
+def current_forecast(folder: Path, *, area: str | None, as_of: datetime | None) -> dict[str, Any]:
+    """Return the forecast of the latest issue as of an instant, issuing it if that was not done yet.
+
+    Raises:
+        InvalidInput: unknown area.
+        Unavailable: no model serves yet.
+    """
+    with Platform.open(folder) as platform:
+        instant = as_of or newest_instant(platform)
+        if area is not None and area not in platform.areas:
+            raise InvalidInput("unknown area", got=area, expected="one of " + ", ".join(platform.areas))
+        platform.clock = VirtualClock(instant)
+        loop = ControlLoop(platform, LoopOptions())
+        issued_at = max(platform.horizon.issues(instant - timedelta(days=2), instant + timedelta(seconds=1)))
+        loop.advance()
+        if loop.router.gateway.route.champion is None:
+            raise Unavailable("no model serves yet", next_step="Run: recloser run")
+        loop.watch.calibrate(instant)
+        loop.router.refresh(instant)
+        loop.issue(issued_at)
+        return {"areas": forecast_rows(platform, issued_at, area), "as_of": format_utc(instant)}
+
+
+def forecast_rows(platform: Platform, issued_at: datetime, area: str | None) -> dict[str, Any]:
+    """Return CONTRACT.md's `areas` of one issue: valid points first by time, voided ones marked and kept."""
+    equals: dict[str, Any] = {"issued_at": issued_at}
+    if area is not None:
+        equals["area"] = area
+    result: dict[str, Any] = {}
+    for record in platform.ledger.find(ForecastRecord, order_by="made_at", **equals):
+        row = result.setdefault(record.area, {"points": []})
+        row |= {"release": record.release, "served_by": record.served_by, "issued_at": format_utc(record.issued_at)}
+        row["reason"] = record.reason
+        row["points"] += points_of(record, platform.project.resolution)
+    for row in result.values():
+        row["points"].sort(key=lambda point: (point["at"], point["id"]))
+    return dict(sorted(result.items()))
+
+
+def points_of(record: ForecastRecord, resolution: timedelta) -> list[dict[str, Any]]:
+    """Return the points of a record; a void mark concerns only what had not ended when it was set."""
+    rows = record.answers[record.release]
+    names = [f"q{round(100 * level):02d}" for level in record.quantiles]
+    points = []
+    for index, (at, answer) in enumerate(zip(record.targets, rows, strict=True)):
+        void = record.void and record.void_at is not None and at_time(at) + resolution > record.void_at
+        points.append(
+            {
+                "id": f"{record.key}:{index}",
+                "at": format_utc(at_time(at)),
+                **dict(zip(names, answer, strict=True)),
+                "void": void,
+            }
+        )
+    return points
+
+
+def at_time(at: Any) -> datetime:
+    """Return a stored target time as aware UTC."""
+    return at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
+
+
+def project_status(folder: Path) -> dict[str, Any]:
+    """Return who serves, what is rolling out, open signals, the latest run, trip and forecast, and sentences for people."""
+    with Platform.open(folder) as platform:
+        ledger = platform.ledger
+        route = ledger.get(RouteRecord, "route")
+        live = [
+            r
+            for r in ledger.find(RolloutRecord, order_by="started_at")
+            if r.finished_at is None and r.state != "champion"
+        ]
+        signals = ledger.find(SignalRecord, closed_at=None, order_by="at")
+        runs = ledger.find(RunRecord, order_by="started_at", descending=True, limit=1)
+        trips = ledger.find(TripRecord, order_by="at", descending=True, limit=1)
+        forecasts = ledger.find(ForecastRecord, order_by="made_at", descending=True, limit=1)
+        extent = platform.store.extent(LOAD)
+        document: dict[str, Any] = {
+            "project": platform.project.project.name,
+            "areas": list(platform.areas),
+            "route": None if route is None else record_dict(route),
+            "rollouts": [{"key": r.key, "release": r.release, "state": r.state, "reason": r.reason} for r in live],
+            "signals": [{"key": s.key, "class": s.signal_class, "since": s.since, "reason": s.reason} for s in signals],
+            "last_run": None
+            if not runs
+            else {"run": runs[0].key, "candidate": runs[0].candidate, "verdict": runs[0].verdict},
+            "last_trip": None
+            if not trips
+            else {"at": trips[0].at, "release": trips[0].release, "reason": trips[0].reason},
+            "last_forecast": None if not forecasts else forecasts[0].issued_at,
+            "data": None
+            if extent is None
+            else {"first": extent[0], "last": extent[1], "version": platform.store.version()},
+        }
+        document["sentences"] = status_sentences(document)
+        return document
+
+
+def record_dict(route: RouteRecord) -> dict[str, Any]:
+    """Return the route as JSON-ready data."""
+    return {
+        "epoch": route.epoch,
+        "champion": route.champion,
+        "canary": route.canary,
+        "share": route.share,
+        "shadow": route.shadow,
+        "fallback": route.fallback,
+        "lease_until": route.lease_until,
+        "reason": route.reason,
+        "at": route.at,
+    }
+
+
+def status_sentences(document: Mapping[str, Any]) -> list[str]:
+    """Return the status as sentences for people."""
+    route = document["route"]
+    lines = [f"{document['project']}: {len(document['areas'])} areas."]
+    if document["data"] is None:
+        lines.append("No data yet: run 'recloser ingest'.")
+    else:
+        data = document["data"]
+        lines.append(
+            f"Load from {format_utc(data['first'])} to {format_utc(data['last'])}, store version {data['version']}."
+        )
+    if route is None or route["champion"] is None:
+        lines.append("No champion serves yet: run 'recloser run'.")
+    else:
+        lines.append(f"Champion {route['champion']} serves (route epoch {route['epoch']}: {route['reason']}).")
+        if route["canary"]:
+            lines.append(f"Canary {route['canary']} answers for {100 * route['share']:.0f} % of the areas.")
+        if route["shadow"]:
+            lines.append(f"{route['shadow']} is scored in the shadow.")
+    lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
+    lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
+    if document["last_trip"]:
+        trip = document["last_trip"]
+        lines.append(f"Last trip: {trip['release']} at {format_utc(trip['at'])}: {trip['reason']}")
+    if document["last_forecast"]:
+        lines.append(f"Last forecast issued {format_utc(document['last_forecast'])}.")
+    return lines
+
+
+def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
+    """Roll back now: traffic returns, unexpired forecasts of the stopped model are recalled.
+
+    Raises:
+        Refused: nothing to roll back, or the target does not verify.
+    """
+    with Platform.open(folder) as platform:
+        loop = ControlLoop(platform, LoopOptions())
+        before = platform.ledger.get(RouteRecord, "route")
+        if before is None:
+            raise Refused("nothing serves yet", where=str(folder), next_step="Run: recloser run")
+        outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
+        after = platform.ledger.get(RouteRecord, "route")
+        trips = platform.ledger.find(TripRecord, order_by="at", descending=True, limit=1)
+        recalled = trips[0].recalled if trips and outcome.writes is not None else []
+        serving = None if after is None else after.champion
+        return {
+            "from": before.canary or before.champion,
+            "to": serving,
+            "epoch": None if after is None else after.epoch,
+            "recalled": recalled,
+            "reason": reason,
+            "sentence": f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}",
+        }
+
+
+def verify_audit(folder: Path) -> dict[str, Any]:
+    """Check the whole audit chain: {"entries", "ok", "first_bad", "reason"}."""
+    with Platform.open(folder) as platform:
+        result = platform.ledger.verify()
+        return {"entries": result.entries, "ok": result.ok, "first_bad": result.first_bad, "reason": result.reason}
+
+
+def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
+    """Return the verdict on a release (or on the candidate of a run) with every check.
+
+    Raises:
+        InvalidInput: no verdict is recorded for it.
+    """
+    with Platform.open(folder) as platform:
+        run = platform.ledger.get(RunRecord, candidate)
+        release = run.candidate if run is not None and run.candidate else candidate
+        found = platform.ledger.find(VerdictRecord, release=release, order_by="at", descending=True, limit=1)
+        if not found:
+            known = [record.key for record in platform.ledger.find(ReleaseRecord, order_by="created_at", limit=20)]
+            raise InvalidInput("no verdict on this candidate", got=candidate, expected="one of " + ", ".join(known))
+        verdict = found[0]
+        return {
+            "release": release,
+            "at": verdict.at,
+            "verdict": verdict.verdict,
+            "reason": verdict.reason,
+            "checks": verdict.checks,
+            "evidence_digest": verdict.evidence_digest,
+        }
+
+
+def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
+    """Return why a rollout is where it is and what would change it.
+
+    Raises:
+        InvalidInput: no such rollout or release.
+    """
+    with Platform.open(folder) as platform:
+        records = platform.ledger.find(RolloutRecord, order_by="started_at")
+        chosen = [record for record in records if identifier in {record.key, record.release}]
+        if not chosen:
+            raise InvalidInput(
+                "no such rollout", got=identifier, expected="one of " + ", ".join(record.key for record in records)
+            )
+        rollout = Rollout.from_record(chosen[-1])
+        loop = ControlLoop(platform, LoopOptions())
+        if not rollout.finished:
+            platform.clock = VirtualClock(newest_instant(platform))
+        seen = loop.controller.inspect(loop.evidence, rollout.key)
+        evidence = Evidence() if seen is None else seen[1]
+        document = explain(rollout, evidence, platform.clock.now())
+        return {**document, "sentences": rollout_sentences(document)}
+
+
+def rollout_sentences(document: Mapping[str, Any]) -> list[str]:
+    """Return the explanation of a rollout as lines for people."""
+    lines = [f"{document['release']}: {document['state']} since {document['since']} - {document['reason']}"]
+    following = document["next"]
+    lines.append(f"Next tick: {following['state']} - {following['reason']}")
+    lines += [f"To advance: {line}" for line in document["would_advance"]]
+    lines += [f"Would end it: {line}" for line in document["would_end"]]
+    return lines

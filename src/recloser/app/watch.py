@@ -1,0 +1,114 @@
+"""Owns the watch: runs the data checks, closes days, feeds the drift monitor. Rooms find and decide; it records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from recloser.app.book import DayBook
+from recloser.app.faults import finding_from, finding_to
+from recloser.app.platform import Platform
+from recloser.app.residuals import ResidualWatch
+from recloser.core import Panel, format_utc
+from recloser.ledger import SignalRecord, StateRecord
+from recloser.monitoring import CheckPlan, Finding, Signal, check_data, flag_revisions, reconcile, signal_of
+
+ACTOR = "monitoring"
+FAULTS = "faults"
+
+
+class Watch:
+    """Keeps an eye on data and model; everything it remembers is in the ledger.
+
+    Args:
+        platform: the project.
+        recent: panel of the recent weeks as of an instant.
+    """
+
+    def __init__(self, platform: Platform, recent: Callable[[datetime], Panel]) -> None:
+        self._platform = platform
+        self._recent = recent
+        groups = {name: tuple(members) for name, members in platform.project.monitoring.groups.items()}
+        self._plan = CheckPlan(zone=platform.horizon.zone.key, areas=platform.areas, groups=groups)
+        self.book = DayBook(platform, recent)
+        self.residuals = ResidualWatch(platform, self.book)
+
+    def check_data(self, now: datetime) -> list[Finding]:
+        """Run the data checks as of `now`: flag spoilt samples in the store, open and close signals in the ledger."""
+        panel = self._platform_panel(now)
+        seen = check_data(panel, now, self._plan)
+        revisions = flag_revisions(panel, seen, now)
+        if not revisions.is_empty():
+            self._platform.store.append(revisions, source="check")
+        state = self._platform.ledger.get(StateRecord, FAULTS)
+        known = [] if state is None else [finding_from(item) for item in state.state["open"]]
+        if not seen and not known:
+            return seen
+        found = reconcile(known, seen)
+        left_open = [finding_to(item) for item in (*found.lasting, *found.opened) if item.active]
+        if state is not None and left_open == state.state["open"] and not found.opened:
+            return seen
+        with self._platform.ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(FAULTS, now, {"open": left_open}))
+            for finding in found.opened:
+                signal = signal_of(finding, now)
+                closed = None if finding.active else now
+                change.put(record_of_signal(signal, closed))
+                change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
+            for finding in found.closed:
+                key = signal_of(_as_opened(finding, known), now).key
+                record = self._platform.ledger.get(SignalRecord, key)
+                if record is not None and record.closed_at is None:
+                    change.put(replace(record, closed_at=now))
+                    change.note("signal.close", key, {"reason": "the fault is over"})
+            change.note("data.check", "faults", {"open": len(left_open), "flagged": revisions.height})
+        return seen
+
+    def _platform_panel(self, now: datetime) -> Panel:
+        panel = self._recent(now)
+        start = now - self._plan.lookback - timedelta(days=1)
+        return Panel(panel.frame.filter(panel.frame["at"] >= start), panel.resolution, now)
+
+    def close_days(self, now: datetime) -> list[date]:
+        """Close the days whose truth has come, and let the residual monitors see them."""
+        closed = self.book.close(now)
+        self.residuals.see(closed, now)
+        return closed
+
+    def calibrate(self, now: datetime) -> None:
+        """Bring the online offsets of the serving releases up to date, if the project wants them."""
+        if self._platform.project.model.online_calibration:
+            self.book.calibrate(now)
+
+    def unmasked(self) -> frozenset[str]:
+        """Return areas whose recent data holds faults that no flag masks: an open level fault of unknown cause."""
+        state = self._platform.ledger.get(StateRecord, FAULTS)
+        if state is None:
+            return frozenset()
+        findings = [finding_from(item) for item in state.state["open"]]
+        return frozenset(area for f in findings if f.kind == "shift" and f.active for area in f.areas)
+
+
+def record_of_signal(signal: Signal, closed_at: datetime | None) -> SignalRecord:
+    """Return the ledger's record of a signal."""
+    return SignalRecord(
+        key=signal.key,
+        at=signal.at,
+        signal_class=signal.signal_class,
+        severity=signal.severity,
+        areas=list(signal.areas),
+        since=signal.since,
+        reason=signal.reason,
+        evidence=plain(signal.evidence),
+        closed_at=closed_at,
+    )
+
+
+def plain(evidence: dict[str, object]) -> dict[str, object]:
+    """Return evidence as plain JSON data."""
+    return {k: format_utc(v) if isinstance(v, datetime) else v for k, v in evidence.items()}
+
+
+def _as_opened(finding: Finding, known: list[Finding]) -> Finding:
+    return next((item for item in known if item.same_as(finding)), finding)

@@ -1,0 +1,67 @@
+"""Owns the verbs of operation: forecast, status, rollback, up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recloser.app import current_forecast, operator_rollback, project_status, run_up
+from recloser.cli.options import as_of_option, example, json_option, project_option
+from recloser.cli.output import emit, say
+
+
+@click.command("forecast", epilog=example("recloser forecast --area VIC --json"))
+@click.option("--area", help="Only this area.")
+@as_of_option
+@project_option
+@json_option
+def forecast(area: str | None, as_of: Any, project: Path, as_json: bool) -> None:
+    """Print the current forecast: quantiles in MW, who served it, ids of the points, void ids."""
+    result = current_forecast(project, area=area, as_of=as_of)
+    emit(result, as_json=as_json, text=_forecast_text)
+
+
+def _forecast_text(document: Any) -> str:
+    lines = []
+    for area, row in document["areas"].items():
+        lines.append(f"{area}: issued {row['issued_at']}, served by {row['served_by']} ({row['release']})")
+        lines += [
+            f"  {p['at']}  {p['q10']:12.3f} {p['q50']:12.3f} {p['q90']:12.3f} MW{'  VOID' if p['void'] else ''}"
+            for p in row["points"]
+        ]
+    return "\n".join(lines)
+
+
+@click.command("status", epilog=example("recloser status --json"))
+@project_option
+@json_option
+def status(project: Path, as_json: bool) -> None:
+    """Tell who serves, what is rolling out, open signals, the newest data and forecast."""
+    result = project_status(project)
+    emit(result, as_json=as_json, text=lambda d: "\n".join(d["sentences"]))
+
+
+@click.command("rollback", epilog=example('recloser rollback --reason "forecast looks wrong on feeder 7"'))
+@click.option("--to", "to", help="Release to return to (default: the previous champion).")
+@click.option("--reason", required=True, help="Why; it goes into the audit log.")
+@click.option("--actor", default="operator", show_default=True, help="Who asks.")
+@project_option
+@json_option
+def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bool) -> None:
+    """Stop a model with one action: traffic returns at once, its unexpired forecasts are recalled."""
+    result = operator_rollback(project, to=to, reason=reason, actor=actor)
+    emit(result, as_json=as_json, text=lambda d: d["sentence"])
+
+
+@click.command("up", epilog=example("recloser up --project mygrid --port 8080"))
+@click.option("--host", help="Address to listen on (default: [gateway] host).")
+@click.option("--port", type=int, help="Port to listen on (default: [gateway] port).")
+@project_option
+def up(host: str | None, port: int | None, project: Path) -> int:
+    """Run in real time under a supervisor: gateway, control loops and pages; what dies is restarted."""
+    return run_up(project, host=host, port=port, say=say)
+
+
+VERBS = (forecast, status, rollback, up)

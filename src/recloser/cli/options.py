@@ -1,0 +1,53 @@
+"""Owns the options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recloser.core import parse_utc
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Instant(click.ParamType):
+    """An ISO 8601 time with its offset, or a date (midnight UTC); becomes aware UTC."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return aware UTC.
+
+        Raises:
+            InvalidInput: unreadable or without an offset.
+        """
+        del ctx
+        if isinstance(value, datetime):
+            return value
+        text = str(value)
+        where = f"--{param.name}" if param is not None and param.name else "time"
+        return parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where)
+
+
+project_option: Decorator = click.option(
+    "--project",
+    "project",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Project folder (default: here).",
+)
+json_option: Decorator = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout; logs on stderr."
+)
+as_of_option: Decorator = click.option(
+    "--as-of", "as_of", type=Instant(), help="Use only what was known at TIME (default: the newest data)."
+)
+
+
+def example(text: str) -> str:
+    """Return the epilog that shows an example of a verb."""
+    return "\b\nExample:\n  " + text

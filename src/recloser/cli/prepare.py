@@ -1,0 +1,125 @@
+"""Owns the verbs that prepare: init, ingest, run, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recloser.app import check_installation, ingest_file, run_pipeline, scaffold
+from recloser.cli.options import as_of_option, example, json_option, project_option
+from recloser.cli.output import emit, say
+
+
+@click.command(
+    "init", epilog=example("recloser init mygrid --area VIC --time-zone Australia/Melbourne --resolution-minutes 30")
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--area", "areas", multiple=True, required=True, help="Area, feeder or zone to forecast; repeat for several."
+)
+@click.option("--time-zone", required=True, help="Local zone, an IANA name such as Australia/Melbourne.")
+@click.option("--country", help="Country code for holidays, such as AU.")
+@click.option("--subdivision", help="State or region code for holidays, such as VIC.")
+@click.option("--resolution-minutes", type=int, default=60, show_default=True, help="Length of one interval.")
+@json_option
+def init(
+    folder: Path,
+    areas: tuple[str, ...],
+    time_zone: str,
+    country: str | None,
+    subdivision: str | None,
+    resolution_minutes: int,
+    as_json: bool,
+) -> None:
+    """Scaffold a project: one recloser.toml and one pipeline.py."""
+    written = scaffold(
+        folder,
+        areas=areas,
+        time_zone=time_zone,
+        country=country,
+        subdivision=subdivision,
+        resolution_minutes=resolution_minutes,
+    )
+    emit(
+        written,
+        as_json=as_json,
+        text=lambda d: "\n".join([f"wrote {path}" for path in d["written"]] + [d["next_step"]]),
+    )
+
+
+@click.command(
+    "ingest",
+    epilog=example("recloser ingest load.csv --area =VIC --time utc --load demand --load-unit MW --temperature temp_c"),
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--area", help="Column that names the area, or =NAME for a file of one area.")
+@click.option("--time", "time", help="Column with the time stamp.")
+@click.option("--load", "load", help="Column with the load.")
+@click.option("--load-unit", help="Unit of the load: W, kW, MW, GW.")
+@click.option("--temperature", help="Column with the temperature (forecast, or actual used as forecast).")
+@click.option("--temperature-unit", help="degC, degF or K.")
+@click.option("--incumbent", help="Column with the operator's own forecast, in the load's unit.")
+@click.option("--time-zone", help="Zone of stamps without an offset.")
+@click.option(
+    "--stamp", type=click.Choice(["start", "end"]), help="Whether a stamp marks the start or the end of its interval."
+)
+@click.option("--quality", help="Column with a quality word.")
+@click.option("--good-quality", multiple=True, help="Quality words that mean good; repeat for several.")
+@project_option
+@json_option
+def ingest(file: Path, project: Path, as_json: bool, **mapping: Any) -> None:
+    """Read a CSV or Parquet file into the versioned store; all of it or nothing."""
+    given = {name: value for name, value in mapping.items() if value not in (None, ())}
+    result = ingest_file(project, file, given)
+    emit(
+        result,
+        as_json=as_json,
+        text=lambda d: (
+            f"{d['rows']} values read: {d['accepted']} accepted ({d['corrected']} of them corrections), "
+            f"{d['duplicates']} duplicates, {d['flagged']} flagged; store version {d['version']}."
+            + "".join(f"\n  note: {note}" for note in d.get("notes", []))
+        ),
+    )
+
+
+@click.command("run", epilog=example("recloser run --as-of 2014-06-01T00:00:00Z --json"))
+@as_of_option
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "kubeflow"]),
+    default="local",
+    show_default=True,
+    help="Where the steps run.",
+)
+@project_option
+@json_option
+def run(as_of: Any, engine: str, project: Path, as_json: bool) -> int:
+    """Run the pipeline once: snapshot, train, package, staging gate, register. Exit code 1 when refused or held."""
+    result = run_pipeline(project, as_of=as_of, engine=engine, progress=say)
+    emit(result, as_json=as_json, text=_run_text)
+    return 0 if result["verdict"] == "pass" else 1
+
+
+def _run_text(document: Any) -> str:
+    lines = [f"{document['run']}: {document['candidate']}: {document['verdict'].upper()} - {document['reason']}"]
+    lines += [f"  {check['verdict']:<6} {check['name']}: {check['reason']}" for check in document["checks"]]
+    return "\n".join(lines)
+
+
+@click.command("doctor", epilog=example("recloser doctor --project mygrid"))
+@project_option
+@json_option
+def doctor(project: Path, as_json: bool) -> int:
+    """Check the installation and the project: what works, what is missing, what to do."""
+    result = check_installation(project)
+    emit(
+        result,
+        as_json=as_json,
+        text=lambda d: "\n".join(f"{check['state']:<5} {check['name']}: {check['detail']}" for check in d["checks"]),
+    )
+    return 0 if result["ok"] else 1
+
+
+VERBS = (init, ingest, run, doctor)

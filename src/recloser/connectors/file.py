@@ -1,0 +1,179 @@
+"""Owns reading a CSV or Parquet file into samples by a mapping: all of it, or a clear error and nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from recloser.connectors.mapping import FileMapping, MappedColumn
+from recloser.connectors.numbers import decimal_mark, to_numbers
+from recloser.connectors.problems import bad_rows
+from recloser.connectors.quality import quality_bits
+from recloser.connectors.reading import Reading
+from recloser.connectors.table import RawTable, open_table
+from recloser.connectors.times import to_instants
+from recloser.core import InvalidInput, Quality
+from recloser.core.quantities import conversion
+
+
+def read_file(path: Path | str, mapping: FileMapping) -> Reading:
+    """Read every row of the file as samples of the mapped quantities.
+
+    Empty cells become samples without a value and with Quality.MISSING, so that a gap is data; rows without any
+    content are dropped. `at` is the start of the interval in UTC; `available_at` follows the mapping's leads.
+
+    Raises:
+        InvalidInput: file, column, row, zone or unit is wrong; the message names file, row, column, text, next step.
+        Unavailable: the file cannot be read now.
+    """
+    table = _without_blank_rows(open_table(Path(path), mapping), mapping)
+    columns = mapping.columns()
+    areas = _areas(table, mapping)
+    decimal = decimal_mark(table, [column.column for column in columns], mapping)
+    values = [_values(table, column, decimal) for column in columns]
+    times = _times(table, areas, values, mapping)
+    bits = pl.lit(0, pl.Int32) if mapping.quality is None else quality_bits(table.frame[mapping.quality], mapping)
+    wide = pl.DataFrame({"row": table.frame["row"], "area": areas, "at": times}).with_columns(
+        *values, bits.alias("load_quality"), _availability(table, areas, mapping)
+    )
+    wide = _on_grid(table, wide.filter(pl.col("at").is_not_null()), mapping)
+    wide = _single(table, wide, columns, mapping)
+    source = f"file:{table.file}"
+    frame = pl.concat(_samples(wide, column, mapping, source) for column in columns)
+    flagged = int((frame["quality"] != 0).sum())
+    if mapping.weather == "actual_as_forecast":
+        table.notes.append("Measured temperature stands in for its forecast: results look better than in operation.")
+    return Reading(frame, flagged, table.notes, source)
+
+
+def _without_blank_rows(table: RawTable, mapping: FileMapping) -> RawTable:
+    """Drop rows in which every needed cell is empty, such as blank lines at the end."""
+    times = table.frame[mapping.time]
+    if table.frame.height and not times.null_count() and (times.dtype != pl.String or not (times == "").any()):
+        return table
+    others = [pl.col(name) for name, kind in table.frame.schema.items() if kind != pl.String and name != "row"]
+    texts = [pl.col(name) for name, kind in table.frame.schema.items() if kind == pl.String]
+    empty = [*(cell.is_null() for cell in others), *(text.str.strip_chars().fill_null("") == "" for text in texts)]
+    kept = table.frame.filter(~pl.all_horizontal(empty))
+    dropped = table.frame.height - kept.height
+    notes = [*table.notes, f"{dropped} blank row(s) dropped."] if dropped else table.notes
+    if kept.is_empty():
+        raise InvalidInput("the file has no rows", where=table.file, expected="at least one row below the header")
+    return RawTable(kept, table.file, table.delimiter, notes)
+
+
+def _areas(table: RawTable, mapping: FileMapping) -> pl.Series:
+    if mapping.area.startswith("="):
+        return pl.Series("area", [mapping.area[1:].strip()], dtype=pl.String).new_from_index(0, table.frame.height)
+    areas = table.frame[mapping.area].cast(pl.String).str.strip_chars().alias("area")
+    _refuse_empty(table, mapping.area, areas.is_null() | (areas == ""), "no area")
+    return areas
+
+
+def _times(table: RawTable, areas: pl.Series, values: list[pl.Series], mapping: FileMapping) -> pl.Series:
+    """Return the interval starts; null (and noted) for valueless rows in the hour that does not exist."""
+    valueless = pl.DataFrame(values).select(pl.all_horizontal(pl.all().is_null())).to_series()
+    times = to_instants(table, mapping.time, areas, mapping, valueless)
+    stamps = table.frame[mapping.time]
+    skipped = times.is_null() & stamps.is_not_null()
+    if stamps.dtype == pl.String:
+        skipped &= stamps.str.strip_chars() != ""
+    if skipped.any():
+        table.notes.append(f"{skipped.sum()} row(s) without values at times that do not exist locally dropped.")
+    _refuse_empty(table, mapping.time, times.is_null() & ~skipped, "no time")
+    return times - (mapping.resolution if mapping.stamp == "end" else timedelta(0))
+
+
+def _refuse_empty(table: RawTable, column: str, empty: pl.Series, what: str) -> None:
+    if empty.any():
+        rows = table.frame.select("row", text=table.frame[column].cast(pl.String).fill_null("")).filter(empty)
+        raise bad_rows(rows, (table.file, column), what, "a value in every row", "Fill it in, or remove the row.")
+
+
+def _values(table: RawTable, column: MappedColumn, decimal: str) -> pl.Series:
+    unit = conversion(column.quantity, column.unit, table.file)
+    values = to_numbers(table, column.column, decimal)
+    if (unit.factor, unit.offset) != (1.0, 0.0):
+        values = values * unit.factor + unit.offset
+    return values.alias(column.quantity)
+
+
+def _availability(table: RawTable, areas: pl.Series, mapping: FileMapping) -> pl.Series | pl.Expr:
+    if mapping.available_at is None:
+        return pl.lit(None, pl.Datetime("us", "UTC")).alias("known_at")
+    known = to_instants(table, mapping.available_at, areas, mapping)
+    _refuse_empty(table, mapping.available_at, known.is_null(), "no time of availability")
+    return known.alias("known_at")
+
+
+def _on_grid(table: RawTable, wide: pl.DataFrame, mapping: FileMapping) -> pl.DataFrame:
+    step = int(mapping.resolution / timedelta(microseconds=1))
+    off = wide.filter(pl.col("at").dt.epoch("us") % step != 0)
+    if not off.is_empty():
+        texts = table.frame.select("row", text=pl.col(mapping.time).cast(pl.String))
+        rows = texts.join(off, on="row", how="semi")
+        raise bad_rows(
+            rows,
+            (table.file, mapping.time),
+            "a time off the grid",
+            f"stamps every {mapping.resolution}, counted from midnight UTC",
+            f"Say the right resolution and zone{_usual_step(wide)}; resampling is not done on reading.",
+        )
+    return wide
+
+
+def _usual_step(wide: pl.DataFrame) -> str:
+    steps = wide.select(pl.col("at").diff().over("area").abs()).to_series().drop_nulls()
+    steps = steps.filter(steps > timedelta(0))
+    return f" (the file's usual step is {steps.mode().sort()[0]})" if len(steps) else ""
+
+
+def _single(table: RawTable, wide: pl.DataFrame, columns: list[MappedColumn], mapping: FileMapping) -> pl.DataFrame:
+    """Refuse, or by rule resolve, rows of one area and time that differ; equal rows stay, the store counts them."""
+    key = ["area", "at", "known_at"]
+    if _surely_single(wide):
+        return wide
+    again = wide.filter(pl.struct(key).is_duplicated())
+    statements = [*key, *(column.quantity for column in columns), "load_quality"]
+    different = again.unique(statements, keep="first", maintain_order=True).filter(pl.struct(key).is_duplicated())
+    if different.is_empty():
+        return wide
+    if mapping.repeated == "last":
+        table.notes.append(f"{different.height} rows repeat an area and time with other values: the last one is taken.")
+        return wide.unique(key, keep="last", maintain_order=True)
+    first = different.sort("row").row(0, named=True)
+    same = different.filter((pl.col("area") == first["area"]) & (pl.col("at") == first["at"]))
+    text = table.frame.filter(pl.col("row") == first["row"])[mapping.time].cast(pl.String)[0]
+    raise bad_rows(
+        different.select("row", text=pl.lit(f"{text} of {first['area']} in rows {same['row'].to_list()[:5]}")),
+        (table.file, mapping.time),
+        "one area and time with different values",
+        "one row per area and time",
+        "Correct it, or say repeated='last'; check zone and stamp if this is the hour that comes twice.",
+    )
+
+
+def _surely_single(wide: pl.DataFrame) -> bool:
+    """Tell cheaply whether keys ascend strictly, area by area or time by time, as in most files."""
+    area, at = pl.col("area"), pl.col("at")
+    by_area = (area > area.shift(1)) | ((area == area.shift(1)) & (at > at.shift(1)))
+    by_time = (at > at.shift(1)) | ((at == at.shift(1)) & (area > area.shift(1)))
+    return any(wide.select(by_area.fill_null(value=True).all(), by_time.fill_null(value=True).all().alias("b")).row(0))
+
+
+def _samples(wide: pl.DataFrame, column: MappedColumn, mapping: FileMapping, source: str) -> pl.DataFrame:
+    value = pl.col(column.quantity)
+    measured = mapping.resolution + mapping.availability_delay
+    known = pl.col("at") + (measured if column.lead is None else -column.lead)
+    bits = pl.col("load_quality") if column.column == mapping.load else pl.lit(0, pl.Int32)
+    return wide.select(
+        "area",
+        pl.lit(column.quantity).alias("quantity"),
+        "at",
+        pl.coalesce("known_at", known).alias("available_at"),
+        value.alias("value"),
+        pl.when(value.is_null()).then(bits | int(Quality.MISSING)).otherwise(bits).cast(pl.Int32).alias("quality"),
+        pl.lit(source).alias("source"),
+    )

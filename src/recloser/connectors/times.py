@@ -1,0 +1,227 @@
+"""Owns turning stamps into aware UTC: formats, zones, the hour that comes twice and the one that never comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import polars as pl
+
+from recloser.connectors.mapping import FileMapping
+from recloser.connectors.problems import bad_rows
+from recloser.connectors.table import RawTable
+from recloser.core import TIME, InvalidInput
+
+_OFFSET = r"[0-9](Z|z|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})$"
+_CLOCK = r":[0-9]{2}"
+_AWARE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
+_NAIVE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
+_FORMAT_HINT = "Say time_format, for example '%d/%m/%Y %H:%M', if it is another."
+_ISO = "ISO 8601 such as 2020-03-01T09:00 or 2020-03-01 09:00:00+01:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Stamps as found: aware ones in UTC, or naive ones that still need a zone; null where nothing stands."""
+
+    instants: pl.Series
+    aware: bool
+
+
+def to_instants(
+    table: RawTable, column: str, areas: pl.Series, mapping: FileMapping, valueless: pl.Series | None = None
+) -> pl.Series:
+    """Return the stamps of a column as aware UTC (Datetime us), null where the cell is empty.
+
+    A stamp in the hour that does not exist is null too where `valueless` says that its row holds no value: exports
+    of 24 rows a day have such rows.
+
+    Stamps with an offset are taken as they are, the others read in the mapping's zone (see `localise`).
+
+    Raises:
+        InvalidInput: unreadable, mixed with and without offset, in the hour that does not exist, or ambiguous.
+    """
+    stamps = _parse(table, column, mapping)
+    if stamps.aware:
+        return stamps.instants
+    empty = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(areas)) if valueless is None else valueless
+    frame = table.frame.select("row", text=pl.col(column).cast(pl.String)).with_columns(
+        area=areas, stamp=stamps.instants, valueless=empty
+    )
+    return localise(frame, (table.file, column), mapping)
+
+
+def _parse(table: RawTable, column: str, mapping: FileMapping) -> Stamps:
+    raw = table.frame[column]
+    if isinstance(raw.dtype, pl.Datetime):
+        instants = raw.dt.cast_time_unit("us")
+        aware = raw.dtype.time_zone is not None
+        return Stamps(instants.dt.convert_time_zone("UTC") if aware else instants, aware)
+    if raw.dtype == pl.Date:
+        return Stamps(raw.cast(pl.Datetime("us")), aware=False)
+    if raw.dtype in (pl.Categorical, pl.Enum):
+        raw = raw.cast(pl.String)
+    if mapping.time_format in ("unix_s", "unix_ms"):
+        return _parse_epoch(table, raw, column, mapping.time_format)
+    if raw.dtype != pl.String:
+        raise InvalidInput(
+            "a time column of numbers",
+            got=str(raw.dtype),
+            expected=_ISO,
+            where=f"{table.file}, column {column!r}",
+            next_step="Say time_format='unix_s' or 'unix_ms' if these are seconds or milliseconds since 1970.",
+        )
+    text = raw.str.strip_chars()
+    text = text.set(text == "", None)
+    if mapping.time_format is not None:
+        return _parse_format(table, text, column, mapping.time_format)
+    return _parse_iso(table, text, column)
+
+
+def _parse_iso(table: RawTable, text: pl.Series, column: str) -> Stamps:
+    if text.str.contains("/", literal=True).any():
+        slashed = text.str.contains(r"^[0-9]{4}/")
+        text = text.zip_with(~slashed.fill_null(value=False), text.str.replace_all("/", "-", literal=True))
+    text = text.str.replace(" ", "T", literal=True)
+    has_offset = text.str.contains(_OFFSET)
+    if has_offset.any():  # the day of a bare date looks like an offset
+        has_offset &= text.str.contains(_CLOCK)
+    aware = bool(has_offset.any())
+    if aware and not has_offset.all():
+        raise bad_rows(
+            table.frame.select("row", text=pl.col(column)).filter(~has_offset),
+            (table.file, column),
+            "a time without an offset among times with one",
+            "the same kind of stamp in every row",
+            "Correct the column.",
+        )
+    result = pl.Series(column, [None] * len(text), dtype=TIME if aware else pl.Datetime("us"))
+    for pattern in _AWARE_FORMATS if aware else _NAIVE_FORMATS:
+        left = result.is_null() & text.is_not_null()
+        if not left.any():
+            break
+        found = _strptime(text if left.all() else text.set(~left, None), pattern)
+        result = result.zip_with(result.is_not_null(), found.cast(result.dtype))
+    _refuse_unread(
+        table, column, result, text, _ISO, "Say time_format, for example '%d/%m/%Y %H:%M', if it is another."
+    )
+    return Stamps(result, aware)
+
+
+def _parse_format(table: RawTable, text: pl.Series, column: str, pattern: str) -> Stamps:
+    result = _strptime(text, pattern)
+    _refuse_unread(table, column, result, text, f"a time like {pattern!r}", "Correct it, or correct time_format.")
+    aware = isinstance(result.dtype, pl.Datetime) and result.dtype.time_zone is not None
+    return Stamps(result.cast(TIME if aware else pl.Datetime("us")), aware)
+
+
+def _parse_epoch(table: RawTable, raw: pl.Series, column: str, unit: str) -> Stamps:
+    counts = raw.cast(pl.Int64, strict=False)
+    _refuse_unread(table, column, counts, raw.cast(pl.String), f"whole numbers ({unit})", "Correct it.")
+    return Stamps((counts * (1_000_000 if unit == "unix_s" else 1_000)).cast(TIME), aware=True)
+
+
+def _strptime(text: pl.Series, pattern: str) -> pl.Series:
+    """Parse; null where it does not fit. A pattern without a time of day gives midnight."""
+    clock = any(code in pattern for code in ("%H", "%I", "%T", "%R", "%c", "%s", "%X"))
+    try:
+        if clock:
+            return text.str.to_datetime(pattern, strict=False, time_unit="us")
+        return text.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInput(
+            "unusable time_format", got=pattern, expected="a strptime pattern such as '%d/%m/%Y %H:%M'"
+        ) from error
+
+
+def _refuse_unread(
+    table: RawTable, column: str, result: pl.Series, text: pl.Series, expected: str, next_step: str
+) -> None:
+    unread = result.is_null() & text.is_not_null()
+    if unread.any():
+        rows = table.frame.select("row", text=table.frame[column].cast(pl.String)).filter(unread)
+        raise bad_rows(rows, (table.file, column), "unreadable time", expected, next_step)
+
+
+def localise(frame: pl.DataFrame, place: tuple[str, str], mapping: FileMapping) -> pl.Series:
+    """Return naive local stamps as aware UTC.
+
+    The hour that comes twice is resolved per area by the order of the rows: the stamps must step back exactly once;
+    rows before that step are in summer time, rows after it in winter time (reversed in a file that runs backwards).
+
+    Args:
+        frame: columns `row`, `text`, `area`, `stamp` (naive, nulls allowed), `valueless` (boolean), in file order.
+        place: file and column, for messages.
+        mapping: zone, resolution and the rule for ambiguous stamps.
+
+    Raises:
+        InvalidInput: a stamp in the hour that never comes, or an ambiguity that the rows do not resolve.
+    """
+    zone = mapping.time_zone
+    if zone == "UTC":
+        return frame["stamp"].dt.replace_time_zone("UTC")
+    early = _in_zone(frame["stamp"], zone, "earliest", place)
+    late = _in_zone(frame["stamp"], zone, "latest", place)
+    absent = early.is_null() & frame["stamp"].is_not_null() & ~frame["valueless"]
+    if absent.any():
+        raise bad_rows(
+            frame.select("row", "text").filter(absent),
+            place,
+            f"a time that does not exist in {zone}: the clock was put forward over it",
+            "local times that exist, or times with an offset",
+            "If the clock of this file knows no summer time, give a fixed zone such as 'Etc/GMT-1' (UTC+1).",
+        )
+    twice = (early != late).fill_null(value=False)
+    if mapping.ambiguous != "order":
+        return early if mapping.ambiguous == "earliest" else late
+    if not twice.any():
+        return early
+    return early.zip_with(~_second_pass(frame, twice, late - early, place, mapping), late)
+
+
+def _in_zone(stamps: pl.Series, zone: str, choice: Literal["earliest", "latest"], place: tuple[str, str]) -> pl.Series:
+    try:
+        return stamps.dt.replace_time_zone(zone, ambiguous=choice, non_existent="null").dt.convert_time_zone("UTC")
+    except pl.exceptions.PolarsError as error:
+        raise InvalidInput("unusable time zone", got=zone, where=place[0], expected="an IANA name") from error
+
+
+def _second_pass(
+    frame: pl.DataFrame, twice: pl.Series, gap: pl.Series, place: tuple[str, str], mapping: FileMapping
+) -> pl.Series:
+    """Return a mask of the rows in the second pass of the hour that comes twice."""
+    step_us = int(mapping.resolution / timedelta(microseconds=1))
+    stamp = pl.col("stamp")
+    marked = frame.with_columns(twice=twice, gap_us=gap.dt.total_microseconds(), place=pl.int_range(pl.len()))
+    marked = marked.filter(stamp.is_not_null()).with_columns(
+        sense=pl.when(stamp.last() < stamp.first()).then(-1).otherwise(1).over("area"),
+    )
+    marked = marked.with_columns(
+        step=(stamp.diff().dt.total_microseconds() * pl.col("sense")).over("area"),
+        bridged=(pl.col("twice") | pl.col("twice").shift(1)).fill_null(value=False).over("area"),
+    )
+    disordered = marked.filter((pl.col("step") < 0) & ~pl.col("bridged"))["area"].unique()
+    window = (
+        marked.filter(pl.col("twice"))
+        .with_columns(day=stamp.dt.date())
+        .with_columns(inner=stamp.diff().dt.total_microseconds().over("area", "day") * pl.col("sense"))
+        .with_columns(
+            backs=(pl.col("inner") <= 0).sum().over("area", "day"),
+            sudden=((pl.col("inner") == 0) & (pl.col("gap_us") > step_us)).any().over("area", "day"),
+            second=(pl.col("inner") <= 0).fill_null(value=False).cum_sum().over("area", "day") > 0,
+        )
+    )
+    unclear = window.filter(
+        (pl.col("backs") != 1) | pl.col("sudden").fill_null(value=False) | pl.col("area").is_in(disordered.implode())
+    )
+    if not unclear.is_empty():
+        raise bad_rows(
+            unclear.select("row", "text"),
+            place,
+            f"a time that comes twice in {mapping.time_zone} (the clock was put back), and the rows do not tell which",
+            "both passes of that hour in time order, per area",
+            "Say ambiguous='earliest' (summer time) or 'latest', or give times with an offset or in UTC.",
+        )
+    second = window.filter(pl.col("second") != (pl.col("sense") < 0))["place"]
+    return pl.int_range(frame.height, eager=True).is_in(second.implode())

@@ -1,0 +1,43 @@
+"""Owns the SQL state and the hash-chained audit log, written in one transaction. Does not decide what to write."""
+
+from recloser.ledger.chain import Entry, Verification
+from recloser.ledger.change import Change
+from recloser.ledger.ledger import Ledger, Stored
+from recloser.ledger.records import (
+    RECORD_TYPES,
+    ForecastRecord,
+    PairedDayRecord,
+    PinRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    RouteRecord,
+    RunRecord,
+    SignalRecord,
+    StateRecord,
+    StepRecord,
+    TriggerRecord,
+    TripRecord,
+    VerdictRecord,
+)
+
+__all__ = [
+    "RECORD_TYPES",
+    "Change",
+    "Entry",
+    "ForecastRecord",
+    "Ledger",
+    "PairedDayRecord",
+    "PinRecord",
+    "ReleaseRecord",
+    "RolloutRecord",
+    "RouteRecord",
+    "RunRecord",
+    "SignalRecord",
+    "StateRecord",
+    "StepRecord",
+    "Stored",
+    "TriggerRecord",
+    "TripRecord",
+    "VerdictRecord",
+    "Verification",
+]

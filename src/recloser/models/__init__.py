@@ -1,0 +1,26 @@
+"""Owns forecasters: training, native text format, conformal calibration, fallback models, own models behind a wall.
+
+Does not own: features, packages and signatures, the choice of who serves.
+"""
+
+from recloser.models.calibration import Calibration, fit_calibration, recalibrate
+from recloser.models.lightgbm_quantile import LightGBMQuantile
+from recloser.models.loading import PyfuncModel, PythonModel, load_model
+from recloser.models.model import Model
+from recloser.models.naive import Persistence, SeasonalNaive
+from recloser.models.training import TrainingPlan, train_lightgbm
+
+__all__ = [
+    "Calibration",
+    "LightGBMQuantile",
+    "Model",
+    "Persistence",
+    "PyfuncModel",
+    "PythonModel",
+    "SeasonalNaive",
+    "TrainingPlan",
+    "fit_calibration",
+    "load_model",
+    "recalibrate",
+    "train_lightgbm",
+]

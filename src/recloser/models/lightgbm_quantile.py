@@ -1,0 +1,117 @@
+"""Owns the LightGBM quantile forecaster at rest and at work. Does not train it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+
+from recloser.core import FloatArray, Refused
+from recloser.models.calibration import Calibration
+from recloser.models.model import checked_quantiles, column, matrix, ordered, write_facts
+
+KIND = "lightgbm_quantile"
+FILES = ("centre.txt", "spread.txt")
+SPREAD_FLOOR = 0.002  # share of the scale: no forecast of a grid load is surer than this
+
+
+@dataclass(frozen=True, slots=True)
+class LightGBMQuantile:
+    """A centre booster and a spread booster in units of the area's scale, with conformal widths per quantile.
+
+    quantile = scale_mw * (centre(x) + width * max(spread(x), SPREAD_FLOOR)), then the calibration, then sorted.
+
+    Attributes:
+        feature_names: columns in the boosters' order.
+        quantiles: levels, ascending, with 0.5.
+        boosters: centre of load / scale_mw, and typical distance from it.
+        widths: one per level, from out-of-sample residuals.
+        calibration: further offsets by block of the day; none after training.
+        facts: how it was trained, JSON-ready.
+    """
+
+    feature_names: tuple[str, ...]
+    quantiles: tuple[float, ...]
+    boosters: tuple[lgb.Booster, lgb.Booster]
+    widths: tuple[float, ...]
+    calibration: Calibration
+    facts: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Return lightgbm_quantile."""
+        return KIND
+
+    def predict(self, rows: pl.DataFrame) -> FloatArray:
+        """Return MW, shape (n_rows, n_quantiles), non-crossing.
+
+        NaN where scale_mw or every feature is missing: LightGBM itself would answer such a row with a plausible
+        number. Single missing features are allowed; training showed the trees rows with gaps.
+
+        Raises:
+            InvalidInput: a column is absent.
+        """
+        inputs = matrix(rows, self.feature_names, self.kind)
+        scale = column(rows, "scale_mw")
+        return self.calibration.apply(rows, self.raw(inputs) * scale[:, None])
+
+    def raw(self, inputs: Any) -> FloatArray:
+        """Return uncalibrated answers in units of the scale for float32 inputs of shape (n_rows, n_features)."""
+        if inputs.shape[0] == 0:
+            return np.empty((0, len(self.quantiles)))
+        centre, spread = (booster.predict(inputs, num_threads=1) for booster in self.boosters)
+        unit = np.maximum(spread, SPREAD_FLOOR)
+        answers = centre[:, None] + unit[:, None] * np.asarray(self.widths)[None, :]
+        answers[np.isnan(inputs).all(axis=1)] = np.nan
+        return ordered(answers)
+
+    def save(self, folder: Path) -> None:
+        """Write the two boosters as LightGBM text and model.json."""
+        write_facts(
+            folder,
+            {
+                "kind": self.kind,
+                "feature_names": list(self.feature_names),
+                "quantiles": list(self.quantiles),
+                "widths": list(self.widths),
+                "calibration": self.calibration.to_dict(),
+                "training": self.facts,
+            },
+        )
+        for name, booster in zip(FILES, self.boosters, strict=True):
+            (folder / name).write_text(booster.model_to_string(num_iteration=-1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, facts: dict[str, Any]) -> Self:
+        """Rebuild from a folder and its model.json.
+
+        Raises:
+            Refused: a file is absent, damaged, or of another number of features.
+        """
+        names = tuple(facts["feature_names"])
+        quantiles = checked_quantiles(tuple(facts["quantiles"]))
+        widths = tuple(float(width) for width in facts["widths"])
+        if len(widths) != len(quantiles):
+            raise Refused("widths and quantiles differ in number", got=len(widths), where=str(folder))
+        boosters = (_booster(folder / FILES[0], len(names)), _booster(folder / FILES[1], len(names)))
+        calibration = Calibration.from_dict(facts["calibration"])
+        return cls(names, quantiles, boosters, widths, calibration, facts["training"])
+
+
+def _booster(path: Path, n_features: int) -> lgb.Booster:
+    try:
+        booster = lgb.Booster(model_str=path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, lgb.basic.LightGBMError) as error:
+        raise Refused("an unreadable LightGBM file", got=str(error)[:200], where=str(path)) from error
+    if booster.num_feature() != n_features:
+        raise Refused(
+            "a LightGBM file with another number of features",
+            got=booster.num_feature(),
+            expected=str(n_features),
+            where=str(path),
+        )
+    return booster

@@ -1,0 +1,25 @@
+"""Owns pipelines as data and the steps as plain functions. Does not own orchestration or triggers."""
+
+from recloser.pipelines.candidate import candidate_pipeline
+from recloser.pipelines.evaluation import Evaluation
+from recloser.pipelines.pipeline import Pipeline, Step, StepFunction, input_digest, inputs_of
+from recloser.pipelines.windows import Windows, split, thinned
+from recloser.pipelines.workbench import Contender, Recipe, Train, Workbench, union
+
+__all__ = [
+    "Contender",
+    "Evaluation",
+    "Pipeline",
+    "Recipe",
+    "Step",
+    "StepFunction",
+    "Train",
+    "Windows",
+    "Workbench",
+    "candidate_pipeline",
+    "input_digest",
+    "inputs_of",
+    "split",
+    "thinned",
+    "union",
+]

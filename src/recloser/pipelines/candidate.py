@@ -1,0 +1,249 @@
+"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, register. Each step a plain function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recloser.core import LOAD, FloatArray, Panel, format_utc, parse_utc
+from recloser.core.digests import digest_bytes
+from recloser.features import FeatureSet, attach_truth
+from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
+from recloser.models import Model, Persistence, SeasonalNaive
+from recloser.pipelines.evaluation import Evaluation, metrics, scales
+from recloser.pipelines.judging import judged
+from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.windows import Windows, split, thinned
+from recloser.pipelines.workbench import Contender, Workbench, union
+from recloser.registry import PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.store import Snapshot
+
+ACTOR = "pipeline"
+FALLBACKS = ("seasonal_naive", "persistence")
+
+
+def candidate_pipeline() -> Pipeline:
+    """Return the steps from data to a judged, registered candidate."""
+    return Pipeline(
+        "candidate",
+        (
+            Step("take_snapshot", take_snapshot),
+            Step("train", train, ("take_snapshot",)),
+            Step("evaluate", evaluate, ("take_snapshot", "train")),
+            Step("package", package, ("take_snapshot", "train", "evaluate")),
+            Step("judge", judge_candidate, ("take_snapshot", "train", "evaluate", "package")),
+            Step("register", register, ("take_snapshot", "package", "judge")),
+        ),
+    )
+
+
+def take_snapshot(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Fix what the run may see: a version of the store as of an instant, pinned so that it stays readable."""
+    parameters = inputs["parameters"]
+    as_of = parse_utc(parameters["as_of"])
+    start = as_of - timedelta(days=bench.recipe.history_days) - bench.features.memory - timedelta(days=2)
+    snapshot = bench.store.snapshot(list(bench.areas), None, start, None, as_of)
+    owner = parameters["run"]
+    now = bench.clock.now()
+    with bench.ledger.change(ACTOR, now) as change:
+        change.put(
+            PinRecord(f"{owner}/{snapshot.table}", snapshot.table, snapshot.version, snapshot.digest, owner, now)
+        )
+        change.note("store.pin", owner, {"version": snapshot.version, "digest": snapshot.digest})
+    return {"snapshot": snapshot.to_dict()}
+
+
+def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a candidate on features as known at each issue; save it with its fallback ladder in the run's folder."""
+    panel, windows = _panel(bench, inputs), _windows(bench, inputs)
+    per_day = bench.plan.max_rows or 200_000
+    rows_a_day = max(1, len(bench.areas) * int(timedelta(days=1) / bench.features.horizon.resolution))
+    areas = tuple(area for area in bench.areas if area not in set(inputs["parameters"].get("excluded", ())))
+    issues = thinned(windows.training, max(120, 2 * per_day // rows_a_day))
+    rows = _with_truth(bench.features, panel, issues, areas)
+    sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
+    if sabotage is not None:
+        rows = sabotage.rows(rows)
+    model = bench.train(rows, bench.features.names, bench.plan)
+    if sabotage is not None:
+        model = sabotage.model(model)
+    folder = _folder(bench, inputs) / "model"
+    model.save(folder)
+    for name, rung in _ladder(bench.features, rows).items():
+        rung.save(folder / "fallback" / name)
+    rows.write_parquet(_folder(bench, inputs) / "training.parquet", compression="zstd")
+    return {
+        "model": _digest_folder(folder),
+        "kind": model.kind,
+        "rows": rows.height,
+        "issues": len(issues),
+        "held_out_from": format_utc(windows.holdout[0]) if windows.holdout else None,
+        "window": [format_utc(issues[0]), format_utc(bench.features.horizon.targets(windows.training[-1])[-1])],
+    }
+
+
+def evaluate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Let candidate, champion and seasonal naive answer the hold-out; keep every answer for the gate."""
+    champion = bench.champion()
+    rows = _holdout_rows(bench, inputs, champion)
+    model = bench.load(_folder(bench, inputs) / "model")
+    answers: dict[str, FloatArray] = {"candidate": model.predict(rows)}
+    if champion is not None:
+        answers["champion"] = champion.predict(rows)
+    answers["seasonal_naive"] = SeasonalNaive.of(bench.features.names).predict(rows)
+    keep = [name for name in ("area", "issued_at", "at", LOAD, "incumbent_mw", "scale_mw") if name in rows.columns]
+    evaluation = Evaluation(rows.select(keep), answers)
+    path = _folder(bench, inputs) / "evaluation.parquet"
+    evaluation.to_frame().write_parquet(path, compression="zstd")
+    rows.write_parquet(_folder(bench, inputs) / "holdout.parquet", compression="zstd")
+    return {
+        "champion": None if champion is None else champion.release,
+        "metrics": metrics(evaluation),
+        "scales": scales(evaluation) if rows.height else {},
+        "answers": digest_bytes(path.read_bytes()),
+    }
+
+
+def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the signed, content-addressed package of the candidate."""
+    folder = _folder(bench, inputs)
+    trained, evaluated = inputs["train"], inputs["evaluate"]
+    model = bench.load(folder / "model")
+    first, last = (parse_utc(text) for text in trained["window"])
+    facts = PackageFacts(
+        model_kind=trained["kind"],
+        quantiles=model.quantiles,
+        feature_set=bench.features.to_dict(),
+        training_window=(first, last),
+        snapshots=(inputs["take_snapshot"]["snapshot"],),
+        metrics=evaluated["metrics"],
+        environment=bench.environment,
+        commit=bench.commit,
+        scales=evaluated["scales"],
+        notes={
+            "champion_at_test": evaluated["champion"],
+            "held_out_from": trained["held_out_from"],
+            "training_rows": trained["rows"],
+        },
+    )
+    rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
+    golden = make_golden(rows, bench.features.names, model.predict)
+    built = build_package(bench.packages, folder / "model", facts, bench.signer, golden)
+    return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
+
+
+def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge the package that would be deployed; verdict and evidence go to the ledger, refusals too."""
+    built = inputs["package"]
+    folder = _folder(bench, inputs)
+    opened = open_package(bench.packages / built["path"], bench.trusted)
+    evaluation = Evaluation.from_frame(pl.read_parquet(folder / "evaluation.parquet"))
+    training = pl.read_parquet(folder / "training.parquet")
+    holdout = pl.read_parquet(folder / "holdout.parquet")
+    verdict = judged(bench, opened, evaluation, training, holdout)
+    now = bench.clock.now()
+    checks = verdict.to_dict()["checks"]
+    state = "accepted" if verdict.verdict == "pass" else "refused"
+    with bench.ledger.change("staging", now) as change:
+        known = bench.ledger.get(ReleaseRecord, opened.release)
+        if known is None or known.state in {"candidate", "refused", "accepted"}:
+            facts = {"metrics": dict(opened.facts.metrics), "scales": dict(opened.facts.scales)}
+            run, path = str(inputs["parameters"]["run"]), str(opened.path)
+            change.put(ReleaseRecord(opened.release, opened.digest, path, run, now, state, None, facts))
+        change.put(
+            VerdictRecord(
+                f"verdict-{opened.release}",
+                opened.release,
+                now,
+                verdict.verdict,
+                verdict.reason,
+                checks,
+                verdict.evidence_digest,
+            )
+        )
+        change.note(
+            f"staging.{verdict.verdict}",
+            opened.release,
+            {"reason": verdict.reason, "evidence": verdict.evidence_digest},
+        )
+    return {"candidate": opened.release, "verdict": verdict.verdict, "reason": verdict.reason, "checks": checks}
+
+
+def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell the model registry about the run and, if it passed, about the version; the ledger already knows."""
+    parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
+    opened = open_package(bench.packages / built["path"], bench.trusted)
+    as_of = parse_utc(parameters["as_of"])
+    facts = opened.facts
+    run = RunFacts(
+        key=parameters["run"],
+        started_at=as_of,
+        finished_at=as_of,
+        succeeded=judged_as["verdict"] == "pass",
+        environment=facts.environment,
+        commit=facts.commit,
+        params={"as_of": parameters["as_of"], "trigger": parameters.get("trigger", ""), "model": facts.model_kind},
+        metrics=facts.metrics,
+        snapshots=facts.snapshots,
+        artifacts={"release.json": facts.to_bytes()},
+    )
+    tracked = bench.registry.log_run(run)
+    version = None
+    if judged_as["verdict"] == "pass":
+        version = bench.registry.register(opened, parameters["run"]).version
+        bench.registry.set_alias("challenger", opened.release)
+        known = bench.ledger.get(ReleaseRecord, opened.release)
+        if known is not None and known.model_version != str(version):
+            with bench.ledger.change(ACTOR, bench.clock.now()) as change:
+                change.put(replace(known, model_version=str(version)))
+                change.note("registry.version", opened.release, {"version": version})
+    return {"candidate": opened.release, "verdict": judged_as["verdict"], "tracked": tracked, "version": version}
+
+
+def _folder(bench: Workbench, inputs: Mapping[str, Any]) -> Path:
+    folder = bench.runs / str(inputs["parameters"]["run"])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _panel(bench: Workbench, inputs: Mapping[str, Any]) -> Panel:
+    return bench.store.open_snapshot(Snapshot.from_dict(inputs["take_snapshot"]["snapshot"]))
+
+
+def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
+    snapshot = Snapshot.from_dict(inputs["take_snapshot"]["snapshot"])
+    extent = bench.store.extent(LOAD)
+    first = snapshot.selection.as_of if extent is None else extent[0] + bench.features.memory
+    champion = bench.champion()
+    reference = None if champion is None else champion.held_out_from
+    days = (bench.recipe.history_days, bench.recipe.holdout_days)
+    return split(bench.features.horizon, snapshot.selection.as_of, days, first, reference)
+
+
+def _with_truth(features: FeatureSet, panel: Panel, issues: tuple[Any, ...], areas: tuple[str, ...]) -> pl.DataFrame:
+    return attach_truth(features.compute(panel, list(issues), areas), panel)
+
+
+def _holdout_rows(bench: Workbench, inputs: Mapping[str, Any], champion: Contender | None) -> pl.DataFrame:
+    features = union(bench.features, None if champion is None else champion.features)
+    return _with_truth(features, _panel(bench, inputs), _windows(bench, inputs).holdout, bench.areas)
+
+
+def _ladder(features: FeatureSet, rows: pl.DataFrame) -> dict[str, Model]:
+    known = rows.filter(pl.col(LOAD).is_not_null())
+    rungs: tuple[Model, ...] = (
+        SeasonalNaive.of(features.names).fitted(known),
+        Persistence.of(features.names).fitted(known),
+    )
+    return dict(zip(FALLBACKS, rungs, strict=True))
+
+
+def _digest_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = "".join(f"{path.relative_to(folder)} {digest_bytes(path.read_bytes())}\n" for path in files)
+    return digest_bytes(listed.encode())

@@ -1,0 +1,108 @@
+"""Owns the hold-out comparison: who answers what on days nobody learned from, and the scales later tiers need. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
+from recloser.core.scores import crps, score_table, usable
+
+COLUMNS = ("q10", "q50", "q90")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Answers on the hold-out, row by row.
+
+    Attributes:
+        rows: area, issued_at, at, load_mw, scale_mw and, where known, incumbent_mw.
+        answers: 'candidate', 'champion' (if there is one), 'seasonal_naive' -> MW, shape (n_rows, n_quantiles).
+    """
+
+    rows: pl.DataFrame
+    answers: Mapping[str, FloatArray]
+
+    @property
+    def truth(self) -> FloatArray:
+        """Return MW, shape (n_rows,), NaN where unknown."""
+        return self.column(LOAD)
+
+    def column(self, name: str) -> FloatArray:
+        """Return a column as float64, NaN where unknown or absent, shape (n_rows,)."""
+        if name not in self.rows.columns:
+            return np.full(self.rows.height, np.nan)
+        result: FloatArray = self.rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
+        return result
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return everything as one frame, answers as '<who>_q10' and so on."""
+        answers = {
+            f"{who}_{name}": array[:, k] for who, array in self.answers.items() for k, name in enumerate(COLUMNS)
+        }
+        return self.rows.with_columns(**{name: pl.Series(values) for name, values in answers.items()})
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> Evaluation:
+        """Rebuild it from `to_frame`."""
+        who = [name.removesuffix("_q50") for name in frame.columns if name.endswith("_q50")]
+        answers = {name: frame.select(f"{name}_{c}" for c in COLUMNS).to_numpy().astype(np.float64) for name in who}
+        return cls(frame.select(c for c in frame.columns if not c.endswith(("_q10", "_q50", "_q90"))), answers)
+
+
+def metrics(evaluation: Evaluation) -> dict[str, float | int | None]:
+    """Return hold-out metrics of everybody, named '<who>_<metric>'; the candidate's carry no prefix."""
+    result: dict[str, float | int | None] = {}
+    for who, answer in evaluation.answers.items():
+        prefix = "" if who == "candidate" else f"{who}_"
+        result |= {f"{prefix}{k}": v for k, v in score_table(evaluation.truth, answer, QUANTILES).items()}
+    incumbent = evaluation.column(INCUMBENT)
+    if np.isfinite(incumbent).any():
+        table = score_table(evaluation.truth, np.repeat(incumbent[:, None], 3, axis=1), QUANTILES)
+        result |= {f"incumbent_{k}": table[k] for k in ("mape", "wmape", "bias_pct", "mae_mw", "n")}
+    return result
+
+
+def scales(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what guard and canary tests need to know about this pair of models.
+
+    Returns:
+        area_loss_mw: area -> mean CRPS of the reference (champion, else the candidate itself) in MW.
+        paired_sd: sd over days of the pooled daily difference (candidate - champion) / area loss; None without one.
+        step_divergence: the .999 quantile over target times of the fleet mean of |candidate - champion| / scale_mw.
+        area_divergence: the largest |candidate - champion| / scale_mw of any area and time.
+        residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
+    """
+    reference = evaluation.answers.get("champion", evaluation.answers["candidate"])
+    candidate, truth = evaluation.answers["candidate"], evaluation.truth
+    keep = usable(truth, reference) & usable(truth, candidate)
+    table = evaluation.rows.select("area", "issued_at", "at", "scale_mw").with_columns(
+        reference=pl.Series(np.where(keep, crps(truth, reference, QUANTILES), np.nan)),
+        candidate=pl.Series(np.where(keep, crps(truth, candidate, QUANTILES), np.nan)),
+        gap=pl.Series(np.abs(candidate - reference).max(axis=1)) / pl.col("scale_mw"),
+        residual=pl.Series(truth - candidate[:, 1]) / pl.col("scale_mw"),
+    )
+    known = table.filter(pl.Series(keep))
+    losses = known.group_by("area").agg(pl.col("reference").mean()).sort("area")
+    area_loss = {area: loss for area, loss in losses.iter_rows() if loss and loss > 0}
+    result: dict[str, Any] = {"area_loss_mw": area_loss, "paired_sd": None, "residual": _daily(known, "residual")}
+    if "champion" in evaluation.answers:
+        each = known.join(losses.rename({"reference": "loss"}), on="area").with_columns(
+            difference=(pl.col("candidate") - pl.col("reference")) / pl.col("loss")
+        )
+        result["paired_sd"] = _daily(each, "difference")["sd"]
+        finite = table.filter(pl.col("gap").is_finite())
+        steps = finite.group_by("at").agg(pl.col("gap").mean())["gap"]
+        result["step_divergence"] = steps.quantile(0.999)
+        result["area_divergence"] = finite["gap"].max()
+    return result
+
+
+def _daily(known: pl.DataFrame, name: str) -> dict[str, float | int | None]:
+    areas = known.group_by("issued_at", "area").agg(pl.col(name).mean())
+    days = areas.group_by("issued_at").agg(pl.col(name).mean())[name]
+    return {"mean": days.mean(), "sd": days.std(), "n": days.len()}  # type: ignore[dict-item]

@@ -1,0 +1,109 @@
+"""Owns what a step may use: the wired rooms of one project, handed to every step. Holds no state of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from recloser.core import Clock, FloatArray
+from recloser.features import FeatureSet
+from recloser.ledger import Ledger
+from recloser.models import Model, TrainingPlan
+from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
+from recloser.staging import GatePolicy
+from recloser.store import Store
+
+Train = Callable[[pl.DataFrame, tuple[str, ...], TrainingPlan], Model]
+
+
+class Contender(Protocol):
+    """A model that already serves, as far as a candidate needs to know it."""
+
+    @property
+    def release(self) -> str:
+        """Release id."""
+        ...
+
+    @property
+    def features(self) -> FeatureSet:
+        """What it reads."""
+        ...
+
+    @property
+    def held_out_from(self) -> datetime | None:
+        """Start of the window of which it learned every second day only (aware UTC); None if unknown."""
+        ...
+
+    def predict(self, rows: pl.DataFrame) -> FloatArray:
+        """Return MW, shape (n_rows, n_quantiles)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Windows of a training run, in days.
+
+    Attributes:
+        history_days: how far back training reaches.
+        holdout_days: length of the recent window whose every second day is held out.
+        latency_p99_ms: what one area's day may cost at most.
+    """
+
+    history_days: int
+    holdout_days: int
+    latency_p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """The wired rooms of one project.
+
+    Attributes:
+        areas: what is forecast.
+        features: feature set of new candidates.
+        train: makes a model from rows (the project's own function or the default).
+        plan, recipe, policy: training plan, windows, gate thresholds.
+        champion: returns the serving contender, or None before the first.
+        load: opens a saved model folder.
+        timer: monotonic seconds, for the latency check.
+        saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
+    """
+
+    ledger: Ledger
+    store: Store
+    registry: ModelRegistry
+    clock: Clock
+    areas: tuple[str, ...]
+    features: FeatureSet
+    train: Train
+    plan: TrainingPlan
+    recipe: Recipe
+    policy: GatePolicy
+    packages: Path
+    runs: Path
+    signer: Signer
+    trusted: tuple[PublicKey, ...]
+    environment: EnvironmentLock
+    commit: CodeCommit | None
+    champion: Callable[[], Contender | None]
+    load: Callable[[Path], Model]
+    timer: Callable[[], float]
+    saboteur: Mapping[str, Any]
+
+
+def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:
+    """Return the feature set with the columns of both, so that one frame serves two models.
+
+    Raises:
+        InvalidInput: a name stands for different columns in the two.
+    """
+    if second is None or second.digest == first.digest:
+        return first
+    features = tuple(dict.fromkeys((*first.features, *second.features)))
+    extra = tuple(dict.fromkeys((*first.extra, *second.extra)))
+    return replace(first, features=features, extra=extra)

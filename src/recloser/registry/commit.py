@@ -1,0 +1,56 @@
+"""Owns reading which code commit a folder is at. Does not change the repository and runs none of its hooks."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCommit:
+    """A git commit (full hex id) and whether tracked or new files differ from it."""
+
+    commit: str
+    dirty: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        return {"commit": self.commit, "dirty": self.dirty}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> CodeCommit:
+        """Read what `to_dict` wrote; a missing key raises KeyError."""
+        return cls(str(data["commit"]), bool(data["dirty"]))
+
+
+def read_commit(folder: Path) -> CodeCommit | None:
+    """Return HEAD and dirty state of the repository that holds `folder`; None where there is none, or no git.
+
+    A repository whose state cannot be read counts as dirty.
+    """
+    head = _git(folder, "rev-parse", "--verify", "HEAD")
+    if head is None:
+        return None
+    status = _git(folder, "status", "--porcelain", "--untracked-files=normal")
+    return CodeCommit(head.strip(), status is None or bool(status.strip()))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    program = shutil.which("git")
+    if program is None or not folder.is_dir():
+        return None
+    # fsmonitor may name a program of the repository's choosing; optional locks would write into it.
+    command = [program, "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed program, no shell, no input from outside
+            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,180 @@
+"""Owns signing keys: creating, loading with strict permissions, trusting. Does not know what is signed."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from recloser.core import InvalidInput, Refused, Unavailable, digest_bytes
+
+_HEX = re.compile(r"[0-9a-f]{128}")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """An Ed25519 public key that a project trusts.
+
+    Attributes:
+        raw: the 32 bytes of RFC 8032.
+    """
+
+    raw: bytes
+
+    @property
+    def key_id(self) -> str:
+        """Return 'key-' and 16 hex digits of the SHA-256 of the raw key."""
+        return f"key-{digest_bytes(self.raw)[:16]}"
+
+    @classmethod
+    def from_file(cls, path: Path) -> PublicKey:
+        """Read a PEM public key (as `openssl pkey -pubout` writes it).
+
+        Raises:
+            Unavailable: the file cannot be read.
+            InvalidInput: it holds no Ed25519 public key.
+        """
+        try:
+            key = load_pem_public_key(_read(path))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise _not_a_key("public", path) from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise _not_a_key("public", path)
+        return cls(key.public_bytes_raw())
+
+    def to_pem(self) -> bytes:
+        """Return the key as a PEM SubjectPublicKeyInfo."""
+        key = Ed25519PublicKey.from_public_bytes(self.raw)
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+    def verifies(self, content: bytes, signature: str) -> bool:
+        """Tell whether `signature` (128 lower-case hex digits) is this key's over `content`."""
+        if not _HEX.fullmatch(signature):
+            return False
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(bytes.fromhex(signature), content)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Signer:
+    """Signs with one Ed25519 key; signing is deterministic (RFC 8032), so equal content gives equal bytes."""
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self.public_key = PublicKey(private_key.public_key().public_bytes_raw())
+
+    @classmethod
+    def from_file(cls, path: Path) -> Signer:
+        """Read an unencrypted PKCS#8 PEM private key that only its owner may read (mode 0600 or 0400).
+
+        Raises:
+            Unavailable: the file cannot be read.
+            Refused: group or others may read or write it.
+            InvalidInput: it holds no Ed25519 private key.
+        """
+        try:
+            key = load_pem_private_key(_read(path, private=True), password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _not_a_key("private", path) from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise _not_a_key("private", path)
+        return cls(key)
+
+    def sign(self, content: bytes) -> str:
+        """Return the signature over `content` as 128 lower-case hex digits."""
+        return self._private_key.sign(content).hex()
+
+
+def create_key(path: Path) -> Signer:
+    """Create a private key at `path` (mode 0600) and its public half beside it with the suffix '.pub'.
+
+    Raises:
+        InvalidInput: a file is there already; a key is never overwritten.
+        Unavailable: the folder cannot be written.
+    """
+    signer = Signer(Ed25519PrivateKey.generate())
+    content = signer._private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # noqa: SLF001
+    _write_new(path, content, mode=0o600)
+    _write_new(public_path(path), signer.public_key.to_pem(), mode=0o644)
+    return signer
+
+
+def public_path(path: Path) -> Path:
+    """Return where `create_key` puts the public half of the private key at `path`."""
+    return path.with_name(path.name + ".pub")
+
+
+def load_trusted(paths: Iterable[Path]) -> tuple[PublicKey, ...]:
+    """Read the trusted public keys: each path is a PEM file, or a folder of which every '*.pub' file counts.
+
+    Raises:
+        InvalidInput: no key at all, or a file that is none.
+        Unavailable: a path cannot be read.
+    """
+    given = [Path(path) for path in paths]
+    files = [file for path in given for file in (sorted(path.glob("*.pub")) if path.is_dir() else [path])]
+    if not files:
+        raise InvalidInput(
+            "no trusted public key",
+            got=[str(path) for path in given],
+            expected="at least one '*.pub' file",
+            next_step="Create a key, or copy the signer's '.pub' file there.",
+        )
+    keys = {key.key_id: key for key in map(PublicKey.from_file, files)}
+    return tuple(keys[name] for name in sorted(keys))
+
+
+def _read(path: Path, *, private: bool = False) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if private and mode & 0o077:
+                raise Refused(
+                    "a private key that others may read",
+                    got=f"mode {mode:04o}",
+                    expected="mode 0600",
+                    where=str(path),
+                    next_step=f"Run: chmod 600 {path}; if others had access, create a new key.",
+                )
+            return file.read(65536)
+    except OSError as error:
+        raise Unavailable("a key file cannot be read", got=error.strerror, where=str(path)) from error
+
+
+def _write_new(path: Path, content: bytes, *, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError as error:
+        raise InvalidInput("a key is there already", where=str(path), next_step="Choose another name.") from error
+    except OSError as error:
+        raise Unavailable("a key file cannot be written", got=error.strerror, where=str(path)) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _not_a_key(kind: str, path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"not an Ed25519 {kind} key",
+        expected="a PEM file without a password",
+        where=str(path),
+        next_step="Create one with `recloser`, or: openssl genpkey -algorithm ed25519",
+    )

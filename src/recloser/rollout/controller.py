@@ -1,0 +1,368 @@
+"""Owns the thin shell around `decide`: read, decide, write one change, then tell the router. Holds no rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from recloser.core import Clock, Refused, Unavailable, short_id
+from recloser.ledger import (
+    Change,
+    ForecastRecord,
+    Ledger,
+    PairedDayRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    RouteRecord,
+    StateRecord,
+)
+from recloser.rollout.changes import (
+    Move,
+    Settings,
+    Writes,
+    companions,
+    renewed,
+    reopening,
+    rollback_subject,
+    writes_of,
+)
+from recloser.rollout.decide import Action, Target, decide
+from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
+from recloser.rollout.pairing import PairedDay, day_from_record, day_to_record, merge_days
+from recloser.rollout.plan import RolloutPlan
+from recloser.rollout.rollout import (
+    FINISHED,
+    TRYING,
+    Rollout,
+    RolloutState,
+    World,
+    in_turn,
+    later,
+    new_rollout,
+    trial_of,
+)
+
+ACTOR = "rollout"
+FENCE = "rollout.fence"
+_ALIVE = sorted(str(state) for state in RolloutState if state not in FINISHED)
+Verify = Callable[[str], str]
+"""Re-verifies a release's package: returns an empty text, or why it must not serve; raises Unavailable at most."""
+
+
+class Router(Protocol):
+    """Brings the desired route to the gateways.
+
+    Guarantees: `set_route` is idempotent and ignores a route of an older epoch; the same epoch with a longer lease
+    renews the lease. A gateway whose lease has run out sends all traffic to the champion by itself. Thread safe.
+    Methods raise Unavailable when the gateways cannot be reached; the controller repeats at its next tick.
+    """
+
+    def set_route(self, route: RouteRecord) -> None:
+        """Make every gateway follow `route`."""
+        ...
+
+    def current(self) -> RouteRecord | None:
+        """Return the route the gateways were last told, None before the first."""
+        ...
+
+    def verify(self, release: str) -> str:
+        """Load `release` if needed and try it (golden rows); return an empty text, or why it is not ready."""
+        ...
+
+    def settled(self, epoch: int) -> bool:
+        """Return whether every gateway reports this epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tick did: the rollout looked at, the action taken (None: nothing to do) and what was written."""
+
+    rollout: Rollout | None
+    action: Action | None
+    writes: Writes | None
+
+
+class RolloutController:
+    """Moves rollouts, one step per tick; every tick may be repeated, and a crash at any line only delays it.
+
+    The ledger is the truth: nothing is kept between ticks, and the router is brought in line with the ledger first.
+    Two controllers cannot both win: a record changed by the other since it was read makes the change Refused.
+    """
+
+    def __init__(self, ledger: Ledger, router: Router, clock: Clock, verify: Verify, settings: Settings) -> None:
+        self._ledger = ledger
+        self._router = router
+        self._clock = clock
+        self._verify = verify
+        self._settings = settings
+
+    def submit(self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str) -> Rollout:
+        """Queue the rollout of a release that passed staging; submitting it again while it is alive changes nothing.
+
+        Args:
+            release: an accepted release of the ledger.
+            plan: how to roll it out.
+            scale: sd of the pooled daily difference against the champion in staging, no unit; None if unknown.
+            reason: why it is rolled out.
+
+        Raises:
+            Refused: staging has not accepted the release.
+        """
+        now = self._clock.now()
+        world = self._world()
+        alive = [r for r in world.rollouts if r.release == release and not r.finished]
+        if alive:
+            return alive[-1]
+        record = self._ledger.get(ReleaseRecord, release)
+        if record is None or record.state not in {"accepted", "retired"}:
+            raise Refused(
+                "only a release that passed staging is rolled out",
+                got="unknown" if record is None else record.state,
+                expected="accepted",
+                where=release,
+                next_step="Run staging on it, or train another one.",
+            )
+        rollout = new_rollout(release, world.champion, plan, now, scale=scale, reason=reason)
+        with self._ledger.change(ACTOR, now) as change:
+            change.add(rollout.to_record())
+            change.note("rollout.submit", release, {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()})
+        return rollout
+
+    def tick(self, source: EvidenceSource) -> Outcome:
+        """Take at most one step: gather, decide, write one change, tell the router.
+
+        Raises:
+            Unavailable: ledger, source or router cannot be reached now; tick again later.
+            Refused: another controller changed the records meanwhile; tick again.
+        """
+        now = self._clock.now()
+        world = self._world()
+        reachable = self._sync(world.route)
+        trial = trial_of(world)
+        outcome = Outcome(trial, None, None)
+        for rollout in in_turn(world):
+            evidence, fresh = self._evidence(world, rollout, trial, source, now)
+            if not reachable:
+                evidence = replace(evidence, settled=False)
+            action, evidence = self._decide_verified(rollout, evidence, now)
+            writes = self._write(world, [Move(rollout, action, evidence)], action.target, fresh, now)
+            outcome = Outcome(rollout, action, writes)
+            if action.changes(rollout):
+                return outcome
+        self._renew(world, now)
+        return outcome
+
+    def rollback(self, *, reason: str, actor: str, to: str | None = None) -> Outcome:
+        """Roll back now, in any state: the canary if one has traffic, else the champion; or to a retained release.
+
+        Raises:
+            Refused: nothing to roll back, or `to` was never champion, was tripped, or does not verify.
+        """
+        now = self._clock.now()
+        world = self._world()
+        command = Command(short_id("cmd", [actor, reason, to, now]), CommandKind.ROLLBACK, actor, reason)
+        if to is None:
+            subject = rollback_subject(world)
+            evidence = self._verified(subject, Evidence(command=command))
+            action = decide(subject, evidence, now)
+            moves, target = [Move(subject, action, evidence)], action.target
+        else:
+            problem = self._problem(to)
+            evidence = Evidence(command=command, target_ready=not problem, ready_reason=problem)
+            moves, target = reopening(self._with(world, [to]), to, evidence)
+        writes = self._write(world, moves, target, (), now, actor=actor)
+        return Outcome(moves[0].rollout, moves[0].action, writes)
+
+    def hold(self, *, reason: str, actor: str) -> Outcome:
+        """Stop the rollout on trial where it stands; protections and its deadline go on.
+
+        Raises:
+            Refused: no rollout is on trial, or it is held already.
+        """
+        return self._command(CommandKind.HOLD, reason, actor)
+
+    def resume(self, *, reason: str, actor: str) -> Outcome:
+        """Let a held rollout go on from where it stood; the time of its phase starts anew.
+
+        Raises:
+            Refused: no rollout is held.
+        """
+        return self._command(CommandKind.RESUME, reason, actor)
+
+    def inspect(self, source: EvidenceSource, key: str | None = None) -> tuple[Rollout, Evidence] | None:
+        """Return a rollout (by key; the one on trial, else the champion's) and the evidence on it; writes nothing."""
+        now = self._clock.now()
+        world = self._world()
+        trial = trial_of(world)
+        chosen = [r for r in world.rollouts if r.key == key] if key else list(in_turn(world))
+        if not chosen:
+            return None
+        evidence, _ = self._evidence(world, chosen[0], trial, source, now)
+        return chosen[0], self._verified(chosen[0], evidence)
+
+    def _command(self, kind: CommandKind, reason: str, actor: str) -> Outcome:
+        now = self._clock.now()
+        world = self._world()
+        trial = trial_of(world)
+        if trial is None:
+            raise Refused("no rollout is on trial", where=str(kind), next_step="See `recloser status`.")
+        command = Command(short_id("cmd", [str(kind), actor, reason, now]), kind, actor, reason)
+        evidence = Evidence(command=command)
+        action = decide(trial, evidence, now)
+        if not action.handled:
+            raise Refused(f"cannot {kind} a rollout in this state", got=str(trial.state), where=trial.key)
+        writes = self._write(world, [Move(trial, action, evidence)], action.target, (), now, actor=actor)
+        return Outcome(trial, action, writes)
+
+    def _world(self) -> World:
+        # The fence is read first: what another controller writes from here on makes our change Refused.
+        fence = self._ledger.version_of(StateRecord, FENCE)
+        records = self._ledger.find(RolloutRecord, state=_ALIVE, order_by="started_at")
+        route = self._ledger.get(RouteRecord, "route")
+        return World(tuple(Rollout.from_record(record) for record in records), route, {}, fence)
+
+    def _with(self, world: World, names: Sequence[str]) -> World:
+        """Return the world with the releases of these names and all their rollouts, finished ones included."""
+        found = [self._ledger.get(ReleaseRecord, name) for name in names]
+        known = {rollout.key for rollout in world.rollouts}
+        records = self._ledger.find(RolloutRecord, release=list(names), order_by="started_at") if names else []
+        more = [Rollout.from_record(record) for record in records if record.key not in known]
+        releases = {record.key: record for record in found if record is not None}
+        return replace(world, rollouts=(*world.rollouts, *more), releases=releases)
+
+    def _sync(self, route: RouteRecord | None) -> bool:
+        """Bring the router in line with the ledger; an unreachable router must not stop a trip from being written."""
+        try:
+            if route is not None and not _same(self._router.current(), route):
+                self._router.set_route(route)
+        except Unavailable:
+            return False
+        return True
+
+    def _evidence(
+        self, world: World, rollout: Rollout, trial: Rollout | None, source: EvidenceSource, now: datetime
+    ) -> tuple[Evidence, tuple[PairedDay, ...]]:
+        """Return the evidence with what only the controller knows, and the days that are not yet in the ledger."""
+        found = source.gather(rollout, now)
+        paired = rollout.state in TRYING
+        records = self._ledger.find(PairedDayRecord, rollout=rollout.key) if paired else []
+        stored = [day_from_record(record) for record in records]
+        known = {item.day for item in stored}
+        newer = [r for r in world.rollouts if r.state is RolloutState.QUEUED and later(r, rollout)]
+        lease = None if world.route is None else world.route.lease_until
+        evidence = replace(
+            found,
+            days=merge_days(stored, found.days) if paired else (),
+            settled=found.settled and (world.route is None or self._settled(world.route.epoch)),
+            newer=newer[-1].release if newer else None,
+            slot_free=trial is None or trial.key == rollout.key,
+            reference_serves=rollout.champion == world.champion,
+            lease_lost=lease is not None and now >= lease,
+        )
+        return evidence, tuple(item for item in evidence.days if item.day not in known)
+
+    def _settled(self, epoch: int) -> bool:
+        try:
+            return self._router.settled(epoch)
+        except Unavailable:
+            return False
+
+    def _decide_verified(self, rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[Action, Evidence]:
+        """Decide as if everything verified; verify for real before anything is switched, and decide again (I1, I2)."""
+        hopeful = replace(
+            evidence,
+            ready=True if evidence.ready is None else evidence.ready,
+            target_ready=True if evidence.target_ready is None else evidence.target_ready,
+        )
+        action = decide(rollout, hopeful, now)
+        if action.target is None:
+            return action, hopeful
+        verified = self._verified(rollout, evidence)
+        return decide(rollout, verified, now), verified
+
+    def _verified(self, rollout: Rollout, evidence: Evidence) -> Evidence:
+        problem = self._problem(rollout.release)
+        target_ready = None if rollout.champion is None else not self._problem(rollout.champion)
+        return replace(
+            evidence,
+            ready=evidence.ready is not False and not problem,
+            ready_reason=evidence.ready_reason or problem,
+            target_ready=target_ready if evidence.target_ready is not False else False,
+        )
+
+    def _problem(self, release: str) -> str:
+        return self._verify(release) or self._router.verify(release)
+
+    def _write(
+        self,
+        world: World,
+        moves: Sequence[Move],
+        target: Target | None,
+        fresh: Sequence[PairedDay],
+        now: datetime,
+        *,
+        actor: str = ACTOR,
+    ) -> Writes | None:
+        changing = [move for move in moves if move.action.changes(move.rollout)]
+        if not changing and not fresh:
+            return None
+        writes = self._planned(world, changing, target, now) if changing else None
+        rollout = moves[0].rollout
+        with self._ledger.change(actor, now) as change:
+            change.put(StateRecord(FENCE, now, {"by": actor}), expected_version=world.fence)
+            if fresh:
+                change.add_all(day_to_record(rollout.key, item) for item in fresh)
+                days = [[item.day.isoformat(), item.difference, item.n] for item in fresh]
+                change.note("rollout.days", rollout.release, {"rollout": rollout.key, "days": days})
+            if writes is not None:
+                _put(change, writes)
+        if writes is not None and writes.route is not None:
+            self._router.set_route(writes.route)
+        return writes
+
+    def _planned(self, world: World, moves: Sequence[Move], target: Target | None, now: datetime) -> Writes:
+        moves = [*moves, *companions(world, moves, target)]
+        ends = [target.champion] if target is not None else []
+        names = {move.rollout.release for move in moves} | {move.rollout.champion for move in moves} | set(ends)
+        complete = self._with(world, sorted(name for name in names if name is not None))
+        after = now - self._settings.resolution
+        forecasts = {
+            release: self._ledger.find(ForecastRecord, release=release, void=False, since=("last_target", after))
+            for release in sorted({move.rollout.release for move in moves if move.action.recall})
+        }
+        return writes_of(complete, moves, target, forecasts, self._settings, now)
+
+    def _renew(self, world: World, now: datetime) -> None:
+        """Renew the lease of a canary when half of it is used up, after a tick that changed nothing."""
+        longer = None if world.route is None else renewed(world.route, self._settings, now)
+        if longer is None:
+            return
+        fence = self._ledger.version_of(StateRecord, FENCE)
+        if self._ledger.get(RouteRecord, "route") != world.route:
+            return
+        with self._ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(FENCE, now, {"by": ACTOR}), expected_version=fence)
+            change.put(longer)
+            change.note("rollout.lease", longer.canary or "", {"until": longer.lease_until, "epoch": longer.epoch})
+        self._router.set_route(longer)
+
+
+def _put(change: Change, writes: Writes) -> None:
+    for record in (
+        *(rollout.to_record() for rollout in writes.rollouts),
+        *writes.releases,
+        *writes.trips,
+        *writes.voided,
+        *writes.reissued,
+    ):
+        change.put(record)
+    if writes.route is not None:
+        change.put(writes.route)
+    change.note(writes.event, writes.subject, writes.facts)
+
+
+def _same(told: RouteRecord | None, wanted: RouteRecord) -> bool:
+    return told is not None and (told.epoch, told.lease_until) == (wanted.epoch, wanted.lease_until)

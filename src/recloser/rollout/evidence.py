@@ -1,0 +1,121 @@
+"""Owns what a decision about a rollout may look at. Gathers nothing: sources fill it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from recloser.core import digest_of
+from recloser.rollout.pairing import PairedDay
+from recloser.rollout.rollout import Rollout
+
+
+class CommandKind(StrEnum):
+    """What an operator may ask of a rollout."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An operator's order; `key` makes it take effect once."""
+
+    key: str
+    kind: CommandKind
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that one decision sees; every default means "not known", and not known never promotes.
+
+    Attributes:
+        ready: the candidate's package verifies and every gateway has it loaded; None unknown.
+        ready_reason: why not.
+        target_ready: the same for the release a rollback would return to; None unknown.
+        settled: every gateway follows the present route.
+        incidents: T0 guard incidents by release, faults of the inputs left out, in the source's window.
+        input_incidents: T0 incidents caused by bad inputs; shown, never held against a model.
+        divergence: T1, consecutive steps with |candidate - champion| over its staging limit.
+        days: closed paired days of this rollout, in order (T2; those after the promotion are T3).
+        labels_missing_since: since when labels are overdue (aware UTC), None while they flow.
+        command: the operator's latest order.
+        freeze: why promotions are frozen; empty when they are not.
+        newer: a release queued after this one.
+        slot_free: no other rollout is on trial.
+        reference_serves: the champion this rollout is compared with still serves.
+        lease_lost: the controller was silent longer than the lease: gateways returned to the champion alone.
+    """
+
+    ready: bool | None = None
+    ready_reason: str = ""
+    target_ready: bool | None = None
+    settled: bool = True
+    incidents: Mapping[str, int] = field(default_factory=dict)
+    input_incidents: int = 0
+    divergence: int = 0
+    days: tuple[PairedDay, ...] = ()
+    labels_missing_since: datetime | None = None
+    command: Command | None = None
+    freeze: str = ""
+    newer: str | None = None
+    slot_free: bool = True
+    reference_serves: bool = True
+    lease_lost: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the evidence as JSON-ready data; paired days by digest and count."""
+        command = self.command
+        return {
+            "ready": self.ready,
+            "ready_reason": self.ready_reason,
+            "target_ready": self.target_ready,
+            "settled": self.settled,
+            "incidents": dict(sorted(self.incidents.items())),
+            "input_incidents": self.input_incidents,
+            "divergence": self.divergence,
+            "days": len(self.days),
+            "days_digest": digest_of([[d.day.isoformat(), d.difference, d.n] for d in self.days]),
+            "labels_missing_since": self.labels_missing_since,
+            "command": None if command is None else [command.key, str(command.kind), command.actor, command.reason],
+            "freeze": self.freeze,
+            "newer": self.newer,
+            "slot_free": self.slot_free,
+            "reference_serves": self.reference_serves,
+            "lease_lost": self.lease_lost,
+        }
+
+
+class EvidenceSource(Protocol):
+    """Gathers evidence for the controller.
+
+    Guarantees: `gather` reads and never writes, may be called any number of times, raises Unavailable when a source
+    is down (the tick then repeats later). Fields about queue, lease, reference and signatures are overwritten by the
+    controller; days already in the ledger win over the days given here.
+    """
+
+    def gather(self, rollout: Rollout, now: datetime) -> Evidence:
+        """Return what is known about `rollout` at `now` (aware UTC)."""
+        ...
+
+
+def trailing_exceedances(distances: Sequence[float | None], limit: float) -> int:
+    """Return how many of the latest steps lie over `limit` in a row; a step without data neither counts nor breaks.
+
+    `distances` are |candidate - champion| per step in time order, in the unit of `limit`. Leave out steps whose inputs
+    were faulty. NaN counts as over: a model that answers no number has diverged.
+    """
+    run = 0
+    for distance in reversed(distances):
+        if distance is None:
+            continue
+        if distance <= limit:
+            break
+        run += 1
+    return run

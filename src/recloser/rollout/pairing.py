@@ -1,0 +1,147 @@
+"""Owns paired days: how two models' losses on the same points become one closed daily number. Reads no store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+
+from recloser.core import FloatArray, InvalidInput, require_utc
+from recloser.core.scores import crps, usable
+from recloser.ledger import PairedDayRecord
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDay:
+    """One closed local day: how much worse the candidate was than its reference, pooled over areas.
+
+    Attributes:
+        day: the local day the points are about.
+        difference: mean over areas of (candidate loss - champion loss) / area scale, no unit; positive = worse.
+            With the champion's mean staging loss as scale, 0.05 means 5 % worse than the champion.
+        n: points that entered; 0 means the day closed without any and says nothing.
+        closed_at: when it was closed (aware UTC); nothing that arrives later changes it.
+        facts: areas used and left out, JSON-ready.
+
+    Raises:
+        InvalidInput: the difference is not a finite number, or n is negative.
+    """
+
+    day: date
+    difference: float
+    n: int
+    closed_at: datetime
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.difference) or self.n < 0:
+            raise InvalidInput(
+                "a paired day without a number", got=[self.difference, self.n], where=f"paired day {self.day}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AreaDay:
+    """One area's points of one local day.
+
+    Attributes:
+        area: name.
+        scale: loss that counts as one: the champion's mean loss of the area in staging, MW, > 0.
+        truth: MW, shape (n_points,), NaN where the label is missing or not usable.
+        candidate: MW, shape (n_points, n_quantiles).
+        champion: MW, shape (n_points, n_quantiles).
+    """
+
+    area: str
+    scale: float
+    truth: FloatArray
+    candidate: FloatArray
+    champion: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class DayRule:
+    """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come."""
+
+    label_share: float
+    deadline: datetime
+
+
+def area_difference(points: AreaDay, quantiles: tuple[float, ...]) -> tuple[float, int]:
+    """Return (mean loss difference / scale, points used); a point missing on one side leaves both.
+
+    The loss is the quantile form of the CRPS (core.scores.crps), in MW before scaling.
+
+    Raises:
+        InvalidInput: the scale is not a positive number.
+    """
+    if not (math.isfinite(points.scale) and points.scale > 0):
+        raise InvalidInput("the scale of a paired day", got=points.scale, expected="> 0 MW", where=points.area)
+    rows = usable(points.truth, points.candidate) & usable(points.truth, points.champion)
+    count = int(rows.sum())
+    if count == 0:
+        return 0.0, 0
+    truth = points.truth[rows]
+    difference = crps(truth, points.candidate[rows], quantiles) - crps(truth, points.champion[rows], quantiles)
+    return float(np.mean(difference)) / points.scale, count
+
+
+def close_day(
+    day: date, areas: Sequence[AreaDay], quantiles: tuple[float, ...], rule: DayRule, now: datetime
+) -> PairedDay | None:
+    """Close the day if it may be closed, else return None.
+
+    It closes when every area has its share of labels, or at the deadline with the areas that have; areas below the
+    share are left out and named. A day without any area closes as n = 0, so that late labels never reopen it.
+    One area, one vote: the pooled difference is the mean over areas.
+
+    Args:
+        day: local day.
+        areas: points per area.
+        quantiles: levels of both forecasts.
+        rule: when a day closes.
+        now: aware UTC.
+    """
+    due = require_utc(now, "close_day") >= rule.deadline
+    differences: dict[str, float] = {}
+    left_out: list[str] = []
+    points = 0
+    for area in sorted(areas, key=lambda item: item.area):
+        difference, count = area_difference(area, quantiles)
+        if count and count >= math.ceil(rule.label_share * area.truth.shape[0]):
+            differences[area.area] = difference
+            points += count
+        else:
+            left_out.append(area.area)
+    if not due and (left_out or not areas):
+        return None
+    pooled = sum(differences.values()) / len(differences) if differences else 0.0
+    facts = {"areas": differences, "left_out": left_out, "closed_by": "deadline" if left_out else "labels"}
+    return PairedDay(day=day, difference=pooled, n=points, closed_at=now, facts=facts)
+
+
+def merge_days(stored: Iterable[PairedDay], offered: Iterable[PairedDay]) -> tuple[PairedDay, ...]:
+    """Return all days in order; a stored day always wins: late labels never change a past decision."""
+    days = {item.day: item for item in offered}
+    days.update({item.day: item for item in stored})
+    return tuple(days[day] for day in sorted(days))
+
+
+def informative(days: Iterable[PairedDay]) -> FloatArray:
+    """Return the differences of the days that say something (n > 0), in day order, shape (n_days,)."""
+    return np.array([item.difference for item in sorted(days, key=lambda d: d.day) if item.n > 0], dtype=np.float64)
+
+
+def day_to_record(rollout: str, item: PairedDay) -> PairedDayRecord:
+    """Return the ledger's record of a closed day of that rollout."""
+    day = item.day.isoformat()
+    return PairedDayRecord(f"{rollout}/{day}", rollout, day, item.difference, item.n, item.closed_at, item.facts)
+
+
+def day_from_record(record: PairedDayRecord) -> PairedDay:
+    """Return the paired day written by `day_to_record`."""
+    return PairedDay(date.fromisoformat(record.day), record.difference, record.n, record.closed_at, record.facts)

@@ -1,0 +1,252 @@
+"""Owns the states of a rollout, its record and the set of those alive. Takes no decision and reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from recloser.core import InvalidInput, format_utc, parse_utc, require_utc, short_id
+from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord
+from recloser.rollout.plan import RolloutPlan
+
+
+class RolloutState(StrEnum):
+    """Where a rollout stands; `held` remembers the state it was held in."""
+
+    QUEUED = "queued"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    PROBATION = "probation"
+    CHAMPION = "champion"
+    HELD = "held"
+    TRIPPED = "tripped"
+    ROLLED_BACK = "rolled_back"
+    RETIRED = "retired"
+    ABORTED = "aborted"
+
+
+FINISHED = frozenset({RolloutState.TRIPPED, RolloutState.ROLLED_BACK, RolloutState.RETIRED, RolloutState.ABORTED})
+TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION, RolloutState.HELD})
+HOLDABLE = frozenset({RolloutState.QUEUED, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION})
+
+_ENDINGS = FINISHED - {RolloutState.RETIRED}
+_S = RolloutState
+# Every change of state that may ever be written by a tick. `restored` champions (RETIRED -> CHAMPION) are the
+# target of another rollout's rollback, not a decision about this one.
+TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
+    _S.QUEUED: frozenset({_S.SHADOW, _S.CHAMPION, _S.HELD}) | _ENDINGS,
+    _S.SHADOW: frozenset({_S.CANARY, _S.HELD}) | _ENDINGS,
+    _S.CANARY: frozenset({_S.SHADOW, _S.PROBATION, _S.HELD}) | _ENDINGS,
+    _S.PROBATION: frozenset({_S.CHAMPION, _S.HELD}) | _ENDINGS,
+    _S.HELD: HOLDABLE | _ENDINGS,
+    _S.CHAMPION: frozenset({_S.TRIPPED, _S.ROLLED_BACK, _S.RETIRED}),
+    _S.TRIPPED: frozenset(),
+    _S.ROLLED_BACK: frozenset(),
+    _S.ABORTED: frozenset(),
+    _S.RETIRED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Where the rollout of one release stands, with all that later decisions need to remember.
+
+    Attributes:
+        key: deterministic id.
+        release: the release on trial.
+        champion: who served when the trial began, None for the first model; the target of a rollback.
+        state: see `RolloutState`.
+        since: when this state, or this canary step, began (aware UTC).
+        started_at: when it was queued (aware UTC).
+        plan: how to go on.
+        scale: sd of the pooled daily difference in the staging backtest, as part of the champion's loss; None unknown.
+        tried_at: when the shadow began (aware UTC); the deadline counts from here.
+        promoted_at: when it became champion on probation (aware UTC).
+        finished_at: when it ended (aware UTC).
+        held_from: the state before `held`.
+        step: index of the canary step.
+        pulled: True once the asymptotic sequence pulled its traffic; strict evidence is then needed to return.
+        handled: key of the last operator command that took effect.
+        reason: why it is in this state.
+        facts: numbers behind the last change, JSON-ready.
+    """
+
+    key: str
+    release: str
+    champion: str | None
+    state: RolloutState
+    since: datetime
+    started_at: datetime
+    plan: RolloutPlan = field(default_factory=RolloutPlan)
+    scale: float | None = None
+    tried_at: datetime | None = None
+    promoted_at: datetime | None = None
+    finished_at: datetime | None = None
+    held_from: RolloutState | None = None
+    step: int = 0
+    pulled: bool = False
+    handled: str = ""
+    reason: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def phase(self) -> RolloutState:
+        """The state that protections look at: the one it is held in, else its own."""
+        if self.state is RolloutState.HELD and self.held_from is not None:
+            return self.held_from
+        return self.state
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing can happen to it any more."""
+        return self.state in FINISHED
+
+    @property
+    def share(self) -> float:
+        """Part of the traffic it may get as canary, in [0, 1]; 0 outside the canary phase."""
+        if self.phase is not RolloutState.CANARY:
+            return 0.0
+        return self.plan.steps[min(self.step, len(self.plan.steps) - 1)].share
+
+    def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
+        """Return the same rollout, ended at `now` in a finished state."""
+        return replace(self, state=state, since=now, finished_at=now, held_from=None, reason=reason)
+
+    def restored(self, reason: str, now: datetime) -> Rollout:
+        """Return the same rollout as champion again: its release is the target of somebody's rollback."""
+        return replace(
+            self, state=RolloutState.CHAMPION, since=now, finished_at=None, held_from=None, champion=None, reason=reason
+        )
+
+    def to_record(self) -> RolloutRecord:
+        """Return the ledger's record; what it has no column for goes under evidence['memory']."""
+        memory = {
+            "scale": self.scale,
+            "tried_at": None if self.tried_at is None else format_utc(self.tried_at),
+            "promoted_at": None if self.promoted_at is None else format_utc(self.promoted_at),
+            "held_from": None if self.held_from is None else str(self.held_from),
+            "step": self.step,
+            "pulled": self.pulled,
+            "handled": self.handled,
+        }
+        return RolloutRecord(
+            key=self.key,
+            release=self.release,
+            champion=self.champion,
+            state=str(self.state),
+            since=self.since,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            share=self.share,
+            reason=self.reason,
+            plan=self.plan.to_dict(),
+            evidence={"memory": memory, "facts": self.facts},
+        )
+
+    @classmethod
+    def from_record(cls, record: RolloutRecord) -> Rollout:
+        """Return the rollout written by `to_record`.
+
+        Raises:
+            InvalidInput: the record was not written by this room.
+        """
+        memory = record.evidence.get("memory")
+        if not isinstance(memory, dict) or record.state not in set(RolloutState):
+            raise InvalidInput("not a rollout record", got=record.state, where=record.key)
+        held_from = memory["held_from"]
+        return cls(
+            key=record.key,
+            release=record.release,
+            champion=record.champion,
+            state=RolloutState(record.state),
+            since=record.since,
+            started_at=record.started_at,
+            plan=RolloutPlan.from_dict(record.plan),
+            scale=memory["scale"],
+            tried_at=_time(memory["tried_at"]),
+            promoted_at=_time(memory["promoted_at"]),
+            finished_at=record.finished_at,
+            held_from=None if held_from is None else RolloutState(held_from),
+            step=memory["step"],
+            pulled=memory["pulled"],
+            handled=memory["handled"],
+            reason=record.reason,
+            facts=record.evidence.get("facts", {}),
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else parse_utc(text, "rollout record")
+
+
+def new_rollout(
+    release: str, champion: str | None, plan: RolloutPlan, now: datetime, *, scale: float | None = None, reason: str
+) -> Rollout:
+    """Return a queued rollout of `release`; the id follows from release and `now` (aware UTC)."""
+    at = require_utc(now, "new_rollout")
+    return Rollout(
+        key=short_id("rollout", [release, at]),
+        release=release,
+        champion=champion,
+        state=RolloutState.QUEUED,
+        since=at,
+        started_at=at,
+        plan=plan,
+        scale=scale,
+        reason=reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The records a decision is about, as read at the beginning of a tick.
+
+    Attributes:
+        rollouts: those alive, and all of the releases concerned; by start.
+        route: the present one, None before the first.
+        releases: records of the releases concerned.
+        fence: version of the controller's fence when reading began.
+    """
+
+    rollouts: tuple[Rollout, ...]
+    route: RouteRecord | None
+    releases: Mapping[str, ReleaseRecord]
+    fence: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the present route, 0 when there is none."""
+        return 0 if self.route is None else self.route.epoch
+
+    @property
+    def champion(self) -> str | None:
+        """The release that serves by default."""
+        return None if self.route is None else self.route.champion
+
+    def latest_of(self, release: str) -> Rollout | None:
+        """Return the latest rollout of a release that was promoted once, or None."""
+        found = [r for r in self.rollouts if r.release == release and r.promoted_at is not None]
+        return max(found, key=lambda r: (r.started_at, r.key)) if found else None
+
+
+def trial_of(world: World) -> Rollout | None:
+    """Return the one rollout on trial; a queued one that is held is not on trial."""
+    found = [r for r in world.rollouts if r.state in TRYING and r.phase is not RolloutState.QUEUED]
+    return found[0] if found else None
+
+
+def later(one: Rollout, other: Rollout) -> bool:
+    """Return whether `one` was queued after `other`."""
+    return (one.started_at, one.key) > (other.started_at, other.key)
+
+
+def in_turn(world: World) -> list[Rollout]:
+    """Return the rollouts a tick looks at until one moves: the one on trial, the serving champion's, the queue."""
+    trial = trial_of(world)
+    serving = [r for r in world.rollouts if r.state is RolloutState.CHAMPION and r.release == world.champion]
+    waiting = [r for r in world.rollouts if r.phase is RolloutState.QUEUED]
+    # The champion may have changed while a rollout waited: it is tried against the one that serves when it starts.
+    return [*([trial] if trial else []), *serving, *(replace(r, champion=world.champion) for r in waiting)]

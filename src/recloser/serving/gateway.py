@@ -1,0 +1,194 @@
+"""Owns the in-process data plane: one request in, safe answers out. Does no I/O and keeps no durable state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+
+from recloser.core import (
+    QUANTILES,
+    Refused,
+    Served,
+    Unavailable,
+    forecast_id,
+    require_utc,
+    unknown_name,
+)
+from recloser.serving.answer import Answer, Scoring, Tally
+from recloser.serving.batch import Batch, batch_of
+from recloser.serving.guard import GuardPolicy
+from recloser.serving.limits import AssetLimits
+from recloser.serving.predictor import Predictor
+from recloser.serving.route import Route
+from recloser.serving.scoring import Setting, check, score
+from recloser.serving.trips import TripSwitch
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Everything a request needs, behind one pointer; an old slot lives until its last request is over."""
+
+    route: Route
+    setting: Setting
+    switch: TripSwitch
+
+
+class Gateway:
+    """Answers requests by the route in force; guard and fallback ladder run in the same call.
+
+    Reads take no lock: a request works to its end with the slot it began with. Only `swap` replaces the slot.
+    Thread safe. Needs no database, registry or controller: a trip or an expired lease acts here alone.
+
+    Raises:
+        Refused: the route names a model that is not loaded (invariant I1).
+    """
+
+    def __init__(
+        self,
+        predictors: Mapping[str, Predictor],
+        route: Route,
+        limits: Mapping[str, AssetLimits],
+        policy: GuardPolicy,
+        quantiles: tuple[float, ...] = QUANTILES,
+    ) -> None:
+        self._swapping = threading.Lock()
+        self._tally = Tally()
+        _refuse_unloaded(route, predictors)
+        setting = Setting(dict(predictors), dict(limits), policy, quantiles)
+        self._slot = _Slot(route, setting, TripSwitch())
+
+    @property
+    def route(self) -> Route:
+        """The route in force."""
+        return self._slot.route
+
+    @property
+    def tripped(self) -> frozenset[str]:
+        """Challengers cut off since this route epoch began; empty means none."""
+        return self._slot.switch.tripped
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Names of the loaded models."""
+        return tuple(self._slot.setting.predictors)
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Levels of every answer."""
+        return self._slot.setting.quantiles
+
+    @property
+    def limits(self) -> Mapping[str, AssetLimits]:
+        """Physical limits by area."""
+        return self._slot.setting.limits
+
+    def counts(self) -> dict[tuple[str, str, str], int]:
+        """Return (family, kind, release) -> count since the start; families are 'answers' and 'incidents'."""
+        return self._tally.snapshot()
+
+    def swap(
+        self,
+        route: Route,
+        predictors: Mapping[str, Predictor],
+        *,
+        limits: Mapping[str, AssetLimits] | None = None,
+        policy: GuardPolicy | None = None,
+    ) -> None:
+        """Put a route with its models in force, by one assignment; requests under way end with the old one.
+
+        A higher epoch forgets trips. The same epoch may only renew the lease, and keeps them.
+
+        Raises:
+            Refused: a model of the route is not loaded, an older epoch, or the same epoch with another decision.
+        """
+        _refuse_unloaded(route, predictors)
+        with self._swapping:
+            old = self._slot
+            same_decision = replace(route, lease_until=None) == replace(old.route, lease_until=None)
+            if route.epoch < old.route.epoch or (route.epoch == old.route.epoch and not same_decision):
+                raise Refused(
+                    "a route that is not newer",
+                    got=route.epoch,
+                    expected=f"> {old.route.epoch}, or the same route with a renewed lease",
+                    where="gateway.swap",
+                    next_step="Read the route in force and decide again.",
+                )
+            setting = replace(
+                old.setting,
+                predictors=dict(predictors),
+                limits=old.setting.limits if limits is None else dict(limits),
+                policy=old.setting.policy if policy is None else policy,
+            )
+            self._slot = _Slot(route, setting, old.switch if route.epoch == old.route.epoch else TripSwitch())
+
+    def answer(self, rows: pl.DataFrame, issued_at: datetime, now: datetime) -> Answer:
+        """Answer for every area of one issue's feature frame; never raises because of a model.
+
+        Args:
+            rows: area, at, scale_mw and the features; sorted by area, then at.
+            issued_at: the issue (aware UTC).
+            now: when the answer is made (aware UTC); becomes `Served.made_at`.
+
+        Raises:
+            InvalidInput: the frame itself cannot be read as one issue.
+        """
+        issued_at, now = require_utc(issued_at, "issued_at"), require_utc(now, "now")
+        batch = batch_of(rows, issued_at)
+        scoring = self.score(batch, now)
+        served, missing = [], {}
+        for index, (area, targets) in enumerate(zip(batch.areas, batch.targets(), strict=True)):
+            release = scoring.release[index]
+            if release is None:
+                missing[area] = Unavailable("no model could answer", got=scoring.reason[index], where=area)
+                continue
+            served.append(
+                Served(
+                    forecast_id(area, issued_at, now, release),
+                    area,
+                    issued_at,
+                    now,
+                    targets,
+                    self.quantiles,
+                    release,
+                    scoring.served_by[index],
+                    scoring.reason[index],
+                    scoring.answers[index],
+                )
+            )
+        return Answer(served, scoring.incidents, missing, scoring.divergence)
+
+    def score(self, batch: Batch, now: datetime) -> Scoring:
+        """Decide who answers for each area of a batch; the wire transports use this directly."""
+        slot = self._slot
+        scoring = score(slot.route, slot.setting, slot.switch, batch, now)
+        self._tally.add(scoring)
+        return scoring
+
+    def check(self, release: str, batch: Batch, now: datetime) -> Scoring:
+        """Ask one loaded model by name, guarded but without a ladder; counts towards nothing.
+
+        Raises:
+            InvalidInput: no such model is loaded.
+        """
+        slot = self._slot
+        if release not in slot.setting.predictors:
+            raise unknown_name("model", release, slot.setting.predictors, where="gateway")
+        return check(release, slot.setting, batch, now)
+
+
+def _refuse_unloaded(route: Route, predictors: Mapping[str, Predictor]) -> None:
+    for name in route.names():
+        if name not in predictors:
+            raise Refused(
+                "a route to a model that is not loaded",
+                got=name,
+                expected="one of " + ", ".join(sorted(predictors)),
+                where="gateway",
+                next_step="Load and verify the package first.",
+            )
+        if predictors[name].release != name:
+            raise Refused("a model under another's name", got=predictors[name].release, expected=name, where="gateway")

@@ -1,0 +1,23 @@
+"""Owns the HTTP transport of the gateway: Open Inference Protocol v2, /invocations, /metrics and the grid's own /v1.
+
+Does not decide answers (that is the gateway), start a server or keep forecasts. Imported only where HTTP is served.
+"""
+
+from recloser.serving.http.app import build_app
+from recloser.serving.http.edge import Access
+from recloser.serving.http.events import Event, EventBuffer, EventSource
+from recloser.serving.http.service import CurrentForecast, ForecastSource, Rollback, Service
+from recloser.serving.http.wire import InputColumns
+
+__all__ = [
+    "Access",
+    "CurrentForecast",
+    "Event",
+    "EventBuffer",
+    "EventSource",
+    "ForecastSource",
+    "InputColumns",
+    "Rollback",
+    "Service",
+    "build_app",
+]

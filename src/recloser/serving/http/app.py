@@ -1,0 +1,77 @@
+"""Owns the web application: which path leads where. Starts no server; `app` gives it to uvicorn."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recloser.core import RecloserError
+from recloser.serving.http.data import Infer, Invocations, Metadata
+from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
+from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
+from recloser.serving.http.grid import Grid
+from recloser.serving.http.service import Service
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+STREAMS = frozenset({"events"})
+
+
+class Metered:
+    """ASGI middleware that counts and times every request."""
+
+    def __init__(self, app: ASGIApp, meter: Meter) -> None:
+        self._app = app
+        self._meter = meter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note how it ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, begun = [500], time.perf_counter()
+
+        async def watch(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            handler = getattr(scope.get("endpoint"), "__name__", "none")
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            seconds = None if handler in STREAMS else time.perf_counter() - begun
+            self._meter.note(handler, method, status[0], seconds)
+
+
+def build_app(service: Service) -> Starlette:
+    """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths."""
+    meter, metadata, grid = Meter(), Metadata(service), Grid(service)
+
+    async def metrics(_: Request) -> Response:
+        return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
+
+    routes = [
+        Route("/v2", metadata.server),
+        Route("/v2/health/live", metadata.live),
+        Route("/v2/health/ready", metadata.ready),
+        Route("/v2/models/{name}", metadata.model),
+        Route("/v2/models/{name}/ready", metadata.model_ready),
+        Route("/v2/models/{name}/infer", Infer(service), methods=["POST"]),
+        Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/metrics", metrics),
+        Route("/v1/areas", grid.areas),
+        Route("/v1/areas/{area:path}/forecast", grid.forecast),
+        Route("/v1/events", grid.events),
+        Route("/v1/route", grid.route),
+        Route("/v1/rollback", grid.rollback, methods=["POST"]),
+    ]
+    handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Metered, meter=meter)])

@@ -1,0 +1,94 @@
+"""Owns the gateway's metrics in Prometheus' text format 0.0.4. Does not scrape or alert."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from recloser.serving.gateway import Gateway
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Meter:
+    """Counts HTTP requests and their durations; thread safe. Label sets are bounded by handlers, not by paths."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._buckets: dict[str, list[int]] = {}
+        self._seconds: Counter[str] = Counter()
+
+    def note(self, handler: str, method: str, status: int, seconds: float | None) -> None:
+        """Count one finished request; `seconds` None keeps it out of the durations (streams)."""
+        with self._lock:
+            self._requests[handler, method, status] += 1
+            if seconds is not None:
+                counts = self._buckets.setdefault(handler, [0] * (len(BUCKETS_S) + 1))
+                counts[bisect_left(BUCKETS_S, seconds)] += 1
+                self._seconds[handler] += seconds  # type: ignore[assignment]  # a Counter adds floats as well
+
+    def lines(self) -> list[str]:
+        """Return the HTTP metrics as lines of the text format."""
+        with self._lock:
+            requests, seconds = dict(self._requests), dict(self._seconds)
+            buckets = {handler: list(counts) for handler, counts in self._buckets.items()}
+        lines = _family(
+            "recloser_http_requests_total",
+            "counter",
+            "HTTP requests answered.",
+            (({"handler": h, "method": m, "status": str(s)}, count) for (h, m, s), count in sorted(requests.items())),
+        )
+        name = "recloser_http_request_seconds"
+        lines += [f"# HELP {name} Time from request to last byte of the answer.", f"# TYPE {name} histogram"]
+        for handler, counts in sorted(buckets.items()):
+            total = 0
+            for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], counts, strict=True):
+                total += count
+                lines.append(f"{name}_bucket{_labels({'handler': handler, 'le': bound})} {total}")
+            lines.append(f"{name}_sum{_labels({'handler': handler})} {seconds[handler]!r}")
+            lines.append(f"{name}_count{_labels({'handler': handler})} {total}")
+        return lines
+
+
+def gateway_lines(gateway: Gateway) -> list[str]:
+    """Return the gateway's counts and route as lines of the text format."""
+    counts, route = sorted(gateway.counts().items()), gateway.route
+    answers = [({"served_by": kind, "release": r}, n) for (family, kind, r), n in counts if family == "answers"]
+    incidents = [({"kind": kind, "release": r}, n) for (family, kind, r), n in counts if family == "incidents"]
+    tripped = [({"release": name}, int(name in gateway.tripped)) for name in route.challengers()]
+    return [
+        *_family("recloser_answers_total", "counter", "Answers per area, by who gave them.", answers),
+        *_family("recloser_incidents_total", "counter", "What the guard held back, by kind and model.", incidents),
+        *_family("recloser_route_epoch", "gauge", "Epoch of the route in force.", [({}, route.epoch)]),
+        *_family(
+            "recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]
+        ),
+        *_family("recloser_challenger_tripped", "gauge", "1 if the gateway has cut the challenger off.", tripped),
+    ]
+
+
+def exposition(gateway: Gateway, meter: Meter) -> str:
+    """Return the whole page."""
+    return "\n".join([*gateway_lines(gateway), *meter.lines(), ""])
+
+
+def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
+    return [
+        f"# HELP {name} {text}",
+        f"# TYPE {name} {kind}",
+        *(f"{name}{_labels(labels)} {number!r}" for labels, number in samples),
+    ]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items()) + "}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

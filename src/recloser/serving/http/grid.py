@@ -1,0 +1,132 @@
+"""Owns the grid's own endpoints under /v1: areas, forecasts, events, route and rollback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from recloser.core import InvalidInput, canonical_json, format_utc
+from recloser.serving.http.edge import json_response, read_json
+from recloser.serving.http.events import Event
+from recloser.serving.http.service import CurrentForecast, Service
+from recloser.serving.http.wire import decode, quantile_names
+from recloser.serving.route import arm_of, lease_expired
+
+
+class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/rollback`."""
+
+    reason: str
+    to: str | None = None
+
+
+class Grid:
+    """Endpoints under `/v1`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def areas(self, _: Request) -> Response:
+        """List the areas with who is meant to answer for them and their limits."""
+        known = await to_thread.run_sync(self._service.forecasts.areas)
+        gateway, now = self._service.gateway, self._service.clock.now()
+        route, rows = gateway.route, []
+        for area in known:
+            limits = gateway.limits.get(area)
+            bounds = None if limits is None else [limits.minimum_mw, limits.maximum_mw]
+            arm = "champion" if route.canary in gateway.tripped else arm_of(route, area, now)
+            rows.append({"area": area, "arm": arm, "limits_mw": bounds})
+        return json_response({"areas": rows})
+
+    async def forecast(self, request: Request) -> Response:
+        """Give the current forecast of an area with quantiles in MW, age, release, prediction ids and void ids."""
+        area = request.path_params["area"]
+        current = await to_thread.run_sync(self._service.forecasts.current, area)
+        if current is None:
+            known = await to_thread.run_sync(self._service.forecasts.areas)
+            detail = f"Nothing was forecast for {area!r} yet." if area in known else f"No area {area[:100]!r}."
+            raise HTTPException(404, detail)
+        age = self._service.clock.now() - current.served.made_at
+        return json_response(forecast_document(current, age.total_seconds()))
+
+    async def route(self, _: Request) -> Response:
+        """Tell the route in force, what was tripped and whether the lease has run out."""
+        gateway, now = self._service.gateway, self._service.clock.now()
+        route = gateway.route
+        state = {"tripped": gateway.tripped, "lease_expired": lease_expired(route, now), "loaded": gateway.loaded}
+        return json_response({**route.to_dict(), **state})
+
+    async def rollback(self, request: Request) -> Response:
+        """Roll back to a named or the previous release; needs the scope 'operate' and a reason."""
+        actor = self._service.access.actor(request.scope, "operate")
+        content = await read_json(request.scope, request.receive, self._service.body_limit, must_be_typed=True)
+        body = decode(content, RollbackBody, "rollback")
+        if not body.reason.strip():
+            raise InvalidInput("no reason given", got=body.reason, expected="why, in words", where="rollback.reason")
+        done = await to_thread.run_sync(self._service.rollback, body.to, body.reason.strip(), actor)
+        return json_response(done)
+
+    async def events(self, request: Request) -> Response:
+        """Stream events as they happen, after `Last-Event-ID` if one is given."""
+        last = request.headers.get("last-event-id", "").strip()
+        if last and not (last.isascii() and last.isdigit() and len(last) < 19):
+            raise HTTPException(400, "Last-Event-ID must be an id of this stream, a whole number.")
+        lines = _lines(self._service, int(last) if last else None)
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+
+
+def forecast_document(current: CurrentForecast, age_s: float) -> Mapping[str, Any]:
+    """Return the JSON of a current forecast; `points` as in the command `recloser forecast`."""
+    served = current.served
+    names, void = quantile_names(served.quantiles), set(current.void_ids)
+    points = []
+    for k, (at, mw) in enumerate(zip(served.targets, served.handed_out().tolist(), strict=True)):
+        point = {"id": served.point_id(k), "at": format_utc(at), **dict(zip(names, mw, strict=True))}
+        points.append({**point, "void": served.void or served.point_id(k) in void or served.id in void})
+    return {
+        "area": served.area,
+        "id": served.id,
+        "release": served.release,
+        "served_by": served.served_by,
+        "reason": served.reason,
+        "issued_at": format_utc(served.issued_at),
+        "made_at": format_utc(served.made_at),
+        "age_s": age_s,
+        "quantiles": list(served.quantiles),
+        "points": points,
+        "void_ids": list(current.void_ids),
+    }
+
+
+def event_text(event: Event) -> bytes:
+    """Return one server-sent event (WHATWG HTML, 9.2)."""
+    return f"id: {event.id}\nevent: {event.kind}\ndata: ".encode() + canonical_json(event.data) + b"\n\n"
+
+
+async def _lines(service: Service, after: int | None) -> AsyncIterator[bytes]:
+    """Yield events, and a comment whenever the stream is silent for too long; leaves nothing running behind."""
+    yield b"retry: 2000\n\n"
+    async with aclosing(service.events.stream(after)) as stream:
+        while True:
+            upcoming = asyncio.ensure_future(anext(stream, None))
+            try:
+                while not (await asyncio.wait({upcoming}, timeout=service.keep_alive_s))[0]:
+                    yield b": still here\n\n"
+            finally:
+                if not upcoming.done():
+                    upcoming.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await upcoming
+            event = upcoming.result()
+            if event is None:
+                return
+            yield event_text(event)

@@ -1,0 +1,68 @@
+"""Owns what the HTTP transport is given by the composition root. Does not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from recloser.core import Clock, Served
+from recloser.serving.gateway import Gateway
+from recloser.serving.http.edge import Access
+from recloser.serving.http.events import EventSource
+from recloser.serving.http.wire import InputColumns
+
+Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
+"""(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentForecast:
+    """What holds for an area now.
+
+    Attributes:
+        served: the newest answer.
+        void_ids: prediction ids or forecast ids that were recalled and must not be acted on.
+    """
+
+    served: Served
+    void_ids: tuple[str, ...] = ()
+
+
+class ForecastSource(Protocol):
+    """Knows the current forecasts. Thread safe; may block, and raises Unavailable when it cannot tell."""
+
+    def areas(self) -> Sequence[str]:
+        """Return the areas forecast, sorted."""
+        ...
+
+    def current(self, area: str) -> CurrentForecast | None:
+        """Return what holds for the area now, or None if nothing was forecast yet or the area is unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything the transport needs.
+
+    Attributes:
+        gateway: the data plane.
+        clock: tells the time of requests and the age of forecasts.
+        columns: what a row for inference consists of.
+        forecasts: current forecasts by area.
+        events: new forecasts, recalls.
+        rollback: what `POST /v1/rollback` calls, in a thread.
+        access: who may operate.
+        body_limit: bytes of a request body.
+        keep_alive_s: a silent event stream sends a comment after so many seconds.
+    """
+
+    gateway: Gateway
+    clock: Clock
+    columns: InputColumns
+    forecasts: ForecastSource
+    events: EventSource
+    rollback: Rollback
+    access: Access = field(default_factory=Access)
+    body_limit: int = 8_000_000
+    keep_alive_s: float = 15.0

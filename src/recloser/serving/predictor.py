@@ -1,0 +1,48 @@
+"""Owns the one seam to a model that is being served. Does not know what kind of model it is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from recloser.core import FloatArray
+
+
+class Predictor(Protocol):
+    """A loaded model.
+
+    `predict` is thread safe, does not change its rows, and gives equal answers for equal rows. It may fail in any
+    way: what it raises or returns is judged, never trusted. It is released when the last request using it is over.
+    """
+
+    @property
+    def release(self) -> str:
+        """Release id, or the name of a fallback model."""
+        ...
+
+    def predict(self, rows: pl.DataFrame) -> FloatArray:
+        """Return MW of shape (n_rows, n_quantiles) for the rows of a feature frame."""
+        ...
+
+
+def ask(predictor: Predictor, rows: pl.DataFrame, n_quantiles: int) -> FloatArray | str:
+    """Return the model's answer as a private read-only array, or the reason why there is none.
+
+    The answer may still hold anything in its cells; only type and shape are settled here.
+    """
+    try:
+        raw = np.asarray(predictor.predict(rows.clone()))
+        if raw.dtype.kind not in "fiu":
+            return f"not a number: dtype {raw.dtype}"
+        with np.errstate(all="ignore"):
+            mw = np.array(raw, dtype=np.float64, order="C")
+    # A foreign model may raise anything (LightGBM's own error derives from Exception, a polars panic from
+    # BaseException), and one model's failure must not take down its neighbours: this is their outermost loop.
+    except (Exception, SystemExit, pl.exceptions.PanicException) as error:  # noqa: BLE001
+        return f"raised {type(error).__name__}"
+    if mw.shape != (len(rows), n_quantiles):
+        return f"wrong shape {mw.shape}, expected {(len(rows), n_quantiles)}"
+    mw.flags.writeable = False
+    return mw

@@ -1,0 +1,187 @@
+"""Owns the checks of training data, each refusing by the name of the fault. Repairs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from recloser.core import LOAD, TEMPERATURE
+from recloser.staging.order import check_clock, check_order
+from recloser.staging.policy import GatePolicy
+from recloser.staging.series import Grid, resolution_of, to_grid
+from recloser.staging.units import check_temperature, check_units
+from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What a candidate was trained on.
+
+    Attributes:
+        frame: columns area, issued_at, at, load_mw (truth), scale_mw and the features; one row per target.
+        feature_names: columns the model reads.
+        zone: local zone of the areas.
+        recent: columns area, at, load_mw: latest days that were verified independently of this frame (for example
+            the raw store of the last four weeks); level and daily profile are compared with it. None: not compared.
+    """
+
+    frame: pl.DataFrame
+    feature_names: tuple[str, ...]
+    zone: ZoneInfo
+    recent: pl.DataFrame | None = None
+
+
+def check_data(data: TrainingData, policy: GatePolicy) -> tuple[CheckResult, ...]:
+    """Check completeness, stuck values, range, units, temperature, order, clock and jumps of the training data.
+
+    A frame without its columns, rows or target ends with that one refusal.
+    """
+    shape = check_shape(data, policy)
+    if shape.verdict == REFUSE:
+        return (shape,)
+    resolution = resolution_of(data.frame)
+    if resolution is None:
+        return (CheckResult("data.shape", HOLD, "no two neighbouring intervals in the training data"),)
+    grid = to_grid(data.frame, resolution, data.zone)
+    recent = None
+    if data.recent is not None and not data.recent.is_empty():
+        known = data.recent.filter(pl.col("area").is_in(grid.areas))
+        recent = None if known.is_empty() else to_grid(known, resolution, data.zone)
+    return (
+        shape,
+        check_completeness(data, policy),
+        check_stuck(grid, policy),
+        check_range(data.frame, policy),
+        check_units(grid, recent, policy),
+        check_temperature(data.frame, temperature_columns(data.feature_names), policy),
+        check_order(grid, recent, policy),
+        check_clock(grid, recent, policy),
+        check_jumps(grid, data.frame, policy),
+    )
+
+
+def temperature_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the features that are plain temperatures in degC: not changes, degree hours or counts."""
+    return tuple(name for name in names if name.startswith(TEMPERATURE) and "change" not in name)
+
+
+def check_shape(data: TrainingData, policy: GatePolicy) -> CheckResult:
+    """Check that there are rows, columns, a target and enough days."""
+    frame, name = data.frame, "data.shape"
+    needed = ("area", "issued_at", "at", LOAD, "scale_mw", *data.feature_names)
+    missing = [column for column in needed if column not in frame.columns]
+    if LOAD in missing:
+        return CheckResult(name, REFUSE, f"the target {LOAD} is missing from the training data")
+    if missing:
+        return CheckResult(name, REFUSE, f"columns are missing: {', '.join(missing)}", {"missing": missing})
+    if frame.is_empty():
+        return CheckResult(name, REFUSE, "the training data has no rows")
+    target = frame[LOAD].cast(pl.Float64, strict=False)
+    if not target.is_finite().any():
+        return CheckResult(name, REFUSE, f"the target {LOAD} has no value at all")
+    texts = [column for column in (LOAD, *data.feature_names) if not _numeric(frame.schema[column])]
+    if texts:
+        return CheckResult(name, REFUSE, f"columns that are not numbers: {', '.join(texts)}", {"columns": texts})
+    known = frame.filter(target.is_finite())
+    days = known["at"].dt.convert_time_zone(str(data.zone)).dt.date().n_unique()
+    numbers = {"rows": frame.height, "days": days, "areas": frame["area"].n_unique()}
+    if days < policy.training_days:
+        reason = f"only {days} days with a target"
+        return CheckResult(name, HOLD, reason, numbers, {"training_days": policy.training_days})
+    reason = f"{frame.height} rows, {days} days, {numbers['areas']} areas"
+    return CheckResult(name, PASS, reason, numbers, {"training_days": policy.training_days})
+
+
+def check_completeness(data: TrainingData, policy: GatePolicy) -> CheckResult:
+    """Check the missing share per area and column, so that one dead column cannot hide in an average."""
+    columns = [LOAD, *data.feature_names]
+    missing = (~pl.col(columns).cast(pl.Float64).is_finite().fill_null(value=False)).mean()
+    shares = data.frame.group_by("area").agg(missing).sort("area")
+    long = shares.unpivot(index="area", variable_name="column", value_name="share")
+    bad = long.filter(pl.col("share") > policy.max_missing_share).sort(
+        "share", "area", "column", descending=[True, False, False]
+    )
+    worst = long.sort("share", "area", "column", descending=[True, False, False]).row(0, named=True)
+    numbers = {"worst": worst, "dead": bad.head(20).to_dicts()}
+    thresholds = {"max_missing_share": policy.max_missing_share}
+    if bad.is_empty():
+        reason = f"at most {worst['share']:.1%} missing ({worst['column']} of {worst['area']})"
+        return CheckResult("data.completeness", PASS, reason, numbers, thresholds)
+    kind = "is dead" if worst["share"] >= 0.999 else f"is {worst['share']:.0%} missing"
+    more = f", and {bad.height - 1} more" if bad.height > 1 else ""
+    reason = f"{worst['column']} of {worst['area']} {kind}{more}"
+    return CheckResult("data.completeness", REFUSE, reason, numbers, thresholds)
+
+
+def check_stuck(grid: Grid, policy: GatePolicy) -> CheckResult:
+    """Check the share of load values that stand still for `stuck_hours` or longer, per area and in all."""
+    length = max(2, round(policy.stuck_hours / grid.hours_per_step))
+    stuck = _in_runs(grid.load, length)
+    known = np.isfinite(grid.load)
+    shares = stuck.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    worst = int(shares.argmax())
+    overall = float(stuck.sum() / max(1, known.sum()))
+    numbers = {"share": overall, "worst_area": grid.areas[worst], "worst_share": float(shares[worst])}
+    thresholds = {"max_stuck_share": policy.max_stuck_share, "stuck_hours": policy.stuck_hours}
+    # One of many areas may stand still longer before it hurts the others.
+    if overall > policy.max_stuck_share or shares[worst] > 5 * policy.max_stuck_share:
+        reason = f"stuck load: {grid.areas[worst]} stands still for {shares[worst]:.1%} of the time"
+        return CheckResult("data.stuck", REFUSE, reason, numbers, thresholds)
+    return CheckResult("data.stuck", PASS, f"{overall:.2%} of the load stands still", numbers, thresholds)
+
+
+def check_range(frame: pl.DataFrame, policy: GatePolicy) -> CheckResult:
+    """Check |load| against the recent level of its area as known at issue."""
+    ratio = pl.col(LOAD).abs() / pl.col("scale_mw")
+    rows = frame.filter(pl.col(LOAD).is_finite() & (pl.col("scale_mw") > 0)).select(
+        "area", (ratio > policy.max_scale_ratio).alias("beyond"), ratio.alias("ratio")
+    )
+    thresholds = {"max_scale_ratio": policy.max_scale_ratio, "max_out_of_range_share": policy.max_out_of_range_share}
+    if rows.is_empty():
+        return CheckResult("data.range", HOLD, "no row has both a load and a recent level", {}, thresholds)
+    share, top = float(rows["beyond"].mean() or 0.0), float(rows["ratio"].max() or 0.0)  # type: ignore[arg-type]
+    area = str(rows.filter(pl.col("ratio") == top)["area"].min())
+    numbers = {"share": share, "largest_ratio": top, "area": area}
+    told = f"load reaches {top:.3g} times the recent level ({area})"
+    verdict = REFUSE if share > policy.max_out_of_range_share else PASS
+    return CheckResult("data.range", verdict, told, numbers, thresholds)
+
+
+def check_jumps(grid: Grid, frame: pl.DataFrame, policy: GatePolicy) -> CheckResult:
+    """Check steps between neighbouring intervals against each area's level."""
+    level = frame.group_by("area").agg(pl.col("scale_mw").median()).sort("area")["scale_mw"].to_numpy()
+    steps = np.abs(np.diff(grid.load, axis=1))
+    known = np.isfinite(steps)
+    limit = policy.max_jump_ratio * np.where(np.isfinite(level), level, np.inf)[:, None]
+    shares = (known & (np.where(known, steps, 0.0) > limit)).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    worst = int(shares.argmax())
+    numbers = {"worst_area": grid.areas[worst], "worst_share": float(shares[worst])}
+    thresholds = {"max_jump_ratio": policy.max_jump_ratio, "max_jump_share": policy.max_jump_share}
+    reason = f"{shares[worst]:.2%} of the steps of {grid.areas[worst]} are jumps"
+    verdict = REFUSE if shares[worst] > policy.max_jump_share else PASS
+    return CheckResult("data.jumps", verdict, reason, numbers, thresholds)
+
+
+def _in_runs(load: np.ndarray, length: int) -> np.ndarray:
+    """Return which values belong to a run of at least `length` equal neighbours, shape of `load`."""
+    if load.shape[1] < length:
+        return np.zeros(load.shape, dtype=bool)
+    equal = np.concatenate([np.zeros((len(load), 1), dtype=bool), load[:, 1:] == load[:, :-1]], axis=1)
+    windows = np.cumsum(equal, axis=1, dtype=np.int64)
+    span = length - 1
+    ends = np.zeros(load.shape, dtype=bool)
+    ends[:, span:] = windows[:, span:] - windows[:, : load.shape[1] - span] == span
+    marks = np.zeros((len(load), load.shape[1] + 1), dtype=np.int64)
+    rows, columns = np.nonzero(ends)
+    np.add.at(marks, (rows, columns - span), 1)
+    np.add.at(marks, (rows, columns + 1), -1)
+    inside: np.ndarray = np.cumsum(marks, axis=1)[:, :-1] > 0
+    return inside
+
+
+def _numeric(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind == pl.Boolean

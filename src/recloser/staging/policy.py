@@ -1,0 +1,94 @@
+"""Owns the gate's thresholds with safe defaults. Shares are 0..1, coverage is percent, loss margins are relative."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from recloser.core import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What a candidate must prove.
+
+    Attributes:
+        margin: how much worse than the champion its mean loss may be (of the champion's loss).
+        naive_margin: how much better than the seasonal naive it must be at least (of the naive's loss).
+        incumbent_margin: how much worse than the operator's own forecast its absolute error may be.
+        incumbent_required: refuse on the incumbent margin; otherwise it is advice.
+        slice_margin: how much worse it may be in one season, block of hours, kind of day or area.
+        minimum_days: hold-out days below which nothing is decided.
+        slice_minimum_days: days below which a slice is not judged.
+        confidence: of the one-sided bounds.
+        bootstrap_block_days, bootstrap_draws, seed: moving-block bootstrap of daily differences.
+        minimum_coverage80, maximum_coverage80: percent of truths inside the 80 % band.
+        training_days: days of training data below which nothing is decided.
+        max_missing_share: of load or of any feature, per area.
+        max_stuck_share, stuck_hours: load that stands still for so long at a time.
+        max_scale_ratio: |load| and |forecast| over the recent level of the area.
+        max_out_of_range_share: rows beyond that.
+        unit_ratio: jump between levels within an area that only a unit mistake explains.
+        max_unit_share: rows on the wrong side of such a jump.
+        min_temperature_c, max_temperature_c, max_bad_temperature_share: plausible weather.
+        min_step_correlation: correlation of neighbouring intervals below which a load is scrambled.
+        min_day_correlation: correlation at one day and one week below which it is, if the recent load has them.
+        shift_gain, shift_match: how much better, and how well, a profile must fit when shifted to be called shifted.
+        max_shifted_share, max_shifted_area_share: shifted fortnights of all areas, and of one.
+        max_jump_ratio, max_jump_share: steps between intervals over the recent level.
+        max_ramp_ratio: the same of a forecast.
+        latency_p50_ms, latency_p99_ms: service level of one request.
+        required_metrics: that must be there and finite.
+    """
+
+    margin: float = 0.02
+    naive_margin: float = 0.0
+    incumbent_margin: float = 0.25
+    incumbent_required: bool = False
+    slice_margin: float = 0.25
+    minimum_days: int = 14
+    slice_minimum_days: int = 7
+    confidence: float = 0.95
+    bootstrap_block_days: int = 7
+    bootstrap_draws: int = 2000
+    seed: int = 20260101
+    minimum_coverage80: float = 65.0
+    maximum_coverage80: float = 95.0
+    training_days: int = 28
+    max_missing_share: float = 0.3
+    max_stuck_share: float = 0.02
+    stuck_hours: float = 6.0
+    max_scale_ratio: float = 8.0
+    max_out_of_range_share: float = 0.001
+    unit_ratio: float = 30.0
+    max_unit_share: float = 0.001
+    min_temperature_c: float = -50.0
+    max_temperature_c: float = 50.0
+    max_bad_temperature_share: float = 0.005
+    min_step_correlation: float = 0.5
+    min_day_correlation: float = 0.3
+    shift_gain: float = 0.7
+    shift_match: float = 0.15
+    max_shifted_share: float = 0.05
+    max_shifted_area_share: float = 0.25
+    max_jump_ratio: float = 1.5
+    max_jump_share: float = 0.01
+    max_ramp_ratio: float = 1.5
+    latency_p50_ms: float = 500.0
+    latency_p99_ms: float = 1000.0
+    required_metrics: tuple[str, ...] = ("wmape", "bias_pct", "rmae", "rcrps", "coverage80")
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.confidence < 1 or self.bootstrap_draws < 100 or self.bootstrap_block_days < 1:
+            raise InvalidInput("a gate policy that can decide nothing", where="GatePolicy", got=self.confidence)
+        if self.minimum_days < self.bootstrap_block_days:
+            raise InvalidInput(
+                "fewer hold-out days than one bootstrap block",
+                got=self.minimum_days,
+                expected=f">= {self.bootstrap_block_days}",
+                where="GatePolicy.minimum_days",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        return asdict(self)
