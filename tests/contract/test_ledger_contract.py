@@ -446,15 +446,25 @@ def test_a_record_made_unreadable_by_hand_is_refused_with_a_next_step(filled_url
 
 
 def test_a_ledger_of_a_newer_version_is_refused(filled_url: str) -> None:
-    execute(filled_url, "UPDATE alembic_version SET version_num = '9999'")
+    execute(filled_url, "UPDATE ledger_version SET version_num = '9999'")
     with pytest.raises(Refused, match="newer version"):
         Ledger.open(filled_url)
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(url: str) -> None:
+    execute(url, "CREATE TABLE runs (run_uuid TEXT)")
+    with pytest.raises(InvalidInput, match="another program"):
+        Ledger.open(url)
+    engine = sa.create_engine(url)
+    assert sa.inspect(engine).get_table_names() == ["runs"]
+    engine.dispose()
 
 
 def test_the_migrations_make_the_declared_tables(filled_url: str) -> None:
     engine = sa.create_engine(filled_url)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+        migration = MigrationContext.configure(connection, opts={"version_table": "ledger_version"})
+        assert compare_metadata(migration, METADATA) == []
     engine.dispose()
 
 

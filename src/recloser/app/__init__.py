@@ -1,1 +1,49 @@
-"""Owns the composition root."""
+"""Owns the composition root: project file, wired rooms, control loops, processes, replay in virtual time.
+
+Does not decide anything that a room decides, and prints nothing.
+"""
+
+from recloser.app.demo import DemoOptions, run_demo
+from recloser.app.doctor import check_installation
+from recloser.app.intake import ingest_file
+from recloser.app.overview import overview
+from recloser.app.platform import Platform
+from recloser.app.process import Assignment, assigned
+from recloser.app.replay import ReplayOptions, replay_project
+from recloser.app.scaffold import scaffold
+from recloser.app.server import listen
+from recloser.app.supervisor import run_up
+from recloser.app.verbs import (
+    current_forecast,
+    explain_gate,
+    explain_rollout,
+    forecast_rows,
+    operator_rollback,
+    project_status,
+    run_pipeline,
+    verify_audit,
+)
+
+__all__ = [
+    "Assignment",
+    "DemoOptions",
+    "Platform",
+    "ReplayOptions",
+    "assigned",
+    "check_installation",
+    "current_forecast",
+    "explain_gate",
+    "explain_rollout",
+    "forecast_rows",
+    "ingest_file",
+    "listen",
+    "operator_rollback",
+    "overview",
+    "project_status",
+    "replay_project",
+    "run_demo",
+    "run_pipeline",
+    "run_up",
+    "scaffold",
+    "verify_audit",
+]

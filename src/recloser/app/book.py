@@ -1,4 +1,4 @@
-"""Owns closed days and the online calibration learned from them. What it keeps in memory it can rebuild from the ledger."""
+"""Owns closed days and the online calibration learned from them. All it keeps can be rebuilt from the ledger."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DayBook:
 
     def __init__(self, platform: Platform, recent: Callable[[datetime], Panel]) -> None:
         self._platform = platform
-        self._recent = recent
+        self.recent = recent
         self._days: dict[date, ClosedDay] = {}
         self._restored: set[str] = set()
 
@@ -98,7 +98,7 @@ class DayBook:
         records = forecasts_of(self._platform.ledger, self._platform.horizon, day)
         if not records:
             return None
-        areas = closed_day(records, self._recent(now), self._platform.horizon, day)
+        areas = closed_day(records, self.recent(now), self._platform.horizon, day)
         issue = self._platform.ledger.get(StateRecord, issue_key(areas[0].issued_at))
         return joined(day, areas, {} if issue is None else issue.state, self._platform.horizon.zone.key)
 

@@ -48,7 +48,7 @@ def truth_of(panel: Panel, areas: Sequence[str], targets: Sequence[datetime]) ->
     wide = panel.wide()
     empty = np.full(len(targets), np.nan)
     if LOAD not in wide.columns:
-        return {area: empty for area in areas}
+        return dict.fromkeys(areas, empty)
     grid = pl.DataFrame({"at": list(targets)}, schema={"at": wide.schema["at"]})
     result = {}
     for area in areas:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-
 from recloser.app.days import AreaForecast, closed_day, forecasts_of
 from recloser.app.platform import Platform
-from recloser.core import Panel, local_midnight
+from recloser.core import QUANTILES, Panel, local_midnight
 from recloser.ledger import PairedDayRecord, StateRecord
 from recloser.rollout import AreaDay, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
 
@@ -64,7 +63,7 @@ class LedgerEvidence:
                         forecasts_of(platform.ledger, platform.horizon, day), self._truth(now), platform.horizon, day
                     ),
                 )
-                closed = close_day(day, areas, self._levels(areas), rule, now)
+                closed = close_day(day, areas, QUANTILES, rule, now)
                 if closed is not None:
                     found.append(closed)
                 elif missing is None and now - end > timedelta(hours=18):
@@ -80,6 +79,3 @@ class LedgerEvidence:
                 continue
             result.append(AreaDay(item.area, scales[item.area], item.truth, candidate, champion))
         return result
-
-    def _levels(self, areas: list[AreaDay]) -> tuple[float, ...]:
-        return (0.1, 0.5, 0.9)

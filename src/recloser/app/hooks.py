@@ -1,4 +1,4 @@
-"""Owns the project's own Python file: its features, training and pipeline. Runs it, but only from the project folder."""
+"""Owns the project's own Python file: its features, training and pipeline. Loads no other code."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _module(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the user's file may raise anything; it is told as bad input
+    except Exception as error:
         raise InvalidInput(
             "the project's Python file does not run",
             got=f"{type(error).__name__}: {error}",

@@ -1,4 +1,4 @@
-"""Owns the control loop: one cycle per issue, the same in real and in virtual time. Rooms decide; it reads and writes."""
+"""Owns the control loop: one cycle per issue, the same in real and in virtual time. Rooms decide; it records."""
 
 from __future__ import annotations
 

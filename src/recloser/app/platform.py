@@ -119,12 +119,14 @@ class Platform:
         """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
         if self._registry is None:
             kind = self.project.registry.kind
-            module, _, name = REGISTRIES[kind].partition(":")
+            module, _, noun = REGISTRIES[kind].partition(":")
             if kind == "mlflow":
                 os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
-            factory = getattr(importlib.import_module(module), name)
+            factory = getattr(importlib.import_module(module), noun)
             where = self.project.registry.tracking_uri or self.layout.tracking_uri
-            self._registry = factory(where) if kind == "mlflow" else factory(self.layout.state / "registry")
+            name = "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+            folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
+            self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
         return self._registry
 
     def load(self, release: str) -> LoadedRelease:
@@ -189,7 +191,7 @@ class Platform:
         return Workbench(
             ledger=self.ledger,
             store=self.store,
-            registry=self.registry,
+            registry=lambda: self.registry,
             clock=self.clock,
             areas=self.areas,
             features=self.features,

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 COLOURS = {
@@ -97,9 +98,10 @@ def window_plot(frame: pl.DataFrame, marks: Sequence[tuple[datetime, str]], zone
         label="actual",
     )
     for instant, text in marks:
-        axes.axvline(instant.astimezone(zone).replace(tzinfo=None), color="#b3410e", linewidth=1.2)
+        place = float(date2num(instant.astimezone(zone).replace(tzinfo=None)))
+        axes.axvline(place, color="#b3410e", linewidth=1.2)
         axes.text(
-            instant.astimezone(zone).replace(tzinfo=None),
+            place,
             axes.get_ylim()[1],
             f" {text}",
             color="#b3410e",

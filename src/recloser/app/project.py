@@ -55,10 +55,15 @@ class DataSection(Section):
     load_unit: str = "MW"
     temperature: str | None = None
     temperature_unit: str = "degC"
+    weather: Literal["forecast", "measured", "actual_as_forecast"] | None = None
     incumbent: str | None = None
     incumbent_unit: str | None = None
     time_zone: str = "UTC"
     stamp: Literal["start", "end"] = "start"
+    time_format: str | None = None
+    delimiter: str | None = None
+    decimal: Literal[".", ","] | None = None
+    available_at: str | None = None
     quality: str | None = None
     good_quality: tuple[str, ...] = ()
     telemetry_delay_minutes: Annotated[int, Field(ge=0)] = 0

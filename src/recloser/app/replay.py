@@ -128,8 +128,9 @@ def run_replay(
             results[policy] = result
             if naive is None:
                 naive = naive_forecasts(platform, options)
-    truth = truth_frame(panel if scenario.truth is None else scenario.truth, options)
-    document = {
+    real = apply(panel.frame, scenario.drifts()) if scenario.drifts() else panel.frame
+    truth = truth_frame(Panel(real, panel.resolution, panel.as_of), options)
+    document: dict[str, Any] = {
         "from": options.start,
         "to": options.end,
         "areas": list(project.project.areas),

@@ -8,7 +8,7 @@ from datetime import datetime
 from recloser.app.platform import Platform
 from recloser.core import Panel, RecloserError
 from recloser.ledger import RouteRecord
-from recloser.serving import AssetLimits, Gateway, GuardPolicy, Route, limits_from
+from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
 
 
 def route_of(record: RouteRecord) -> Route:
@@ -52,7 +52,7 @@ class LocalRouter:
         wanted = route_of(route)
         releases = {name: self._platform.load(name) for name in wanted.names() if name.startswith("rel-")}
         champion = releases.get(wanted.champion or "")
-        predictors = {**self._platform.ladder(champion), **releases}
+        predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
         divergence = {}
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")

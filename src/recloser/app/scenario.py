@@ -96,7 +96,7 @@ class Scenario:
         known = {"corrupted": Sabotage(corrupt, _same_model)}
         if self.creeping is not None:
             start, per_day = self.creeping
-            known["creeping"] = Sabotage(_same_rows, lambda model: CreepingModel.around(model, start, per_day))
+            known["creeping"] = Sabotage(_same_rows, lambda model: CreepingModel(model, start, per_day))
         return known
 
     def drifts(self) -> tuple[Event, ...]:

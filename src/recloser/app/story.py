@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,7 +61,7 @@ def valid_forecasts(records: Sequence[ForecastRecord], resolution: timedelta) ->
         columns["issued_at"] += [record.issued_at] * count
         columns["made_at"] += [record.made_at] * count
         answers.append(np.asarray(record.answers[record.release], dtype=np.float64))
-    schema = {"area": pl.String, "at": TIME, "issued_at": TIME, "made_at": TIME}
+    schema: dict[str, Any] = {"area": pl.String, "at": TIME, "issued_at": TIME, "made_at": TIME}
     frame = pl.DataFrame(columns, schema=schema)
     numbers = np.concatenate(answers) if answers else np.empty((0, 3))
     frame = frame.with_columns(**{name: pl.Series(numbers[:, k]) for k, name in enumerate(("q10", "q50", "q90"))})
@@ -145,9 +145,7 @@ def counts(
         "runs": len(runs),
         "refusals": sum(1 for run in runs if run["verdict"] == "refuse"),
         "promotions": sum(
-            1
-            for move in moves
-            if move["to"] in {"probation"} or (move["from"] == "queued" and move["to"] == "champion")
+            1 for move in moves if move["to"] == "probation" or (move["from"] == "queued" and move["to"] == "champion")
         ),
         "trips": len(trips),
         "drift_signals": len(drift),
@@ -176,33 +174,49 @@ def timeline(
     areas_of: dict[str, str],
 ) -> list[tuple[datetime, str]]:
     """Return what happened, in order, as sentences."""
-    rows: list[tuple[datetime, int, str]] = []
+    told = [
+        *_of_signals(signals),
+        *_of_runs(runs),
+        *_of_moves(entries),
+        *_of_trips(trips, areas_of),
+        *_of_skips(entries),
+    ]
+    return [(at, sentence) for at, _, sentence in sorted(told, key=lambda row: (row[0], row[1]))]
+
+
+Told = Iterator[tuple[datetime, int, str]]
+
+
+def _of_signals(signals: Sequence[SignalRecord]) -> Told:
+    words = {"data_fault": "DATA FAULT", "concept_drift": "DRIFT", "degradation": "DEGRADATION"}
     for signal in signals:
-        word = {"data_fault": "DATA FAULT", "concept_drift": "DRIFT", "degradation": "DEGRADATION"}.get(
-            signal.signal_class, "changed input"
-        )
-        rows.append((signal.at, 0, f"{word}: {signal.reason}"))
+        yield signal.at, 0, f"{words.get(signal.signal_class, 'changed input')}: {signal.reason}"
         if signal.closed_at is not None and signal.closed_at > signal.at:
-            rows.append((signal.closed_at, 1, f"over: {signal.reason}"))
+            yield signal.closed_at, 1, f"over: {signal.reason}"
+
+
+def _of_runs(runs: Sequence[Row]) -> Told:
+    words = {"pass": "passed staging", "refuse": "REFUSED by staging", "hold": "held by staging"}
     for run in runs:
-        word = {"pass": "passed staging", "refuse": "REFUSED by staging", "hold": "held by staging"}.get(
-            run["verdict"], run["verdict"]
-        )
-        rows.append(
-            (run["at"], 2, f"run ({run['trigger']}: {run['asked']}): {run['candidate']} {word}: {run['reason']}")
-        )
+        verdict = words.get(str(run["verdict"]), str(run["verdict"]))
+        yield run["at"], 2, f"run ({run['trigger']}: {run['asked']}): {run['candidate']} {verdict}: {run['reason']}"
+
+
+def _of_moves(entries: Sequence[Entry]) -> Told:
     for move in rollout_moves(entries):
-        if move["to"] not in {"tripped"}:
-            rows.append((move["at"], 3, f"{move['release']}: {move['from']} -> {move['to']}: {move['reason']}"))
+        if move["to"] != "tripped":
+            yield move["at"], 3, f"{move['release']}: {move['from']} -> {move['to']}: {move['reason']}"
+
+
+def _of_trips(trips: Sequence[TripRecord], areas_of: dict[str, str]) -> Told:
     for trip in trips:
         areas = sorted({areas_of[key] for key in trip.recalled if key in areas_of})
-        recall = (
-            f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
-            if areas
-            else "nothing to recall"
-        )
-        rows.append((trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"))
+        recall = f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
+        recall = recall if areas else "no forecast of its own was in use"
+        yield trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"
+
+
+def _of_skips(entries: Sequence[Entry]) -> Told:
     for entry in entries:
         if entry.action == "trigger.skip" and entry.facts.get("code") in {"data_fault", "cooldown", "budget"}:
-            rows.append((entry.at, 1, f"no retraining: {entry.facts['why']}"))
-    return [(at, sentence) for at, _, sentence in sorted(rows, key=lambda row: (row[0], row[1]))]
+            yield entry.at, 1, f"no retraining: {entry.facts['why']}"

@@ -18,9 +18,8 @@ def summary_table(document: Mapping[str, Any]) -> str:
     lines = [f"{'':<18}{'MAPE %':>8}{'wMAPE %':>9}{'rCRPS':>8}{'cover80 %':>11}{'bias %':>8}{'n':>10}"]
     for name, total in rows:
         cells = [_n(total["mape"], 2), _n(total["wmape"], 2), _n(total["rcrps"], 4), _n(total["coverage80"], 1)]
-        lines.append(
-            f"{name:<18}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>11}{_n(total['bias_pct'], 2):>8}{total['n']:>10}"
-        )
+        bias = _n(total["bias_pct"], 2)
+        lines.append(f"{name:<18}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>11}{bias:>8}{total['n']:>10}")
     return "\n".join(lines)
 
 

@@ -147,39 +147,40 @@ def at_time(at: Any) -> datetime:
 
 
 def project_status(folder: Path) -> dict[str, Any]:
-    """Return who serves, what is rolling out, open signals, the latest run, trip and forecast, and sentences for people."""
+    """Return who serves, what is rolling out, open signals, the latest run, trip and forecast, with sentences."""
     with Platform.open(folder) as platform:
-        ledger = platform.ledger
-        route = ledger.get(RouteRecord, "route")
-        live = [
-            r
-            for r in ledger.find(RolloutRecord, order_by="started_at")
-            if r.finished_at is None and r.state != "champion"
-        ]
-        signals = ledger.find(SignalRecord, closed_at=None, order_by="at")
-        runs = ledger.find(RunRecord, order_by="started_at", descending=True, limit=1)
-        trips = ledger.find(TripRecord, order_by="at", descending=True, limit=1)
-        forecasts = ledger.find(ForecastRecord, order_by="made_at", descending=True, limit=1)
-        extent = platform.store.extent(LOAD)
-        document: dict[str, Any] = {
-            "project": platform.project.project.name,
-            "areas": list(platform.areas),
-            "route": None if route is None else record_dict(route),
-            "rollouts": [{"key": r.key, "release": r.release, "state": r.state, "reason": r.reason} for r in live],
-            "signals": [{"key": s.key, "class": s.signal_class, "since": s.since, "reason": s.reason} for s in signals],
-            "last_run": None
-            if not runs
-            else {"run": runs[0].key, "candidate": runs[0].candidate, "verdict": runs[0].verdict},
-            "last_trip": None
-            if not trips
-            else {"at": trips[0].at, "release": trips[0].release, "reason": trips[0].reason},
-            "last_forecast": None if not forecasts else forecasts[0].issued_at,
-            "data": None
-            if extent is None
-            else {"first": extent[0], "last": extent[1], "version": platform.store.version()},
-        }
-        document["sentences"] = status_sentences(document)
-        return document
+        return status_document(platform)
+
+
+def status_document(platform: Platform) -> dict[str, Any]:
+    """Return the status of an open project; see `project_status`."""
+    ledger = platform.ledger
+    route = ledger.get(RouteRecord, "route")
+    live = [
+        r for r in ledger.find(RolloutRecord, order_by="started_at") if r.finished_at is None and r.state != "champion"
+    ]
+    signals = ledger.find(SignalRecord, closed_at=None, order_by="at")
+    runs = ledger.find(RunRecord, order_by="started_at", descending=True, limit=1)
+    trips = ledger.find(TripRecord, order_by="at", descending=True, limit=1)
+    forecasts = ledger.find(ForecastRecord, order_by="made_at", descending=True, limit=1)
+    extent = platform.store.extent(LOAD)
+    document: dict[str, Any] = {
+        "project": platform.project.project.name,
+        "areas": list(platform.areas),
+        "route": None if route is None else record_dict(route),
+        "rollouts": [{"key": r.key, "release": r.release, "state": r.state, "reason": r.reason} for r in live],
+        "signals": [{"key": s.key, "class": s.signal_class, "since": s.since, "reason": s.reason} for s in signals],
+        "last_run": None
+        if not runs
+        else {"run": runs[0].key, "candidate": runs[0].candidate, "verdict": runs[0].verdict},
+        "last_trip": None if not trips else {"at": trips[0].at, "release": trips[0].release, "reason": trips[0].reason},
+        "last_forecast": None if not forecasts else forecasts[0].issued_at,
+        "data": None
+        if extent is None
+        else {"first": extent[0], "last": extent[1], "version": platform.store.version()},
+    }
+    document["sentences"] = status_sentences(document)
+    return document
 
 
 def record_dict(route: RouteRecord) -> dict[str, Any]:

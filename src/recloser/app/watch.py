@@ -10,9 +10,10 @@ from recloser.app.book import DayBook
 from recloser.app.faults import finding_from, finding_to
 from recloser.app.platform import Platform
 from recloser.app.residuals import ResidualWatch
-from recloser.core import Panel, format_utc
+from recloser.app.signals import as_opened, record_of_signal
+from recloser.core import Panel
 from recloser.ledger import SignalRecord, StateRecord
-from recloser.monitoring import CheckPlan, Finding, Signal, check_data, flag_revisions, reconcile, signal_of
+from recloser.monitoring import CheckPlan, Finding, check_data, flag_revisions, reconcile, signal_of
 
 ACTOR = "monitoring"
 FAULTS = "faults"
@@ -57,7 +58,7 @@ class Watch:
                 change.put(record_of_signal(signal, closed))
                 change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
             for finding in found.closed:
-                key = signal_of(_as_opened(finding, known), now).key
+                key = signal_of(as_opened(finding, known), now).key
                 record = self._platform.ledger.get(SignalRecord, key)
                 if record is not None and record.closed_at is None:
                     change.put(replace(record, closed_at=now))
@@ -88,27 +89,3 @@ class Watch:
             return frozenset()
         findings = [finding_from(item) for item in state.state["open"]]
         return frozenset(area for f in findings if f.kind == "shift" and f.active for area in f.areas)
-
-
-def record_of_signal(signal: Signal, closed_at: datetime | None) -> SignalRecord:
-    """Return the ledger's record of a signal."""
-    return SignalRecord(
-        key=signal.key,
-        at=signal.at,
-        signal_class=signal.signal_class,
-        severity=signal.severity,
-        areas=list(signal.areas),
-        since=signal.since,
-        reason=signal.reason,
-        evidence=plain(signal.evidence),
-        closed_at=closed_at,
-    )
-
-
-def plain(evidence: dict[str, object]) -> dict[str, object]:
-    """Return evidence as plain JSON data."""
-    return {k: format_utc(v) if isinstance(v, datetime) else v for k, v in evidence.items()}
-
-
-def _as_opened(finding: Finding, known: list[Finding]) -> Finding:
-    return next((item for item in known if item.same_as(finding)), finding)

@@ -14,7 +14,7 @@ from recloser.core import parse_utc
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Instant(click.ParamType):
+class Instant(click.ParamType[datetime]):
     """An ISO 8601 time with its offset, or a date (midnight UTC); becomes aware UTC."""
 
     name = "TIME"

@@ -60,6 +60,11 @@ def init(
 @click.option("--load-unit", help="Unit of the load: W, kW, MW, GW.")
 @click.option("--temperature", help="Column with the temperature (forecast, or actual used as forecast).")
 @click.option("--temperature-unit", help="degC, degF or K.")
+@click.option(
+    "--weather",
+    type=click.Choice(["forecast", "measured", "actual_as_forecast"]),
+    help="What the temperature is (default: actual_as_forecast, which flatters results).",
+)
 @click.option("--incumbent", help="Column with the operator's own forecast, in the load's unit.")
 @click.option("--time-zone", help="Zone of stamps without an offset.")
 @click.option(

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from recloser.core import Clock, InvalidInput, RecloserError, Refused, Unavailable, canonical_json
-from recloser.engines.book import OnError, RunBook, checked_result, plain_json
+from recloser.core import Clock, InvalidInput, RecloserError, Refused, Unavailable, canonical_json, digest_of
+from recloser.engines.book import ACTOR, OnError, RunBook, checked_result, plain_json
 from recloser.engines.engine import RunOutcome
 from recloser.engines.kubeflow_task import recloser_step
-from recloser.ledger import Ledger, StepRecord
-from recloser.pipelines import Pipeline, Step
+from recloser.ledger import Ledger, RunRecord, StepRecord
+from recloser.pipelines import Pipeline, Step, input_digest, inputs_of
 
 MOST_NEEDS = 8
 
@@ -52,7 +52,8 @@ class KubeflowEngine:
     here. kfp's local configuration is global to the process: one run at a time.
 
     Args:
-        ledger: where the run is recorded; the steps record themselves from their own process.
+        ledger: where the run is recorded; steps record themselves from their own process, and what they did not
+            record is recorded at the end.
         clock: time of the records.
         target: where the steps find their code and their project.
         folder: where kfp keeps the outputs of tasks.
@@ -60,6 +61,7 @@ class KubeflowEngine:
 
     def __init__(self, ledger: Ledger, clock: Clock, target: KubeflowTarget, folder: Path) -> None:
         self._ledger = ledger
+        self._clock = clock
         self._book = RunBook(ledger, clock)
         self._target = target
         self._folder = folder
@@ -92,6 +94,7 @@ class KubeflowEngine:
                 return self._book.outcome(run)
             with OnError(lambda error: self._book.fail(run, error)):
                 results = self.run_locally(pipeline, run_key, plain)
+                self._record_missing(pipeline, run, results)
             return self._book.finish(run, results)
 
     def run_locally(self, pipeline: Pipeline, run_key: str, parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -116,6 +119,21 @@ class KubeflowEngine:
         finally:
             kfp.configuration.LocalExecutionConfig.instance = None
         return {step.name: _read_result(task.outputs[step.name], step) for step in pipeline.steps}
+
+    def _record_missing(self, pipeline: Pipeline, run: RunRecord, results: Mapping[str, dict[str, Any]]) -> None:
+        now = self._clock.now()
+        with self._ledger.change(actor=ACTOR, now=now) as change:
+            for position, step in enumerate(pipeline.steps, start=1):
+                key, result = f"{run.key}/{step.name}", results[step.name]
+                known = self._ledger.get(StepRecord, key)
+                if known is not None and known.state == "done":
+                    continue
+                digest = input_digest(pipeline, step, inputs_of(step, run.parameters, results))
+                attempts = 1 if known is None else known.attempts
+                change.put(
+                    StepRecord(key, run.key, step.name, position, "done", attempts, digest, result, None, now, now)
+                )
+                change.note("step.done", key, {"result_digest": digest_of(result)})
 
     def _recorded_error(self, run_key: str) -> RecloserError:
         failed = self._ledger.find(StepRecord, run=run_key, state="failed", order_by="position", limit=1)

@@ -7,7 +7,7 @@ from recloser.features.block import Block, Feature
 from recloser.features.days import HolidayLag, LocalTime
 from recloser.features.extra import Extra
 from recloser.features.feature_set import FeatureSet
-from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadTrend
+from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadSpread, LoadTrend
 from recloser.features.truth import attach_truth
 from recloser.features.weather import DegreeHours, WeatherAt, WeatherChange, WeatherDay, WeatherMean
 
@@ -23,6 +23,7 @@ __all__ = [
     "LoadMean",
     "LoadNewest",
     "LoadSimilar",
+    "LoadSpread",
     "LoadTrend",
     "LocalTime",
     "WeatherAt",

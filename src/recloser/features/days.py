@@ -96,18 +96,6 @@ def _year_days(block: Block) -> FloatArray:
     return days
 
 
-def _season(block: Block) -> FloatArray:
-    return 2.0 * np.pi * _year_days(block) / YEAR_DAYS
-
-
-def _season_sin(block: Block) -> FloatArray:
-    return np.sin(_season(block))
-
-
-def _season_cos(block: Block) -> FloatArray:
-    return np.cos(_season(block))
-
-
 def _year_day(block: Block) -> FloatArray:
     return np.floor(_year_days(block))
 
@@ -137,8 +125,6 @@ LOCAL_FIELDS: dict[str, Callable[[Block], FloatArray]] = {
     "hour": _hour,
     "weekday": _weekday,
     "year_day": _year_day,
-    "season_sin": _season_sin,
-    "season_cos": _season_cos,
     "holiday": _holiday(0),
     "holiday_before": _holiday(1),
     "holiday_after": _holiday(-1),

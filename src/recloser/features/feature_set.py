@@ -14,7 +14,7 @@ from recloser.features.block import Feature
 from recloser.features.compute import compute_frame
 from recloser.features.days import HolidayLag, LocalTime
 from recloser.features.extra import Extra
-from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadTrend
+from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadSpread, LoadTrend
 from recloser.features.standard import standard_features
 from recloser.features.weather import DegreeHours, WeatherAt, WeatherChange, WeatherDay, WeatherMean
 
@@ -26,6 +26,7 @@ KINDS: dict[str, type] = {
         LoadNewest,
         LoadSimilar,
         LoadLevel,
+        LoadSpread,
         LoadTrend,
         WeatherAt,
         WeatherMean,

@@ -234,7 +234,44 @@ class LoadTrend:
 
     def column(self, block: Block) -> FloatArray:
         """Return the change per unit; NaN where fewer than a quarter of the pairs are known."""
-        cells = block.steps(self.hours)
-        change = block.recent_load(cells) - block.recent_load(cells, block.steps(24 * self.days))
-        mean = mean_of_known(change, -(-cells // 4))
+        change = _change(block, self.hours, self.days)
+        mean = mean_of_known(change, -(-change.shape[2] // 4))
         return block.per_unit(mean[:, block.row_issue])
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpread:
+    """Mean absolute change of the last `hours` hours against `days` days earlier, over the scale: how erratic it is."""
+
+    hours: int
+    days: int
+
+    @property
+    def name(self) -> str:
+        """Return e.g. load_spread_168h_7d."""
+        return f"load_spread_{self.hours}h_{self.days}d"
+
+    @property
+    def quantity(self) -> str:
+        """Return the load."""
+        return LOAD
+
+    @property
+    def reach(self) -> timedelta:
+        """Return both spans."""
+        return timedelta(hours=self.hours, days=self.days)
+
+    def check(self, horizon: Horizon) -> None:
+        """Accept: it ends at the issue."""
+
+    def column(self, block: Block) -> FloatArray:
+        """Return the spread per unit; NaN where fewer than a quarter of the pairs are known."""
+        change = np.abs(_change(block, self.hours, self.days))
+        mean = mean_of_known(change, -(-change.shape[2] // 4))
+        return block.per_unit(mean[:, block.row_issue])
+
+
+def _change(block: Block, hours: int, days: int) -> FloatArray:
+    cells = block.steps(hours)
+    change: FloatArray = block.recent_load(cells) - block.recent_load(cells, block.steps(24 * days))
+    return change

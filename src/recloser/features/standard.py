@@ -5,7 +5,16 @@ from __future__ import annotations
 from recloser.core import TEMPERATURE, Horizon
 from recloser.features.block import Feature
 from recloser.features.days import LOCAL_FIELDS, HolidayLag, LocalTime
-from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadTrend, shortest_lag
+from recloser.features.loads import (
+    LoadLag,
+    LoadLevel,
+    LoadMean,
+    LoadNewest,
+    LoadSimilar,
+    LoadSpread,
+    LoadTrend,
+    shortest_lag,
+)
 from recloser.features.weather import DegreeHours, WeatherAt, WeatherChange, WeatherDay, WeatherMean
 
 
@@ -25,6 +34,7 @@ def standard_features(horizon: Horizon, weather: tuple[str, ...]) -> tuple[Featu
         LoadTrend(24, 7),
         LoadTrend(6, 7),
         LoadTrend(168, 7),
+        LoadSpread(168, 7),
     ]
     holidays = [HolidayLag(days) for days in (least, week)]
     return (*calendar, *holidays, *loads, *(f for name in weather for f in weather_features(name, least)))

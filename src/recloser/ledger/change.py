@@ -99,13 +99,16 @@ class Change:
             raise InvalidInput(f"facts that are not JSON ({error})", where=f"note {action}") from error
         self.notes.append(Note(plain_text(action, "note.action"), plain_text(subject, "note.subject"), text))
 
-    def close(self) -> None:
-        """End the change: nothing more is accepted.
+    def end(self) -> None:
+        """Accept nothing more."""
+        self._over = True
+
+    def check(self) -> None:
+        """See that what is to be written says why.
 
         Raises:
             InvalidInput: it writes without a note.
         """
-        self._over = True
         if self.writes and not self.notes:
             raise InvalidInput(
                 "a change that writes records but has no audit note",

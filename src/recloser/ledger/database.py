@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
 REVISION = "0001"
 WAIT_S = 30
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSION_TABLE = "ledger_version"
+_ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a global of its own
 _MIGRATION_LOCK = 0x52434C52  # any constant: names the PostgreSQL advisory lock that serialises migrations
 
 
@@ -131,9 +134,9 @@ def _migrate(engine: sa.Engine, place: sa.URL, where: str) -> None:
 
 def _revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
+        if not sa.inspect(connection).has_table(_VERSION_TABLE):
             return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(_VERSION_TABLE))).scalar()
 
 
 def _upgrade(engine: sa.Engine, where: str) -> None:
@@ -142,9 +145,10 @@ def _upgrade(engine: sa.Engine, where: str) -> None:
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        config.attributes["connection"] = connection
+        config.attributes.update(connection=connection, version_table=_VERSION_TABLE)
         try:
-            command.upgrade(config, "head")
+            with _ALEMBIC:
+                command.upgrade(config, "head")
         except CommandError as error:
             raise Refused(
                 "the ledger was written by a newer version of Recloser",
@@ -185,6 +189,11 @@ def _use_wal(engine: sa.Engine) -> None:
 _Cause = tuple[type[RecloserError], str, str]
 
 _GONE: _Cause = (Refused, "a table or column of the ledger is gone", "Restore the ledger from a backup.")
+_FOREIGN: _Cause = (
+    InvalidInput,
+    "the database holds tables of another program",
+    "Give the ledger a database of its own.",
+)
 _FULL: _Cause = (Unavailable, "the disk is full", "Free some space, then try again.")
 _LOCKED: _Cause = (Unavailable, "another process keeps the database locked", "Try again.")
 _READ_ONLY: _Cause = (Unavailable, "the database is read-only", "Check the permissions of the file and its folder.")
@@ -198,6 +207,7 @@ _SAID_CAUSES: dict[str, _Cause] = {  # SQLite, and PostgreSQL before a session h
     "disk i/o error": (Unavailable, "the disk failed", "Check the disk and its free space."),
     "malformed": (Unavailable, "the database file is damaged", "Restore it from a backup."),
     "could not decode to utf-8": (Refused, "stored text was damaged", "Run `recloser audit verify`."),
+    "already exists": _FOREIGN,
     "no such table": _GONE,
     "no such column": _GONE,
     '" does not exist': (InvalidInput, "there is no such database or role on the server", "Correct the URL."),
@@ -209,6 +219,7 @@ _POSTGRESQL_CAUSES: dict[str, _Cause] = {  # by SQLSTATE, PostgreSQL manual appe
     "28000": (InvalidInput, "the server does not accept this role", "Correct the URL."),
     "28P01": (InvalidInput, "the server does not accept this password", "Correct the URL."),
     "42501": (InvalidInput, "the database role lacks a permission", "Grant it."),
+    "42P07": _FOREIGN,
     "42P01": _GONE,
     "42703": _GONE,
     "55P03": _LOCKED,

@@ -87,8 +87,11 @@ class Ledger:
             Unavailable: the database cannot be written now.
         """
         change = Change(actor, now)
-        yield change
-        change.close()
+        try:
+            yield change
+        finally:
+            change.end()
+        change.check()
         if change.notes:
             with self._at_seam():
                 self._write(change)

@@ -16,6 +16,9 @@ from recloser.models.model import age_days, checked_quantiles, column, ordered
 
 BLOCKS = 6
 PRIOR_ROWS = 96.0
+FOLLOW_DAYS = 14.0
+FOLLOW_SHARE = 0.5
+FOLLOW_LIMIT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +85,13 @@ def fit_calibration(
     quantiles: tuple[float, ...],
     half_life: timedelta | None = None,
 ) -> Calibration:
-    """Fit offsets on rows that the model was not trained on.
+    """Fit offsets on rows that the model was not trained on; the median stays where it is.
 
     Each quantile's offset is the conformal quantile of (truth - forecast) / scale over the block, shrunk towards
     that of the whole day where the block is thin.
 
     Args:
-        rows: columns scale_mw, hour or at, and issued_at (for the half-life).
+        rows: columns scale_mw, hour or at, and issued_at.
         truth: MW, shape (n_rows,), NaN where unknown.
         forecast: MW, shape (n_rows, n_quantiles), before calibration.
         quantiles: levels.
@@ -97,7 +100,8 @@ def fit_calibration(
     Source: Romano, Patterson & Candes (2019), Conformalized Quantile Regression, eq. 8, one side at a time;
     weights as in Barber et al. (2023), Conformal Prediction Beyond Exchangeability.
     """
-    return recalibrate(Calibration.none(quantiles), rows, truth, forecast, half_life=half_life)
+    start = Calibration.none(quantiles)
+    return recalibrate(start, rows, truth, forecast, half_life=half_life, follow_share=0.0)
 
 
 def recalibrate(
@@ -107,18 +111,21 @@ def recalibrate(
     forecast: FloatArray,
     *,
     half_life: timedelta | None = None,
+    follow_share: float = FOLLOW_SHARE,
 ) -> Calibration:
     """Return the calibration for the next issue from a rolling window of recent rows whose truth became known.
 
     Pure. `forecast` is what the model answered *before* this calibration (the model's own `predict`), so that the
     result replaces the old one and errors do not add up. The old one is the prior: where rows are few, it stays.
+    The median follows a share of the bias of the newest `FOLLOW_DAYS` days, never more than `FOLLOW_LIMIT`.
 
     Args:
         calibration: in force now.
-        rows: the window, columns as in `fit_calibration`.
+        rows: the window (about 60 to 90 days), columns as in `fit_calibration`.
         truth: MW, NaN where unknown.
         forecast: MW, shape (n_rows, n_quantiles).
         half_life: older issues count less; None for equal weights.
+        follow_share: share of the recent bias that the median follows, 0 for none.
     """
     scale = column(rows, "scale_mw")
     use = np.isfinite(truth) & np.isfinite(forecast).all(axis=1) & (scale > 0)
@@ -128,14 +135,25 @@ def recalibrate(
     residual = (truth[use, None] - forecast[use]) / scale[use, None]
     weight = _weights(known, half_life)
     block = block_of(known, len(calibration.offsets))
+    levels = calibration.quantiles
     prior = np.asarray(calibration.offsets)
-    whole = _shrunk(residual, weight, calibration.quantiles, prior.mean(axis=0))
-    offsets = []
+    whole = _shrunk(residual, weight, levels, prior.mean(axis=0))
+    offsets = np.empty_like(prior)
     for index in range(prior.shape[0]):
         mine = block == index
-        start = whole + prior[index] - prior.mean(axis=0)
-        offsets.append(tuple(_shrunk(residual[mine], weight[mine], calibration.quantiles, start).tolist()))
-    return Calibration(calibration.quantiles, tuple(offsets), int(use.sum()))
+        offsets[index] = _shrunk(residual[mine], weight[mine], levels, whole)
+    median = levels.index(0.5)
+    offsets[:, median] = follow_share * _recent_bias(known, residual[:, median])
+    return Calibration(levels, tuple(tuple(row) for row in offsets.tolist()), int(use.sum()))
+
+
+def _recent_bias(rows: pl.DataFrame, residual: FloatArray) -> float:
+    """Return the median residual of the newest days within the limit; 0 where there are fewer than three issues."""
+    recent = age_days(rows) < FOLLOW_DAYS
+    if rows.filter(recent)["issued_at"].n_unique() < 3:
+        return 0.0
+    limit = FOLLOW_LIMIT
+    return float(np.clip(np.median(residual[recent]), -limit, limit))
 
 
 def _weights(rows: pl.DataFrame, half_life: timedelta | None) -> FloatArray:

@@ -1,0 +1,57 @@
+"""Owns the watch: are the data at fault, has the relation changed, is the forecast still good; said as Signals.
+
+Does not read stores, decide on retraining or rollback, or repair data. Pure functions of panels, scored rows and `now`.
+"""
+
+from recloser.monitoring.checks import CheckPlan, check_data
+from recloser.monitoring.divergence import Divergence, divergence, divergence_quantile
+from recloser.monitoring.drift import (
+    Baseline,
+    DriftAlarm,
+    DriftPlan,
+    DriftState,
+    drift_signal,
+    fit_baseline,
+    rebaselined,
+    step,
+)
+from recloser.monitoring.finding import Finding, Reconciled, flag_revisions, reconcile, signal_of
+from recloser.monitoring.level import LevelLimits
+from recloser.monitoring.performance import PerformancePlan, StagingErrors, coverage, degradation
+from recloser.monitoring.residuals import DayScore, daily_errors, pool
+from recloser.monitoring.shift import ShiftLimits
+from recloser.monitoring.signal import Severity, Signal, SignalClass, signal_key
+
+__all__ = [
+    "Baseline",
+    "CheckPlan",
+    "DayScore",
+    "Divergence",
+    "DriftAlarm",
+    "DriftPlan",
+    "DriftState",
+    "Finding",
+    "LevelLimits",
+    "PerformancePlan",
+    "Reconciled",
+    "Severity",
+    "ShiftLimits",
+    "Signal",
+    "SignalClass",
+    "StagingErrors",
+    "check_data",
+    "coverage",
+    "daily_errors",
+    "degradation",
+    "divergence",
+    "divergence_quantile",
+    "drift_signal",
+    "fit_baseline",
+    "flag_revisions",
+    "pool",
+    "rebaselined",
+    "reconcile",
+    "signal_key",
+    "signal_of",
+    "step",
+]

@@ -114,7 +114,9 @@ def find_temperature_unit(window: Window, usual: Expectation, *, at_least: timed
     return found
 
 
-def find_out_of_range(window: Window, limits: tuple[FloatArray, FloatArray], skip: BoolArray, recent: int) -> list[Finding]:
+def find_out_of_range(
+    window: Window, limits: tuple[FloatArray, FloatArray], skip: BoolArray, recent: int
+) -> list[Finding]:
     """Find values outside the limits (lows, highs of shape (n_areas,)), leaving out samples already explained."""
     low, high = limits
     with np.errstate(invalid="ignore"):
@@ -148,7 +150,9 @@ def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int
         evidence = {"samples": len(steps), "largest_jump": float(jump[row, steps].max())}
         last = int(steps[-1]) + 1
         base = _finding("spike", window, int(row), (int(steps[0]), last), int(newest[row]), evidence)
-        found.append(Finding(base.kind, base.quantity, base.areas, base.start, base.end, base.active, "exact", samples, evidence))
+        found.append(
+            Finding(base.kind, base.quantity, base.areas, base.start, base.end, base.active, "exact", samples, evidence)
+        )
     return found
 
 
@@ -193,10 +197,23 @@ def _runs(
 
 
 def _finding(
-    kind: str, window: Window, row: int, span: tuple[int, int], newest: float, evidence: dict[str, float | str] | None = None
+    kind: str,
+    window: Window,
+    row: int,
+    span: tuple[int, int],
+    newest: float,
+    evidence: dict[str, float | str] | None = None,
 ) -> Finding:
     first, last = span
     area = window.areas[row]
     return Finding(
-        kind, window.quantity, (area,), window.time(first), window.time(last), last >= newest, "exact", (), evidence or {}
+        kind,
+        window.quantity,
+        (area,),
+        window.time(first),
+        window.time(last),
+        last >= newest,
+        "exact",
+        (),
+        evidence or {},
     )

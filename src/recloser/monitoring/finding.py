@@ -70,7 +70,11 @@ def group(findings: Sequence[Finding], slack: timedelta = timedelta(hours=1)) ->
     for finding in sorted(findings, key=lambda f: (f.kind, f.quantity, f.start, f.areas)):
         for k, other in enumerate(merged):
             close = abs(finding.start - other.start) <= slack and abs(finding.end - other.end) <= slack
-            same = (finding.kind, finding.quantity, finding.confidence) == (other.kind, other.quantity, other.confidence)
+            same = (finding.kind, finding.quantity, finding.confidence) == (
+                other.kind,
+                other.quantity,
+                other.confidence,
+            )
             if same and close:
                 merged[k] = _joined(other, finding)
                 break

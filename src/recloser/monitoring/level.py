@@ -61,7 +61,9 @@ def find_unbalanced(
         start, end = int(calendar.first[first]), int(calendar.first[last] + calendar.steps[last])
         evidence = {"imbalance": gap, "change": change, "substation": meter, "days": last - first + 1}
         kind, where = ("low" if change < 0 else "high"), (load.areas[area],)
-        found.append(Finding(kind, load.quantity, where, load.time(start), load.time(end), True, "likely", (), evidence))
+        found.append(
+            Finding(kind, load.quantity, where, load.time(start), load.time(end), True, "likely", (), evidence)
+        )
     return found
 
 
@@ -90,7 +92,10 @@ def find_alone(load: Window, days: Days, watched: set[str], limits: LevelLimits)
         area = load.areas[row]
         if area in watched:
             continue
-        start, end = int(calendar.first[count - limits.alone_days]), int(calendar.first[count - 1] + calendar.steps[count - 1])
+        start, end = (
+            int(calendar.first[count - limits.alone_days]),
+            int(calendar.first[count - 1] + calendar.steps[count - 1]),
+        )
         kind = "low" if level[row] < 0 else "high"
         evidence = {"change": float(level[row]), "limit": float(limit[row]), "days": limits.alone_days}
         found.append(
@@ -107,9 +112,7 @@ def _changes(days: Days) -> FloatArray:
         daily = np.where(known.sum(axis=2) >= 0.6 * known.shape[2], daily, np.nan)
         fine = np.where(np.isfinite(days.good).sum(axis=2) >= 0.6 * known.shape[2], daily, np.nan)
     off = days.calendar.weekend
-    usual = np.where(
-        off[None, :], median(fine[:, off], 1)[:, None], median(fine[:, ~off], 1)[:, None]
-    )
+    usual = np.where(off[None, :], median(fine[:, off], 1)[:, None], median(fine[:, ~off], 1)[:, None])
     scale = np.maximum(median(median(np.abs(days.good), 2), 1), 1e-9)
     away = (daily - usual) / scale[:, None]
     result: FloatArray = away - median(away, axis=0)[None, :]

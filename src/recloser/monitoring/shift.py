@@ -10,7 +10,6 @@ from recloser.core import FloatArray
 from recloser.monitoring.finding import Finding
 from recloser.monitoring.window import Days, Window, fold, median
 
-
 _HYPOTHESES = (0, 1, -1)
 
 
@@ -23,14 +22,16 @@ class ShiftLimits:
         single_day: smallest match of a day that belongs to the run.
         match: smallest mean match of the run.
         half: smallest mean match of each half of the day; a later morning alone is a change of habits.
+        reach: days looked back; an older start is kept by whoever reconciles findings.
         fewest: areas from which on the fleet's common deviation is taken off first.
     """
 
     days: int = 2
-    single_day: float = 0.25
-    match: float = 0.6
-    half: float = 0.25
+    single_day: float = -0.2
+    match: float = 0.2
+    half: float = 0.0
     fewest: int = 5
+    reach: int = 7
 
 
 def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> list[Finding]:
@@ -44,13 +45,16 @@ def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> 
         return []
     spread = _usual_ramp(days.good)
     history = _ramps(days.good[:, :count], spread)
-    moved = {hours: _ramps(_moved(window, days, hours).values[:, :count], spread) for hours in _HYPOTHESES}
+    span = slice(max(0, count - limits.reach), count)
+    moved = {hours: _ramps(_moved(window, days, hours).values[:, span], spread) for hours in _HYPOTHESES}
     everyone = tuple(range(len(window.areas)))
     many = len(everyone) >= limits.fewest
     found = []
     if many:
         typical = {hours: median(rows, axis=0)[None] for hours, rows in moved.items()}
-        found += _judge(window, days, _matches(typical, median(history, axis=0)[None], days, None), {0: everyone}, limits, recent)
+        found += _judge(
+            window, days, _matches(typical, median(history, axis=0)[None], days, None), {0: everyone}, limits, recent
+        )
     if not found:
         common = _common(moved[0], history, days) if many else None
         rows = {k: (k,) for k in everyone}
@@ -75,8 +79,9 @@ def _judge(
     window: Window, days: Days, matches: FloatArray, rows: dict[int, tuple[int, ...]], limits: ShiftLimits, recent: int
 ) -> list[Finding]:
     found = []
-    first, steps = days.calendar.first, days.calendar.steps
     count = matches.shape[3]
+    newest = days.complete(window.per_hour)
+    first, steps = days.calendar.first[newest - count : newest], days.calendar.steps[newest - count : newest]
     for k, hours in enumerate((1, -1)):
         for row, members in rows.items():
             span = _run(matches[k, :, row], limits)
@@ -128,7 +133,7 @@ def _shapes(history: FloatArray, days: Days) -> list[FloatArray]:
 def _common(target: FloatArray, history: FloatArray, days: Days) -> FloatArray:
     """Return an orthonormal basis of what the fleet does beyond its usual day, shape (n_days, n_slots, 2)."""
     work, off = _shapes(history, days)
-    weekend = days.calendar.weekend[: target.shape[1]]
+    weekend = days.calendar.weekend[history.shape[1] - target.shape[1] : history.shape[1]]
     away = median(target - np.where(weekend[None, :, None], off[:, None, :], work[:, None, :]), axis=0)
     hours = (np.arange(target.shape[2]) + 0.5) * 24.0 / target.shape[2]
     # Clouds over solar feeders: what only some feeders show, and no median can.
@@ -146,9 +151,7 @@ def _orthonormal(one: FloatArray, other: FloatArray) -> FloatArray:
     return np.stack([first, second], axis=2)
 
 
-def _matches(
-    moved: dict[int, FloatArray], history: FloatArray, days: Days, common: FloatArray | None
-) -> FloatArray:
+def _matches(moved: dict[int, FloatArray], history: FloatArray, days: Days, common: FloatArray | None) -> FloatArray:
     """Return how each day compares with its usual shape moved by one hour, shape (2 directions, 3 parts, areas, days).
 
     The match is (misfit in time - misfit moved) over the misfit that the usual shape itself would show when moved:
@@ -158,9 +161,10 @@ def _matches(
     """
     shapes = _shapes(history, days)
     per_hour = history.shape[2] // 24
+    count, reach = history.shape[1], moved[0].shape[1]
     straight, curve = _fit(moved[0], shapes, common)
-    turned = days.calendar.offset_h[: history.shape[1]]
-    turned = turned - np.median(turned)
+    turned = days.calendar.offset_h[:count]
+    turned = (turned - np.median(turned))[count - reach :]
     enough = np.isfinite(moved[0]).mean(axis=2) >= 0.8
     result = []
     for hours in (1, -1):
@@ -180,7 +184,9 @@ def _fit(rows: FloatArray, shapes: list[FloatArray], common: FloatArray | None) 
     best: tuple[FloatArray, FloatArray] | None = None
     for shape in shapes:
         x = _free(np.where(known, np.nan_to_num(shape)[:, None, :], 0.0), common)
-        slope = np.maximum((x * y).sum(axis=2, keepdims=True), 0.0) / np.maximum((x * x).sum(axis=2, keepdims=True), 1e-9)
+        slope = np.maximum((x * y).sum(axis=2, keepdims=True), 0.0) / np.maximum(
+            (x * x).sum(axis=2, keepdims=True), 1e-9
+        )
         misfit = np.where(known, (y - slope * x) ** 2, 0.0)
         curve = slope * np.nan_to_num(shape)[:, None, :]
         if best is None:

@@ -69,9 +69,7 @@ class Window:
         return np.where(self.usable, self.values, np.nan)
 
 
-def window_of(
-    panel: Panel, quantity: str, start: datetime, end: datetime, expected: Sequence[str] = ()
-) -> Window:
+def window_of(panel: Panel, quantity: str, start: datetime, end: datetime, expected: Sequence[str] = ()) -> Window:
     """Cut [start, end) of one quantity out of a panel.
 
     Args:

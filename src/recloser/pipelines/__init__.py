@@ -1,7 +1,7 @@
 """Owns pipelines as data and the steps as plain functions. Does not own orchestration or triggers."""
 
 from recloser.pipelines.candidate import candidate_pipeline
-from recloser.pipelines.evaluation import Evaluation
+from recloser.pipelines.evaluation import Evaluation, days_off
 from recloser.pipelines.pipeline import Pipeline, Step, StepFunction, input_digest, inputs_of
 from recloser.pipelines.windows import Windows, split, thinned
 from recloser.pipelines.workbench import Contender, Recipe, Train, Workbench, union
@@ -17,6 +17,7 @@ __all__ = [
     "Windows",
     "Workbench",
     "candidate_pipeline",
+    "days_off",
     "input_digest",
     "inputs_of",
     "split",

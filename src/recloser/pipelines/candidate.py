@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from recloser.core.digests import digest_bytes
 from recloser.features import FeatureSet, attach_truth
 from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
 from recloser.models import Model, Persistence, SeasonalNaive
-from recloser.pipelines.evaluation import Evaluation, metrics, scales
+from recloser.monitoring import daily_errors, pool
+from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
 from recloser.pipelines.judging import judged
 from recloser.pipelines.pipeline import Pipeline, Step
 from recloser.pipelines.windows import Windows, split, thinned
@@ -104,9 +105,30 @@ def evaluate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "champion": None if champion is None else champion.release,
         "metrics": metrics(evaluation),
-        "scales": scales(evaluation) if rows.height else {},
+        "scales": {**scales(evaluation), "days": held_out_days(bench, evaluation)} if rows.height else {},
         "answers": digest_bytes(path.read_bytes()),
     }
+
+
+def held_out_days(bench: Workbench, evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the candidate's pooled daily errors on the hold-out: where the drift monitor's baseline begins."""
+    rows = evaluation.rows.with_columns(
+        truth_mw=pl.col(LOAD), median_mw=pl.Series(evaluation.answers["candidate"][:, 1])
+    )
+    features = bench.features
+    zone = features.horizon.zone
+    years = {at.astimezone(zone).year for at in (rows["at"].min(), rows["at"].max()) if isinstance(at, datetime)}
+    off = days_off(features, years)
+    return [
+        {
+            "day": score.day.isoformat(),
+            "signed": score.signed,
+            "spread": score.spread,
+            "areas": score.areas,
+            "off": score.off,
+        }
+        for score in pool(daily_errors(rows, zone.key), off)
+    ]
 
 
 def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,11 +214,12 @@ def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         snapshots=facts.snapshots,
         artifacts={"release.json": facts.to_bytes()},
     )
-    tracked = bench.registry.log_run(run)
+    registry = bench.registry()
+    tracked = registry.log_run(run)
     version = None
     if judged_as["verdict"] == "pass":
-        version = bench.registry.register(opened, parameters["run"]).version
-        bench.registry.set_alias("challenger", opened.release)
+        version = registry.register(opened, parameters["run"]).version
+        registry.set_alias("challenger", opened.release)
         known = bench.ledger.get(ReleaseRecord, opened.release)
         if known is not None and known.model_version != str(version):
             with bench.ledger.change(ACTOR, bench.clock.now()) as change:

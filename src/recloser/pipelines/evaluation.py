@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import polars as pl
 
 from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
 from recloser.core.scores import crps, score_table, usable
+from recloser.features import FeatureSet
+from recloser.features.calendar import holiday_dates
 
 COLUMNS = ("q10", "q50", "q90")
 
@@ -76,6 +79,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         step_divergence: the .999 quantile over target times of the fleet mean of |candidate - champion| / scale_mw.
         area_divergence: the largest |candidate - champion| / scale_mw of any area and time.
         residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
+        promised: mean absolute error of the candidate and of the naive floor, per unit of scale_mw.
     """
     reference = evaluation.answers.get("champion", evaluation.answers["candidate"])
     candidate, truth = evaluation.answers["candidate"], evaluation.truth
@@ -90,6 +94,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
     losses = known.group_by("area").agg(pl.col("reference").mean()).sort("area")
     area_loss = {area: loss for area, loss in losses.iter_rows() if loss and loss > 0}
     result: dict[str, Any] = {"area_loss_mw": area_loss, "paired_sd": None, "residual": _daily(known, "residual")}
+    result["promised"] = _promised(evaluation)
     if "champion" in evaluation.answers:
         each = known.join(losses.rename({"reference": "loss"}), on="area").with_columns(
             difference=(pl.col("candidate") - pl.col("reference")) / pl.col("loss")
@@ -99,6 +104,23 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         steps = finite.group_by("at").agg(pl.col("gap").mean())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
         result["area_divergence"] = finite["gap"].max()
+    return result
+
+
+def days_off(features: FeatureSet, years: Iterable[int]) -> frozenset[date]:
+    """Return the public holidays of the feature set's region in these years; none without a country."""
+    if features.country is None:
+        return frozenset()
+    return frozenset(day for year in years for day in holiday_dates(features.country, features.subdivision, year))
+
+
+def _promised(evaluation: Evaluation) -> dict[str, float | None]:
+    scale, truth = evaluation.column("scale_mw"), evaluation.truth
+    result: dict[str, float | None] = {}
+    for name, who in (("absolute", "candidate"), ("naive", "seasonal_naive")):
+        error = np.abs(truth - evaluation.answers[who][:, 1]) / scale
+        known = error[np.isfinite(error)]
+        result[name] = float(known.mean()) if known.size else None
     return result
 
 

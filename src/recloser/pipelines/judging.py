@@ -25,8 +25,8 @@ from recloser.staging import (
     check_safety,
     judge,
     measure_latency,
+    temperature_columns,
 )
-from recloser.staging.data import temperature_columns
 
 REQUIRED = ("data.shape", "metrics", "coverage", "parity", "latency", "safety", "performance")
 RECENT = timedelta(days=28)

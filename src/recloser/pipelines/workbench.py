@@ -64,6 +64,7 @@ class Workbench:
     """The wired rooms of one project.
 
     Attributes:
+        registry: opens the model registry (slow with MLflow, so only the step that needs it calls it).
         areas: what is forecast.
         features: feature set of new candidates.
         train: makes a model from rows (the project's own function or the default).
@@ -76,7 +77,7 @@ class Workbench:
 
     ledger: Ledger
     store: Store
-    registry: ModelRegistry
+    registry: Callable[[], ModelRegistry]
     clock: Clock
     areas: tuple[str, ...]
     features: FeatureSet

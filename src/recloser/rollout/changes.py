@@ -187,6 +187,8 @@ def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Ta
         problem = f"it is {record.state}"
     elif evidence.target_ready is not True:
         problem = evidence.ready_reason or "it does not verify"
+    elif any(r.release == to for r in trying):
+        problem = "it is the one on trial"
     elif world.champion == to and not trying:
         problem = "it serves already"
     if problem or back is None:

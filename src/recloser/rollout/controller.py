@@ -193,14 +193,14 @@ class RolloutController:
         return self._command(CommandKind.RESUME, reason, actor)
 
     def inspect(self, source: EvidenceSource, key: str | None = None) -> tuple[Rollout, Evidence] | None:
-        """Return a rollout (by key; the one on trial, else the champion's) and the evidence on it; writes nothing."""
+        """Return a rollout (by key; else the one a tick looks at first) and the evidence on it; writes nothing."""
         now = self._clock.now()
         world = self._world()
-        trial = trial_of(world)
-        chosen = [r for r in world.rollouts if r.key == key] if key else list(in_turn(world))
+        named = self._ledger.get(RolloutRecord, key) if key else None
+        chosen = [Rollout.from_record(named)] if named else [] if key else in_turn(world)
         if not chosen:
             return None
-        evidence, _ = self._evidence(world, chosen[0], trial, source, now)
+        evidence, _ = self._evidence(world, chosen[0], trial_of(world), source, now)
         return chosen[0], self._verified(chosen[0], evidence)
 
     def _command(self, kind: CommandKind, reason: str, actor: str) -> Outcome:

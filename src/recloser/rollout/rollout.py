@@ -117,9 +117,8 @@ class Rollout:
 
     def restored(self, reason: str, now: datetime) -> Rollout:
         """Return the same rollout as champion again: its release is the target of somebody's rollback."""
-        return replace(
-            self, state=RolloutState.CHAMPION, since=now, finished_at=None, held_from=None, champion=None, reason=reason
-        )
+        kept = replace(self, state=RolloutState.CHAMPION, since=now, finished_at=None, held_from=None, reason=reason)
+        return replace(kept, champion=None, handled="")
 
     def to_record(self) -> RolloutRecord:
         """Return the ledger's record; what it has no column for goes under evidence['memory']."""

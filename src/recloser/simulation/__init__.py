@@ -8,10 +8,12 @@ from recloser.simulation.events import Event, Label, apply
 from recloser.simulation.faults import Fahrenheit, Gap, Scaled, Spikes, StampShift, Stuck, low_actuals
 from recloser.simulation.grid import SUBSTATION, SimulatedGrid
 from recloser.simulation.plan import GridPlan
+from recloser.simulation.saboteur import CreepingModel, corrupt
 from recloser.simulation.statistics import FeedStatistics, feed_statistics
 
 __all__ = [
     "SUBSTATION",
+    "CreepingModel",
     "Event",
     "Fahrenheit",
     "FeedStatistics",
@@ -27,6 +29,7 @@ __all__ = [
     "StampShift",
     "Stuck",
     "apply",
+    "corrupt",
     "feed_statistics",
     "low_actuals",
 ]

@@ -70,7 +70,9 @@ def _follow(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     difference = (
         after.select("at", "source", new=pl.col("value"), quantity="quantity")
         .with_columns(old=before["value"])
-        .filter((pl.col("quantity") == LOAD) & pl.col("source").str.starts_with("rtu:") & (pl.col("new") != pl.col("old")))
+        .filter(
+            (pl.col("quantity") == LOAD) & pl.col("source").str.starts_with("rtu:") & (pl.col("new") != pl.col("old"))
+        )
         .group_by(pl.col("source").str.strip_prefix("rtu:").alias("area"), "at")
         .agg(gained=(pl.col("new") - pl.col("old")).sum() * (1.0 + LOSSES))
         .with_columns(quantity=pl.lit(SUBSTATION))

@@ -57,7 +57,9 @@ class Stuck(Fault):
     def change(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the frame with the value held."""
         before = pl.when((pl.col("at") < self.start) & pl.col("value").is_not_null()).then(pl.col("value"))
-        held = before.forward_fill().over("area", "quantity").fill_null(pl.col("value").first().over("area", "quantity"))
+        held = (
+            before.forward_fill().over("area", "quantity").fill_null(pl.col("value").first().over("area", "quantity"))
+        )
         return frame.with_columns(value=pl.when(touched(self.label)).then(held).otherwise(pl.col("value")))
 
 
@@ -129,7 +131,12 @@ class StampShift(Fault):
         donor = frame.filter(pl.col("quantity") == self.quantity).select(
             "area", "quantity", pl.col("at") + timedelta(hours=self.hours), moved=pl.col("value")
         )
-        joined = frame.join(donor.unique(["area", "quantity", "at"], keep="last"), on=["area", "quantity", "at"], how="left", maintain_order="left")
+        joined = frame.join(
+            donor.unique(["area", "quantity", "at"], keep="last"),
+            on=["area", "quantity", "at"],
+            how="left",
+            maintain_order="left",
+        )
         wrong = pl.when(touched(self.label)).then(pl.col("moved").fill_null(pl.col("value"))).otherwise(pl.col("value"))
         return joined.with_columns(value=wrong).drop("moved")
 

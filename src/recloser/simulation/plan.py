@@ -56,7 +56,9 @@ class GridPlan:
         if self.resolution <= timedelta(0) or timedelta(hours=1) % self.resolution:
             raise InvalidInput("a resolution that does not divide the hour", got=str(self.resolution))
         if (self.start - datetime(1970, 1, 1, tzinfo=UTC)) % self.resolution:
-            raise InvalidInput("a start off the grid", got=self.start.isoformat(), expected=f"a multiple of {self.resolution}")
+            raise InvalidInput(
+                "a start off the grid", got=self.start.isoformat(), expected=f"a multiple of {self.resolution}"
+            )
 
     @property
     def tz(self) -> ZoneInfo:
@@ -113,7 +115,9 @@ def draw_traits(plan: GridPlan, rng: np.random.Generator) -> Traits:
     """Draw the feeders: every third mainly residential, commercial or mixed; some industrial; a third with solar."""
     n = plan.feeders
     # The leading class goes round so that a small grid is mixed too and a large one never tips over.
-    leaning = np.array([[6.0, 1.5, 0.6], [1.2, 5.0, 0.8], [4.0, 2.2, 0.6], [0.5, 1.0, 4.0], [3.0, 2.6, 1.6], [5.0, 1.2, 0.6]])
+    leaning = np.array(
+        [[6.0, 1.5, 0.6], [1.2, 5.0, 0.8], [4.0, 2.2, 0.6], [0.5, 1.0, 4.0], [3.0, 2.6, 1.6], [5.0, 1.2, 0.6]]
+    )
     shares = np.stack([rng.dirichlet(leaning[k % len(leaning)] * 5.0) for k in range(n)])
     home, office = shares[:, 0], shares[:, 1]
     solar = np.where(np.arange(n) % 3 == 2, rng.uniform(0.10, 0.45, n), rng.uniform(0.0, 0.06, n))

@@ -42,7 +42,9 @@ def draw_weather(time: Timeline, latitude: float, rng: np.random.Generator) -> W
     swing = (3.6 + 1.9 * np.maximum(season, -0.4)) * (1.25 - 0.6 * cloud)
     daily = np.cos(2 * np.pi * (time.solar_h - 15.0) / 24.0)
     temperature = 15.6 + 5.0 * season + 3.5 * heat + swing * daily + 0.5 * drizzle
-    error = 0.9 * coloured(rng, (steps,), decay(35.0, time.step_h)) + 0.7 * coloured(rng, (steps,), decay(6.0, time.step_h))
+    error = 0.9 * coloured(rng, (steps,), decay(35.0, time.step_h)) + 0.7 * coloured(
+        rng, (steps,), decay(6.0, time.step_h)
+    )
     sunshine = _height_of_sun(time, latitude) * (1.05 - cloud) * 0.9
     return Weather(temperature, temperature + error, sunshine)
 

@@ -3,7 +3,7 @@
 Every check is a pure function of the evidence and a `GatePolicy`; no data is a hold, never a pass.
 """
 
-from recloser.staging.data import TrainingData, check_data
+from recloser.staging.data import TrainingData, check_data, temperature_columns
 from recloser.staging.holdout import HoldOut, PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.latency import Latency, check_latency, measure_latency
 from recloser.staging.outputs import check_coverage, check_metrics, check_parity
@@ -36,4 +36,5 @@ __all__ = [
     "measure_latency",
     "pair_scale",
     "paired_days",
+    "temperature_columns",
 ]

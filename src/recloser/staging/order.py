@@ -6,11 +6,14 @@ shifted by an hour or more at these thresholds, and four of five one-hour shifts
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+import numpy.typing as npt
 
 from recloser.core import FloatArray
 from recloser.staging.policy import GatePolicy
-from recloser.staging.series import Grid, between, correlation_at, profiles
+from recloser.staging.series import Grid, between, correlation_at, on_standard_time, profiles
 from recloser.staging.verdict import PASS, REFUSE, CheckResult
 
 _FORTNIGHT = 14
@@ -59,7 +62,7 @@ def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
             numbers = {"area": area, "hours": hours, "areas": len(found)}
             reason = f"shifted load: {area} lies {hours:+.3g} h off the recent verified load"
             return CheckResult("data.clock", REFUSE, reason, numbers, thresholds)
-    shifted = _shifted_blocks(profiles(grid, _FORTNIGHT), grid, policy)
+    shifted = _shifted_blocks(profiles(grid, _FORTNIGHT), profiles(on_standard_time(grid), _FORTNIGHT), policy)
     shares, overall = shifted.mean(axis=1), float(shifted.mean())
     worst = int(shares.argmax())
     numbers = {"share": overall, "worst_area": grid.areas[worst], "worst_share": float(shares[worst])}
@@ -69,37 +72,43 @@ def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
     return CheckResult("data.clock", PASS, f"{overall:.1%} of the fortnights look shifted", numbers, thresholds)
 
 
-def shift_hours(first: FloatArray, second: FloatArray, policy: GatePolicy) -> float:
-    """Return by how many hours `second` lies later than `first`; 0 unless it is an hour or more and certain.
+def shift_hours(first: FloatArray, second: FloatArray, policy: GatePolicy) -> FloatArray:
+    """Return by how many hours each profile `second` lies later than `first`; 0 unless an hour or more and certain.
 
-    Both are profiles of mean 0 and norm 1 over the local day, shape (steps_per_day,). The squared distance at the
-    best circular shift must be small, and a small part of the one without a shift.
+    Profiles have mean 0 and norm 1 over the day, shape (n, steps_per_day), NaN where unknown; the result (n,). The
+    squared distance at the best circular shift must be small, and a small part of the one without a shift.
     """
-    steps = first.size
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return 0.0
+    steps = first.shape[1]
+    known = np.asarray(np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1))
+    x, y = (np.where(known[:, None], side, 0.0) for side in (first, second))
     # |a - b|^2 of unit vectors is 2 - 2 a.b; all circular shifts at once by FFT.
-    dots = np.fft.irfft(np.fft.rfft(second) * np.conj(np.fft.rfft(first)), steps)
+    dots = np.fft.irfft(np.fft.rfft(y) * np.conj(np.fft.rfft(x)), steps)
     distance = np.maximum(2.0 - 2.0 * dots, 0.0)
-    lag = int(distance.argmin())
-    lag = lag - steps if lag > steps // 2 else lag
-    hours = lag * 24.0 / steps
-    certain = distance.min() <= (1.0 - policy.shift_gain) * distance[0] and distance.min() <= policy.shift_match
-    return hours if certain and abs(hours) >= 1.0 else 0.0
+    lag = distance.argmin(axis=1)
+    hours = np.where(lag > steps // 2, lag - steps, lag) * 24.0 / steps
+    least = distance.min(axis=1)
+    certain = (least <= (1.0 - policy.shift_gain) * distance[:, 0]) & (least <= policy.shift_match)
+    result: FloatArray = np.where(known & certain & (np.abs(hours) >= 1.0), hours, 0.0)
+    return result
 
 
-def _shifted_blocks(table: FloatArray, grid: Grid, policy: GatePolicy) -> np.ndarray:
-    """Return which fortnights lie off the phase that most of their area's fortnights have."""
-    shifted = np.zeros(table.shape[:2], dtype=bool)
-    for row in range(len(grid.areas)):
-        phase, last = np.zeros(table.shape[1]), None
-        for block in range(table.shape[1]):
-            if not np.isfinite(table[row, block]).all():
-                phase[block] = phase[block - 1] if block else 0.0
-                continue
-            if last is not None:
-                phase[block] = phase[last] + shift_hours(table[row, last], table[row, block], policy)
-            last = block
+def _shifted_blocks(local: FloatArray, fixed: FloatArray, policy: GatePolicy) -> npt.NDArray[np.bool_]:
+    """Return which fortnights lie off the phase that most of their area's fortnights have.
+
+    A shift counts when it shows in local and in fixed time: at a clock change people's load moves in fixed time and
+    the sun's in local time, a wrong stamp moves in both.
+    """
+    known = np.asarray(np.isfinite(local).all(axis=2) & np.isfinite(fixed).all(axis=2))
+    pairs = [(row, a, b) for row in range(len(local)) for a, b in pairwise(np.flatnonzero(known[row]).tolist())]
+    shifted = np.zeros(local.shape[:2], dtype=np.bool_)
+    if not pairs:
+        return shifted
+    rows, before, after = np.array(pairs).T
+    one, other = (shift_hours(table[rows, before], table[rows, after], policy) for table in (local, fixed))
+    moved = np.where(one * other > 0, np.where(np.abs(one) < np.abs(other), one, other), 0.0)
+    steps = np.zeros(local.shape[:2])
+    steps[rows, after] = moved
+    for row, phase in enumerate(np.cumsum(steps, axis=1)):
         values, counts = np.unique(phase, return_counts=True)
         shifted[row] = phase != values[counts.argmax()]
     return shifted
@@ -112,11 +121,9 @@ def _against_recent(grid: Grid, recent: Grid, policy: GatePolicy) -> dict[str, f
     usual = profiles(recent, end - start)[:, 0]
     parts = [between(grid, first, last) for first, last in windows]
     tables = [None if part is None else profiles(part, len(grid.day))[:, 0] for part in parts]
-    found = {}
-    for row, area in enumerate(recent.areas):
-        hours = [
-            shift_hours(usual[row], table[grid.areas.index(area)], policy) for table in tables if table is not None
-        ]
-        if hours and hours[0] != 0:
-            found[area] = hours[0]
-    return found
+    mine = [grid.areas.index(area) for area in recent.areas]
+    for table in tables:
+        if table is not None:
+            hours = shift_hours(usual, table[mine], policy)
+            return {area: float(h) for area, h in zip(recent.areas, hours, strict=True) if h != 0}
+    return {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recloser.core import FloatArray, RecloserError
@@ -54,8 +55,8 @@ def check_safety(predict: Predict, probe: SafetyProbe, policy: GatePolicy) -> tu
     """Check answers to ordinary rows, then to missing and extreme ones.
 
     Ordinary rows: finite, ascending quantiles, within limits, ramps within bounds, equal when asked again and when
-    asked in parts. Odd rows: a finite answer within limits, or an explicit error (RecloserError); anything else
-    refuses.
+    asked in parts. Odd rows: a finite answer within limits, all levels NaN ("no answer"), or an explicit error
+    (RecloserError); anything else refuses.
     """
     thresholds = {"max_scale_ratio": policy.max_scale_ratio, "max_ramp_ratio": policy.max_ramp_ratio}
     if probe.rows.is_empty():
@@ -143,25 +144,40 @@ def _check_repeat(predict: Predict, answers: FloatArray, probe: SafetyProbe) -> 
 
 
 def _check_odd(predict: Predict, probe: SafetyProbe, policy: GatePolicy) -> CheckResult:
-    outcomes: dict[str, str] = {}
-    bad: list[str] = []
+    counts = {"answered": 0, "no answer": 0, "explicit error": 0}
+    faults: dict[str, str] = {}
     for label, rows in _odd_inputs(probe):
         try:
-            fault = _fault(np.asarray(predict(rows), dtype=np.float64), rows, probe, policy)
-        except RecloserError as error:
-            outcomes[label] = f"explicit {type(error).__name__}"
+            answers = np.asarray(predict(rows), dtype=np.float64)
+        except RecloserError:
+            counts["explicit error"] += 1
             continue
         except _BREAKS as error:
-            fault = f"broke with {type(error).__name__}"
-        outcomes[label] = fault or "answered"
+            faults[label] = f"broke with {type(error).__name__}"
+            continue
+        if answers.ndim == 0 or len(answers) != rows.height:
+            faults[label] = f"output of shape {answers.shape} for {rows.height} rows"
+            continue
+        spoken = _spoken(answers)
+        fault = _fault(answers[spoken], rows.filter(pl.Series(spoken)), probe, policy) if spoken.any() else ""
         if fault:
-            bad.append(label)
-    numbers: dict[str, Any] = {"inputs": outcomes}
-    if bad:
-        reason = f"{len(bad)} of {len(outcomes)} odd inputs are not handled; {bad[0]}: {outcomes[bad[0]]}"
+            faults[label] = fault
+        else:
+            counts["answered" if spoken.all() else "no answer"] += 1
+    total = sum(counts.values()) + len(faults)
+    numbers: dict[str, Any] = {"inputs": total, **counts, "faults": faults}
+    if faults:
+        first = next(iter(faults))
+        reason = f"{len(faults)} of {total} odd inputs are not handled; {first}: {faults[first]}"
         return CheckResult("safety.inputs", REFUSE, reason, numbers)
-    reason = f"{len(outcomes)} odd inputs are answered within limits or refused by an explicit error"
+    reason = f"{total} odd inputs are answered within limits, or openly not answered"
     return CheckResult("safety.inputs", PASS, reason, numbers)
+
+
+def _spoken(answers: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which rows were answered; NaN in every level says that there is no answer, and the gateway falls back."""
+    silent = np.isnan(answers.reshape(len(answers), -1)).all(axis=1)
+    return np.logical_not(silent, dtype=np.bool_)
 
 
 def _odd_inputs(probe: SafetyProbe) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -46,20 +46,12 @@ class Grid:
 
 
 def resolution_of(frame: pl.DataFrame) -> timedelta | None:
-    """Return the most common distance of neighbouring `at` within an area; None where no two rows are neighbours."""
-    steps = (
-        frame.select("area", "at")
-        .unique()
-        .sort("area", "at")
-        .select(pl.col("at").diff().over("area").alias("step"))
-        .drop_nulls()
-        .group_by("step")
-        .len()
-        .sort("len", "step", descending=[True, False])
-    )
+    """Return the most common distance of neighbouring `at` in the largest area; None where there are no two."""
+    largest = frame["area"].value_counts().sort("count", "area", descending=[True, False])["area"][0]
+    steps = frame.filter(pl.col("area") == largest)["at"].unique().sort().diff().drop_nulls()
     if steps.is_empty():
         return None
-    step: timedelta = steps["step"][0]
+    step: timedelta = steps.mode().min()  # type: ignore[assignment]
     return step
 
 
@@ -121,3 +113,9 @@ def between(grid: Grid, first_day: int, last_day: int) -> Grid | None:
         return None
     a, b = int(inside[0]), int(inside[-1]) + 1
     return Grid(grid.areas, grid.load[:, a:b], grid.steps_per_day, grid.first + a, grid.day[a:b], grid.slot[a:b])
+
+
+def on_standard_time(grid: Grid) -> Grid:
+    """Return the grid with the intervals of the day counted in UTC, which knows no clock changes."""
+    slot = (grid.first + np.arange(grid.load.shape[1])) % grid.steps_per_day
+    return replace(grid, slot=slot)

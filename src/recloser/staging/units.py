@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -112,22 +113,25 @@ def _against(grid: Grid, levels: FloatArray, recent: Grid) -> dict[str, float]:
     return ratios
 
 
-def _hottest(frame: pl.DataFrame, columns: Sequence[str], policy: GatePolicy) -> dict[str, float] | None:
+def _hottest(frame: pl.DataFrame, columns: Sequence[str], policy: GatePolicy) -> dict[str, Any] | None:
     """Return the (area, column) with the largest share of impossible values, with its numbers."""
-    rows = frame.select("area", pl.col(columns).cast(pl.Float64)).unpivot(index="area", variable_name="column")
-    outside = (pl.col("value") > policy.max_temperature_c) | (pl.col("value") < policy.min_temperature_c)
-    table = (
-        rows.filter(pl.col("value").is_finite())
-        .group_by("area", "column")
-        .agg(
+    known = frame.select("area", pl.col(columns).cast(pl.Float64).fill_nan(None))
+    parts = []
+    for column in columns:
+        outside = (pl.col(column) > policy.max_temperature_c) | (pl.col(column) < policy.min_temperature_c)
+        numbers = known.group_by("area").agg(
+            pl.lit(column).alias("column"),
             outside.mean().alias("bad_share"),
-            pl.col("value").median().alias("median"),
-            pl.col("value").min().alias("lowest"),
-            pl.col("value").max().alias("highest"),
+            pl.col(column).min().alias("lowest"),
+            pl.col(column).max().alias("highest"),
         )
-        .sort("bad_share", "highest", "area", "column", descending=[True, True, False, False])
-    )
-    return None if table.is_empty() else table.row(0, named=True)
+        parts.append(numbers.drop_nulls())
+    table = pl.concat(parts).sort("bad_share", "highest", "area", "column", descending=[True, True, False, False])
+    if table.is_empty():
+        return None
+    worst = table.row(0, named=True)
+    median = known.filter(pl.col("area") == worst["area"])[worst["column"]].median()
+    return {**worst, "median": median}
 
 
 def _daily_change(frame: pl.DataFrame, column: str) -> float:

@@ -3,7 +3,7 @@
 Does not own sources of data (connectors), features, or the record of who pins which version (ledger).
 """
 
-from recloser.store.delta import TABLE_NAME
+from recloser.store.layout import TABLE_NAME
 from recloser.store.maintenance import MaintenanceResult
 from recloser.store.snapshot import Snapshot, content_digest
 from recloser.store.store import AppendResult, Store

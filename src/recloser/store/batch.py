@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,7 +34,7 @@ def clean_batch(frame: pl.DataFrame, resolution: timedelta, source: str) -> pl.D
         pl.when(pl.col("source").fill_null("") == "").then(pl.lit(source)).otherwise(pl.col("source")).alias("source"),
     )
     for quantity in batch["quantity"].unique().drop_nulls().sort():
-        dimension_of(quantity)
+        _check_quantity(quantity)
     _check_rows(batch, resolution)
     batch = batch.sort([*KEY, "available_at"], maintain_order=True)
     _check_conflicts(batch)
@@ -75,6 +76,18 @@ def _typed(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 def _wrong_type(name: str, found: object, expected: str) -> InvalidInput:
     return InvalidInput(f"column {name!r} has the wrong type", got=str(found), expected=expected, where="Store.append")
+
+
+def _check_quantity(quantity: str) -> None:
+    """Refuse a name without unit, or one that could not name a folder of the table."""
+    dimension_of(quantity)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", quantity):
+        raise InvalidInput(
+            "a quantity's name has other signs than letters, digits and _",
+            got=quantity,
+            expected="lower case such as 'load_mw'",
+            where="Store.append",
+        )
 
 
 def _check_rows(batch: pl.DataFrame, resolution: timedelta) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,43 +13,18 @@ import polars as pl
 from deltalake import (
     CommitProperties,
     DeltaTable,
-    Field,
     PostCommitHookProperties,
     Schema,
     Transaction,
-    WriterProperties,
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from recloser.core import InvalidInput, Refused, Unavailable
+from recloser.store.layout import CONFIGURATION, FIELDS, FORMAT, PARTITION, POLARS_TYPES, TABLE_NAME, WRITER, month_text
 from recloser.store.resolution import STORED_COLUMNS
 
-TABLE_NAME = "samples"
-FORMAT = 1
-PARTITION = ["quantity", "month"]
-FIELDS = [
-    Field("area", "string", nullable=False),
-    Field("quantity", "string", nullable=False),
-    Field("at", "timestamp", nullable=False),
-    Field("available_at", "timestamp", nullable=False),
-    Field("value", "double", nullable=True),
-    Field("quality", "integer", nullable=False),
-    Field("source", "string", nullable=False),
-    Field("revision", "integer", nullable=False),
-    Field("month", "string", nullable=False),
-]
-# Version 0 must stay readable for ever: deltalake would otherwise drop log entries older than 30 days,
-# and with them every version pinned by a model.
-CONFIGURATION = {
-    "delta.enableExpiredLogCleanup": "false",
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.checkpointInterval": "20",
-    "delta.appendOnly": "false",
-}
-ROW_GROUP_ROWS = 65_536
 HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_group_size=ROW_GROUP_ROWS)
 
 
 class SampleTable:
@@ -71,18 +46,37 @@ class SampleTable:
     def refresh(self) -> int:
         """Look for new commits and return the latest version, -1 while there is no table."""
         with self._guard, _foreign(self.folder):
-            if self._latest is None:
-                if not (self.folder / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(self.folder)):
-                    return -1
-                table = DeltaTable(str(self.folder))
-                self._check(table)
-                self._latest = table
-            else:
+            if self._latest is not None:
                 self._latest.update_incremental()
-            return int(self._latest.version())
+                version = int(self._latest.version())
+                self._refuse_torn([self._log / f"{version:020}.json"])
+                return version
+            if not self._log.is_dir() or not DeltaTable.is_deltatable(str(self.folder)):
+                self._refuse_orphans()
+                return -1
+            self._refuse_torn(self._log.glob("*.json"))
+            table = DeltaTable(str(self.folder))
+            self._check(table)
+            self._latest = table
+            return int(table.version())
 
-    def create(self) -> None:
-        """Create the empty table as version 0; the caller holds the writer lock."""
+    @property
+    def _log(self) -> Path:
+        return self.folder / "_delta_log"
+
+    def _refuse_torn(self, entries: Iterable[Path]) -> None:
+        """Refuse an empty log entry, as a power failure may leave: deltalake would read on without its rows."""
+        for entry in entries:
+            if entry.exists() and not entry.stat().st_size:
+                raise _damaged(f"{entry.name} is empty", self.folder)
+
+    def _refuse_orphans(self) -> None:
+        """Refuse data without a log: a new table over it would take the old files for rubbish."""
+        if self.folder.is_dir() and next(self.folder.glob("quantity=*"), None) is not None:
+            raise _damaged("data files without the log folder '_delta_log'", self.folder)
+
+    def create(self) -> int:
+        """Create the empty table and return its version, 0; the caller holds the writer lock."""
         description = json.dumps({"format": FORMAT, "resolution_s": self.resolution.total_seconds()})
         with self._guard, _foreign(self.folder):
             self._latest = DeltaTable.create(
@@ -93,6 +87,7 @@ class SampleTable:
                 description=description,
                 configuration=CONFIGURATION,
             )
+            return int(self._latest.version())
 
     def sequence(self, source: str) -> int | None:
         """Return the highest sequence that `source` has committed, None if it never gave one."""
@@ -172,7 +167,7 @@ class SampleTable:
 
     def scan(self, files: pl.DataFrame) -> pl.LazyFrame:
         """Return the lazy rows (STORED_COLUMNS) of those data files."""
-        schema = {f.name: t for f, t in zip(FIELDS, _POLARS_TYPES, strict=True)}
+        schema = {f.name: t for f, t in zip(FIELDS, POLARS_TYPES, strict=True)}
         if files.is_empty():
             return pl.LazyFrame(schema=schema).select(STORED_COLUMNS)
         paths = [self.folder / path for path in files["path"]]
@@ -250,24 +245,6 @@ class SampleTable:
             )
 
 
-_POLARS_TYPES = [
-    pl.String(),
-    pl.String(),
-    pl.Datetime("us", "UTC"),
-    pl.Datetime("us", "UTC"),
-    pl.Float64(),
-    pl.Int32(),
-    pl.String(),
-    pl.Int32(),
-    pl.String(),
-]
-
-
-def month_text(column: str = "at") -> pl.Expr:
-    """Return the partition value of an instant, 'YYYY-MM' in UTC."""
-    return pl.col(column).dt.strftime("%Y-%m")
-
-
 def unreadable_version(version: int, folder: Path) -> Refused:
     """Build the error for a version whose files were vacuumed away."""
     return Refused(
@@ -292,8 +269,8 @@ def _file_frame(actions: pl.DataFrame) -> pl.DataFrame:
         "month": ("partition.month", pl.String()),
         "min_area": ("min.area", pl.String()),
         "max_area": ("max.area", pl.String()),
-        "min_at": ("min.at", _POLARS_TYPES[2]),
-        "max_at": ("max.at", _POLARS_TYPES[2]),
+        "min_at": ("min.at", POLARS_TYPES[2]),
+        "max_at": ("max.at", POLARS_TYPES[2]),
     }
     columns = [
         (pl.col(name) if name in actions.columns else pl.lit(None)).cast(kind).alias(alias)
@@ -312,9 +289,13 @@ def _foreign(folder: Path) -> Iterator[None]:
             "another writer committed first", got=str(error), where=str(folder), next_step="Try again."
         ) from error
     except (DeltaError, OSError) as error:
-        raise Unavailable(
-            "the store's table cannot be read or written",
-            got=str(error)[:400],
-            where=str(folder),
-            next_step="Check the disk and the folder; restore it from a backup if its log is damaged.",
-        ) from error
+        raise _damaged(str(error).splitlines()[0][:300] if str(error) else type(error).__name__, folder) from error
+
+
+def _damaged(reason: str, folder: Path) -> Unavailable:
+    return Unavailable(
+        "the store's table cannot be read or written",
+        got=reason,
+        where=str(folder),
+        next_step="Check the disk and the folder; restore it from a backup if its log is damaged.",
+    )

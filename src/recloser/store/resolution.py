@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from recloser.core import SAMPLE_SCHEMA
-from recloser.store.batch import KEY
+from recloser.store.batch import FIRST_AT, KEY
 
 STORED_COLUMNS = [*SAMPLE_SCHEMA, "revision"]
 ORDER = [*KEY, "available_at", "revision", "quality", "value", "source"]
@@ -65,29 +65,45 @@ def valid_rows(stored: pl.DataFrame) -> pl.DataFrame:
 
     The result depends on the set of stored rows only, not on files, versions or their order.
     """
-    ordered = in_order(stored)
-    last = ~_same_as_before([*KEY, "available_at"]).shift(-1).fill_null(value=False)
-    return ordered.filter(last).select(*SAMPLE_SCHEMA)
+    ordered, single = _ordered(stored)
+    if not single:
+        again = (pl.col("key") == pl.col("key").shift(-1)) & (
+            pl.col("available_at") == pl.col("available_at").shift(-1)
+        )
+        ordered = ordered.filter(~again.fill_null(value=False))
+    return ordered.select(*SAMPLE_SCHEMA)
 
 
 def in_order(stored: pl.DataFrame) -> pl.DataFrame:
     """Return STORED_COLUMNS in the one canonical order, without physical repetitions."""
-    ordered = stored.select(STORED_COLUMNS)
-    if not _is_ordered(ordered):
-        ordered = ordered.sort(ORDER, nulls_last=False)
-    same = pl.all_horizontal(_unchanged(name) for name in STORED_COLUMNS).fill_null(value=False)
-    return ordered.filter(~same)
+    ordered, single = _ordered(stored)
+    if not single:
+        same = pl.all_horizontal(_unchanged(name) for name in ["key", *STORED_COLUMNS[3:]])
+        ordered = ordered.filter(~same.fill_null(value=False))
+    return ordered.select(STORED_COLUMNS)
 
 
-def _is_ordered(frame: pl.DataFrame) -> bool:
-    """Tell cheaply whether the rows already ascend strictly by key and instant, as in a compacted table."""
-    return bool(frame.select(_ascends([*KEY, "available_at", "revision"]).fill_null(value=True).all()).item())
+def _ordered(stored: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
+    """Return the rows sorted, with an integer `key` of (area, quantity, at), and whether every key stands once.
+
+    One integer sorts five times faster than three columns: 29 bits for area and quantity, 34 for seconds since 1900.
+    """
+    codes = [pl.Enum(stored[name].unique().sort()) for name in ("area", "quantity")]
+    area, quantity = (
+        pl.col(name).cast(code).to_physical().cast(pl.Int64)
+        for name, code in zip(("area", "quantity"), codes, strict=True)
+    )
+    seconds = pl.col("at").dt.epoch("s") - int(FIRST_AT.timestamp())
+    keyed = stored.with_columns(key=(area * max(len(codes[1].categories), 1) + quantity) * (1 << 34) + seconds)
+    if not _ascends(keyed):
+        keyed = keyed.sort("key")
+        if not _ascends(keyed):
+            return keyed.sort(["key", *ORDER[3:]], nulls_last=False), False
+    return keyed, True
 
 
-def _ascends(columns: list[str]) -> pl.Expr:
-    head, *rest = columns
-    above = pl.col(head) > pl.col(head).shift(1)
-    return above if not rest else above | ((pl.col(head) == pl.col(head).shift(1)) & _ascends(rest))
+def _ascends(keyed: pl.DataFrame) -> bool:
+    return bool((keyed["key"].diff() > 0).fill_null(value=True).all())
 
 
 def _same_as_before(columns: list[str]) -> pl.Expr:

@@ -11,7 +11,8 @@ import polars as pl
 
 from recloser.core import InvalidInput, Panel, Refused, Unavailable, require_utc
 from recloser.store.batch import KEY, clean_batch
-from recloser.store.delta import TABLE_NAME, SampleTable, month_text
+from recloser.store.delta import SampleTable
+from recloser.store.layout import TABLE_NAME, month_text
 from recloser.store.lock import writer_lock
 from recloser.store.maintenance import MaintenanceResult, Upkeep, maintain
 from recloser.store.resolution import in_order, resolve, valid_rows
@@ -90,12 +91,12 @@ class Store:
             raise InvalidInput("a sequence cannot be negative", got=sequence, where=source)
         batch = clean_batch(frame, self._table.resolution, source)
         with writer_lock(self._folder):
-            if self._table.refresh() < 0:
-                self._table.create()
-            return self._append_locked(batch, source, sequence)
+            version = self._table.refresh()
+            if version < 0:
+                version = self._table.create()
+            return self._append_locked(batch, source, sequence, version)
 
-    def _append_locked(self, batch: pl.DataFrame, source: str, sequence: int | None) -> AppendResult:
-        version = self._table.refresh()
+    def _append_locked(self, batch: pl.DataFrame, source: str, sequence: int | None, version: int) -> AppendResult:
         done = None if sequence is None else self._table.sequence(source)
         if sequence is not None and done is not None and sequence <= done:
             return AppendResult(batch.height, 0, batch.height, 0, 0, version)

@@ -115,7 +115,7 @@ def from_signals(signals: Iterable[SignalRecord]) -> tuple[list[Trigger], frozen
     """Return the triggers that open signals make, and the areas under an open data fault.
 
     concept_drift and degradation ask for a retraining; covariate_shift is shown and asks for nothing; data_fault never
-    asks: it forbids. Closed signals are left out.
+    asks: it forbids. A notice asks for nothing. Closed signals are left out.
     """
     kinds = {"concept_drift": TriggerKind.DRIFT, "degradation": TriggerKind.DEGRADATION}
     triggers: list[Trigger] = []
@@ -125,7 +125,7 @@ def from_signals(signals: Iterable[SignalRecord]) -> tuple[list[Trigger], frozen
             continue
         if signal.signal_class == "data_fault":
             faults.update(signal.areas)
-        elif signal.signal_class in kinds:
+        elif signal.signal_class in kinds and signal.severity != "notice":
             kind = kinds[signal.signal_class]
             triggers.append(Trigger(f"signal:{signal.key}", kind, signal.at, signal.reason, tuple(signal.areas)))
     return triggers, frozenset(faults)

@@ -38,7 +38,7 @@ def test_the_file_uses_the_write_ahead_log_and_leaves_nothing_else(tmp_path: Pat
             pass
     raw = sqlite3.connect(tmp_path / "ledger.db")
     assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert raw.execute("SELECT version_num FROM alembic_version").fetchone() == (REVISION,)
+    assert raw.execute("SELECT version_num FROM ledger_version").fetchone() == (REVISION,)
     raw.close()
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
 

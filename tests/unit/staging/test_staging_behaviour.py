@@ -47,9 +47,8 @@ def test_a_real_model_is_safe(world: Any, probe: SafetyProbe) -> None:
     checks = check_safety(careful(world), probe, POLICY)
     assert judge(checks).verdict == "pass", judge(checks).reason
     assert [c.name for c in checks] == ["safety.answers", "safety.ramp", "safety.repeat", "safety.inputs"]
-    inputs = checks[-1].numbers["inputs"]
-    assert inputs["all features missing"] == "answered"
-    assert inputs["no column hour"] == "explicit InvalidInput"
+    assert checks[-1].numbers["explicit error"] == len(FEATURES)
+    assert checks[-1].numbers["faults"] == {}
 
 
 def test_a_crash_on_a_missing_column_is_not_an_explicit_error(world: Any, probe: SafetyProbe) -> None:
@@ -60,7 +59,9 @@ def test_a_crash_on_a_missing_column_is_not_an_explicit_error(world: Any, probe:
 
 def _nan_on_missing(rows: pl.DataFrame, answers: FloatArray) -> FloatArray:
     gone = rows["temperature_c"].is_null().to_numpy()
-    return np.where(gone[:, None], np.nan, answers)
+    half = np.where(gone[:, None], np.nan, answers)
+    half[:, 0] = answers[:, 0]
+    return half
 
 
 def _explodes_in_heat(rows: pl.DataFrame, answers: FloatArray) -> FloatArray:
@@ -113,6 +114,21 @@ def test_unsafe_models_are_refused_by_name(
     refused = {c.name: c.reason for c in checks if c.verdict == "refuse"}
     assert check in refused, refused
     assert word in refused[check]
+
+
+def test_saying_that_there_is_no_answer_is_allowed_only_for_odd_rows(world: Any, probe: SafetyProbe) -> None:
+    model = careful(world)
+
+    def silent(rows: pl.DataFrame) -> FloatArray:
+        answers = model(rows)
+        gone = rows["temperature_c"].fill_nan(None).is_null().to_numpy()
+        return np.where(gone[:, None], np.nan, answers)
+
+    checks = check_safety(silent, probe, POLICY)
+    assert judge(checks).verdict == "pass", judge(checks).reason
+    assert checks[-1].numbers["no answer"] == 3
+    dead = replace(probe, rows=probe.rows.with_columns(pl.lit(None, dtype=pl.Float64).alias("temperature_c")))
+    assert "not finite" in check_safety(silent, dead, POLICY)[0].reason
 
 
 def test_given_limits_bind(world: Any, probe: SafetyProbe) -> None:

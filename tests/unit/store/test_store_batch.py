@@ -33,6 +33,7 @@ FAULTS = {
     "negative bits": ([sample(quality=-1)], "Quality"),
     "no area": ([sample(area="")], "a name"),
     "no unit in the name": ([sample(quantity="load")], "suffix"),
+    "a name that is a path": ([sample(quantity="../../load_mw")], "lower case"),
     "the year 20 000 BC of a broken clock": ([sample(at=datetime(1601, 1, 1, tzinfo=UTC))], "between"),
     "two values": ([sample(value=1.0), sample(value=2.0)], "one value"),
     "two qualities": ([sample(), sample(quality=Quality.STUCK)], "one value"),

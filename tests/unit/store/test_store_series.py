@@ -131,6 +131,23 @@ def test_damaged_and_missing_files_are_named(store: Store, tmp_path: Path) -> No
         store.read(as_of=LATER)
 
 
+@pytest.mark.parametrize("damage", ["empty", "half", "gone", "no log"])
+def test_a_damaged_log_is_never_taken_for_less_data(store: Store, tmp_path: Path, damage: str) -> None:
+    for step in range(3):
+        store.append(sample_frame([row(step, 1.0)]), "x")
+    log = tmp_path / "store" / "samples" / "_delta_log"
+    entry = log / "00000000000000000002.json"
+    if damage == "no log":
+        log.rename(tmp_path / "lost")
+    elif damage == "gone":
+        entry.unlink()
+    else:
+        entry.write_bytes(entry.read_bytes()[: 0 if damage == "empty" else 99])
+    for call in (lambda s: s.read(as_of=LATER), lambda s: s.append(sample_frame([row(9, 1.0)]), "x")):
+        with pytest.raises(Unavailable, match="cannot be read"):
+            call(Store.open(tmp_path / "store", HOUR))
+
+
 def test_a_changed_value_is_found_by_the_digest(store: Store, tmp_path: Path) -> None:
     store.append(sample_frame([row(step, 1.0 + step) for step in range(9)]), "x")
     snapshot = Snapshot.from_dict(store.snapshot(["a"], None, None, None, LATER).to_dict())

@@ -135,12 +135,13 @@ class Access:
         Raises:
             HTTPException: 401 without a known token, 403 with one that lacks the scope or from another host.
         """
+        headers: dict[bytes, bytes] = dict(scope["headers"])
         if not self.tokens:
             client = (scope.get("client") or ("",))[0]
-            if not _is_loopback(client):
-                raise HTTPException(403, "Without tokens only callers on the same host may do this.")
+            # The name the caller used must be local as well: a web page may rebind its own name to this host.
+            if not (_is_loopback(client) and _is_loopback(_host_named(headers))):
+                raise HTTPException(403, "Without tokens only callers on the same host, by a local name, may do this.")
             return f"loopback {client}"
-        headers: dict[bytes, bytes] = dict(scope["headers"])
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         digest = hashlib.sha256(token.strip()).hexdigest()
         found = [grant for known, grant in self.tokens.items() if hmac.compare_digest(known, digest)]
@@ -152,8 +153,14 @@ class Access:
         return owner
 
 
+def _host_named(headers: Mapping[bytes, bytes]) -> str:
+    """Return the Host header without port and brackets."""
+    host = headers.get(b"host", b"").decode("latin-1").lower()
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -1,0 +1,7 @@
+"""Owns `python -m recloser.app`: how the supervisor starts gateway and controller."""
+
+import sys
+
+from recloser.app.process import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""Owns the controller process of `recloser up`: the loop in real time. Decides nothing; serves nothing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.platform import Platform
+from recloser.app.server import due_issue
+from recloser.core import RecloserError
+
+TICK_S = 5.0
+
+
+def control(folder: Path, say: Callable[[str], None]) -> int:
+    """Run the control loop until the process is told to stop; what is unavailable now is tried at the next tick."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    with Platform.open(folder) as platform, platform.ledger.hold("controller"):
+        loop = ControlLoop(platform, LoopOptions(say=say))
+        hour = -1
+        while not ended.is_set():
+            try:
+                now = platform.clock.now()
+                issue = due_issue(platform, now)
+                if issue is not None:
+                    loop.cycle(issue)
+                elif now.hour != hour:
+                    loop.watch.check_data(now)
+                    loop.watch.close_days(now)
+                hour = now.hour
+                loop.advance()
+            except RecloserError as error:
+                say(f"control: {error.explain()}")
+            ended.wait(TICK_S)
+    return 0

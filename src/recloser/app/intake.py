@@ -1,0 +1,98 @@
+"""Owns taking a file into a project's store: project file and flags become a mapping. Parses no file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from recloser.app.platform import Platform
+from recloser.app.project import Project
+from recloser.connectors import FileMapping, read_file
+from recloser.core import InvalidInput, nearest
+
+
+def mapping_of(project: Project, given: Mapping[str, Any]) -> FileMapping:
+    """Return how to read a file: `[data]` of the project file, overruled by flags.
+
+    Raises:
+        InvalidInput: time, load or area is mapped nowhere, or the mapping is contradictory.
+    """
+    data = project.data.model_dump() | dict(given)
+    if data["area"] is None and len(project.project.areas) == 1:
+        data["area"] = f"={project.project.areas[0]}"
+    for name in ("time", "load", "area"):
+        if data[name] is None:
+            raise InvalidInput(
+                f"it is not said which column is the {name}",
+                where=f"--{name} or [data] {name}",
+                expected="a column name" + (", or =NAME for a file of one area" if name == "area" else ""),
+                next_step=f"Add --{name} COLUMN, or set it in recloser.toml.",
+            )
+    weather: Any = data["weather"] or ("actual_as_forecast" if data["temperature"] else None)
+    good = frozenset(data["good_quality"])
+    options: dict[str, Any] = {"good": good} if good else {}
+    for name in ("time_format", "delimiter", "decimal", "quality", "incumbent_unit", "available_at"):
+        if data.get(name) is not None:
+            options[name] = data[name]
+    return FileMapping(
+        time=data["time"],
+        load=data["load"],
+        area=data["area"],
+        resolution=project.resolution,
+        load_unit=data["load_unit"],
+        temperature=data["temperature"],
+        temperature_unit=data["temperature_unit"],
+        weather=weather,
+        weather_lead=timedelta(hours=data["weather_lead_hours"]),
+        incumbent=data["incumbent"],
+        extra={column: (item["quantity"], item["unit"]) for column, item in data["extra"].items()},
+        time_zone=data["time_zone"],
+        stamp=data["stamp"],
+        availability_delay=timedelta(minutes=data["telemetry_delay_minutes"]),
+        **options,
+    )
+
+
+def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a file into the store, all of it or nothing.
+
+    Returns:
+        {"rows", "accepted", "duplicates", "corrected", "flagged", "version", "notes"}.
+
+    Raises:
+        InvalidInput: the file or its mapping is wrong; where, what and what next are said.
+        Unavailable: the store cannot be written now.
+    """
+    with Platform.open(folder) as platform:
+        mapping = mapping_of(platform.project, given)
+        reading = read_file(file, mapping)
+        areas = set(reading.frame["area"].unique().to_list())
+        unknown = sorted(areas - set(platform.areas) - set(platform.project.monitoring.groups))
+        notes = list(reading.notes)
+        if unknown and not areas & set(platform.areas):
+            guess = nearest(unknown[0], platform.areas)
+            raise InvalidInput(
+                "no area of this file is one of the project's",
+                got=unknown[:5],
+                expected="one of " + ", ".join(platform.areas),
+                where=str(file),
+                next_step=f"Did you mean {guess!r}?" if guess else "Add it to [project] areas, or map --area.",
+            )
+        if unknown:
+            notes.append(f"areas that the project does not forecast were stored too: {', '.join(unknown[:8])}")
+        result = platform.store.append(reading.frame, source=reading.source)
+        now = platform.clock.now()
+        with platform.ledger.change("ingest", now) as change:
+            facts = {"file": file.name, "rows": result.rows, "accepted": result.accepted, "version": result.version}
+            change.note("store.ingest", reading.source, facts)
+        return {
+            "rows": result.rows,
+            "accepted": result.accepted,
+            "duplicates": result.duplicates,
+            "corrected": result.corrected,
+            "flagged": reading.flagged,
+            "version": result.version,
+            "notes": notes,
+        }

@@ -1,0 +1,58 @@
+"""Owns the start of a supervised process: `python -m recloser.app gateway|controller ...`. Restarts nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recloser.app.control import control
+from recloser.app.server import serve
+from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
+
+
+def say(line: str) -> None:
+    """Print a line for the log on stderr."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a supervised process is told: project, address, its supervisor's pid, and a standing clock or None."""
+
+    folder: Path
+    host: str
+    port: int
+    clock: Clock | None
+
+
+def assigned(words: Sequence[str]) -> Assignment:
+    """Read the words that the supervisor passes, and end this process when the supervisor is gone."""
+    folder, host, port, parent, at = words
+    threading.Thread(target=end_with_parent, args=(int(parent),), daemon=True).start()
+    return Assignment(Path(folder), host, int(port), None if at == "-" else VirtualClock(parse_utc(at)))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the named process and return its exit code."""
+    name, task = words[0], assigned(words[1:])
+    try:
+        if name == "gateway":
+            return serve(task.folder, task.host, task.port, task.clock, lambda _url: None)
+        return control(task.folder, say)
+    except RecloserError as error:
+        say(f"{name}: {error.explain()}")
+        return error.exit_code
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process when its supervisor is gone (killed without a chance to stop its children)."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,213 @@
+"""Owns feeding closed days to the residual monitors and recording what they say. The monitors decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from recloser.app.book import ClosedDay, DayBook
+from recloser.app.platform import Platform
+from recloser.app.signals import record_of_signal
+from recloser.core import LOAD
+from recloser.ledger import RouteRecord, SignalRecord, StateRecord
+from recloser.monitoring import (
+    DayScore,
+    DriftAlarm,
+    DriftPlan,
+    DriftState,
+    PerformancePlan,
+    Signal,
+    StagingErrors,
+    daily_errors,
+    degradation,
+    drift_signal,
+    fit_baseline,
+    pool,
+    step,
+)
+from recloser.pipelines import days_off
+
+ACTOR = "monitoring"
+STATE = "monitor/residuals"
+LEAST_DAYS = 42
+KEPT_DAYS = 365
+REFIT = timedelta(days=28)
+ACCEPT = timedelta(days=56)
+SPENT = timedelta(days=35)
+
+
+class ResidualWatch:
+    """Keeps the drift and degradation monitors of the serving champion; their state is in the ledger.
+
+    Args:
+        platform: the project.
+        book: closed days.
+    """
+
+    def __init__(self, platform: Platform, book: DayBook) -> None:
+        self._platform = platform
+        self._book = book
+        self._plan = DriftPlan(alarms_per_year=platform.project.monitoring.false_alarms_per_year)
+        self._performance = PerformancePlan()
+
+    def see(self, days: list[date], now: datetime) -> None:
+        """Show newly closed days to the monitors, in order, and record state and signals in one change."""
+        route = self._platform.ledger.get(RouteRecord, "route")
+        if not days or route is None or route.champion is None:
+            return
+        stored = self._platform.ledger.get(StateRecord, STATE)
+        state: dict[str, Any] = {} if stored is None else dict(stored.state)
+        rows: list[dict[str, Any]] = list(state.get("rows", []))
+        fresh = [row for day in days if (row := self._row(day, route.champion, now)) is not None]
+        if not fresh:
+            return
+        state = self._followed(state, rows, route.champion, now)
+        signals: list[Signal] = []
+        for row in fresh:
+            alarm = self._step(state, row)
+            if alarm is not None:
+                signals.append(drift_signal(alarm, now))
+                state["alarmed_at"] = now
+        state["rows"] = [*rows, *fresh][-KEPT_DAYS:]
+        self._write(state, signals, self._degraded(state["rows"], route.champion, now), now)
+
+    def _row(self, day: date, champion: str, now: datetime) -> dict[str, Any] | None:
+        closed = self._book.day(day, now)
+        if closed is None or champion not in closed.answers:
+            return None
+        errors = daily_errors(self._scored(closed, champion, now), self._platform.horizon.zone.key)
+        off = days_off(self._platform.features, [day.year])
+        scores = pool(errors, off)
+        if not scores:
+            return None
+        mean = errors.select(pl.col("absolute", "naive", "inside").mean()).row(0, named=True)
+        score = scores[-1]
+        return {
+            "day": score.day.isoformat(),
+            "signed": score.signed,
+            "spread": score.spread,
+            "areas": score.areas,
+            "off": score.off,
+            **mean,
+        }
+
+    def _scored(self, closed: ClosedDay, champion: str, now: datetime) -> pl.DataFrame:
+        answer = closed.answers[champion]
+        week = timedelta(days=7)
+        wide = self._book.recent(now).wide()
+        before = wide.select("area", (pl.col("at") + week).alias("at"), pl.col(LOAD).alias("naive_mw"))
+        return closed.rows.with_columns(
+            truth_mw=pl.col(LOAD),
+            low_mw=pl.Series(answer[:, 0]),
+            median_mw=pl.Series(answer[:, answer.shape[1] // 2]),
+            high_mw=pl.Series(answer[:, -1]),
+        ).join(before, on=["area", "at"], how="left")
+
+    def _followed(
+        self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str, now: datetime
+    ) -> dict[str, Any]:
+        """Return the state with a baseline that fits the champion: new, moved on, or the old one."""
+        fitted_at = state.get("fitted_at")
+        alarmed_at = state.get("alarmed_at")
+        changed = state.get("champion") != champion
+        old = fitted_at is None or now - _instant(fitted_at) >= REFIT
+        accepted = alarmed_at is not None and now - _instant(alarmed_at) >= ACCEPT
+        if not (changed or accepted or (old and alarmed_at is None)):
+            return state
+        history = self._history(state, rows, champion)
+        if len(history) < LEAST_DAYS:
+            return {**state, "champion": champion} if changed else state
+        baseline = fit_baseline(history, self._plan)
+        drift = DriftState(baseline, last_day=date.fromisoformat(rows[-1]["day"]) if rows else None)
+        kept = state.get("drift")
+        if kept is not None and not changed and not accepted:
+            drift = replace(DriftState.from_dict(kept), baseline=baseline)
+        following = {
+            **state,
+            "champion": champion,
+            "drift": drift.to_dict(),
+            "fitted_at": now,
+            "alarmed_at": alarmed_at,
+        }
+        if changed or accepted:
+            following["alarmed_at"] = None
+        return following
+
+    def _history(self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str) -> list[DayScore]:
+        """Return out-of-sample days: the champion's hold-out, then lived days before the open alarm's onset."""
+        held = self._platform.load(champion).package.facts.scales.get("days", [])
+        drift = state.get("drift")
+        until = None
+        if state.get("alarmed_at") is not None and drift is not None:
+            until = drift.get("high_since") or drift.get("low_since")
+        lived = [row for row in rows if until is None or row["day"] < until]
+        known = {row["day"] for row in lived}
+        chosen = [*(row for row in held if row["day"] not in known), *lived]
+        return [_score(row) for row in sorted(chosen, key=lambda row: str(row["day"]))]
+
+    def _step(self, state: dict[str, Any], row: dict[str, Any]) -> DriftAlarm | None:
+        if state.get("drift") is None:
+            return None
+        drift, alarm = step(DriftState.from_dict(state["drift"]), _score(row))
+        state["drift"] = drift.to_dict()
+        return alarm
+
+    def _degraded(self, rows: list[dict[str, Any]], champion: str, now: datetime) -> Signal | None:
+        promised = self._platform.load(champion).package.facts.scales.get("promised")
+        recent = [row for row in rows if row["absolute"] is not None]
+        if promised is None or not recent:
+            return None
+        frame = pl.DataFrame(
+            {
+                "area": ["*"] * len(recent),
+                "day": [date.fromisoformat(row["day"]) for row in recent],
+                "absolute": [row["absolute"] for row in recent],
+                "naive": [row["naive"] for row in recent],
+                "inside": [row["inside"] for row in recent],
+            },
+            schema={
+                "area": pl.String,
+                "day": pl.Date,
+                "absolute": pl.Float64,
+                "naive": pl.Float64,
+                "inside": pl.Float64,
+            },
+        )
+        staging = StagingErrors(float(promised["absolute"]), promised["naive"], 0.8)
+        return degradation(frame, staging, self._performance, now)
+
+    def _write(self, state: dict[str, Any], signals: list[Signal], degraded: Signal | None, now: datetime) -> None:
+        """Write the new state; open what is new, close what is over or answered by a new champion."""
+        ledger = self._platform.ledger
+        open_drift = ledger.find(SignalRecord, signal_class="concept_drift", closed_at=None)
+        open_worse = ledger.find(SignalRecord, signal_class="degradation", closed_at=None)
+        opening = list(signals)
+        closing = [(record, "a new champion or a new baseline answers it") for record in open_drift]
+        closing = closing if state.get("alarmed_at") is None else []
+        if degraded is not None and not open_worse:
+            opening.append(degraded)
+        closing += [
+            (record, "the error is back") for record in open_worse if degraded is None or now - record.at > SPENT
+        ]
+        with ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(STATE, now, state))
+            change.note("monitor.step", "residuals", {"day": state["rows"][-1]["day"]})
+            for signal in opening:
+                change.put(record_of_signal(signal, None))
+                change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
+            for record, reason in closing:
+                change.put(replace(record, closed_at=now))
+                change.note("signal.close", record.key, {"reason": reason})
+
+
+def _score(row: dict[str, Any]) -> DayScore:
+    return DayScore(
+        date.fromisoformat(row["day"]), float(row["signed"]), float(row["spread"]), int(row["areas"]), bool(row["off"])
+    )
+
+
+def _instant(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))

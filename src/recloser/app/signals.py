@@ -1,0 +1,34 @@
+"""Owns how a signal is kept in the ledger. Raises none."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from recloser.core import format_utc
+from recloser.ledger import SignalRecord
+from recloser.monitoring import Finding, Signal
+
+
+def record_of_signal(signal: Signal, closed_at: datetime | None) -> SignalRecord:
+    """Return the ledger's record of a signal."""
+    return SignalRecord(
+        key=signal.key,
+        at=signal.at,
+        signal_class=signal.signal_class,
+        severity=signal.severity,
+        areas=list(signal.areas),
+        since=signal.since,
+        reason=signal.reason,
+        evidence=plain(signal.evidence),
+        closed_at=closed_at,
+    )
+
+
+def plain(evidence: dict[str, object]) -> dict[str, object]:
+    """Return evidence as plain JSON data."""
+    return {k: format_utc(v) if isinstance(v, datetime) else v for k, v in evidence.items()}
+
+
+def as_opened(finding: Finding, known: list[Finding]) -> Finding:
+    """Return the open finding that this one is about, whose signal key is the known one."""
+    return next((item for item in known if item.same_as(finding)), finding)

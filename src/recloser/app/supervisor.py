@@ -1,0 +1,127 @@
+"""Owns the processes of `recloser up`: starts gateway and controller and restarts what dies. Does no work itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from recloser.app.platform import Platform
+from recloser.app.server import listen
+from recloser.core import format_utc
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+HEALTHY_S = 20.0
+GRACE_S = 8.0
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    wait_s: float = FIRST_WAIT_S
+    due: float = 0.0
+    restarts: int = field(default=0)
+
+    def start(self) -> None:
+        """Start it in its own session, so that one Ctrl-C reaches only the supervisor."""
+        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603 - our own program
+        self.started = time.monotonic()
+
+
+def run_up(
+    folder: Path, *, host: str | None, port: int | None, say: Callable[[str], None], at: datetime | None = None
+) -> int:
+    """Run gateway, controller and console until told to stop; each is restarted with a growing wait when it dies.
+
+    Args:
+        folder: project.
+        host: where the gateway listens, None for the project file's.
+        port: the same; the console listens one port above.
+        say: told of starts and restarts.
+        at: the clock stands at this instant and no controller runs: a finished replay is shown.
+
+    Raises:
+        InvalidInput: no project.
+        Unavailable: a port is taken.
+    """
+    with Platform.open(folder) as platform:
+        gateway = platform.project.gateway
+    where, first = host or gateway.host, gateway.port if port is None else port
+    probes = [listen(where, first)]
+    first = probes[0].getsockname()[1]
+    probes.append(listen(where, first + 1))
+    for probe in probes:
+        probe.close()
+    children = [Child(name, command) for name, command in commands(folder, where, first, at).items()]
+    ended = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: ended.set())
+    say(f"gateway http://{where}:{first}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
+    try:
+        while not ended.is_set():
+            for child in children:
+                watch(child, say)
+            ended.wait(0.25)
+    finally:
+        stop(children)
+    say("stopped")
+    return 0
+
+
+def commands(folder: Path, host: str, port: int, at: datetime | None) -> dict[str, list[str]]:
+    """Return the command line of each process; the last words are the supervisor's pid and the fixed clock or '-'."""
+    tail = [str(os.getpid()), "-" if at is None else format_utc(at)]
+    process = [sys.executable, "-m", "recloser.app"]
+    found = {
+        "gateway": [*process, "gateway", str(folder), host, str(port), *tail],
+        "controller": [*process, "controller", str(folder), host, str(port), *tail],
+        "console": [sys.executable, "-m", "recloser.console", str(folder), host, str(port + 1), *tail],
+    }
+    if at is not None:
+        del found["controller"]
+    return found
+
+
+def watch(child: Child, say: Callable[[str], None]) -> None:
+    """Start the child if it is not running and its wait is over."""
+    now = time.monotonic()
+    if child.process is None:
+        if now >= child.due:
+            child.start()
+        return
+    code = child.process.poll()
+    if code is None:
+        return
+    if now - child.started > HEALTHY_S:
+        child.wait_s = FIRST_WAIT_S
+    child.restarts += 1
+    say(f"{child.name} ended with code {code}; restarting in {child.wait_s:.1f} s")
+    child.process, child.due = None, now + child.wait_s
+    child.wait_s = min(child.wait_s * 2.0, LONGEST_WAIT_S)
+
+
+def stop(children: list[Child]) -> None:
+    """End all children: asked first, killed after a grace time."""
+    alive = [child.process for child in children if child.process is not None and child.process.poll() is None]
+    for process in alive:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_S
+    for process in alive:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

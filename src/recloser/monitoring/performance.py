@@ -1,0 +1,134 @@
+"""Owns the watch over the champion's accuracy and coverage as truth arrives. Does not look for causes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from recloser.core import FloatArray
+from recloser.monitoring.signal import Signal, signal_key
+
+
+@dataclass(frozen=True, slots=True)
+class StagingErrors:
+    """What staging measured of the champion, in shares of the scale.
+
+    Attributes:
+        absolute: mean absolute error.
+        naive: mean absolute error of the naive floor on the same rows; None if unknown.
+        coverage: share of truths in the 80 % interval.
+    """
+
+    absolute: float
+    naive: float | None = None
+    coverage: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class PerformancePlan:
+    """When accuracy counts as lost.
+
+    Attributes:
+        days: recent local days judged together.
+        least_days: below this nothing is said (no data is no verdict).
+        worse: error over staging's error that counts.
+        skill_worse: the same for error over the naive floor's error: a hard fortnight for everybody is no fault.
+        sigmas: standard errors, over days, by which the limits must be passed.
+        coverage_points: distance of the coverage from its level that counts, as a share.
+    """
+
+    days: int = 14
+    least_days: int = 10
+    worse: float = 1.25
+    skill_worse: float = 1.15
+    sigmas: float = 2.0
+    coverage_points: float = 0.08
+
+
+def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformancePlan, now: datetime) -> Signal | None:
+    """Tell if the champion lost accuracy against staging and against the naive floor, or fell below that floor.
+
+    Args:
+        errors: from `daily_errors`, of the champion's own answers, naive column filled where known.
+        staging: what it promised.
+        plan: limits.
+        now: aware UTC; only days before it should be in `errors`.
+
+    Returns:
+        A degradation signal, or None if all is well or too few days are known.
+    """
+    daily = _recent(errors, plan.days)
+    if len(daily) < plan.least_days:
+        return None
+    absolute = daily["absolute"].to_numpy()
+    naive = daily["naive"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    ratio = float(absolute.mean()) / staging.absolute
+    margin = plan.sigmas * _standard_error(absolute) / staging.absolute
+    known = np.isfinite(naive)
+    skill = float(absolute[known].mean() / naive[known].mean()) if known.sum() >= plan.least_days else None
+    promised = staging.absolute / staging.naive if staging.naive else None
+    lost_skill = skill is None or promised is None or skill > plan.skill_worse * promised
+    below_floor = skill is not None and skill > 1.0
+    if not ((ratio - margin > plan.worse and lost_skill) or (below_floor and ratio > 1.0)):
+        return None
+    since = _midnight(daily["day"].min())
+    against = "" if skill is None else f", {skill:.2f} of the naive floor's"
+    reason = f"The forecast's error over {len(daily)} days is {ratio:.2f} times what staging measured{against}."
+    evidence = {"ratio": ratio, "margin": margin, "skill": skill, "promised_skill": promised, "days": len(daily)}
+    severity = "critical" if below_floor else "warning"
+    key = signal_key("degradation", "error", (), since)
+    return Signal(key, now, "degradation", severity, (), since, reason, {"kind": "error", **evidence})
+
+
+def coverage(errors: pl.DataFrame, staging: StagingErrors, plan: PerformancePlan, now: datetime) -> Signal | None:
+    """Tell if the 80 % interval holds clearly more or fewer truths than it should over twice the recent days."""
+    daily = _recent(errors, 2 * plan.days).filter(pl.col("inside").is_not_null())
+    if len(daily) < plan.least_days:
+        return None
+    inside = daily["inside"].to_numpy()
+    share = float(inside.mean())
+    away = share - staging.coverage
+    margin = plan.sigmas * _standard_error(inside)
+    if abs(away) - margin <= 0.0 or abs(away) < plan.coverage_points:
+        return None
+    since = _midnight(daily["day"].min())
+    word = "too narrow" if away < 0 else "too wide"
+    reason = (
+        f"Intervals are {word}: they held {share:.0%} of the truth over {len(daily)} days, not {staging.coverage:.0%}."
+    )
+    evidence = {
+        "kind": "coverage",
+        "coverage": share,
+        "expected": staging.coverage,
+        "margin": margin,
+        "days": len(daily),
+    }
+    key = signal_key("degradation", "coverage", (), since)
+    return Signal(key, now, "degradation", "notice", (), since, reason, evidence)
+
+
+def _recent(errors: pl.DataFrame, days: int) -> pl.DataFrame:
+    """Return the fleet's mean per day over the newest `days` days: day, absolute, naive, inside."""
+    if errors.is_empty():
+        return errors
+    newest = errors["day"].max()
+    assert isinstance(newest, date)
+    chosen = errors.filter(pl.col("day") > newest - timedelta(days=days))
+    return chosen.group_by("day").agg(pl.col("absolute", "naive", "inside").mean()).sort("day")
+
+
+def _standard_error(daily: FloatArray) -> float:
+    """Return the standard error of the mean of correlated days: AR(1) with the series' own coefficient, at least 0.3."""
+    centred = daily - daily.mean()
+    total = float((centred**2).sum())
+    own = float((centred[1:] * centred[:-1]).sum()) / total if total > 0 else 0.0
+    phi = min(max(own, 0.3), 0.9)
+    return float(daily.std(ddof=1)) / float(np.sqrt(len(daily))) * float(np.sqrt((1 + phi) / (1 - phi)))
+
+
+def _midnight(day: object) -> datetime:
+    assert isinstance(day, date)
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -1,0 +1,225 @@
+"""When to retrain: every rule by example, and the hard ones (bad data, budget, one run) as properties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recloser.core import InvalidInput
+from recloser.ledger import SignalRecord
+from recloser.triggers import (
+    Code,
+    Every,
+    History,
+    Past,
+    Schedule,
+    Trigger,
+    TriggerKind,
+    TriggerPolicy,
+    api_trigger,
+    commit_trigger,
+    data_trigger,
+    decide,
+    from_signals,
+)
+from recloser.triggers.decide import queue_after
+
+K = TriggerKind
+NOW = datetime(2020, 6, 1, 3, tzinfo=UTC)
+DAY = timedelta(days=1)
+AREAS = frozenset("abcdefgh")
+HISTORY = History(begun_at=NOW - 300 * DAY, areas=AREAS)
+POLICY = TriggerPolicy()
+DRIFT = Trigger("signal:1", K.DRIFT, NOW - DAY, "load down 9 %", ("a", "b"))
+
+
+def only(policy, history, *requests, now=NOW):
+    (decision,) = decide(policy, history, requests, now)
+    return decision.decision, decision.code
+
+
+def started(days_ago, key="old", kind=K.API):
+    return Past(key, kind, Code.STARTED, NOW - days_ago * DAY)
+
+
+def test_a_drift_starts_a_run():
+    assert only(POLICY, HISTORY, DRIFT) == ("start", Code.STARTED)
+    assert decide(POLICY, HISTORY, [], NOW) == []
+
+
+@pytest.mark.parametrize("field", ["faults", "unmasked"])
+@pytest.mark.parametrize("kind", list(K))
+def test_nothing_retrains_on_bad_data(field, kind):
+    bad = replace(HISTORY, **{field: frozenset({"b"})})
+    assert only(POLICY, bad, replace(DRIFT, kind=kind)) == ("skip", Code.DATA_FAULT)
+    assert only(POLICY, bad, replace(DRIFT, kind=kind, areas=())) == ("skip", Code.DATA_FAULT)
+    assert only(POLICY, bad, replace(DRIFT, kind=kind, areas=("c",))) == ("start", Code.STARTED)
+
+
+def test_a_policy_may_leave_few_faulty_areas_out_of_the_run():
+    lenient = TriggerPolicy(excludable=0.25)
+    bad = replace(HISTORY, faults=frozenset({"c"}), unmasked=frozenset({"d"}))
+    (decision,) = decide(lenient, bad, [replace(DRIFT, areas=())], NOW)
+    assert (decision.decision, decision.excluded) == ("start", ("c", "d"))
+    assert "without the faulty areas c, d" in decision.why
+    worse = replace(bad, faults=frozenset({"c", "e"}))
+    assert only(lenient, worse, replace(DRIFT, areas=())) == ("skip", Code.DATA_FAULT)
+
+
+def test_the_same_trigger_never_starts_twice_and_a_skip_is_said_once():
+    assert decide(POLICY, replace(HISTORY, past=(started(30, DRIFT.key, K.DRIFT),)), [DRIFT], NOW) == []
+    fault = replace(HISTORY, faults=frozenset({"a"}))
+    said = replace(fault, past=(Past(DRIFT.key, K.DRIFT, Code.DATA_FAULT, NOW - DAY),))
+    assert decide(POLICY, said, [DRIFT], NOW) == []
+    assert only(POLICY, replace(said, faults=frozenset()), DRIFT) == ("start", Code.STARTED)
+
+
+def test_cooldown_and_who_need_not_wait_for_it():
+    recent = replace(HISTORY, past=(started(3),))
+    assert only(POLICY, recent, DRIFT) == ("skip", Code.COOLDOWN)
+    assert only(POLICY, recent, DRIFT, now=NOW + 4 * DAY) == ("start", Code.STARTED)
+    assert only(POLICY, recent, api_trigger("ann", "new meter", NOW)) == ("start", Code.STARTED)
+
+
+def test_nobody_is_exempt_from_the_budget():
+    spent = replace(HISTORY, past=tuple(started(8 + n, f"old-{n}") for n in range(4)))
+    assert only(POLICY, spent, api_trigger("ann", "again", NOW)) == ("skip", Code.BUDGET)
+    assert only(POLICY, spent, DRIFT, now=NOW + 30 * DAY) == ("start", Code.STARTED)
+
+
+def test_a_rollout_lets_drift_wait_and_a_schedule_pass():
+    live = replace(HISTORY, rollout_live=True)
+    (waiting,) = decide(POLICY, live, [DRIFT], NOW)
+    assert waiting.code is Code.QUEUED
+    assert only(POLICY, live, data_trigger("d1", 100, NOW)) == ("skip", Code.ROLLOUT)
+    assert only(POLICY, live, api_trigger("ann", "now", NOW)) == ("start", Code.STARTED)
+    queued = replace(HISTORY, queued=queue_after(live, [waiting]))
+    assert queued.queued == (DRIFT,)
+    (later,) = decide(POLICY, queued, [], NOW + DAY)
+    assert (later.trigger, later.code) == (DRIFT, Code.STARTED)
+    assert queue_after(queued, [later]) == ()
+    (stale,) = decide(POLICY, queued, [], NOW + 40 * DAY)
+    assert stale.code is Code.EXPIRED
+    assert queue_after(queued, [stale]) == ()
+
+
+def test_the_most_urgent_starts_and_covers_the_others():
+    requests = [commit_trigger("c0ffee" * 6, NOW), DRIFT, replace(DRIFT, key="signal:2", kind=K.DEGRADATION)]
+    decisions = decide(POLICY, HISTORY, requests, NOW)
+    assert [(d.kind, d.code) for d in decisions] == [
+        (K.DEGRADATION, Code.STARTED),
+        (K.DRIFT, Code.COVERED),
+        (K.COMMIT, Code.COVERED),
+    ]
+
+
+def test_a_switched_off_kind_and_a_run_under_way():
+    assert only(TriggerPolicy(kinds=frozenset({K.API})), HISTORY, DRIFT) == ("skip", Code.DISABLED)
+    assert only(POLICY, replace(HISTORY, run_live=True), DRIFT) == ("skip", Code.RUNNING)
+
+
+def test_a_schedule_starts_once_per_due_date_however_many_were_missed():
+    policy = TriggerPolicy(schedule=Schedule(Every.WEEKLY, ZoneInfo("UTC"), time(2), weekday=0), cooldown=2 * DAY)
+    (decision,) = decide(policy, HISTORY, [], NOW)
+    assert (decision.trigger.key, decision.code) == ("schedule:2020-06-01", Code.STARTED)
+    assert decision.reason == "scheduled for 2020-06-01T02:00:00Z"
+    done = replace(HISTORY, past=(Past(decision.trigger.key, K.SCHEDULE, Code.STARTED, NOW),))
+    assert decide(policy, done, [], NOW + 6 * DAY) == []
+    assert decide(policy, done, [], NOW + 7 * DAY)[0].trigger.key == "schedule:2020-06-08"
+    live = replace(HISTORY, rollout_live=True)
+    (skipped,) = decide(policy, live, [], NOW)
+    assert skipped.code is Code.ROLLOUT
+    answered = replace(HISTORY, past=(Past(skipped.trigger.key, K.SCHEDULE, Code.ROLLOUT, NOW),))
+    assert decide(policy, answered, [], NOW + DAY) == []
+
+
+def test_open_signals_make_triggers_and_faults():
+    def signal(key, signal_class, closed=None):
+        return SignalRecord(key, NOW, signal_class, "high", ["a"], NOW, "why", {}, closed)
+
+    triggers, faults = from_signals(
+        [
+            signal("1", "concept_drift"),
+            signal("2", "degradation"),
+            signal("3", "data_fault"),
+            signal("4", "covariate_shift"),
+            signal("5", "concept_drift", NOW),
+        ]
+    )
+    assert [(t.key, t.kind) for t in triggers] == [("signal:1", K.DRIFT), ("signal:2", K.DEGRADATION)]
+    assert faults == frozenset({"a"})
+
+
+TRIGGERS = st.builds(
+    Trigger,
+    key=st.sampled_from("tuvwxyz"),
+    kind=st.sampled_from(list(K)),
+    at=st.integers(0, 60).map(lambda days: NOW - days * DAY),
+    reason=st.just("why"),
+    areas=st.lists(st.sampled_from(sorted(AREAS)), unique=True, max_size=3).map(tuple),
+)
+PASTS = st.builds(
+    Past,
+    key=st.sampled_from("tuvwxyz"),
+    kind=st.sampled_from(list(K)),
+    code=st.sampled_from(list(Code)),
+    at=st.integers(0, 60).map(lambda days: NOW - days * DAY),
+)
+SOME_AREAS = st.frozensets(st.sampled_from(sorted(AREAS)), max_size=2)
+HISTORIES = st.builds(
+    History,
+    begun_at=st.just(NOW - 90 * DAY),
+    past=st.lists(PASTS, max_size=6).map(tuple),
+    queued=st.lists(TRIGGERS, max_size=3, unique_by=lambda t: t.key).map(tuple),
+    faults=SOME_AREAS,
+    unmasked=SOME_AREAS,
+    areas=st.just(AREAS),
+    run_live=st.booleans(),
+    rollout_live=st.booleans(),
+)
+POLICIES = st.builds(
+    TriggerPolicy,
+    schedule=st.sampled_from([None, Schedule(Every.MONTHLY, ZoneInfo("Europe/Berlin"))]),
+    cooldown=st.integers(0, 20).map(lambda days: days * DAY),
+    budget=st.integers(1, 3),
+    excludable=st.sampled_from([0.0, 0.3]),
+)
+
+
+@given(POLICIES, HISTORIES, st.lists(TRIGGERS, max_size=5))
+def test_a_start_always_obeys_every_rule(policy, history, requests):
+    decisions = decide(policy, history, requests, NOW)
+    assert decisions == decide(policy, history, list(requests), NOW)
+    starts = [d for d in decisions if d.decision == "start"]
+    assert len(starts) <= 1
+    assert all(d.why for d in decisions)
+    bad = history.faults | history.unmasked
+    for decision in starts:
+        concerned = frozenset(decision.trigger.areas) or AREAS
+        assert (concerned & bad) == set(decision.excluded)
+        assert len(decision.excluded) <= policy.excludable * len(concerned)
+        assert not history.run_live
+        spent = [p for p in history.past if p.code is Code.STARTED and NOW - p.at < policy.budget_window]
+        assert len(spent) < policy.budget
+        assert not history.rollout_live or decision.kind is K.API
+        assert not any(p.key == decision.trigger.key and p.code is Code.STARTED for p in history.past)
+    # Told the decisions, asked again at once: nothing new and no second run.
+    said = tuple(Past(d.trigger.key, d.kind, d.code, NOW) for d in decisions)
+    after = replace(history, past=history.past + said, queued=queue_after(history, decisions), run_live=bool(starts))
+    again = decide(policy, after, requests, NOW)
+    assert all(d.decision == "skip" for d in again) or not starts
+
+
+@pytest.mark.parametrize("wrong", [{"budget": 0}, {"excludable": 1.0}, {"cooldown": -DAY}])
+def test_a_policy_out_of_range_is_refused(wrong):
+    with pytest.raises(InvalidInput):
+        TriggerPolicy(**wrong)
+
+
+def test_triggers_survive_json():
+    assert Trigger.from_dict(DRIFT.to_dict()) == DRIFT
