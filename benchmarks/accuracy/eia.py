@@ -32,17 +32,17 @@ def run_eia(year: int = 2018) -> None:
         rows, mine = _zone(own, ZoneInfo(zone), year, table)
         costs.fit, costs.fits = costs.fit + mine.fit, costs.fits + mine.fits
         answered_days += rows
-    show(
-        f"EIA {year}, every day, hourly, no weather",
-        table,
-        [
-            "one model per time zone, refit each quarter on up to 730 days of rows that are OKAY; truth: OKAY rows only",
-            f"operator, as is: no cleaning; operator, cleaned: hours outside {LOW} to {HIGH} times the area's mean of "
-            "the last 28 days are left out, and the last row of an area is ours on the same hours",
-            f"fit CPU of all {costs.fits} fits {costs.fit:.1f} s; {answered_days} rows answered",
-            "the operators know tomorrow's weather; our rows do not",
-        ],
+    cleaned = (
+        f"operator, as is: no cleaning; operator, cleaned: hours outside {LOW} to {HIGH} times the area's mean of "
+        "the last 28 days are left out, and the last row of an area is ours on the same hours"
     )
+    notes = [
+        "one model per time zone, refit each quarter on up to 730 days of OKAY rows; truth: OKAY rows only",
+        cleaned,
+        f"fit CPU of all {costs.fits} fits {costs.fit:.1f} s; {answered_days} rows answered",
+        "the operators know tomorrow's weather; our rows do not",
+    ]
+    show(f"EIA {year}, every day, hourly, no weather", table, notes)
 
 
 def _zone(panel: Panel, zone: ZoneInfo, year: int, table: list[dict[str, object]]) -> tuple[int, Costs]:

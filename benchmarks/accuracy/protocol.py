@@ -29,6 +29,7 @@ class Costs:
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[None]:
+        """Add the CPU seconds of the block to a kind."""
         start = time.process_time()
         yield
         spent = time.process_time() - start
@@ -51,13 +52,16 @@ class Schedule:
     every: int = 1
 
     def quarters(self) -> list[tuple[datetime, datetime]]:
+        """Return (first issue, first issue of the next quarter)."""
         return list(zip(self.starts, self.starts[1:], strict=False))
 
     def training(self, rows: pl.DataFrame, start: datetime) -> pl.DataFrame:
+        """Return the rows that a fit at `start` may see."""
         known = pl.col("at") + self.horizon.resolution <= start
         return rows.filter(known & (pl.col("issued_at") >= start - self.history))
 
     def issues(self, start: datetime, end: datetime) -> list[datetime]:
+        """Return the issues in [start, end)."""
         return list(self.horizon.issues(start, end))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from recloser.app.days import AreaForecast, closed_day, forecasts_of
+from recloser.app.history import History
 from recloser.app.platform import Platform
-from recloser.core import QUANTILES, TIME, FloatArray, Panel, local_midnight
+from recloser.core import QUANTILES, TIME, FloatArray, local_midnight
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import Calibration, recalibrate
 
@@ -48,12 +48,12 @@ class DayBook:
 
     Args:
         platform: the project.
-        recent: panel of the recent weeks as of an instant.
+        history: the store as of an instant.
     """
 
-    def __init__(self, platform: Platform, recent: Callable[[datetime], Panel]) -> None:
+    def __init__(self, platform: Platform, history: History) -> None:
         self._platform = platform
-        self.recent = recent
+        self.history = history
         self._days: dict[date, ClosedDay] = {}
         self._restored: set[str] = set()
 
@@ -94,11 +94,21 @@ class DayBook:
             self._days[day] = found
         return self._days[day]
 
+    def closed(self, day: date, now: datetime) -> ClosedDay | None:
+        """Return the day if it was closed, else None."""
+        if day not in self._days:
+            state = self._platform.ledger.get(StateRecord, "days")
+            if state is None or day.isoformat() not in state.state["closed"]:
+                return None
+        return self.day(day, now)
+
     def _read(self, day: date, now: datetime) -> ClosedDay | None:
         records = forecasts_of(self._platform.ledger, self._platform.horizon, day)
         if not records:
             return None
-        areas = closed_day(records, self.recent(now), self._platform.horizon, day)
+        zone = self._platform.horizon.zone
+        ends = (local_midnight(day, zone), local_midnight(day + timedelta(days=1), zone))
+        areas = closed_day(records, self.history.panel(now, *ends), self._platform.horizon, day)
         issue = self._platform.ledger.get(StateRecord, issue_key(areas[0].issued_at))
         return joined(day, areas, {} if issue is None else issue.state, self._platform.horizon.zone.key)
 

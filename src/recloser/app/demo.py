@@ -35,7 +35,7 @@ leaves = 31
 learning_rate = 0.1
 max_rows = 40000
 calibration_days = 28
-threads = 2
+threads = 1
 allow_code = true
 
 [staging]
@@ -93,12 +93,12 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
     return Scenario(
         events=(
             Stuck(
-                areas=(feeders[3],),
+                areas=(feeders[3 % len(feeders)],),
                 start=datetime(2020, 1, 14, 7, tzinfo=UTC),
                 end=datetime(2020, 1, 17, 12, tzinfo=UTC),
             ),
             Scaled(
-                areas=(feeders[8],),
+                areas=(feeders[8 % len(feeders)],),
                 start=datetime(2020, 2, 4, 10, tzinfo=UTC),
                 end=datetime(2020, 2, 6, 15, tzinfo=UTC),
             ),

@@ -1,32 +1,33 @@
-"""Owns gathering what the rollout controller decides on, from the ledger and the truth. Decides nothing."""
+"""Owns gathering what the rollout controller decides on, from the ledger and the closed days. Decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from recloser.app.days import AreaForecast, closed_day, forecasts_of
+import numpy as np
+
+from recloser.app.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
-from recloser.core import QUANTILES, Panel, local_midnight
+from recloser.core import QUANTILES, local_midnight
 from recloser.ledger import PairedDayRecord, StateRecord
 from recloser.rollout import AreaDay, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
 
 INCIDENTS = "incidents"
 DIVERGENCE = "divergence"
-LOOK_BACK = 12
+OVERDUE = timedelta(hours=18)
 
 
 class LedgerEvidence:
-    """The EvidenceSource of the control loop: incidents and divergence as recorded, days joined with the truth.
+    """The EvidenceSource of the control loop: incidents and divergence as recorded, days as the book closed them.
 
     Args:
         platform: ledger and releases.
-        truth: panel as of `now` that covers the last `LOOK_BACK` days.
+        book: closed days.
     """
 
-    def __init__(self, platform: Platform, truth: Callable[[datetime], Panel]) -> None:
+    def __init__(self, platform: Platform, book: DayBook) -> None:
         self._platform = platform
-        self._truth = truth
+        self._book = book
 
     def gather(self, rollout: Rollout, now: datetime) -> Evidence:
         """Return what is known about the rollout at `now`."""
@@ -42,40 +43,41 @@ class LedgerEvidence:
         )
 
     def _days(self, rollout: Rollout, now: datetime) -> tuple[tuple[PairedDay, ...], datetime | None]:
+        """Return the paired days that the ledger does not hold yet, and since when a day's labels are overdue."""
         if rollout.tried_at is None or rollout.champion is None or rollout.state is RolloutState.QUEUED:
             return (), None
         platform, zone = self._platform, self._platform.horizon.zone
         scales = platform.load(rollout.release).package.facts.scales.get("area_loss_mw", {})
-        known = {r.day for r in platform.ledger.find(PairedDayRecord, rollout=rollout.key)}
-        first = rollout.tried_at.astimezone(zone).date() + timedelta(days=1)
+        known = {record.day for record in platform.ledger.find(PairedDayRecord, rollout=rollout.key)}
         today = now.astimezone(zone).date()
+        first = rollout.tried_at.astimezone(zone).date() + timedelta(days=1)
         day = max(first, today - timedelta(days=LOOK_BACK))
         found: list[PairedDay] = []
         missing: datetime | None = None
         while day < today:
+            end = local_midnight(day + timedelta(days=1), zone)
             if day.isoformat() not in known:
-                end = local_midnight(day + timedelta(days=1), zone)
-                rule = DayRule(rollout.plan.label_share, end + timedelta(days=rollout.plan.label_deadline_days))
-                areas = self._areas(
-                    rollout,
-                    scales,
-                    closed_day(
-                        forecasts_of(platform.ledger, platform.horizon, day), self._truth(now), platform.horizon, day
-                    ),
-                )
-                closed = close_day(day, areas, QUANTILES, rule, now)
+                closed = self._book.closed(day, now)
                 if closed is not None:
-                    found.append(closed)
-                elif missing is None and now - end > timedelta(hours=18):
+                    areas = area_days(closed, rollout.release, rollout.champion, scales)
+                    paired = close_day(day, areas, QUANTILES, DayRule(rollout.plan.label_share, now), now)
+                    found += [paired] if paired is not None else []
+                elif missing is None and now - end > OVERDUE:
                     missing = end
             day += timedelta(days=1)
         return tuple(found), missing
 
-    def _areas(self, rollout: Rollout, scales: dict[str, float], day: list[AreaForecast]) -> list[AreaDay]:
-        result = []
-        for item in day:
-            candidate, champion = item.answers.get(rollout.release), item.answers.get(rollout.champion or "")
-            if candidate is None or champion is None or not scales.get(item.area):
-                continue
-            result.append(AreaDay(item.area, scales[item.area], item.truth, candidate, champion))
-        return result
+
+def area_days(closed: ClosedDay, release: str, champion: str, scales: dict[str, float]) -> list[AreaDay]:
+    """Return the closed day area by area for one pair of models; areas that lack an answer or a scale are left out."""
+    ours, theirs = closed.answers.get(release), closed.answers.get(champion)
+    if ours is None or theirs is None:
+        return []
+    truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+    names = closed.rows["area"].to_numpy()
+    result = []
+    for area in dict.fromkeys(names.tolist()):
+        mine = names == area
+        if scales.get(area) and np.isfinite(ours[mine]).any() and np.isfinite(theirs[mine]).any():
+            result.append(AreaDay(area, scales[area], truth[mine], ours[mine], theirs[mine]))
+    return result

@@ -60,8 +60,8 @@ class ControlLoop:
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         settings = Settings(resolution=platform.project.resolution, lease=lease)
         self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
-        self.evidence = LedgerEvidence(platform, self.recent)
-        self.watch = Watch(platform, self.recent)
+        self.watch = Watch(platform, self.history)
+        self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say)
 
     def recent(self, now: datetime) -> Panel:

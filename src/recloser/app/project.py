@@ -117,7 +117,7 @@ class RolloutSection(Section):
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
     promotion: Literal["evidence", "no_evidence_of_harm"] = "evidence"
     deadline_days: Annotated[int, Field(ge=1)] = 60
-    lease_seconds: Annotated[int, Field(ge=1)] = 172_800
+    lease_seconds: Annotated[int, Field(ge=1)] = 900
 
 
 class TriggerSection(Section):

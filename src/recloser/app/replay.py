@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,23 +14,18 @@ import numpy as np
 import polars as pl
 
 from recloser import __version__
-from recloser.app.layout import Layout
-from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.living import AHEAD, Task, live_all, write_recorded
 from recloser.app.outcome import PolicyResult, ReplayReport, scored_section
 from recloser.app.platform import Platform
 from recloser.app.project import FILE_NAME, Project
-from recloser.app.report import replace_file, write_report
+from recloser.app.report import write_report
 from recloser.app.scenario import Scenario, load_scenario
-from recloser.app.story import policy_result
 from recloser.app.summary import summary_table
 from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
 from recloser.models import SeasonalNaive
 from recloser.simulation import apply
-from recloser.triggers import api_trigger
 
 Say = Callable[[str], None]
-AHEAD = timedelta(days=35)
-BATCH = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +113,12 @@ def run_replay(
     frame = apply(panel.frame, scenario.events) if scenario.events else panel.frame
     recorded = Panel(frame, panel.resolution, max(panel.as_of, _latest(frame, panel.as_of)))
     work = options.out / "work"
-    results, naive = {}, None
-    for policy in options.policies:
-        scratch = work / policy
-        _scratch(scratch, project, files, recorded)
-        with Platform.open(scratch, clock=VirtualClock(options.start), saboteur=scenario.saboteur()) as platform:
-            result = live(platform, policy, scenario, options, say)
-            results[policy] = result
-            if naive is None:
-                naive = naive_forecasts(platform, options)
+    work.mkdir(parents=True, exist_ok=True)
+    write_recorded(work, recorded)
+    task = Task(work, files, scenario, options.start, options.end)
+    results = live_all(task, options.policies, say)
+    with Platform.open(work / options.policies[0], clock=VirtualClock(options.end)) as platform:
+        naive = naive_forecasts(platform, options)
     real = apply(panel.frame, scenario.drifts()) if scenario.drifts() else panel.frame
     truth = truth_frame(Panel(real, panel.resolution, panel.as_of), options)
     document: dict[str, Any] = {
@@ -161,48 +152,6 @@ def run_replay(
     document["cpu_s"] = round(_cpu_s() - cpu, 1)
     main = results.get("recloser") or next(iter(results.values()))
     return ReplayReport(document, main.timeline, scored, scenario.notes)
-
-
-def live(platform: Platform, policy: str, scenario: Scenario, options: ReplayOptions, say: Say) -> PolicyResult:
-    """Live through the window under one policy; returns what happened."""
-    clock = platform.clock
-    assert isinstance(clock, VirtualClock)
-    issues = list(platform.horizon.issues(options.start, options.end))
-    last = issues[-1]
-    loop = ControlLoop(platform, LoopOptions(batch=BATCH, last=last, say=say, retrain=policy != "never", ahead=AHEAD))
-    if policy == "recloser":
-        loop.retraining.requests = [
-            (api_trigger(item.actor, item.reason, item.at), item.parameters()) for item in scenario.candidates
-        ]
-    began = time.perf_counter()
-    month = ""
-    for index, issued_at in enumerate(issues):
-        clock.advance_to(issued_at)
-        if index == 0:
-            key = loop.retraining.run_key(issued_at, "first")
-            loop.retraining.run(issued_at, key, "api", "first model", {})
-        loop.cycle(issued_at)
-        local = issued_at.astimezone(platform.horizon.zone)
-        if f"{local:%Y-%m}" != month:
-            month = f"{local:%Y-%m}"
-            done = index / max(1, len(issues))
-            say(f"  [{policy}] {month}  {100 * done:3.0f} %  {time.perf_counter() - began:5.1f} s")
-    return policy_result(platform, policy, scenario)
-
-
-def _scratch(scratch: Path, project: Project, files: tuple[str, str | None], recorded: Panel) -> None:
-    """Make a fresh project that holds the recorded history; what a killed replay left is removed."""
-    if scratch.exists():
-        shutil.rmtree(scratch)
-    layout = Layout(scratch)
-    layout.make()
-    text, code = files
-    replace_file(scratch / FILE_NAME, text.encode())
-    if code is not None:
-        replace_file(layout.pipeline_file, code.encode())
-    with Platform.open(scratch) as platform:
-        platform.store.append(recorded.frame, source="replay")
-    del project
 
 
 def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:
@@ -271,8 +220,8 @@ def _common(
 
 
 def _cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _latest(frame: pl.DataFrame, otherwise: datetime) -> datetime:

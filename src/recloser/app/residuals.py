@@ -97,7 +97,9 @@ class ResidualWatch:
     def _scored(self, closed: ClosedDay, champion: str, now: datetime) -> pl.DataFrame:
         answer = closed.answers[champion]
         week = timedelta(days=7)
-        wide = self._book.recent(now).wide()
+        first = closed.rows["at"].min()
+        assert isinstance(first, datetime)
+        wide = self._book.history.panel(now, first - week, first - week + timedelta(hours=26)).wide()
         before = wide.select("area", (pl.col("at") + week).alias("at"), pl.col(LOAD).alias("naive_mw"))
         return closed.rows.with_columns(
             truth_mw=pl.col(LOAD),

@@ -57,9 +57,12 @@ class LocalRouter:
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")
             divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
-        policy = GuardPolicy(divergence=divergence)
+        policy = GuardPolicy(divergence=divergence, required=self._required())
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
+
+    def _required(self) -> tuple[str, ...]:
+        return tuple(name for name in ("load_level_24h",) if name in self._platform.features.names)
 
     def refresh(self, now: datetime) -> None:
         """Learn the assets' limits anew once a week, and take the models' present online offsets into the slot."""

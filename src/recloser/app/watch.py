@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from recloser.app.book import DayBook
 from recloser.app.faults import finding_from, finding_to
+from recloser.app.history import History
 from recloser.app.platform import Platform
 from recloser.app.residuals import ResidualWatch
 from recloser.app.signals import as_opened, record_of_signal
-from recloser.core import Panel
 from recloser.ledger import SignalRecord, StateRecord
 from recloser.monitoring import CheckPlan, Finding, check_data, flag_revisions, reconcile, signal_of
 
@@ -24,20 +23,20 @@ class Watch:
 
     Args:
         platform: the project.
-        recent: panel of the recent weeks as of an instant.
+        history: the store as of an instant.
     """
 
-    def __init__(self, platform: Platform, recent: Callable[[datetime], Panel]) -> None:
+    def __init__(self, platform: Platform, history: History) -> None:
         self._platform = platform
-        self._recent = recent
+        self._history = history
         groups = {name: tuple(members) for name, members in platform.project.monitoring.groups.items()}
         self._plan = CheckPlan(zone=platform.horizon.zone.key, areas=platform.areas, groups=groups)
-        self.book = DayBook(platform, recent)
+        self.book = DayBook(platform, history)
         self.residuals = ResidualWatch(platform, self.book)
 
     def check_data(self, now: datetime) -> list[Finding]:
         """Run the data checks as of `now`: flag spoilt samples in the store, open and close signals in the ledger."""
-        panel = self._platform_panel(now)
+        panel = self._history.panel(now, now - self._plan.lookback - timedelta(days=1))
         seen = check_data(panel, now, self._plan)
         revisions = flag_revisions(panel, seen, now)
         if not revisions.is_empty():
@@ -65,11 +64,6 @@ class Watch:
                     change.note("signal.close", key, {"reason": "the fault is over"})
             change.note("data.check", "faults", {"open": len(left_open), "flagged": revisions.height})
         return seen
-
-    def _platform_panel(self, now: datetime) -> Panel:
-        panel = self._recent(now)
-        start = now - self._plan.lookback - timedelta(days=1)
-        return Panel(panel.frame.filter(panel.frame["at"] >= start), panel.resolution, now)
 
     def close_days(self, now: datetime) -> list[date]:
         """Close the days whose truth has come, and let the residual monitors see them."""

@@ -148,9 +148,7 @@ def _table(
     issued = rows.issues[rows.issue]
     n = len(areas)
     data: dict[str, pl.Series] = {
-        "area": pl.Series(np.repeat(np.arange(n), rows.at.size)).replace_strict(
-            list(range(n)), list(areas), return_dtype=pl.String
-        ),
+        "area": pl.Series(areas, dtype=pl.String).gather(np.repeat(np.arange(n), rows.at.size)),
         "issued_at": pl.Series(np.tile(issued, n)).cast(TIME),
         "at": pl.Series(np.tile(rows.at, n)).cast(TIME),
         "lead_h": pl.Series(np.tile((rows.at - issued) / HOUR, n)),

@@ -16,7 +16,6 @@ IntArray = npt.NDArray[np.int64]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NEVER = np.iinfo(np.int64).max
-KEY = ["area", "quantity", "at", "available_at"]
 
 
 def microseconds(instant: datetime) -> int:
@@ -101,26 +100,37 @@ def series_of(panel: Panel, quantities: Sequence[str], areas: Sequence[str], gri
     Raises:
         InvalidInput: a row's `at` does not lie on the grid.
     """
-    frame = _on_stretch(panel, quantities, areas, grid)
-    at = frame["at"].dt.epoch("us").to_numpy()
+    low = EPOCH + grid.origin * MICROSECOND
+    high = low + grid.size * grid.step * MICROSECOND
+    frame = (
+        panel.frame.lazy()
+        .filter(pl.col("at").is_between(low, high, closed="left"))
+        .select(
+            pl.col("area").cast(pl.Enum(areas), strict=False).to_physical().cast(pl.Int64),
+            pl.col("quantity").cast(pl.Enum(quantities), strict=False).to_physical().cast(pl.Int64),
+            pl.col("at", "available_at").dt.epoch("us"),
+            pl.when((pl.col("quality").fill_null(0).cast(pl.Int64) & int(Quality.UNUSABLE)) == 0)
+            .then(pl.col("value"))
+            .fill_null(float("nan")),
+        )
+        .filter(pl.col("area").is_not_null() & pl.col("quantity").is_not_null())
+        .collect()
+    )
+    at = frame["at"].to_numpy()
     off = (at - grid.origin) % grid.step != 0
     if off.any():
         raise InvalidInput(
-            "a sample off the grid of its panel",
-            got=format_utc(frame["at"][int(off.argmax())]),
+            "a sample off the grid of the targets",
+            got=format_utc(EPOCH + int(at[off][0]) * MICROSECOND),
             expected=f"interval starts every {panel.resolution} like the targets",
             where="FeatureSet.compute",
             next_step="Check the resolution and the time stamps of the series.",
         )
-    known = frame["available_at"].dt.epoch("us").to_numpy()
-    cell = grid.cell(at)
-    area = _positions(frame["area"], areas)
-    kind = _positions(frame["quantity"], quantities)
-    bad = (frame["quality"].fill_null(0).to_numpy() & int(Quality.UNUSABLE)) != 0
-    value = frame["value"].fill_null(float("nan")).to_numpy().copy()
-    value[bad | ~np.isfinite(value)] = np.nan
-    slot = (kind * len(areas) + area) * grid.size + cell
-    return _split(slot, value, known, quantities, (len(areas), grid.size))
+    value = frame["value"].to_numpy()
+    value = np.where(np.isfinite(value), value, np.nan)
+    row = frame["quantity"].to_numpy() * len(areas) + frame["area"].to_numpy()
+    slot = row * grid.size + grid.cell(at)
+    return _split(slot, value, frame["available_at"].to_numpy(), quantities, (len(areas), grid.size))
 
 
 def view_of(series: Series, issues: IntArray, first: IntArray, length: int) -> View:
@@ -153,21 +163,6 @@ def _restore(values: FloatArray, old: Superseded, issues: IntArray, first: IntAr
     inside = (position >= 0) & (position < values.shape[2])
     revision, issue, position = revision[inside], issue[inside], position[inside]
     values[old.area[revision], issue, position] = old.value[revision]
-
-
-def _on_stretch(panel: Panel, quantities: Sequence[str], areas: Sequence[str], grid: Grid) -> pl.DataFrame:
-    low = EPOCH + grid.origin * MICROSECOND
-    high = low + grid.size * grid.step * MICROSECOND
-    return panel.frame.filter(
-        pl.col("at").is_between(low, high, closed="left")
-        & pl.col("quantity").is_in(list(quantities))
-        & pl.col("area").is_in(list(areas))
-    )
-
-
-def _positions(column: pl.Series, names: Sequence[str]) -> IntArray:
-    result: IntArray = column.replace_strict(list(names), list(range(len(names))), return_dtype=pl.Int64).to_numpy()
-    return result
 
 
 def _split(

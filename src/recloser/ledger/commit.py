@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,9 @@ from recloser.ledger.chain import Head, StoredEntry, entry_hash
 from recloser.ledger.change import Change, Mode, Write
 from recloser.ledger.mapping import RecordMapping
 from recloser.ledger.schema import ENTRIES, HEAD
+
+_LOCK_HEAD = sa.select(HEAD.c.entries, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
+_MOVE_HEAD = sa.update(HEAD).where(HEAD.c.id == 1).values(entries=sa.bindparam("seq"), hash=sa.bindparam("last"))
 
 
 def write_change(connection: sa.Connection, change: Change) -> None:
@@ -29,15 +33,11 @@ def write_change(connection: sa.Connection, change: Change) -> None:
         _write_rows(connection, mapping, mode, list(group))
     entries = _chained(change, head)
     connection.execute(sa.insert(ENTRIES), [entry._asdict() for entry in entries])
-    connection.execute(
-        sa.update(HEAD).where(HEAD.c.id == 1).values(entries=entries[-1].seq, hash=entries[-1].hash),
-    )
+    connection.execute(_MOVE_HEAD, {"seq": entries[-1].seq, "last": entries[-1].hash})
 
 
 def _locked_head(connection: sa.Connection) -> Head:
-    row = connection.execute(
-        sa.select(HEAD.c.entries, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_LOCK_HEAD).one_or_none()
     if row is None:
         raise Refused(
             "the head of the audit log is gone",
@@ -53,11 +53,12 @@ def _write_rows(connection: sa.Connection, mapping: RecordMapping[Any], mode: Mo
             _swap(connection, write)
         return
     rows = [{**write.row, "row_version": 1} for write in writes]
-    connection.execute(sa.insert(mapping.table) if mode == "add" else _upsert(connection, mapping), rows)
+    connection.execute(sa.insert(mapping.table) if mode == "add" else _upsert(connection.dialect.name, mapping), rows)
 
 
-def _upsert(connection: sa.Connection, mapping: RecordMapping[Any]) -> sa.Insert:
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(mapping.table)
+@cache
+def _upsert(dialect: str, mapping: RecordMapping[Any]) -> sa.Insert:
+    insert: Any = (sqlite if dialect == "sqlite" else postgresql).insert(mapping.table)
     news = {column.name: insert.excluded[column.name] for column in mapping.columns if column.name != "key"}
     upsert: sa.Insert = insert.on_conflict_do_update(
         index_elements=["key"], set_={**news, "row_version": mapping.table.c.row_version + 1}

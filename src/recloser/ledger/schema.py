@@ -59,6 +59,8 @@ HEAD = sa.Table(
 
 _INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("forecasts", ("area", "void", "issued_at")),
+    ("forecasts", ("issued_at",)),
+    ("forecasts", ("first_target",)),
     ("forecasts", ("last_target",)),
     ("signals", ("at",)),
     ("rollouts", ("state",)),

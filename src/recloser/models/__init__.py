@@ -1,6 +1,7 @@
 """Owns forecasters: training, native text format, conformal calibration, fallback models, own models behind a wall.
 
-Does not own: features, packages and signatures, the choice of who serves.
+Does not own: features, packages and signatures, the choice of who serves. The ONNX export stands in
+`recloser.models.onnx` and is not imported here: its libraries are an optional extra and heavy.
 """
 
 from recloser.models.calibration import Calibration, fit_calibration, recalibrate

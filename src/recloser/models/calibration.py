@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -16,23 +16,30 @@ from recloser.models.model import age_days, checked_quantiles, column, ordered
 
 BLOCKS = 6
 PRIOR_ROWS = 96.0
+HALF_LIFE = timedelta(days=30)
 FOLLOW_DAYS = 14.0
 FOLLOW_SHARE = 0.5
 FOLLOW_LIMIT = 0.1
 
 
+Offsets = tuple[tuple[float, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Offsets per block of the local day and quantile, in units of the row's scale_mw.
+    """Offsets per area, block of the local day and quantile, in units of the row's scale_mw.
 
     Attributes:
         quantiles: levels.
-        offsets: (n_blocks, n_quantiles); block b covers local hours [24 b / n_blocks, 24 (b + 1) / n_blocks).
+        offsets: (n_blocks, n_quantiles), of areas without their own; block b covers local hours
+            [24 b / n_blocks, 24 (b + 1) / n_blocks).
+        areas: area -> its own offsets, of the same shape.
         rows: residuals behind it.
     """
 
     quantiles: tuple[float, ...]
-    offsets: tuple[tuple[float, ...], ...]
+    offsets: Offsets
+    areas: Mapping[str, Offsets] = field(default_factory=dict)
     rows: int = 0
 
     @classmethod
@@ -44,15 +51,25 @@ class Calibration:
         """Return the shifted forecast in MW, non-crossing; rows with an unknown scale become NaN.
 
         Args:
-            rows: columns scale_mw (MW) and hour (local) or at.
+            rows: columns area, scale_mw (MW) and hour (local) or at.
             forecast: MW, shape (n_rows, n_quantiles).
         """
-        shift = np.asarray(self.offsets)[block_of(rows, len(self.offsets))]
+        tables = np.asarray([self.offsets, *self.areas.values()])
+        which = np.zeros(rows.height, dtype=np.int64)
+        if self.areas:
+            names = {name: index + 1 for index, name in enumerate(self.areas)}
+            which = rows["area"].replace_strict(names, default=0, return_dtype=pl.Int64).to_numpy()
+        shift = tables[which, block_of(rows, len(self.offsets))]
         return ordered(forecast + shift * column(rows, "scale_mw")[:, None])
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
-        return {"quantiles": list(self.quantiles), "offsets": [list(row) for row in self.offsets], "rows": self.rows}
+        return {
+            "quantiles": list(self.quantiles),
+            "offsets": [list(row) for row in self.offsets],
+            "areas": {name: [list(row) for row in table] for name, table in self.areas.items()},
+            "rows": self.rows,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
@@ -62,13 +79,21 @@ class Calibration:
             InvalidInput: a field is absent or of another shape.
         """
         try:
-            offsets = tuple(tuple(float(x) for x in row) for row in data["offsets"])
-            built = cls(checked_quantiles(tuple(data["quantiles"])), offsets, int(data["rows"]))
-        except (KeyError, TypeError, ValueError) as error:
+            areas = {str(name): _offsets(table) for name, table in data["areas"].items()}
+            built = cls(
+                checked_quantiles(tuple(data["quantiles"])), _offsets(data["offsets"]), areas, int(data["rows"])
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInput("an unreadable calibration", got=repr(error)) from error
-        if not offsets or any(len(row) != len(built.quantiles) for row in offsets):
-            raise InvalidInput("a calibration of another shape", got=len(offsets), expected="blocks x quantiles")
+        shapes = {(len(table), *(len(row) for row in table)) for table in (built.offsets, *areas.values())}
+        blocks = len(built.offsets)
+        if not blocks or shapes != {(blocks, *([len(built.quantiles)] * blocks))}:
+            raise InvalidInput("a calibration of another shape", got=sorted(shapes), expected="blocks x quantiles")
         return built
+
+
+def _offsets(table: Any) -> Offsets:
+    return tuple(tuple(float(x) for x in row) for row in table)
 
 
 def block_of(rows: pl.DataFrame, blocks: int) -> npt.NDArray[np.int64]:
@@ -88,10 +113,10 @@ def fit_calibration(
     """Fit offsets on rows that the model was not trained on; the median stays where it is.
 
     Each quantile's offset is the conformal quantile of (truth - forecast) / scale over the block, shrunk towards
-    that of the whole day where the block is thin.
+    that of the whole day where the block is thin; so for each area, shrunk towards the fleet.
 
     Args:
-        rows: columns scale_mw, hour or at, and issued_at.
+        rows: columns area, scale_mw, hour or at, and issued_at.
         truth: MW, shape (n_rows,), NaN where unknown.
         forecast: MW, shape (n_rows, n_quantiles), before calibration.
         quantiles: levels.
@@ -110,7 +135,7 @@ def recalibrate(
     truth: FloatArray,
     forecast: FloatArray,
     *,
-    half_life: timedelta | None = None,
+    half_life: timedelta | None = HALF_LIFE,
     follow_share: float = FOLLOW_SHARE,
 ) -> Calibration:
     """Return the calibration for the next issue from a rolling window of recent rows whose truth became known.
@@ -121,7 +146,7 @@ def recalibrate(
 
     Args:
         calibration: in force now.
-        rows: the window (about 60 to 90 days), columns as in `fit_calibration`.
+        rows: the window (90 days for one area; a fleet needs less), columns as in `fit_calibration`.
         truth: MW, NaN where unknown.
         forecast: MW, shape (n_rows, n_quantiles).
         half_life: older issues count less; None for equal weights.
@@ -134,17 +159,40 @@ def recalibrate(
     known = rows.filter(use)
     residual = (truth[use, None] - forecast[use]) / scale[use, None]
     weight = _weights(known, half_life)
-    block = block_of(known, len(calibration.offsets))
-    levels = calibration.quantiles
-    prior = np.asarray(calibration.offsets)
-    whole = _shrunk(residual, weight, levels, prior.mean(axis=0))
-    offsets = np.empty_like(prior)
-    for index in range(prior.shape[0]):
+    pooled = _table(calibration.offsets, calibration.quantiles, known, (residual, weight), follow_share)
+    areas = dict(calibration.areas)
+    for (name,), index in known.with_row_index("row").group_by(["area"], maintain_order=True):
+        mine = index["row"].to_numpy()
+        prior = _blended(calibration.areas.get(str(name)), pooled)
+        part = (residual[mine], weight[mine])
+        areas[str(name)] = _table(prior, calibration.quantiles, known[mine], part, follow_share)
+    return Calibration(calibration.quantiles, pooled, dict(sorted(areas.items())), int(use.sum()))
+
+
+def _blended(own: Offsets | None, pooled: Offsets) -> Offsets:
+    """Return the prior of an area: half its own last offsets, half the fleet's."""
+    return pooled if own is None else _offsets((np.asarray(own) + np.asarray(pooled)) / 2.0)
+
+
+def _table(
+    prior: Offsets,
+    levels: tuple[float, ...],
+    rows: pl.DataFrame,
+    evidence: tuple[FloatArray, FloatArray],
+    follow_share: float,
+) -> Offsets:
+    """Return offsets per block from (residual, weight) of the rows, pulled to `prior` while rows are few."""
+    residual, weight = evidence
+    start = np.asarray(prior)
+    block = block_of(rows, start.shape[0])
+    whole = _shrunk(residual, weight, levels, start.mean(axis=0))
+    offsets = np.empty_like(start)
+    for index in range(start.shape[0]):
         mine = block == index
         offsets[index] = _shrunk(residual[mine], weight[mine], levels, whole)
     median = levels.index(0.5)
-    offsets[:, median] = follow_share * _recent_bias(known, residual[:, median])
-    return Calibration(levels, tuple(tuple(row) for row in offsets.tolist()), int(use.sum()))
+    offsets[:, median] = follow_share * _recent_bias(rows, residual[:, median])
+    return _offsets(offsets)
 
 
 def _recent_bias(rows: pl.DataFrame, residual: FloatArray) -> float:

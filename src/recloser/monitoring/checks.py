@@ -22,7 +22,7 @@ from recloser.monitoring.exact import (
 from recloser.monitoring.finding import Finding, group
 from recloser.monitoring.level import LevelLimits, find_alone, find_unbalanced
 from recloser.monitoring.shift import ShiftLimits, find_shift
-from recloser.monitoring.window import Days, Window, calendar_of, fold, median, window_of
+from recloser.monitoring.window import Blocks, Days, Window, blocks_of, calendar_of, fold, median, window_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class CheckPlan:
     report: timedelta = timedelta(days=2)
     patience: timedelta = timedelta(hours=2)
     limits: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    shift: ShiftLimits = ShiftLimits()
-    level: LevelLimits = LevelLimits()
+    shift: ShiftLimits = field(default_factory=ShiftLimits)
+    level: LevelLimits = field(default_factory=LevelLimits)
 
     def __post_init__(self) -> None:
         parse_zone(self.zone, "CheckPlan.zone")
@@ -75,24 +75,25 @@ def check_data(panel: Panel, now: datetime, plan: CheckPlan) -> list[Finding]:
     """
     now = require_utc(now, "check_data")
     start = now - plan.lookback
-    load = window_of(panel, LOAD, start, now, plan.areas)
+    blocks = blocks_of(panel)
+    load = window_of(blocks, LOAD, start, now, plan.areas)
     findings: list[Finding] = []
     if load.areas and load.steps:
-        findings += _load_faults(panel, load, now, plan)
-    warmth = window_of(panel, TEMPERATURE, start, now + timedelta(days=3))
+        findings += _load_faults(blocks, load, now, plan)
+    warmth = window_of(blocks, TEMPERATURE, start, now + timedelta(days=3))
     if warmth.areas:
         findings += _temperature_faults(warmth, now, plan)
     return group(findings)
 
 
-def _load_faults(panel: Panel, load: Window, now: datetime, plan: CheckPlan) -> list[Finding]:
+def _load_faults(blocks: Blocks, load: Window, now: datetime, plan: CheckPlan) -> list[Finding]:
     recent = _recent(load, now, plan)
     calendar = calendar_of(load, plan.zone)
     days = fold(load, calendar)
     usual = _expect(load, days)
     found = find_missing(load, now, at_least=plan.patience, recent=recent)
     hard = find_stuck(load, at_least=plan.patience, recent=recent)
-    hard += find_unit(load, usual, at_least=plan.patience, recent=recent)
+    hard += find_unit(load, usual, at_least=2 * load.resolution, recent=recent)
     skip = explained(load, hard)
     limits = _limits(load, usual, plan)
     hard += find_out_of_range(load, limits, skip, recent)
@@ -103,7 +104,7 @@ def _load_faults(panel: Panel, load: Window, now: datetime, plan: CheckPlan) -> 
     soft = find_shift(load, folded, plan.shift, recent)
     covered: set[str] = set()
     if plan.groups:
-        meters = window_of(panel, plan.meter, load.start, now, tuple(plan.groups))
+        meters = window_of(blocks, plan.meter, load.start, now, tuple(plan.groups))
         covered = {area for areas in plan.groups.values() for area in areas}
         soft += find_unbalanced(load, meters, plan.groups, (folded, fold(meters, calendar)), plan.level)
     soft += find_alone(load, folded, covered, plan.level)

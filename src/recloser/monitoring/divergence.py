@@ -38,7 +38,8 @@ def divergence_quantile(canary: FloatArray, champion: FloatArray, scale: FloatAr
     """Return the staging quantile of |canary - champion| / scale.
 
     Args:
-        canary, champion: median forecasts in MW on the staging rows, shape (n_rows,).
+        canary: its median forecasts in MW on the staging rows, shape (n_rows,).
+        champion: the same of the champion.
         scale: MW, shape (n_rows,).
         level: of the quantile; .999 with 2 h in a row gave 0.17 false episodes per model-month.
 
@@ -56,7 +57,8 @@ def divergence(canary: FloatArray, champion: FloatArray, scale: FloatArray, quan
     """Compare two models' median forecasts of one area in order of time.
 
     Args:
-        canary, champion: MW, shape (n_rows,).
+        canary: MW, shape (n_rows,).
+        champion: MW, shape (n_rows,).
         scale: MW, shape (n_rows,).
         quantile: from `divergence_quantile`.
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -94,6 +94,8 @@ def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent
     """Find loads that are a thousand (or a million) times too large or too small, and fit once divided by that."""
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.log10(np.abs(window.values / usual.value))
+    if not (np.abs(power) > 2.0).any():
+        return []
     judged = np.abs(usual.value) > 0.10 * usual.scale[:, None]
     found = []
     for exponent in (3, -3, 6, -6):
@@ -107,6 +109,8 @@ def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent
 def find_temperature_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent: int) -> list[Finding]:
     """Find temperatures that fit only when read in the other unit: degF for degC or the reverse."""
     away = np.abs(window.values - usual.value)
+    if not (away > 14.0).any():
+        return []
     found = []
     for name, read in (("degF", (window.values - 32.0) / 1.8), ("degC read as degF", window.values * 1.8 + 32.0)):
         fits = (away > 14.0) & (np.abs(read - usual.value) < np.minimum(13.0, 0.5 * away))
@@ -117,11 +121,11 @@ def find_temperature_unit(window: Window, usual: Expectation, *, at_least: timed
 def find_out_of_range(
     window: Window, limits: tuple[FloatArray, FloatArray], skip: BoolArray, recent: int
 ) -> list[Finding]:
-    """Find values outside the limits (lows, highs of shape (n_areas,)), leaving out samples already explained."""
+    """Find two values in a row outside the limits (lows, highs of shape (n_areas,)), but for explained samples."""
     low, high = limits
     with np.errstate(invalid="ignore"):
         wrong = (window.values < low[:, None]) | (window.values > high[:, None])
-    return _runs("out_of_range", window, wrong & ~skip, window.resolution, recent, {})
+    return _runs("out_of_range", window, wrong & ~skip, 2 * window.resolution, recent, {})
 
 
 def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int) -> list[Finding]:
@@ -150,20 +154,22 @@ def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int
         evidence = {"samples": len(steps), "largest_jump": float(jump[row, steps].max())}
         last = int(steps[-1]) + 1
         base = _finding("spike", window, int(row), (int(steps[0]), last), int(newest[row]), evidence)
-        found.append(
-            Finding(base.kind, base.quantity, base.areas, base.start, base.end, base.active, "exact", samples, evidence)
-        )
+        found.append(replace(base, samples=samples))
     return found
 
 
 def explained(window: Window, findings: list[Finding]) -> BoolArray:
     """Return which samples the findings already explain, shape (n_areas, n_steps)."""
     result = np.zeros(window.values.shape, dtype=bool)
+    place = {area: k for k, area in enumerate(window.areas)}
     for finding in findings:
+        for area, at in finding.samples:
+            result[place[area], int((at - window.start) / window.resolution)] = True
+        if finding.samples:
+            continue
         first = max(0, int((finding.start - window.start) / window.resolution))
         last = max(0, int((finding.end - window.start) / window.resolution))
-        rows = [k for k, area in enumerate(window.areas) if area in finding.areas]
-        result[rows, first:last] = True
+        result[[place[area] for area in finding.areas], first:last] = True
     return result
 
 
@@ -185,14 +191,14 @@ def _newest(window: Window) -> FloatArray:
 
 
 def _runs(
-    kind: str, window: Window, mask: BoolArray, at_least: timedelta, recent: int, evidence: dict[str, float | str]
+    kind: str, window: Window, mask: BoolArray, at_least: timedelta, recent: int, evidence: Mapping[str, float | str]
 ) -> list[Finding]:
     long = max(1, int(at_least / window.resolution))
     newest = _newest(window)
     found = []
     for row, first, last in runs_of(mask):
         if last - first >= long and last > recent:
-            found.append(_finding(kind, window, row, (first, last), int(newest[row]), dict(evidence)))
+            found.append(_finding(kind, window, row, (first, last), int(newest[row]), evidence))
     return found
 
 
@@ -202,7 +208,7 @@ def _finding(
     row: int,
     span: tuple[int, int],
     newest: float,
-    evidence: dict[str, float | str] | None = None,
+    evidence: Mapping[str, float | str] | None = None,
 ) -> Finding:
     first, last = span
     area = window.areas[row]
@@ -215,5 +221,5 @@ def _finding(
         last >= newest,
         "exact",
         (),
-        evidence or {},
+        dict(evidence or {}),
     )

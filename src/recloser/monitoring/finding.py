@@ -12,7 +12,7 @@ import polars as pl
 from recloser.core import SAMPLE_SCHEMA, TIME, Panel, Quality
 from recloser.monitoring.signal import Severity, Signal, SignalClass, name_areas, signal_key, when
 
-Confidence = Literal["exact", "likely", "unknown"]
+Confidence = Literal["exact", "likely", "ambiguous", "unknown"]
 
 _QUALITY = {
     "missing": Quality.MISSING,
@@ -37,7 +37,7 @@ class Finding:
         start, end: interval starts (aware UTC); `end` is excluded and moves on while the fault lasts.
         active: True while the newest sample is still at fault.
         confidence: exact (a signature nothing else leaves), likely (borne out by a second measurement or by
-            shape) or unknown (cannot be told from a real change).
+            shape), ambiguous (a fault, but in which of the areas is open) or unknown (may be a real change).
         samples: the spoilt (area, at); empty means every sample of the areas in [start, end).
         evidence: JSON-ready numbers.
     """
@@ -54,8 +54,8 @@ class Finding:
 
     @property
     def quality(self) -> Quality:
-        """Return the bit its samples get; a fault that may be real load is only questionable."""
-        return Quality.QUESTIONABLE if self.confidence == "unknown" else _QUALITY[self.kind]
+        """Return the bit its samples get; values that may be right are only questionable."""
+        return Quality.QUESTIONABLE if self.confidence in {"ambiguous", "unknown"} else _QUALITY[self.kind]
 
     def same_as(self, other: Finding, slack: timedelta = timedelta(days=2)) -> bool:
         """Return whether both describe one fault: same kind and feed, a common area, spans that meet."""
@@ -199,7 +199,8 @@ def reconcile(open_findings: Sequence[Finding], seen: Sequence[Finding]) -> Reco
     A fault that is seen but no longer active closes. Pure; order of `open_findings` is kept.
     """
     left = list(seen)
-    lasting, closed = [], []
+    lasting: list[Finding] = []
+    closed: list[Finding] = []
     for known in open_findings:
         matches = [f for f in left if known.same_as(f)]
         left = [f for f in left if f not in matches]
@@ -207,8 +208,11 @@ def reconcile(open_findings: Sequence[Finding], seen: Sequence[Finding]) -> Reco
             closed.append(replace(known, active=False))
             continue
         latest = max(f.end for f in matches)
-        areas = tuple(sorted({*known.areas, *(a for f in matches for a in f.areas)}))
+        # What is seen now knows better where it is than what was seen first.
+        areas = tuple(sorted({a for f in matches for a in f.areas}))
         active = any(f.active for f in matches)
-        newer = replace(known, areas=areas, end=max(known.end, latest), active=active)
+        newest = max(matches, key=lambda f: f.end)
+        start, end = min(known.start, *(f.start for f in matches)), max(known.end, latest)
+        newer = replace(newest, areas=areas, start=start, end=end, active=active)
         (lasting if active else closed).append(newer)
     return Reconciled(tuple(left), tuple(lasting), tuple(closed))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from recloser.core import FloatArray
-from recloser.monitoring.signal import Signal, signal_key
+from recloser.monitoring.signal import Severity, Signal, signal_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformanceP
     against = "" if skill is None else f", {skill:.2f} of the naive floor's"
     reason = f"The forecast's error over {len(daily)} days is {ratio:.2f} times what staging measured{against}."
     evidence = {"ratio": ratio, "margin": margin, "skill": skill, "promised_skill": promised, "days": len(daily)}
-    severity = "critical" if below_floor else "warning"
+    severity: Severity = "critical" if below_floor else "warning"
     key = signal_key("degradation", "error", (), since)
     return Signal(key, now, "degradation", severity, (), since, reason, {"kind": "error", **evidence})
 
@@ -121,7 +121,7 @@ def _recent(errors: pl.DataFrame, days: int) -> pl.DataFrame:
 
 
 def _standard_error(daily: FloatArray) -> float:
-    """Return the standard error of the mean of correlated days: AR(1) with the series' own coefficient, at least 0.3."""
+    """Return the standard error of the mean of correlated days: AR(1) with their own coefficient, at least 0.3."""
     centred = daily - daily.mean()
     total = float((centred**2).sum())
     own = float((centred[1:] * centred[:-1]).sum()) / total if total > 0 else 0.0

@@ -57,7 +57,7 @@ def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> 
         )
     if not found:
         common = _common(moved[0], history, days) if many else None
-        rows = {k: (k,) for k in everyone}
+        rows: dict[int, tuple[int, ...]] = {k: (k,) for k in everyone}
         found = _judge(window, days, _matches(moved, history, days, common), rows, limits, recent)
     return found
 
@@ -202,8 +202,9 @@ def _free(rows: FloatArray, common: FloatArray | None) -> FloatArray:
     """Return rows (areas, days, slots) without the fleet's common directions."""
     if common is None:
         return rows
-    along = np.einsum("ads,dsk->adk", rows, common)
-    result: FloatArray = rows - np.einsum("adk,dsk->ads", along, common)
+    by_day = np.swapaxes(rows, 0, 1)
+    along = by_day @ common
+    result: FloatArray = rows - np.swapaxes(along @ np.swapaxes(common, 1, 2), 0, 1)
     return result
 
 

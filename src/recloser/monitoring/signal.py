@@ -1,4 +1,4 @@
-"""Owns the Signal: what monitoring says, in one shape for every kind of trouble. Does not decide what to do about it."""
+"""Owns the Signal: what monitoring says, in one shape for every trouble. Does not decide what to do about it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recloser.core import FloatArray, Panel, Quality
+from recloser.core import TIME, FloatArray, Panel, Quality
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -21,7 +21,8 @@ _MICRO = timedelta(microseconds=1)
 
 def micros(instant: datetime) -> int:
     """Return microseconds since the epoch."""
-    return (instant - _EPOCH) // _MICRO
+    result: int = (instant - _EPOCH) // _MICRO
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Window:
     @property
     def steps(self) -> int:
         """Return the number of steps."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @property
     def per_hour(self) -> int:
@@ -69,41 +70,71 @@ class Window:
         return np.where(self.usable, self.values, np.nan)
 
 
-def window_of(panel: Panel, quantity: str, start: datetime, end: datetime, expected: Sequence[str] = ()) -> Window:
-    """Cut [start, end) of one quantity out of a panel.
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """A panel's columns as arrays with the row span of each series, so that no row is searched or copied twice.
+
+    Attributes:
+        spans: (area, quantity) -> (first row, last row + 1).
+        at_us, known_us: microseconds since the epoch, shape (n_rows,).
+        values: NaN for null, shape (n_rows,).
+        quality: bits, shape (n_rows,).
+        resolution: of the panel.
+    """
+
+    spans: dict[tuple[str, str], tuple[int, int]]
+    at_us: IntArray
+    known_us: IntArray
+    values: FloatArray
+    quality: IntArray
+    resolution: timedelta
+
+
+def blocks_of(panel: Panel) -> Blocks:
+    """Index a panel by series; relies on its promised order (area, quantity, at, available_at)."""
+    frame = panel.frame
+    columns = frame.select(
+        pl.col("at", "available_at").to_physical(),
+        pl.col("value").fill_null(float("nan")),
+        pl.col("quality").cast(pl.Int64),
+        begins=(pl.col("area") != pl.col("area").shift()) | (pl.col("quantity") != pl.col("quantity").shift()),
+    )
+    begins = np.flatnonzero(columns["begins"].fill_null(value=True).to_numpy())
+    ends = np.append(begins[1:], frame.height)
+    names = frame.select("area", "quantity")[begins].rows()
+    spans = {(area, quantity): (int(f), int(e)) for (area, quantity), f, e in zip(names, begins, ends, strict=True)}
+    at, known = columns["at"].to_numpy(), columns["available_at"].to_numpy()
+    return Blocks(spans, at, known, columns["value"].to_numpy(), columns["quality"].to_numpy(), panel.resolution)
+
+
+def window_of(blocks: Blocks, quantity: str, start: datetime, end: datetime, expected: Sequence[str] = ()) -> Window:
+    """Cut [start, end) of one quantity out of an indexed panel.
 
     Args:
-        panel: sorted by area, quantity, at, available_at, as its class promises.
+        blocks: from `blocks_of`.
         quantity: which feed.
         start: snapped down to the grid.
         end: excluded; may lie in the future (weather).
         expected: areas that must have a row even when the panel has no sample of them.
     """
-    step_us = panel.resolution // _MICRO
-    start_us = ((start - _EPOCH) // _MICRO) // step_us * step_us
-    end_us = (end - _EPOCH) // _MICRO
-    steps = max(0, -(-(end_us - start_us) // step_us))
-    cut = panel.frame.lazy().filter(
-        (pl.col("quantity") == quantity)
-        & pl.col("at").is_between(_EPOCH + start_us * _MICRO, _EPOCH + end_us * _MICRO, closed="left")
-    )
-    rows = cut.select("area", "at", "available_at", "value", "quality").collect()
-    runs = rows["area"].rle()
-    names = runs.struct.field("value").to_list()
-    areas = tuple(sorted({*names, *expected}))
-    place = {name: k for k, name in enumerate(areas)}
-    code = np.repeat(np.array([place[n] for n in names], dtype=np.int64), runs.struct.field("len").to_numpy())
-    index = (rows["at"].to_physical().to_numpy() - start_us) // step_us
+    step_us = blocks.resolution // _MICRO
+    start_us = micros(start) // step_us * step_us
+    steps = max(0, -(-(micros(end) - start_us) // step_us))
+    mine = {area: span for (area, name), span in blocks.spans.items() if name == quantity}
+    areas = tuple(sorted({*mine, *expected}))
     shape = (len(areas), steps)
-    values = np.full(shape, np.nan)
-    quality = np.zeros(shape, dtype=np.int64)
+    values, quality = np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
     known = np.full(shape, -1, dtype=np.int64)
-    # Revisions of one sample stand in order of available_at: the last one written stays, the first one when reversed.
-    values[code, index] = rows["value"].fill_null(np.nan).to_numpy()
-    quality[code, index] = rows["quality"].to_numpy()
-    known[code[::-1], index[::-1]] = rows["available_at"].to_physical().to_numpy()[::-1]
+    for row, area in enumerate(areas):
+        first, last = mine.get(area, (0, 0))
+        low, high = first + np.searchsorted(blocks.at_us[first:last], (start_us, start_us + steps * step_us))
+        index = (blocks.at_us[low:high] - start_us) // step_us
+        # Revisions of a sample stand in order of available_at: the last written stays, or the first when reversed.
+        values[row, index] = blocks.values[low:high]
+        quality[row, index] = blocks.quality[low:high]
+        known[row, index[::-1]] = blocks.known_us[low:high][::-1]
     usable = np.isfinite(values) & ((quality & int(Quality.UNUSABLE)) == 0)
-    return Window(quantity, areas, _EPOCH + start_us * _MICRO, panel.resolution, values, usable, known)
+    return Window(quantity, areas, _EPOCH + start_us * _MICRO, blocks.resolution, values, usable, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +160,15 @@ class Calendar:
 
 def calendar_of(window: Window, zone: str) -> Calendar:
     """Return the local days of a window; the last one may be incomplete."""
-    stamps = pl.datetime_range(window.start, window.time(window.steps), window.resolution, closed="left", eager=True)
-    local = stamps.dt.convert_time_zone(zone)
-    day = local.dt.date().to_physical().to_numpy().astype(np.int64)
-    minute = local.dt.hour().to_numpy().astype(np.int64) * 60 + local.dt.minute().to_numpy()
-    slot = minute // max(1, int(window.resolution / timedelta(minutes=1)))
-    offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_seconds().to_numpy() / 3600.0
+    stamps = pl.Series("at", window.at_us()).cast(TIME)
+    local = pl.col("at").dt.convert_time_zone(zone)
+    parts = pl.DataFrame([stamps]).select(
+        day=local.dt.date().to_physical().cast(pl.Int64),
+        minute=local.dt.hour().cast(pl.Int64) * 60 + local.dt.minute(),
+        offset=(local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_seconds() / 3600.0,
+    )
+    day, offset = parts["day"].to_numpy(), parts["offset"].to_numpy()
+    slot = parts["minute"].to_numpy() // max(1, int(window.resolution / timedelta(minutes=1)))
     begin = int(day[0] + (slot[0] != 0)) if len(day) else 0
     row = np.maximum(day - begin, -1)
     count = int(row.max(initial=-1)) + 1

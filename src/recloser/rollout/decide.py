@@ -136,6 +136,8 @@ def _retreat(rollout: Rollout, evidence: Evidence) -> tuple[Target | None, str]:
     if rollout.phase is _S.QUEUED or not (evidence.reference_serves or rollout.phase in {_S.PROBATION, _S.CHAMPION}):
         return None, ""
     champion = rollout.champion
+    if rollout.phase is _S.SHADOW:  # no traffic moves: the champion is judged by its own rollout
+        return Target(champion), ""
     if champion is None:
         return Target(None), "no former champion to return to: the fallback ladder serves"
     if evidence.incidents.get(champion, 0) >= rollout.plan.trip_count:

@@ -190,7 +190,8 @@ def draw_load(time: Timeline, weather: Weather, traits: Traits, rng: np.random.G
 def _curve(hours: tuple[float, ...], at_h: FloatArray) -> FloatArray:
     points = np.arange(-1, 26) + 0.5
     curve = np.asarray((hours[-1], *hours, hours[0], hours[1]))
-    return np.interp(at_h, points, curve)
+    result: FloatArray = np.interp(at_h, points, curve)
+    return result
 
 
 def _habits(time: Timeline, traits: Traits) -> FloatArray:

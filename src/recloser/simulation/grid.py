@@ -80,14 +80,14 @@ class SimulatedGrid:
 
 
 def _meters(load: FloatArray, plan: GridPlan, step_h: float, rng: np.random.Generator) -> FloatArray:
-    """Return the substation meters in MW, shape (steps, substations): feeders plus losses, 0.2 % slow meter error."""
+    """Return the substation meters in MW, shape (steps, substations): feeders plus losses, 0.1 % slow meter error."""
     steps = plan.days * plan.steps_per_day
     column = {area: k for k, area in enumerate(plan.areas)}
     sums = [load[:steps, [column[a] for a in areas]].sum(axis=1) for areas in plan.topology.values()]
     if not sums:
         return np.empty((steps, 0))
     total = np.stack(sums, axis=1)
-    error = 0.002 * coloured(rng, total.shape, decay(12.0, step_h))
+    error = 0.001 * coloured(rng, total.shape, decay(12.0, step_h))
     result: FloatArray = total * (1.0 + LOSSES + error)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +108,7 @@ def correlation(series: FloatArray, lag: int) -> float:
 
 def _response(daily: FloatArray, daily_t: FloatArray) -> tuple[tuple[float, float, float, int], ...]:
     result = []
-    for low, high in zip(_BINS[:-1], _BINS[1:], strict=True):
+    for low, high in itertools.pairwise(_BINS):
         inside = (daily_t >= low) & (daily_t < high)
         if inside.any():
             result.append((low, high, float(daily[inside].mean()), int(inside.sum())))

@@ -82,8 +82,11 @@ def check_sane(rollout, evidence, action, now):
         # I2: switching back to the former champion needs it verified.
         if target.champion == rollout.champion and rollout.phase in {S.PROBATION, S.CHAMPION}:
             assert evidence.target_ready is True
-        if evidence.target_ready is False and action.state in FINISHED:
+        if evidence.target_ready is False and action.state in FINISHED and rollout.phase is not S.SHADOW:
             assert target.champion is None
+        # Ending a shadow moves no traffic, so it never takes the champion away.
+        if rollout.phase is S.SHADOW and action.state in FINISHED:
+            assert (target.champion, action.alarm) == (rollout.champion, "")
         assert 0.0 <= target.share <= 1.0
         # I4: the former champion stays in the route while the new one is on probation.
         if action.state is S.PROBATION:
@@ -136,7 +139,7 @@ def test_protections_over_every_state_and_evidence(build, rollouts, day_classes)
             assert action.state is (S.ABORTED if phase is S.QUEUED else S.TRIPPED), (rollout.state, action)
             assert action.recall is (phase is not S.QUEUED)
             # I9: both bad -> ladder alone, with an alarm.
-            if its >= 3 and phase is not S.QUEUED:
+            if its >= 3 and phase not in {S.QUEUED, S.SHADOW}:
                 assert action.target is not None
                 assert action.target.champion is None
                 assert "fallback ladder" in action.alarm

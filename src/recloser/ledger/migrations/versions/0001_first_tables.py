@@ -37,7 +37,7 @@ _TABLES = {
 }
 
 _INDEXES = {
-    "forecasts": (("area", "void", "issued_at"), ("last_target",)),
+    "forecasts": (("area", "void", "issued_at"), ("issued_at",), ("first_target",), ("last_target",)),
     "signals": (("at",),),
     "rollouts": (("state",),),
     "paired_days": (("rollout",),),

@@ -1,0 +1,192 @@
+"""Owns living through a replay: one process and one scratch project per policy. Scores nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import polars as pl
+
+from recloser.app.layout import Layout
+from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.outcome import PolicyResult
+from recloser.app.platform import Platform
+from recloser.app.project import FILE_NAME, Project
+from recloser.app.report import replace_file
+from recloser.app.scenario import Scenario
+from recloser.app.story import policy_result
+from recloser.core import Panel, RecloserError, Unavailable, VirtualClock
+from recloser.triggers import api_trigger
+
+Say = Callable[[str], None]
+AHEAD = timedelta(days=35)
+BATCH = 28
+RECORDED = "recorded.parquet"
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every policy lives through.
+
+    Attributes:
+        work: folder with the recorded history, one scratch project per policy below it.
+        files: texts of recloser.toml and pipeline.py (or None).
+        scenario: events and bad candidates.
+        start, end: window (aware UTC, end excluded).
+    """
+
+    work: Path
+    files: tuple[str, str | None]
+    scenario: Scenario
+    start: datetime
+    end: datetime
+
+
+def write_recorded(work: Path, recorded: Panel) -> None:
+    """Write the history that all policies replay."""
+    buffer = io.BytesIO()
+    recorded.frame.write_parquet(buffer, compression="zstd", compression_level=1)
+    replace_file(work / RECORDED, buffer.getvalue())
+
+
+def live_all(task: Task, policies: Sequence[str], say: Say) -> dict[str, PolicyResult]:
+    """Live through the window under every policy, each in its own process, at most one per core at a time.
+
+    Raises:
+        Unavailable: a process ended without a result.
+        RecloserError: what went wrong in a policy, told by its process.
+    """
+    context = multiprocessing.get_context("spawn")
+    news: Queue[tuple[str, str, Any]] = context.Queue()
+    waiting, results = list(policies), dict[str, PolicyResult]()
+    running: dict[str, Any] = {}
+    cores = max(1, os.cpu_count() or 1)
+    try:
+        while waiting or running:
+            while waiting and len(running) < cores:
+                policy = waiting.pop(0)
+                child = context.Process(target=live_in_process, args=(task, policy, news, os.getpid()), daemon=True)
+                child.start()
+                running[policy] = child
+            kind, policy, content = _next(news, running)
+            if kind == "say":
+                say(content)
+                continue
+            running.pop(policy).join()
+            if kind == "error":
+                raise content
+            results[policy] = content
+    finally:
+        for child in running.values():
+            child.terminate()
+            child.join()
+    return {policy: results[policy] for policy in policies}
+
+
+def _next(news: Queue[tuple[str, str, Any]], running: dict[str, Any]) -> tuple[str, str, Any]:
+    while True:
+        try:
+            return news.get(timeout=1.0)
+        except Empty:
+            for policy, child in running.items():
+                if not child.is_alive() and news.empty():
+                    raise Unavailable(
+                        "a replay process ended without a result", got=f"exit code {child.exitcode}", where=policy
+                    ) from None
+
+
+def live_in_process(task: Task, policy: str, news: Queue[tuple[str, str, Any]], parent: int) -> None:
+    """Live through the window and put the result, or the error, on the queue; ends with its parent."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _alone(task.work / f"{policy}.lock"):
+            make_scratch(task, policy)
+            scratch = task.work / policy
+            clock = VirtualClock(task.start)
+            with Platform.open(scratch, clock=clock, saboteur=task.scenario.saboteur()) as platform:
+                live(platform, clock, policy, task, lambda line: news.put(("say", policy, line)))
+                result = policy_result(platform, policy, task.scenario)
+    except RecloserError as error:
+        news.put(("error", policy, error))
+        return
+    news.put(("result", policy, result))
+
+
+def make_scratch(task: Task, policy: str) -> None:
+    """Make a fresh project that holds the recorded history; what a killed replay left is removed."""
+    scratch = task.work / policy
+    if scratch.exists():
+        shutil.rmtree(scratch)
+    layout = Layout(scratch)
+    layout.make()
+    text, code = task.files
+    replace_file(scratch / FILE_NAME, text.encode())
+    if code is not None:
+        replace_file(layout.pipeline_file, code.encode())
+    with Platform.open(scratch) as platform:
+        platform.store.append(pl.read_parquet(task.work / RECORDED), source="replay")
+
+
+def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: Say) -> None:
+    """Run one cycle per issue of the window under one policy."""
+    platform.project = under(platform.project, policy)
+    issues = list(platform.horizon.issues(task.start, task.end))
+    options = LoopOptions(batch=BATCH, last=issues[-1], say=say, retrain=policy != "never", ahead=AHEAD)
+    loop = ControlLoop(platform, options)
+    if policy == "recloser":
+        loop.retraining.requests = [
+            (api_trigger(item.actor, item.reason, item.at), item.parameters()) for item in task.scenario.candidates
+        ]
+    began, month = time.perf_counter(), ""
+    for index, issued_at in enumerate(issues):
+        clock.advance_to(issued_at)
+        local = f"{issued_at.astimezone(platform.horizon.zone):%Y-%m}"
+        if local != month:
+            month = local
+            say(f"  [{policy}] {month}  {100 * index / len(issues):3.0f} %  {time.perf_counter() - began:5.1f} s")
+        if index == 0:
+            key = loop.retraining.run_key(issued_at, "first")
+            loop.retraining.run(issued_at, key, "api", "the first model", {})
+        loop.cycle(issued_at)
+
+
+def under(project: Project, policy: str) -> Project:
+    """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone."""
+    # One tick a virtual day renews the lease, so it must outlast the longest day.
+    rollout = project.rollout.model_copy(update={"lease_seconds": max(project.rollout.lease_seconds, 200_000)})
+    project = project.model_copy(update={"rollout": rollout})
+    if policy not in {"weekly", "monthly"}:
+        return project
+    cooldown = {"weekly": 5, "monthly": 20}[policy]
+    triggers = {"schedule": policy, "on_drift": False, "cooldown_days": cooldown, "budget_per_90_days": 90 // cooldown}
+    return project.model_copy(update={"triggers": project.triggers.model_copy(update=triggers)})
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the policy's lock; a killed replay's process gives it back when it ends, moments later."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+    os._exit(1)
