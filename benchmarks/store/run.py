@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder, removed at the end)")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the folder is removed
     folder = Path(tempfile.mkdtemp(prefix="recloser-bench-", dir=chosen.folder))
     try:
         numbers = measure(folder, chosen.scale, chosen.days)

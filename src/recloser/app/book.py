@@ -161,22 +161,22 @@ def issue_state(rows: pl.DataFrame, online: dict[str, Calibration]) -> dict[str,
 def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: str) -> ClosedDay:
     """Return the areas' forecasts of one day as one table with its answers."""
     scale = issue.get("scale_mw", {})
-    parts = [
-        pl.DataFrame(
-            {
-                "area": [item.area] * len(item.targets),
-                "at": list(item.targets),
-                "issued_at": [item.issued_at] * len(item.targets),
-                "scale_mw": [scale.get(item.area)] * len(item.targets),
-                "load_mw": item.truth,
-            },
-            schema={"area": pl.String, "at": TIME, "issued_at": TIME, "scale_mw": pl.Float64, "load_mw": pl.Float64},
-        )
-        for item in areas
-    ]
+    counts = [len(item.targets) for item in areas]
+    instants = {len(item.targets): pl.Series("at", item.targets, dtype=TIME) for item in areas}
+    rows = pl.DataFrame(
+        {
+            "area": np.repeat([item.area for item in areas], counts),
+            "at": pl.concat([instants[count] for count in counts]),
+            "scale_mw": np.repeat(np.array([scale.get(item.area, np.nan) for item in areas], dtype=np.float64), counts),
+            "load_mw": np.concatenate([item.truth for item in areas]),
+        },
+        schema_overrides={"area": pl.String},
+    )
     local = pl.col("at").dt.convert_time_zone(zone)
-    rows = pl.concat(parts).with_columns(
-        pl.col("load_mw").fill_nan(None), hour=local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60.0
+    rows = rows.with_columns(
+        pl.col("load_mw", "scale_mw").fill_nan(None),
+        issued_at=pl.lit(areas[0].issued_at).cast(TIME),
+        hour=local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60.0,
     )
     names = sorted({name for item in areas for name in item.answers})
     answers = {name: np.concatenate([_answer(item, name) for item in areas]) for name in names}

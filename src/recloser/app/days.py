@@ -49,13 +49,11 @@ def truth_of(panel: Panel, areas: Sequence[str], targets: Sequence[datetime]) ->
     empty = np.full(len(targets), np.nan)
     if LOAD not in wide.columns:
         return dict.fromkeys(areas, empty)
-    grid = pl.DataFrame({"at": list(targets)}, schema={"at": wide.schema["at"]})
-    result = {}
-    for area in areas:
-        rows = wide.filter(pl.col("area") == area).select("at", LOAD)
-        joined = grid.join(rows, on="at", how="left", maintain_order="left")
-        result[area] = joined[LOAD].fill_null(float("nan")).to_numpy().astype(np.float64)
-    return result
+    keys = pl.Series("at", targets, dtype=wide.schema["at"])
+    grid = pl.DataFrame({"area": np.repeat(list(areas), len(targets)), "at": pl.concat([keys] * len(areas))})
+    joined = grid.join(wide.select("area", "at", LOAD), on=["area", "at"], how="left", maintain_order="left")
+    table = joined[LOAD].fill_null(float("nan")).to_numpy().astype(np.float64).reshape(len(areas), len(targets))
+    return dict(zip(areas, table, strict=True))
 
 
 def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon, day: date) -> list[AreaForecast]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.core import Refused, Unavailable, format_utc, short_id
+from recloser.core import RecloserError, Refused, VirtualClock, format_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord
 from recloser.rollout import CanaryStep, Promotion, RolloutController, RolloutPlan
@@ -65,25 +65,33 @@ class Retraining:
                 extra = {"excluded": list(decision.excluded), **extras.get(decision.trigger.key, {})}
                 key = self.run_key(now, decision.trigger.key)
                 self._desk.attach(decision, key)
-                self.run(now, key, str(decision.kind), decision.reason, extra)
+                try:
+                    self.run(now, key, str(decision.kind), decision.reason, extra)
+                except RecloserError as error:
+                    self._say(f"run {key} failed: {error.explain()}")
 
     def run_key(self, now: datetime, trigger: str) -> str:
         """Return the deterministic key of a run: equal request, equal data, equal key."""
         return short_id("run", [trigger, now, self._platform.features.digest])
 
-    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome | None:
-        """Run the pipeline and submit what passed; a failed run is recorded and told, and nothing is deployed."""
+    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome:
+        """Run the pipeline and submit what passed; the same key resumes what was killed or failed.
+
+        Raises:
+            RecloserError: a step failed; it is recorded, and nothing is deployed.
+        """
         platform = self._platform
-        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), time.sleep, self._progress)
+        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
         parameters = {"as_of": format_utc(now), "run": key, "trigger": trigger, **extra}
-        try:
-            outcome = engine.run(platform.hooks.pipeline(), platform.workbench(), key, trigger, reason, parameters)
-        except (Unavailable, Refused) as error:
-            self._say(f"run {key} failed: {error.explain()}")
-            return None
+        outcome = engine.run(platform.hooks.pipeline(), platform.workbench(), key, trigger, reason, parameters)
         if outcome.verdict == "pass" and outcome.candidate is not None:
             self.submit(outcome.candidate, reason)
         return outcome
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait before a step is tried again; virtual time does not wait."""
+        if not isinstance(self._platform.clock, VirtualClock):
+            time.sleep(seconds)
 
     def _progress(self, step: StepProgress) -> None:
         if step.state in {"failed", "retrying"}:

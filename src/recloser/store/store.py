@@ -50,7 +50,8 @@ class Store:
     def __init__(self, folder: Path, table: SampleTable) -> None:
         self._folder = folder
         self._table = table
-        self._names: tuple[int, list[str]] | None = None
+        self._names: set[str] = set()
+        self._looked_into = pl.Series("path", [], dtype=pl.String)
 
     @classmethod
     def open(cls, folder: Path | str, resolution: timedelta) -> Store:
@@ -236,14 +237,14 @@ class Store:
         version = self._table.refresh()
         if version < 0:
             return []
-        if self._names is None or self._names[0] != version:
-            files = self._table.files(version)
-            single = files.filter(pl.col("min_area").is_not_null() & (pl.col("min_area") == pl.col("max_area")))
-            single = single.filter(pl.col("min_area").str.len_bytes() < 32)  # longer bounds may be cut short
-            rest = files.join(single, on="path", how="anti")
-            names = set(single["min_area"]) | set(self._table.distinct(rest, "area"))
-            self._names = (version, sorted(names))
-        return list(self._names[1])
+        files = self._table.files(version)
+        fresh = files.filter(~pl.col("path").is_in(self._looked_into.implode()))
+        single = fresh.filter(pl.col("min_area").is_not_null() & (pl.col("min_area") == pl.col("max_area")))
+        single = single.filter(pl.col("min_area").str.len_bytes() < 32)  # longer bounds may be cut short
+        rest = fresh.join(single, on="path", how="anti")
+        names = self._names | set(single["min_area"]) | set(self._table.distinct(rest, "area"))
+        self._names, self._looked_into = names, files["path"]  # nothing is ever deleted, so names only come
+        return sorted(names)
 
     def quantities(self) -> list[str]:
         """Return the names of all quantities, sorted."""
