@@ -42,9 +42,11 @@ allow_code = true
 holdout_days = 56
 
 [rollout]
-shadow_days = 5
+shadow_days = 4
 canary_steps = [[0.25, 4], [0.5, 4]]
 probation_days = 7
+promotion = "no_evidence_of_harm"
+harmless_days = 10
 deadline_days = 45
 
 [triggers]
@@ -111,7 +113,10 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
         ),
         creeping=(creeping, 2.0),
         seed=seed,
-        notes=("A simulated distribution area; all synthetic, calibrated to the ranges of real load.",),
+        notes=(
+            "A simulated distribution area: all synthetic, calibrated to the ranges of real load.",
+            "Promotion here is by 'no_evidence_of_harm' (10 days), the explicitly weaker policy.",
+        ),
     )
 
 

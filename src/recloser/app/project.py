@@ -100,6 +100,7 @@ class StagingSection(Section):
 
     holdout_days: Annotated[int, Field(ge=14)] = 56
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    uncertainty: Annotated[float, Field(ge=0, lt=1)] = 0.10
     naive_margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     incumbent_required: bool = False
     minimum_coverage80: float = 65.0
@@ -116,6 +117,7 @@ class RolloutSection(Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
     promotion: Literal["evidence", "no_evidence_of_harm"] = "evidence"
+    harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
 
@@ -200,6 +202,7 @@ class Project(Section):
         staging = self.staging
         return GatePolicy(
             margin=staging.margin,
+            uncertainty=staging.uncertainty,
             naive_margin=staging.naive_margin,
             incumbent_required=staging.incumbent_required,
             minimum_coverage80=staging.minimum_coverage80,

@@ -205,8 +205,13 @@ def _common(
     keys: pl.DataFrame | None = None
     for frame in [*(result.forecasts for result in results.values()), *([naive] if naive is not None else [])]:
         mine = frame.filter(pl.col("q50").is_finite()).select("area", "at").unique()
+        if mine.is_empty():
+            continue
         keys = mine if keys is None else keys.join(mine, on=["area", "at"], how="semi")
-    assert keys is not None
+    if keys is None:
+        raise InvalidInput(
+            "no model ever served in this replay", next_step="See the runs of the policies in the log above."
+        )
 
     def joined(frame: pl.DataFrame) -> pl.DataFrame:
         return (

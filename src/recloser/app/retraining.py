@@ -118,6 +118,7 @@ class Retraining:
             alpha=rollout.alpha,
             margin=rollout.margin,
             promotion=Promotion(rollout.promotion),
+            harmless_days=rollout.harmless_days,
             deadline_days=rollout.deadline_days,
             divergence_steps=max(2, int(3 * per_hour)),
         )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from recloser.app import current_forecast, operator_rollback, project_status, run_up
-from recloser.cli.options import as_of_option, example, json_option, project_option
+from recloser.cli.options import as_of_option, example, json_option, project_option, said
 from recloser.cli.output import emit, say
 
 
@@ -45,8 +45,8 @@ def status(project: Path, as_json: bool) -> None:
 
 @click.command("rollback", epilog=example('recloser rollback --reason "forecast looks wrong on feeder 7"'))
 @click.option("--to", "to", help="Release to return to (default: the previous champion).")
-@click.option("--reason", required=True, help="Why; it goes into the audit log.")
-@click.option("--actor", default="operator", show_default=True, help="Who asks.")
+@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
+@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
 @project_option
 @json_option
 def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bool) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from recloser.core import parse_utc
+from recloser.core import InvalidInput, parse_utc
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Instant(click.ParamType[datetime]):
@@ -23,14 +24,20 @@ class Instant(click.ParamType[datetime]):
         """Return aware UTC.
 
         Raises:
-            InvalidInput: unreadable or without an offset.
+            InvalidInput: unreadable, without an offset, or not in 1900 .. 2199.
         """
         del ctx
         if isinstance(value, datetime):
             return value
         text = str(value)
         where = f"--{param.name}" if param is not None and param.name else "time"
-        return parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where)
+        try:
+            instant = parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where)
+        except OverflowError:
+            instant = None
+        if instant is None or not EARLIEST <= instant < LATEST:
+            raise InvalidInput("a time out of range", got=text, expected="a year from 1900 to 2199", where=where)
+        return instant
 
 
 project_option: Decorator = click.option(
@@ -46,6 +53,17 @@ json_option: Decorator = click.option(
 as_of_option: Decorator = click.option(
     "--as-of", "as_of", type=Instant(), help="Use only what was known at TIME (default: the newest data)."
 )
+
+
+def said(_context: click.Context, param: click.Parameter, value: str) -> str:
+    """Return a text that must say something.
+
+    Raises:
+        BadParameter: empty or blank.
+    """
+    if not value.strip():
+        raise click.BadParameter("must not be empty.", param=param)
+    return value.strip()
 
 
 def example(text: str) -> str:

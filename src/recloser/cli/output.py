@@ -5,31 +5,37 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 
-from rich.console import Console
+import click
 
-from recloser.core import RecloserError, jsonable
-
-stdout = Console(highlight=False, soft_wrap=True)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+from recloser.core import jsonable
 
 
 def emit(document: Mapping[str, Any], *, as_json: bool, text: Callable[[Mapping[str, Any]], str]) -> None:
-    """Print one JSON document, or the text made from it."""
-    if as_json:
-        sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False, indent=1) + "\n")
-    else:
-        stdout.print(text(document), markup=False)
+    """Print one JSON document, or the text made from it, on the program's real stdout."""
+    context = click.get_current_context(silent=True)
+    given = None if context is None else context.find_root().obj
+    out: TextIO = sys.stdout if given is None else given
+    write_line(out, json_text(document) if as_json else text(document))
 
 
-def tell_error(error: RecloserError, *, as_json: bool) -> None:
-    """Print what went wrong: a sentence on stderr, and with --json the facts on stdout."""
-    if as_json:
-        sys.stdout.write(json.dumps(jsonable(error.facts()), ensure_ascii=False, indent=1) + "\n")
-    stderr.print(f"recloser: {error.explain()}", markup=False)
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return the document as JSON text (RFC 8259: no NaN), readable by people."""
+    return json.dumps(jsonable(document), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def write_line(out: TextIO, text: str) -> None:
+    """Write a line; what the terminal's encoding cannot show is escaped as in JSON, instead of failing."""
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
+    out.write(text + "\n")
+    out.flush()
 
 
 def say(line: str) -> None:
     """Print a line of progress for people on stderr."""
-    stderr.print(line, markup=False)
+    write_line(sys.stderr, line)

@@ -50,7 +50,7 @@ def replay(
 ) -> None:
     """Put recorded history through the whole loop in virtual time; writes report.json and report.html."""
     options = ReplayOptions(
-        start=start, end=end, policies=policies or ("never", "recloser"), scenario=scenario, out=out
+        start=start, end=end, policies=tuple(dict.fromkeys(policies)) or ("never", "recloser"), scenario=scenario, out=out
     )
     result = replay_project(project, options, say)
     emit(
@@ -71,7 +71,7 @@ def replay(
     "--feeders", type=click.IntRange(4, 400), default=24, show_default=True, help="Feeders of the simulated area."
 )
 @click.option("--serve", is_flag=True, help="Keep the gateway and the pages up afterwards.")
-@click.option("--port", type=int, default=8080, show_default=True, help="Port for --serve.")
+@click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True, help="Port for --serve.")
 @json_option
 def demo(out: Path, seed: int, feeders: int, serve: bool, port: int, as_json: bool) -> int:
     """Live through two years of a simulated distribution area in about two minutes."""

@@ -12,7 +12,7 @@ from recloser.cli.options import example, json_option, project_option
 from recloser.cli.output import emit
 
 
-@click.group("audit")
+@click.group("audit", epilog=example("recloser audit verify --project mygrid"))
 def audit() -> None:
     """The hash-chained record of every change."""
 
@@ -34,7 +34,7 @@ def verify(project: Path, as_json: bool) -> int:
     return 0 if result["ok"] else 1
 
 
-@click.group("gate")
+@click.group("gate", epilog=example("recloser gate explain rel-3f9a12bc04de"))
 def gate() -> None:
     """The staging gate."""
 
@@ -60,7 +60,7 @@ def _gate_text(document: Any) -> str:
     return "\n".join(lines)
 
 
-@click.group("rollout")
+@click.group("rollout", epilog=example("recloser rollout explain rel-3f9a12bc04de"))
 def rollout() -> None:
     """The way of a release to traffic."""
 

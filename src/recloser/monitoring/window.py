@@ -142,6 +142,7 @@ class Calendar:
     """Local days of a window's steps.
 
     Attributes:
+        begin: the first local day, in days since 1970-01-01.
         slot: place of each step in its local day, 0 at local midnight, shape (n_steps,).
         row: local day of each step, -1 in a first partial day, shape (n_steps,).
         first: step at which each local day begins, shape (n_days,).
@@ -150,6 +151,7 @@ class Calendar:
         offset_h: local minus UTC at noon, shape (n_days,).
     """
 
+    begin: int
     slot: IntArray
     row: IntArray
     first: IntArray
@@ -177,7 +179,7 @@ def calendar_of(window: Window, zone: str) -> Calendar:
     steps = np.bincount(row[row >= 0], minlength=count)
     noon = np.minimum(first + 12 * window.per_hour, max(0, window.steps - 1))
     # 1970-01-01 was a Thursday.
-    return Calendar(slot, row, first, steps, (numbers + begin + 3) % 7 >= 5, offset[noon])
+    return Calendar(begin, slot, row, first, steps, (numbers + begin + 3) % 7 >= 5, offset[noon])
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,16 +68,17 @@ def _held(horizon: Horizon, issued_at: datetime) -> bool:
 
 
 def thinned(issues: Sequence[datetime], most: int) -> tuple[datetime, ...]:
-    """Return at most `most` issues: the latest quarter of them whole, older ones spread evenly over weekdays.
+    """Return about `most` issues: the latest quarter whole, before it whole weeks spread evenly over the history.
 
     A large fleet needs fewer days than a single area to fill the row budget; computing features for days that would
-    be thrown away afterwards is wasted.
+    be thrown away afterwards is wasted. Whole weeks keep weekdays balanced and daily profiles comparable.
     """
     if len(issues) <= most:
         return tuple(issues)
-    recent = most // 4
-    older = issues[: len(issues) - recent]
-    wanted = most - recent
-    step = len(older) / wanted
-    picked = [older[int(k * step)] for k in range(wanted)]
-    return (*dict.fromkeys(picked), *issues[len(issues) - recent :])
+    recent = max(28, most // 4)
+    older, newest = issues[: max(0, len(issues) - recent)], issues[max(0, len(issues) - recent) :]
+    weeks = [older[max(0, end - 7) : end] for end in range(len(older), 0, -7)]
+    wanted = max(1, (most - recent) // 7)
+    step = max(1.0, len(weeks) / wanted)
+    picked = [weeks[int(k * step)] for k in range(min(wanted, len(weeks)))]
+    return (*(issue for week in reversed(picked) for issue in week), *newest)

@@ -62,7 +62,7 @@ def check_champion(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     if holdout.champion is None:
         return CheckResult(name, PASS, "no champion yet: naive floor and incumbent decide")
     pairs = paired_days(holdout.loss(holdout.candidate), holdout.loss(holdout.champion), holdout.day)
-    result = _compare(name, "the champion", pairs, policy.margin, policy)
+    result = _compare(name, "the champion", pairs, policy.margin, policy, slack=policy.uncertainty)
     scale = pair_scale(holdout)
     return replace(result, numbers={**result.numbers, "pair": None if scale is None else scale.to_dict()})
 
@@ -112,10 +112,18 @@ def check_slices(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     return CheckResult(name, PASS, f"{len(table)} slices, the worst {told}", numbers, thresholds)
 
 
-def _compare(name: str, against: str, pairs: PairedDays, margin: float, policy: GatePolicy) -> CheckResult:
-    """Refuse on the mean, hold on the upper bound, of the difference relative to the other's loss."""
+def _compare(
+    name: str, against: str, pairs: PairedDays, margin: float, policy: GatePolicy, *, slack: float = 0.0
+) -> CheckResult:
+    """Refuse on the mean, hold on the upper bound less `slack`, of the difference relative to the other's loss."""
     numbers: dict[str, Any] = {"days": int(pairs.days.size), "rows": int(pairs.rows.sum())}
-    thresholds = {"margin": margin, "minimum_days": policy.minimum_days, "confidence": policy.confidence}
+    limit = margin + slack
+    thresholds = {
+        "margin": margin,
+        "upper": limit,
+        "minimum_days": policy.minimum_days,
+        "confidence": policy.confidence,
+    }
     if pairs.days.size < policy.minimum_days:
         return CheckResult(name, HOLD, f"only {pairs.days.size} days to compare with {against}", numbers, thresholds)
     relative = pairs.relative()
@@ -133,8 +141,8 @@ def _compare(name: str, against: str, pairs: PairedDays, margin: float, policy: 
     told = f"{_percent(relative)} than {against} ({low:+.1%} .. {high:+.1%}) over {pairs.days.size} days"
     if relative > margin:
         return CheckResult(name, REFUSE, f"{told}; allowed {margin:+.1%}", numbers, thresholds)
-    if high > margin:
-        return CheckResult(name, HOLD, f"{told}; not yet shown to be within {margin:+.1%}", numbers, thresholds)
+    if high > limit:
+        return CheckResult(name, HOLD, f"{told}; not yet shown to be within {limit:+.1%}", numbers, thresholds)
     return CheckResult(name, PASS, told, numbers, thresholds)
 
 
