@@ -3,16 +3,16 @@
 Does not decide anything that a room decides, and prints nothing.
 """
 
-from recloser.app.demo import DemoOptions, run_demo
 from recloser.app.doctor import check_installation
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
 from recloser.app.platform import Platform
-from recloser.app.process import Assignment, assigned
-from recloser.app.replay import ReplayOptions, replay_project
-from recloser.app.scaffold import scaffold
-from recloser.app.server import listen
-from recloser.app.supervisor import run_up
+from recloser.app.processes.process import Assignment, assigned
+from recloser.app.processes.server import listen
+from recloser.app.processes.supervisor import run_up
+from recloser.app.project.scaffold import scaffold
+from recloser.app.replay.demo import DemoOptions, run_demo
+from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.verbs import (
     current_forecast,
     explain_gate,

@@ -2,6 +2,6 @@
 
 import sys
 
-from recloser.app.process import main
+from recloser.app.processes.process import main
 
 sys.exit(main(sys.argv[1:]))

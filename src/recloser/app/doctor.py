@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.app.project import FILE_NAME
+from recloser.app.project.settings import FILE_NAME
 from recloser.core import LOAD, RecloserError, format_utc
 from recloser.ledger import RouteRecord
 

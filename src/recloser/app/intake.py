@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.app.project import Project
+from recloser.app.project.settings import Project
 from recloser.connectors import FileMapping, read_file
 from recloser.core import InvalidInput, nearest
 

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from recloser.app.clock import SystemClock
-from recloser.app.hooks import Hooks, load_hooks
-from recloser.app.layout import Layout
-from recloser.app.project import Project, load_project
+from recloser.app.project.hooks import Hooks, load_hooks
+from recloser.app.project.layout import Layout
+from recloser.app.project.settings import Project, load_project
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id
 from recloser.ledger import (

@@ -50,7 +50,11 @@ def replay(
 ) -> None:
     """Put recorded history through the whole loop in virtual time; writes report.json and report.html."""
     options = ReplayOptions(
-        start=start, end=end, policies=tuple(dict.fromkeys(policies)) or ("never", "recloser"), scenario=scenario, out=out
+        start=start,
+        end=end,
+        policies=tuple(dict.fromkeys(policies)) or ("never", "recloser"),
+        scenario=scenario,
+        out=out,
     )
     result = replay_project(project, options, say)
     emit(

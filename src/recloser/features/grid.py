@@ -145,7 +145,7 @@ def view_of(series: Series, issues: IntArray, first: IntArray, length: int) -> V
         start = first + before
     windows = np.lib.stride_tricks.sliding_window_view(value, length, axis=1)[:, start]
     stamps = np.lib.stride_tricks.sliding_window_view(known, length, axis=1)[:, start]
-    values = windows.copy()
+    values = np.where(stamps <= issues[None, :, None], windows, np.nan)
     _restore(values, series.superseded, issues, first)
     return View(values, first)
 

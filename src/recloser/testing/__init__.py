@@ -2,5 +2,16 @@
 
 from recloser.testing.builders import daily_load, sample_panel
 from recloser.testing.predictors import ConstantPredictor
+from recloser.testing.projects import COLUMNS, QUICK, empty_project, load_file, small_grid, small_project
 
-__all__ = ["ConstantPredictor", "daily_load", "sample_panel"]
+__all__ = [
+    "COLUMNS",
+    "QUICK",
+    "ConstantPredictor",
+    "daily_load",
+    "empty_project",
+    "load_file",
+    "sample_panel",
+    "small_grid",
+    "small_project",
+]

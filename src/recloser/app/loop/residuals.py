@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from recloser.app.book import ClosedDay, DayBook
+from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform
-from recloser.app.signals import record_of_signal
 from recloser.core import LOAD
 from recloser.ledger import RouteRecord, SignalRecord, StateRecord
 from recloser.monitoring import (

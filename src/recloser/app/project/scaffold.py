@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recloser.app.project import FILE_NAME, parse_project
-from recloser.app.report import replace_file
+from recloser.app.project.files import replace_file
+from recloser.app.project.settings import FILE_NAME, parse_project
 from recloser.core import InvalidInput
 
 PIPELINE = '''"""The pipeline of this project, in plain Python: change what you need, delete what you do not.

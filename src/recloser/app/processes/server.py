@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.core import Clock, RecloserError, Unavailable
 from recloser.ledger import Entry, ForecastRecord, RouteRecord

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from recloser.app.book import DayBook
-from recloser.app.faults import finding_from, finding_to
-from recloser.app.history import History
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.faults import finding_from, finding_to
+from recloser.app.loop.history import History
+from recloser.app.loop.residuals import ResidualWatch
+from recloser.app.loop.signals import as_opened, record_of_signal
 from recloser.app.platform import Platform
-from recloser.app.residuals import ResidualWatch
-from recloser.app.signals import as_opened, record_of_signal
 from recloser.ledger import SignalRecord, StateRecord
 from recloser.monitoring import CheckPlan, Finding, check_data, flag_revisions, reconcile, signal_of
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from recloser.app.outcome import ReplayReport
-from recloser.app.page import render
+from recloser.app.project.files import replace_file
+from recloser.app.replay.outcome import ReplayReport
+from recloser.app.replay.page import render
 from recloser.core import jsonable
 
 
@@ -23,14 +23,3 @@ def write_report(report: ReplayReport, folder: Path, zone: ZoneInfo, title: str)
     json_path = replace_file(folder / "report.json", json.dumps(document, indent=1, ensure_ascii=False).encode())
     html_path = replace_file(folder / "report.html", render(report, zone, title).encode())
     return json_path, html_path
-
-
-def replace_file(path: Path, content: bytes) -> Path:
-    """Write a file so that a reader sees the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    return path

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from recloser.app.book import issue_key, issue_state
-from recloser.app.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
-from recloser.app.history import FeatureFrames, History
+from recloser.app.loop.book import issue_key, issue_state
+from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
+from recloser.app.loop.history import FeatureFrames, History
+from recloser.app.loop.retraining import Retraining
+from recloser.app.loop.router import LocalRouter
+from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
-from recloser.app.retraining import Retraining
-from recloser.app.router import LocalRouter
-from recloser.app.watch import Watch
 from recloser.core import Panel
 from recloser.ledger import ForecastRecord, ReleaseRecord, StateRecord
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances

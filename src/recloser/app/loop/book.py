@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.days import AreaForecast, closed_day, forecasts_of
-from recloser.app.history import History
+from recloser.app.loop.days import AreaForecast, closed_day, forecasts_of
+from recloser.app.loop.history import History
 from recloser.app.platform import Platform
 from recloser.core import QUANTILES, TIME, FloatArray, local_midnight
 from recloser.ledger import RouteRecord, StateRecord

@@ -21,14 +21,14 @@ from typing import Any
 
 import polars as pl
 
-from recloser.app.layout import Layout
-from recloser.app.loop import ControlLoop, LoopOptions
-from recloser.app.outcome import PolicyResult
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.app.project import FILE_NAME, Project
-from recloser.app.report import replace_file
-from recloser.app.scenario import Scenario
-from recloser.app.story import policy_result
+from recloser.app.project.files import replace_file
+from recloser.app.project.layout import Layout
+from recloser.app.project.settings import FILE_NAME, Project
+from recloser.app.replay.outcome import PolicyResult
+from recloser.app.replay.scenario import Scenario
+from recloser.app.replay.story import policy_result
 from recloser.core import Panel, RecloserError, Unavailable, VirtualClock
 from recloser.triggers import api_trigger
 

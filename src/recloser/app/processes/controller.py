@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from recloser.app.loop import ControlLoop, LoopOptions
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.app.server import due_issue
+from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
 
 TICK_S = 5.0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.outcome import PolicyResult
 from recloser.app.platform import Platform
-from recloser.app.scenario import Scenario
+from recloser.app.replay.outcome import PolicyResult
+from recloser.app.replay.scenario import Scenario
 from recloser.core import TIME
 from recloser.ledger import Entry, ForecastRecord, RunRecord, SignalRecord, TripRecord, VerdictRecord
 

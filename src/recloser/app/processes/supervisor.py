@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from recloser.app.platform import Platform
-from recloser.app.server import listen
+from recloser.app.processes.server import listen
 from recloser.core import format_utc
 
 FIRST_WAIT_S = 0.5

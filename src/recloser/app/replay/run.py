@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 
 from recloser import __version__
-from recloser.app.living import AHEAD, Task, live_all, write_recorded
-from recloser.app.outcome import PolicyResult, ReplayReport, scored_section
 from recloser.app.platform import Platform
-from recloser.app.project import FILE_NAME, Project
-from recloser.app.report import write_report
-from recloser.app.scenario import Scenario, load_scenario
-from recloser.app.summary import summary_table
+from recloser.app.project.settings import FILE_NAME, Project
+from recloser.app.replay.living import AHEAD, Task, live_all, write_recorded
+from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
+from recloser.app.replay.report import write_report
+from recloser.app.replay.scenario import Scenario, load_scenario
+from recloser.app.replay.summary import summary_table
 from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
 from recloser.models import SeasonalNaive
 from recloser.simulation import apply

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recloser.app.control import control
-from recloser.app.server import serve
+from recloser.app.processes.controller import control
+from recloser.app.processes.server import serve
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from recloser.app.outcome import ReplayReport, all_areas_by_month
-from recloser.app.project import Project, parse_project
-from recloser.app.replay import ReplayOptions, run_replay
-from recloser.app.report import write_report
-from recloser.app.scenario import Candidate, Scenario
-from recloser.app.summary import counts_line, month_table, summary_table
-from recloser.app.supervisor import run_up
+from recloser.app.processes.supervisor import run_up
+from recloser.app.project.settings import Project, parse_project
+from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
+from recloser.app.replay.report import write_report
+from recloser.app.replay.run import ReplayOptions, run_replay
+from recloser.app.replay.scenario import Candidate, Scenario
+from recloser.app.replay.summary import counts_line, month_table, summary_table
 from recloser.core import Panel
 from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, SimulatedGrid, Stuck
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from recloser.app.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
 from recloser.core import QUANTILES, local_midnight
 from recloser.ledger import PairedDayRecord, StateRecord

@@ -1,0 +1,1 @@
+"""Owns the processes of `recloser up`: gateway, controller and their supervisor."""
