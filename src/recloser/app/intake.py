@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.app.project.settings import Project
+from recloser.app.project.settings import Project, load_project
 from recloser.connectors import FileMapping, read_file
 from recloser.core import InvalidInput, nearest
 
@@ -65,23 +65,11 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
         InvalidInput: the file or its mapping is wrong; where, what and what next are said.
         Unavailable: the store cannot be written now.
     """
+    project = load_project(folder)
+    # Read before anything is opened: a file that is wrong leaves no trace, not even an empty state folder.
+    reading = read_file(file, mapping_of(project, given))
+    notes = [*reading.notes, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
     with Platform.open(folder) as platform:
-        mapping = mapping_of(platform.project, given)
-        reading = read_file(file, mapping)
-        areas = set(reading.frame["area"].unique().to_list())
-        unknown = sorted(areas - set(platform.areas) - set(platform.project.monitoring.groups))
-        notes = list(reading.notes)
-        if unknown and not areas & set(platform.areas):
-            guess = nearest(unknown[0], platform.areas)
-            raise InvalidInput(
-                "no area of this file is one of the project's",
-                got=unknown[:5],
-                expected="one of " + ", ".join(platform.areas),
-                where=str(file),
-                next_step=f"Did you mean {guess!r}?" if guess else "Add it to [project] areas, or map --area.",
-            )
-        if unknown:
-            notes.append(f"areas that the project does not forecast were stored too: {', '.join(unknown[:8])}")
         result = platform.store.append(reading.frame, source=reading.source)
         now = platform.clock.now()
         with platform.ledger.change("ingest", now) as change:
@@ -96,3 +84,25 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
             "version": result.version,
             "notes": notes,
         }
+
+
+def _strangers(project: Project, found: Sequence[str], file: Path) -> list[str]:
+    """Return a note about areas that the project does not forecast.
+
+    Raises:
+        InvalidInput: none of the file's areas is one of the project's.
+    """
+    known = project.project.areas
+    strangers = sorted(set(found) - set(known) - set(project.monitoring.groups))
+    if strangers and not set(found) & set(known):
+        guess = nearest(strangers[0], known)
+        raise InvalidInput(
+            "no area of this file is one of the project's",
+            got=strangers[:5],
+            expected="one of " + ", ".join(known),
+            where=str(file),
+            next_step=f"Did you mean {guess!r}?" if guess else "Add it to [project] areas, or map --area.",
+        )
+    return (
+        [f"areas that the project does not forecast were stored too: {', '.join(strangers[:8])}"] if strangers else []
+    )

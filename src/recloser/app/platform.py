@@ -115,6 +115,11 @@ class Platform:
         return self.project.project.areas
 
     @property
+    def watched(self) -> tuple[str, ...]:
+        """Return the areas and the substations that measure them a second time."""
+        return (*self.areas, *self.project.monitoring.groups)
+
+    @property
     def registry(self) -> ModelRegistry:
         """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
         if self._registry is None:

@@ -57,11 +57,21 @@ def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bo
 
 @click.command("up", epilog=example("recloser up --project mygrid --port 8080"))
 @click.option("--host", help="Address to listen on (default: [gateway] host).")
-@click.option("--port", type=int, help="Port to listen on (default: [gateway] port).")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65534),
+    help="Port to listen on, 0 for any free one (default: [gateway] port); the pages are one port above.",
+)
 @project_option
-def up(host: str | None, port: int | None, project: Path) -> int:
+@json_option
+def up(host: str | None, port: int | None, project: Path, as_json: bool) -> int:
     """Run in real time under a supervisor: gateway, control loops and pages; what dies is restarted."""
-    return run_up(project, host=host, port=port, say=say)
+
+    def ready(addresses: dict[str, str]) -> None:
+        if as_json:
+            emit(addresses, as_json=True, text=str)
+
+    return run_up(project, host=host, port=port, say=say, ready=ready)
 
 
 VERBS = (forecast, status, rollback, up)

@@ -30,7 +30,7 @@ class Instant(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         text = str(value)
-        where = f"--{param.name}" if param is not None and param.name else "time"
+        where = "time" if param is None else param.opts[-1]
         try:
             instant = parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where)
         except OverflowError:

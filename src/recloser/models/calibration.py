@@ -15,7 +15,7 @@ from recloser.core import FloatArray, InvalidInput
 from recloser.models.model import age_days, checked_quantiles, column, ordered
 
 BLOCKS = 6
-PRIOR_ROWS = 96.0
+PRIOR_DAYS = 4.0
 HALF_LIFE = timedelta(days=30)
 FOLLOW_DAYS = 14.0
 FOLLOW_SHARE = 0.5
@@ -185,11 +185,12 @@ def _table(
     residual, weight = evidence
     start = np.asarray(prior)
     block = block_of(rows, start.shape[0])
-    whole = _shrunk(residual, weight, levels, start.mean(axis=0))
+    per_day = weight.size / rows["issued_at"].n_unique()
+    whole = _shrunk(residual, weight, levels, start.mean(axis=0), per_day)
     offsets = np.empty_like(start)
     for index in range(start.shape[0]):
         mine = block == index
-        offsets[index] = _shrunk(residual[mine], weight[mine], levels, whole)
+        offsets[index] = _shrunk(residual[mine], weight[mine], levels, whole, per_day / start.shape[0])
     median = levels.index(0.5)
     offsets[:, median] = follow_share * _recent_bias(rows, residual[:, median])
     return _offsets(offsets)
@@ -211,13 +212,18 @@ def _weights(rows: pl.DataFrame, half_life: timedelta | None) -> FloatArray:
     return result
 
 
-def _shrunk(residual: FloatArray, weight: FloatArray, quantiles: tuple[float, ...], prior: FloatArray) -> FloatArray:
-    """Return per-level weighted conformal quantiles of the residuals, pulled to `prior` while rows are few."""
-    total = float(weight.sum())
-    if total <= 0.0:
+def _shrunk(
+    residual: FloatArray, weight: FloatArray, quantiles: tuple[float, ...], prior: FloatArray, per_day: float
+) -> FloatArray:
+    """Return per-level weighted conformal quantiles of the residuals, pulled to `prior` while days are few.
+
+    Rows of one day err together, so days count, not rows: `per_day` rows make one.
+    """
+    days = float(weight.sum()) / per_day
+    if days <= 0.0:
         return prior
     found = np.array([conformal_quantile(residual[:, k], weight, q) for k, q in enumerate(quantiles)])
-    share = total / (total + PRIOR_ROWS)
+    share = days / (days + PRIOR_DAYS)
     result: FloatArray = share * found + (1.0 - share) * prior
     return result
 

@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray, Refused
+from recloser.core import FloatArray, Refused, digest_bytes
 from recloser.models.calibration import Calibration
 from recloser.models.model import checked_quantiles, column, matrix, ordered, write_facts
 
@@ -70,7 +70,8 @@ class LightGBMQuantile:
         return ordered(answers)
 
     def save(self, folder: Path) -> None:
-        """Write the two boosters as LightGBM text and model.json."""
+        """Write the two boosters as LightGBM text and model.json with their digests."""
+        texts = [booster.model_to_string(num_iteration=-1).encode() for booster in self.boosters]
         write_facts(
             folder,
             {
@@ -78,12 +79,13 @@ class LightGBMQuantile:
                 "feature_names": list(self.feature_names),
                 "quantiles": list(self.quantiles),
                 "widths": list(self.widths),
+                "files": {name: digest_bytes(text) for name, text in zip(FILES, texts, strict=True)},
                 "calibration": self.calibration.to_dict(),
                 "training": self.facts,
             },
         )
-        for name, booster in zip(FILES, self.boosters, strict=True):
-            (folder / name).write_text(booster.model_to_string(num_iteration=-1), encoding="utf-8")
+        for name, text in zip(FILES, texts, strict=True):
+            (folder / name).write_bytes(text)
 
     @classmethod
     def load(cls, folder: Path, facts: dict[str, Any]) -> Self:
@@ -97,15 +99,23 @@ class LightGBMQuantile:
         widths = tuple(float(width) for width in facts["widths"])
         if len(widths) != len(quantiles):
             raise Refused("widths and quantiles differ in number", got=len(widths), where=str(folder))
-        boosters = (_booster(folder / FILES[0], len(names)), _booster(folder / FILES[1], len(names)))
+        digests = facts["files"]
+        centre, spread = (_booster(folder / name, digests[name], len(names)) for name in FILES)
         calibration = Calibration.from_dict(facts["calibration"])
-        return cls(names, quantiles, boosters, widths, calibration, facts["training"])
+        return cls(names, quantiles, (centre, spread), widths, calibration, facts["training"])
 
 
-def _booster(path: Path, n_features: int) -> lgb.Booster:
+def _booster(path: Path, digest: str, n_features: int) -> lgb.Booster:
+    """Read a booster, after its digest: LightGBM aborts the whole process on some damaged texts (measured)."""
     try:
-        booster = lgb.Booster(model_str=path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, lgb.basic.LightGBMError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refused("a file of the model is absent", got=str(error), where=str(path)) from error
+    if digest_bytes(content) != digest:
+        raise Refused("a damaged LightGBM file", got=digest_bytes(content), expected=digest, where=str(path))
+    try:
+        booster = lgb.Booster(model_str=content.decode())
+    except (UnicodeDecodeError, lgb.basic.LightGBMError) as error:
         raise Refused("an unreadable LightGBM file", got=str(error)[:200], where=str(path)) from error
     if booster.num_feature() != n_features:
         raise Refused(

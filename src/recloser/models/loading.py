@@ -108,7 +108,13 @@ class PythonModel:
                 "the model's entry cannot be imported", got=entry, expected="module:Class", next_step=str(error)
             ) from error
         keywords = parameters or {}
-        inner = built.load(folder, **keywords) if folder is not None and hasattr(built, "load") else built(**keywords)
+        opened = folder is not None and hasattr(built, "load")
+        try:
+            inner = built.load(folder, **keywords) if opened else built(**keywords)
+        except TypeError as error:
+            raise InvalidInput(
+                "the model cannot be built from its parameters", got=keywords, where=entry, next_step=str(error)
+            ) from error
         if not callable(getattr(inner, "predict", None)):
             raise InvalidInput("the model has no predict(rows)", got=entry)
         return cls(entry, checked_quantiles(quantiles), keywords, inner)

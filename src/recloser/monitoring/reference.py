@@ -174,10 +174,11 @@ def _inputs(daily: DailyLoad, days_off: frozenset[date], knots: Sequence[float])
     angle = 2 * np.pi * np.array([d.timetuple().tm_yday for d in daily.days]) / 365.25
     season = [np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
     today = daily.temperature_c
-    before = np.concatenate([[today[0]], today[:-1]])
-    earlier = np.concatenate([[before[0]], before[:-1]])
+    past = [np.concatenate([np.full(k, today[0]), today[:-k]]) for k in range(1, 8)]
+    share = 0.6 ** np.arange(7)
+    memory = np.stack(past, axis=1) @ (share / share.sum())
     columns = [np.eye(7)[weekday], off[:, None], bridge[:, None], np.stack(season, axis=1)]
-    for series in (today, 0.6 * before + 0.4 * earlier):
+    for series in (today, memory):
         bends = [(series - 16.0) / 10.0, *(np.maximum(series - knot, 0.0) / 10.0 for knot in knots)]
         columns.append(np.stack(bends, axis=1))
     return np.concatenate(columns, axis=1)

@@ -76,8 +76,8 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
     Returns:
         area_loss_mw: area -> mean CRPS of the reference (champion, else the candidate itself) in MW.
         paired_sd: sd over days of the pooled daily difference (candidate - champion) / area loss; None without one.
-        step_divergence: the .999 quantile over target times of the fleet mean of |candidate - champion| / scale_mw.
-        area_divergence: the largest |candidate - champion| / scale_mw of any area and time.
+        step_divergence: .999 quantile over target times of the areas' median |candidate - champion| / scale_mw.
+        area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
         residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
         promised: mean absolute error of the candidate and of the naive floor, per unit of scale_mw.
     """
@@ -101,9 +101,9 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         )
         result["paired_sd"] = _daily(each, "difference")["sd"]
         finite = table.filter(pl.col("gap").is_finite())
-        steps = finite.group_by("at").agg(pl.col("gap").mean())["gap"]
+        steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
-        result["area_divergence"] = finite["gap"].max()
+        result["area_divergence"] = finite["gap"].quantile(0.999)
     return result
 
 

@@ -220,7 +220,7 @@ def _habits(time: Timeline, traits: Traits) -> FloatArray:
 def _comfort(time: Timeline, weather: Weather, traits: Traits) -> FloatArray:
     """Return heating and cooling as a share of the level: V-shaped in felt temperature, with the memory of walls."""
     walls = smooth(weather.temperature_c, decay(48.0, time.step_h))
-    felt = 0.60 * walls + 0.40 * smooth(weather.temperature_c, decay(4.0, time.step_h))
+    felt = 0.66 * walls + 0.34 * smooth(weather.temperature_c, decay(4.0, time.step_h))
     cold = np.maximum(COMFORT_LOW_C - felt, 0.0)
     # Every air conditioner runs in the end: cooling saturates.
     warm = 34.0 * -np.expm1(-np.maximum(felt - COMFORT_HIGH_C, 0.0) / 34.0)
@@ -236,7 +236,7 @@ def _noise(time: Timeline, traits: Traits, rng: np.random.Generator) -> FloatArr
     """Return log-load noise: shocks common to all feeders (days, hours), each feeder's own, all autocorrelated."""
     steps, feeders = len(time.years), len(traits.level_mw)
     slow, fast = decay(80.0, time.step_h), decay(4.0, time.step_h)
-    common = 0.0245 * coloured(rng, (steps,), slow) + 0.007 * coloured(rng, (steps,), fast)
+    common = 0.013 * coloured(rng, (steps,), slow) + 0.007 * coloured(rng, (steps,), fast)
     own = coloured(rng, (steps, feeders), slow) * traits.slow + coloured(rng, (steps, feeders), fast) * traits.fast
     result: FloatArray = common[:, None] + own
     return result

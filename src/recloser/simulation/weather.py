@@ -29,20 +29,20 @@ class Weather:
 def draw_weather(time: Timeline, latitude: float, rng: np.random.Generator) -> Weather:
     """Draw a temperate year: mean 16 degC, sd 6, one-day autocorrelation near 0.75, hot spells in summer.
 
-    The forecast's error has two parts: of the day (sd 0.9 degC, half of it left the next day) and of the
-    hours (sd 0.7 degC), which is usual for a lead of 18 to 42 hours.
+    The forecast's error has two parts: of the day (sd 0.7 degC, half of it left the next day) and of the
+    hours (sd 0.6 degC), which is usual for a lead of 18 to 42 hours.
     """
     steps = len(time.year_share)
     season = -np.cos(2 * np.pi * (time.year_share - 0.055))
-    front = coloured(rng, (steps,), decay(33.0, time.step_h))
+    front = coloured(rng, (steps,), decay(36.0, time.step_h))
     drizzle = coloured(rng, (steps,), decay(5.0, time.step_h))
     cloud = np.clip(0.5 + 0.28 * coloured(rng, (steps,), decay(20.0, time.step_h)) - 0.10 * front, 0.05, 0.97)
     # Warm air in summer runs away upwards, cold air in winter less so: the skew that makes the yearly peak.
     heat = np.where(front > 0, front * (1.0 + 0.40 * np.maximum(season, 0)), front * 0.85)
     swing = (3.6 + 1.9 * np.maximum(season, -0.4)) * (1.25 - 0.6 * cloud)
     daily = np.cos(2 * np.pi * (time.solar_h - 15.0) / 24.0)
-    temperature = 15.6 + 5.0 * season + 3.5 * heat + swing * daily + 0.5 * drizzle
-    error = 0.9 * coloured(rng, (steps,), decay(35.0, time.step_h)) + 0.7 * coloured(
+    temperature = 15.6 + 4.8 * season + 3.5 * heat + swing * daily + 0.5 * drizzle
+    error = 0.7 * coloured(rng, (steps,), decay(35.0, time.step_h)) + 0.6 * coloured(
         rng, (steps,), decay(6.0, time.step_h)
     )
     sunshine = _height_of_sun(time, latitude) * (1.05 - cloud) * 0.9

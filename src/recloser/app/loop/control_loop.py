@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recloser.app.loop.book import issue_key, issue_state
@@ -17,7 +18,7 @@ from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
 from recloser.core import Panel
-from recloser.ledger import ForecastRecord, ReleaseRecord, StateRecord
+from recloser.ledger import ForecastRecord, StateRecord
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 
@@ -54,7 +55,7 @@ class ControlLoop:
     def __init__(self, platform: Platform, options: LoopOptions) -> None:
         self.platform = platform
         self.options = options
-        self.history = History(platform.store, platform.areas, ahead=options.ahead)
+        self.history = History(platform.store, platform.watched, ahead=options.ahead)
         self.frames = FeatureFrames(platform.features, self.history, platform.areas, batch=options.batch)
         self.router = LocalRouter(platform, self.recent)
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
@@ -101,7 +102,8 @@ class ControlLoop:
         answer = self.router.gateway.answer(rows, issued_at, now)
         records = [record_of(served) for served in answer.served]
         by = sorted({f"{served.served_by}:{served.release}" for served in answer.served})
-        states = [*self._evidence_states(answer, now), self._issue_memory(issued_at, rows, now)]
+        scale = dict(rows.group_by("area").agg(pl.col("scale_mw").first()).iter_rows())
+        states = [*self._evidence_states(answer, scale, now), self._issue_memory(issued_at, rows, now)]
         with platform.ledger.change(ACTOR, now) as change:
             change.add_all(records)
             for state in states:
@@ -120,7 +122,7 @@ class ControlLoop:
         online = {name: item for name in releases if (item := self.platform.load(name).online) is not None}
         return StateRecord(issue_key(issued_at), now, issue_state(rows, online))
 
-    def _evidence_states(self, answer: Answer, now: datetime) -> list[StateRecord]:
+    def _evidence_states(self, answer: Answer, scale: Mapping[str, float], now: datetime) -> list[StateRecord]:
         """Return the T0 and T1 evidence after this answer: guard incidents by release, consecutive divergent steps."""
         states = []
         route = self.router.gateway.route
@@ -132,42 +134,35 @@ class ControlLoop:
             if mine or inputs or old is None:
                 counts = {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
                 states.append(StateRecord(f"{INCIDENTS}/{release}", now, counts))
-            states.append(self._divergence_state(release, answer, now))
+            states.append(self._divergence_state(release, answer, scale, now))
         return states
 
-    def _divergence_state(self, release: str, answer: Answer, now: datetime) -> StateRecord:
+    def _divergence_state(self, release: str, answer: Answer, scale: Mapping[str, float], now: datetime) -> StateRecord:
         key = f"{DIVERGENCE}/{release}"
         scales = self.platform.load(release).package.facts.scales
         limit = scales.get("step_divergence")
-        distances = step_distances(answer, release, self.router.gateway.route.champion)
+        distances = step_distances(answer, release, self.router.gateway.route.champion, scale)
         trailing = 0 if limit is None else longest_exceedance(distances, float(limit))
         return StateRecord(key, now, {"trailing": trailing, "limit": limit, "worst": max(distances, default=None)})
 
-    def submit_first(self, release: str, reason: str) -> None:
-        """Queue a release and take the first steps at once; used by `run` and by the retraining."""
-        record = self.platform.ledger.get(ReleaseRecord, release)
-        if record is not None and record.state == "accepted":
-            self.retraining.submit(release, reason)
-            self.advance()
 
+def step_distances(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[float]:
+    """Return per target step the median over areas of |challenger - champion| / scale_mw, as staging measured it.
 
-def step_distances(answer: Answer, release: str, champion: str | None) -> list[float]:
-    """Return per target step the fleet mean of |challenger - champion| over the champion's mean level.
-
-    Areas without both answers are left out; empty without any.
+    The median, so that one feeder with faulty inputs cannot blame the challenger. Areas without both answers are left
+    out; empty without any.
     """
-    totals: dict[int, list[float]] = {}
+    gaps = []
     for served in answer.served:
         ours, theirs = served.answers.get(release), served.answers.get(champion or "")
-        if ours is None or theirs is None or ours.shape != theirs.shape:
-            continue
-        level = float(abs(theirs).mean())
-        if level <= 0:
-            continue
-        gaps = abs(ours - theirs).max(axis=1) / level
-        for step, gap in enumerate(gaps.tolist()):
-            totals.setdefault(step, []).append(gap)
-    return [sum(gaps) / len(gaps) for _, gaps in sorted(totals.items())]
+        scale = scale_mw.get(served.area)
+        if ours is not None and theirs is not None and ours.shape == theirs.shape and scale:
+            gaps.append(np.abs(ours - theirs).max(axis=1) / scale)
+    steps = min((len(gap) for gap in gaps), default=0)
+    if not steps:
+        return []
+    result: list[float] = np.median(np.stack([gap[:steps] for gap in gaps]), axis=0).tolist()
+    return result
 
 
 def longest_exceedance(distances: list[float], limit: float) -> int:

@@ -11,7 +11,7 @@ from recloser.app.loop.history import History
 from recloser.app.loop.residuals import ResidualWatch
 from recloser.app.loop.signals import as_opened, record_of_signal
 from recloser.app.platform import Platform
-from recloser.ledger import SignalRecord, StateRecord
+from recloser.ledger import Change, SignalRecord, StateRecord
 from recloser.monitoring import CheckPlan, Finding, check_data, flag_revisions, reconcile, signal_of
 
 ACTOR = "monitoring"
@@ -46,24 +46,28 @@ class Watch:
         if not seen and not known:
             return seen
         found = reconcile(known, seen)
+        opened = [signal_of(finding, now) for finding in found.opened]
+        ended = {signal.key for signal, finding in zip(opened, found.opened, strict=True) if not finding.active}
+        # A fault that is over is told for some days: it was opened and closed before and stays so.
+        opened = [s for s in opened if self._platform.ledger.get(SignalRecord, s.key) is None or s.key not in ended]
         left_open = [finding_to(item) for item in (*found.lasting, *found.opened) if item.active]
-        if state is not None and left_open == state.state["open"] and not found.opened:
+        if not opened and not found.closed and state is not None and left_open == state.state["open"]:
             return seen
         with self._platform.ledger.change(ACTOR, now) as change:
             change.put(StateRecord(FAULTS, now, {"open": left_open}))
-            for finding in found.opened:
-                signal = signal_of(finding, now)
-                closed = None if finding.active else now
-                change.put(record_of_signal(signal, closed))
+            change.note("data.check", "faults", {"open": len(left_open), "flagged": revisions.height})
+            for signal in opened:
+                change.put(record_of_signal(signal, now if signal.key in ended else None))
                 change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
             for finding in found.closed:
-                key = signal_of(as_opened(finding, known), now).key
-                record = self._platform.ledger.get(SignalRecord, key)
-                if record is not None and record.closed_at is None:
-                    change.put(replace(record, closed_at=now))
-                    change.note("signal.close", key, {"reason": "the fault is over"})
-            change.note("data.check", "faults", {"open": len(left_open), "flagged": revisions.height})
+                self._close(change, signal_of(as_opened(finding, known), now).key, now)
         return seen
+
+    def _close(self, change: Change, key: str, now: datetime) -> None:
+        record = self._platform.ledger.get(SignalRecord, key)
+        if record is not None and record.closed_at is None:
+            change.put(replace(record, closed_at=now))
+            change.note("signal.close", key, {"reason": "the fault is over"})
 
     def close_days(self, now: datetime) -> list[date]:
         """Close the days whose truth has come, and let the residual monitors see them."""

@@ -42,7 +42,13 @@ class Child:
 
 
 def run_up(
-    folder: Path, *, host: str | None, port: int | None, say: Callable[[str], None], at: datetime | None = None
+    folder: Path,
+    *,
+    host: str | None,
+    port: int | None,
+    say: Callable[[str], None],
+    at: datetime | None = None,
+    ready: Callable[[dict[str, str]], None] = lambda _addresses: None,
 ) -> int:
     """Run gateway, controller and console until told to stop; each is restarted with a growing wait when it dies.
 
@@ -52,6 +58,7 @@ def run_up(
         port: the same; the console listens one port above.
         say: told of starts and restarts.
         at: the clock stands at this instant and no controller runs: a finished replay is shown.
+        ready: told {"gateway": url, "console": url} before the processes start.
 
     Raises:
         InvalidInput: no project.
@@ -69,6 +76,7 @@ def run_up(
     ended = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
+    ready({"gateway": f"http://{where}:{first}", "console": f"http://{where}:{first + 1}"})
     say(f"gateway http://{where}:{first}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
     try:
         while not ended.is_set():

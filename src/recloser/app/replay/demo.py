@@ -22,7 +22,7 @@ from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, Simulate
 START = datetime(2019, 1, 1, tzinfo=UTC)
 DAYS = 731
 ZONE = "Europe/Amsterdam"
-FIRST_ISSUE = datetime(2019, 10, 1, tzinfo=UTC)
+FIRST_ISSUE = datetime(2019, 11, 25, tzinfo=UTC)
 
 SETTINGS = """
 [horizon]
@@ -30,10 +30,10 @@ issue_time = "09:00"
 
 [model]
 history_days = 365
-trees = 120
+trees = 100
 leaves = 31
 learning_rate = 0.1
-max_rows = 40000
+max_rows = 30000
 calibration_days = 28
 threads = 1
 allow_code = true
@@ -108,7 +108,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
             Lockdown(start=spring, zone=ZONE),
         ),
         candidates=(
-            Candidate(datetime(2019, 12, 2, 8, tzinfo=UTC), "trained on an unchecked export", "corrupted"),
+            Candidate(datetime(2019, 12, 16, 8, tzinfo=UTC), "trained on an unchecked export", "corrupted"),
             Candidate(creeping - 9 * day, "a vendor's model with an adaptive gain", "creeping"),
         ),
         creeping=(creeping, 2.0),

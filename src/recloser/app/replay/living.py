@@ -37,6 +37,7 @@ AHEAD = timedelta(days=35)
 BATCH = 28
 RECORDED = "recorded.parquet"
 POLL_S = 0.2
+THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def live_all(task: Task, policies: Sequence[str], say: Say) -> dict[str, PolicyR
             while waiting and len(running) < cores:
                 policy = waiting.pop(0)
                 child = context.Process(target=live_in_process, args=(task, policy, news, os.getpid()), daemon=True)
-                child.start()
+                with one_thread():
+                    child.start()
                 running[policy] = child
             kind, policy, content = _next(news, running)
             if kind == "say":
@@ -96,6 +98,21 @@ def live_all(task: Task, policies: Sequence[str], say: Say) -> dict[str, PolicyR
             child.terminate()
             child.join()
     return {policy: results[policy] for policy in policies}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let a started process use one thread: there is one process per core, and data frames here are small."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            if text is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = text
 
 
 def _next(news: Queue[tuple[str, str, Any]], running: dict[str, Any]) -> tuple[str, str, Any]:

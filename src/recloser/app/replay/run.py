@@ -68,7 +68,7 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
                 expected=f">= {format_utc(extent[0] + timedelta(days=60))}",
                 where="--from",
             )
-        panel = platform.store.read(list(platform.areas), as_of=options.end + timedelta(days=10))
+        panel = platform.store.read(list(platform.watched), as_of=options.end + timedelta(days=10))
         text = (folder / FILE_NAME).read_text(encoding="utf-8")
         pipeline = platform.layout.pipeline_file
         code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from recloser.core import InvalidInput, nearest, parse_utc, unknown_name
+from recloser.core import InvalidInput, nearest, parse_utc, parse_zone, unknown_name
 from recloser.models import Model
 from recloser.simulation import (
     CreepingModel,
@@ -42,6 +42,8 @@ EVENTS: dict[str, Callable[..., Event]] = {
     "low_actuals": low_actuals,
 }
 SABOTAGES = ("", "corrupted", "creeping")
+KEYS = ("event", "candidate", "creeping", "seed", "notes")
+DAYS = ("onset", "lasting", "recovery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +125,41 @@ def load_scenario(path: Path) -> Scenario:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput("cannot read the scenario", got=str(error), where=str(path)) from error
     for key in raw:
-        if key not in {"event", "candidate", "creeping", "seed", "notes"}:
-            raise unknown_name(
-                "scenario key", key, ["event", "candidate", "creeping", "seed", "notes"], where=str(path)
-            )
-    creeping = raw.get("creeping")
+        if key not in KEYS:
+            raise unknown_name("scenario key", key, KEYS, where=str(path))
+    candidates = tuple(_candidate(item, where) for where, item in _tables(raw, "candidate", path))
+    creeping = None if "creeping" not in raw else _creeping(raw["creeping"], f"{path}: creeping")
+    if creeping is None and any(candidate.sabotage == "creeping" for candidate in candidates):
+        raise InvalidInput(
+            "a creeping candidate, but it is not said when it begins to creep",
+            where=str(path),
+            next_step="Add [creeping] with 'from' (a time) and 'per_day' (percent).",
+        )
+    seed, notes = raw.get("seed", 0), raw.get("notes", [])
+    if not isinstance(seed, int) or not isinstance(notes, list):
+        raise InvalidInput("seed is a whole number and notes a list of sentences", got=(seed, notes), where=str(path))
     return Scenario(
-        events=tuple(_event(item, f"{path}: event {n}") for n, item in enumerate(raw.get("event", []), 1)),
-        candidates=tuple(
-            _candidate(item, f"{path}: candidate {n}") for n, item in enumerate(raw.get("candidate", []), 1)
-        ),
-        creeping=None if creeping is None else (_instant(creeping["from"], str(path)), float(creeping["per_day"])),
-        seed=int(raw.get("seed", 0)),
-        notes=tuple(raw.get("notes", ())),
+        events=tuple(_event(item, where) for where, item in _tables(raw, "event", path)),
+        candidates=candidates,
+        creeping=creeping,
+        seed=seed,
+        notes=tuple(str(note) for note in notes),
     )
+
+
+def _tables(raw: Mapping[str, Any], name: str, path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the tables of an array such as [[event]], each with where it stands."""
+    items = raw.get(name, [])
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise InvalidInput(f"{name} must be tables", got=items, expected=f"[[{name}]]", where=str(path))
+    return [(f"{path}: {name} {n}", item) for n, item in enumerate(items, 1)]
+
+
+def _creeping(item: Any, where: str) -> tuple[datetime, float]:
+    known = ("from", "per_day")
+    if not isinstance(item, dict) or set(item) != set(known) or not isinstance(item["per_day"], int | float):
+        raise InvalidInput("needs a time and percent a day", got=item, expected="'from' and 'per_day'", where=where)
+    return _instant(item["from"], where), float(item["per_day"])
 
 
 def _event(item: Mapping[str, Any], where: str) -> Event:
@@ -146,8 +169,9 @@ def _event(item: Mapping[str, Any], where: str) -> Event:
         raise unknown_name("event kind", str(kind), EVENTS, where=where)
     values = {key: _value(key, value, where) for key, value in given.items()}
     try:
-        return EVENTS[kind](**values)
-    except TypeError as error:
+        event = EVENTS[kind](**values)
+        _ = event.label  # built from the values: finds a text where a number or a time belongs
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
             f"bad keys for event {kind!r}", got=sorted(given), expected=str(error), where=where
         ) from error
@@ -156,6 +180,14 @@ def _event(item: Mapping[str, Any], where: str) -> Event:
 def _value(key: str, value: Any, where: str) -> Any:
     if key in {"start", "end"}:
         return _instant(value, where)
+    if key == "areas" and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+        raise InvalidInput("areas must be a list of names", got=value, where=where)
+    if key == "zone":
+        return parse_zone(str(value), where).key
+    if key in DAYS:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidInput(f"{key} is a number of days", got=value, where=where)
+        return timedelta(days=value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -33,7 +33,7 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
     run_rows = [run_row(run, verdicts.get(run.candidate or "")) for run in runs]
     return PolicyResult(
         name=policy,
-        forecasts=valid_forecasts(forecasts, platform.project.resolution),
+        forecasts=valid_forecasts(forecasts),
         signals=[signal_row(signal) for signal in signals],
         runs=run_rows,
         rollouts=moves,
@@ -43,7 +43,7 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
     )
 
 
-def valid_forecasts(records: Sequence[ForecastRecord], resolution: timedelta) -> pl.DataFrame:
+def valid_forecasts(records: Sequence[ForecastRecord]) -> pl.DataFrame:
     """Return what was valid when each interval began to be used: of several answers for a target the last one made.
 
     A re-issue covers only targets whose interval had not ended when it was made, so the last answer is the valid one.
@@ -51,7 +51,6 @@ def valid_forecasts(records: Sequence[ForecastRecord], resolution: timedelta) ->
     Returns:
         area, at, issued_at, q10, q50, q90 in MW.
     """
-    del resolution
     columns: dict[str, list[Any]] = {"area": [], "at": [], "issued_at": [], "made_at": []}
     answers = []
     for record in records:
