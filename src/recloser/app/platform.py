@@ -14,7 +14,7 @@ from typing import Any, Self
 from recloser.app.clock import SystemClock
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
-from recloser.app.project.settings import Project, load_project
+from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
@@ -67,37 +67,53 @@ class Platform:
     _registry: ModelRegistry | None = None
 
     @classmethod
-    def open(cls, folder: Path, *, clock: Clock | None = None, saboteur: Mapping[str, Any] | None = None) -> Platform:
+    def open(
+        cls,
+        folder: Path,
+        *,
+        clock: Clock | None = None,
+        saboteur: Mapping[str, Any] | None = None,
+        isolated: bool = False,
+    ) -> Platform:
         """Open the project in `folder`, creating state and a signing key where there is none yet.
+
+        Args:
+            folder: project.
+            clock: the present; None for the machine's clock.
+            saboteur: bad candidates on demand.
+            isolated: use nothing outside the folder, whatever ledger and registry the project file names (a replay
+                must not write into what is in operation).
 
         Raises:
             InvalidInput: no project, or one that does not validate.
             Unavailable: ledger or disk cannot be used now.
         """
         project = load_project(folder)
+        if isolated:
+            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder")}
+            project = project.model_copy(update=own)
         layout = Layout(folder)
+        hooks = load_hooks(layout.pipeline_file)
         try:
             layout.make()
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = Signer.from_file(layout.key) if layout.key.exists() else create_key(layout.key)
-        ledger = Ledger.open(project.ledger.url or layout.ledger_url)
-        hooks = load_hooks(layout.pipeline_file)
         horizon = project.forecast_horizon()
         store = Store.open(layout.store, project.resolution)
         weather = project.model.weather
         if weather is None:
             weather = tuple(name for name in (TEMPERATURE,) if name in store.quantities())
         region = (project.project.country, project.project.subdivision)
-        standard = FeatureSet.standard(horizon, *region, weather=weather)
+        features = hooks.features(FeatureSet.standard(horizon, *region, weather=weather))
         return cls(
             layout=layout,
             project=project,
             clock=clock or SystemClock(),
-            ledger=ledger,
+            ledger=Ledger.open(project.ledger.url or layout.ledger_url),
             store=store,
             hooks=hooks,
-            features=hooks.features(standard),
+            features=features,
             signer=signer,
             trusted=load_trusted([layout.key.parent]),
             environment=read_environment(),

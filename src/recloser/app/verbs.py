@@ -9,7 +9,7 @@ from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id
+from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id, unknown_name
 from recloser.ledger import (
     ForecastRecord,
     ReleaseRecord,
@@ -23,6 +23,7 @@ from recloser.ledger import (
 from recloser.rollout import Evidence, Rollout, explain
 
 Say = Callable[[str], None]
+STALE = timedelta(days=7)
 
 
 def newest_instant(platform: Platform) -> datetime:
@@ -84,23 +85,60 @@ def current_forecast(folder: Path, *, area: str | None, as_of: datetime | None) 
     """Return the forecast of the latest issue as of an instant, issuing it if that was not done yet.
 
     Raises:
-        InvalidInput: unknown area.
-        Unavailable: no model serves yet.
+        InvalidInput: unknown area, or an instant at which nobody could have forecast with what serves now.
+        Unavailable: no model serves yet, or none can answer.
     """
     with Platform.open(folder) as platform:
-        instant = as_of or newest_instant(platform)
         if area is not None and area not in platform.areas:
-            raise InvalidInput("unknown area", got=area, expected="one of " + ", ".join(platform.areas))
-        platform.clock = VirtualClock(instant)
-        loop = ControlLoop(platform, LoopOptions())
+            raise unknown_name("area", area, platform.areas, where="--area")
+        newest = newest_instant(platform)
+        instant = as_of or newest
         issued_at = max(platform.horizon.issues(instant - timedelta(days=2), instant + timedelta(seconds=1)))
-        loop.advance()
-        if loop.router.gateway.route.champion is None:
-            raise Unavailable("no model serves yet", next_step="Run: recloser run")
-        loop.watch.calibrate(instant)
-        loop.router.refresh(instant)
-        loop.issue(issued_at)
-        return {"areas": forecast_rows(platform, issued_at, area), "as_of": format_utc(instant)}
+        if not platform.ledger.find(ForecastRecord, issued_at=issued_at, limit=1):
+            _answerable(platform, instant, newest)
+            _issue(platform, instant, issued_at)
+        areas = forecast_rows(platform, issued_at, area)
+        if not areas:
+            raise Unavailable(
+                "no model could answer",
+                where=f"issue of {format_utc(issued_at)}",
+                next_step="Ingest the recent load; see `recloser status`.",
+            )
+        return {"areas": areas, "as_of": format_utc(instant)}
+
+
+def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None:
+    """Refuse to forecast as of long after the data ends, or before what serves now was made (it knows later data)."""
+    if instant > newest + STALE:
+        raise InvalidInput(
+            "there is no load near this time",
+            got=format_utc(instant),
+            expected=f"<= {format_utc(newest + STALE)}",
+            where="--as-of",
+            next_step="Ingest newer load first.",
+        )
+    route = platform.ledger.get(RouteRecord, "route")
+    release = None if route is None else platform.ledger.get(ReleaseRecord, route.champion or "")
+    if release is not None and instant < release.created_at:
+        raise InvalidInput(
+            "what serves now did not exist then, and has learned from later data",
+            got=format_utc(instant),
+            expected=f">= {format_utc(release.created_at)}",
+            where="--as-of",
+            next_step="Use `recloser replay` to see how past days would have been forecast.",
+        )
+
+
+def _issue(platform: Platform, instant: datetime, issued_at: datetime) -> None:
+    """Make the issue as of an instant with what serves."""
+    platform.clock = VirtualClock(instant)
+    loop = ControlLoop(platform, LoopOptions())
+    loop.advance()
+    if loop.router.gateway.route.champion is None:
+        raise Unavailable("no model serves yet", next_step="Run: recloser run")
+    loop.watch.calibrate(instant)
+    loop.router.refresh(instant)
+    loop.issue(issued_at)
 
 
 def forecast_rows(platform: Platform, issued_at: datetime, area: str | None) -> dict[str, Any]:

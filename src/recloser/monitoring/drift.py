@@ -31,12 +31,12 @@ class DriftPlan:
         seed: of the bootstrap.
     """
 
-    slack: float = 0.5
+    slack: float = 1.0
     alarms_per_year: float = 0.5
     least_threshold: float = 6.0
     block_days: int = 28
     years: int = 400
-    off_weight: float = 0.5
+    off_weight: float = 1.0
     clip: float = 4.0
     seed: int = 1
 
@@ -66,7 +66,7 @@ class Baseline:
         """Return the score in standard deviations of its kind of day, clipped and weighted."""
         mean, sd = self.off if score.off else self.working
         weight = self.off_weight if score.off else 1.0
-        return weight * float(np.clip((score.signed - mean) / sd, -self.clip, self.clip))
+        return weight * float(np.clip((score.signed - mean) / (sd * score.size), -self.clip, self.clip))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +157,9 @@ def fit_baseline(history: Sequence[DayScore], plan: DriftPlan) -> Baseline:
             expected="at least 28 days of out-of-sample errors",
             next_step="Take them from the staging backtest of the champion.",
         )
-    work = np.array([s.signed for s in history if not s.off])
-    off = np.array([s.signed for s in history if s.off])
-    everyday = _location(np.array([s.signed for s in history]))
+    work = np.array([s.signed / s.size for s in history if not s.off])
+    off = np.array([s.signed / s.size for s in history if s.off])
+    everyday = _location(np.array([s.signed / s.size for s in history]))
     working = _location(work) if len(work) >= 10 else everyday
     free = _location(off) if len(off) >= 10 else everyday
     shell = Baseline(working, free, np.inf, 0.0, len(history), plan.slack, plan.off_weight, plan.clip)

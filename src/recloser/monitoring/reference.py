@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -72,6 +72,7 @@ class Reference:
         weights: one row of coefficients per area, in shares of the area's scale.
         scale_mw: mean load of each area in the training days.
         first, last: training days.
+        volatility: size of the fleet's error at comfort, and its growth per 10 degC of heat and of cold.
     """
 
     areas: tuple[str, ...]
@@ -80,6 +81,7 @@ class Reference:
     scale_mw: tuple[float, ...]
     first: date
     last: date
+    volatility: tuple[float, float, float] = (1.0, 0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -94,7 +96,7 @@ class Reference:
         """
         try:
             facts = {**data, "first": date.fromisoformat(data["first"]), "last": date.fromisoformat(data["last"])}
-            for name in ("areas", "knots", "scale_mw"):
+            for name in ("areas", "knots", "scale_mw", "volatility"):
                 facts[name] = tuple(facts[name])
             facts["weights"] = tuple(tuple(row) for row in facts["weights"])
             return cls(**facts)
@@ -136,34 +138,57 @@ def reference_scores(reference: Reference, daily: DailyLoad, days_off: frozenset
     scale = np.array([reference.scale_mw[k] for k in kept])
     expected = np.array([reference.weights[k] for k in kept]) @ inputs.T
     away = load / scale[:, None] - expected
+    expected_size = _sizes(daily.temperature_c) @ np.asarray(reference.volatility)
     scores = []
     for column, day in enumerate(daily.days):
         known = away[np.isfinite(away[:, column]), column]
         if len(known) >= max(1, len(kept) // 2):
             off = day.weekday() >= 5 or day in days_off
             signed, spread = trimmed_mean(known, trim), trimmed_mean(np.abs(known), trim)
-            scores.append(DayScore(day, signed, spread, len(known), off))
+            size = float(expected_size[column] / reference.volatility[0])
+            scores.append(DayScore(day, signed, spread, len(known), off, size))
     return scores
 
 
-def held_out_scores(daily: DailyLoad, days_off: frozenset[date], block_days: int = 28) -> list[DayScore]:
-    """Return each day's score under a reference that was fitted without the block of days around it.
+def train_reference(daily: DailyLoad, days_off: frozenset[date]) -> tuple[Reference, list[DayScore]]:
+    """Return a reference that knows how its errors grow in heat and cold, and its out-of-sample history.
 
-    This is the out-of-sample history that the drift monitor's threshold is calibrated on.
+    The history scores each block of 28 days under a reference fitted without it and without a week around it;
+    the drift monitor's threshold is calibrated on it.
+
+    Raises:
+        InvalidInput: too few days.
     """
+    plain = _held_out(daily, days_off)
+    place = {day: k for k, day in enumerate(daily.days)}
+    sizes = _sizes(daily.temperature_c)[[place[score.day] for score in plain]]
+    errors = np.array([min(abs(score.signed), 0.25) for score in plain])
+    volatility = np.linalg.solve(sizes.T @ sizes + np.diag([0.0, 1.0, 1.0]), sizes.T @ errors)
+    level = max(float(volatility[0]), 1e-6)
+    grown = (level, max(float(volatility[1]), 0.0), max(float(volatility[2]), 0.0))
+    weighed = [replace(s, size=float(row @ np.asarray(grown)) / level) for s, row in zip(plain, sizes, strict=True)]
+    return replace(fit_reference(daily, days_off), volatility=grown), weighed
+
+
+def _held_out(daily: DailyLoad, days_off: frozenset[date], block_days: int = 28) -> list[DayScore]:
     scores: list[DayScore] = []
     count = len(daily.days)
     for first in range(0, count, block_days):
         last = min(first + block_days, count)
         inside = np.zeros(count, dtype=bool)
         inside[first:last] = True
-        # A margin of a week keeps autocorrelated neighbours out of the fit.
         near = np.zeros(count, dtype=bool)
         near[max(0, first - 7) : last + 7] = True
         rest = DailyLoad(daily.days, daily.areas, np.where(near, np.nan, daily.load_mw), daily.temperature_c)
         chosen = DailyLoad(daily.days, daily.areas, np.where(inside, daily.load_mw, np.nan), daily.temperature_c)
         scores += reference_scores(fit_reference(rest, days_off), chosen, days_off)
     return scores
+
+
+def _sizes(temperature_c: FloatArray) -> FloatArray:
+    """Return what the size of an error depends on, shape (n_days, 3): one, heat and cold in units of 10 degC."""
+    warm = np.nan_to_num(temperature_c, nan=16.0)
+    return np.stack([np.ones(len(warm)), np.maximum(warm - 18.0, 0.0) / 10.0, np.maximum(12.0 - warm, 0.0) / 10.0], axis=1)
 
 
 def _inputs(daily: DailyLoad, days_off: frozenset[date], knots: Sequence[float]) -> FloatArray:

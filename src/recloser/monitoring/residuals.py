@@ -21,6 +21,7 @@ class DayScore:
         spread: trimmed mean over areas of the absolute error.
         areas: how many areas had enough usable samples.
         off: True on weekends and public holidays.
+        size: how large an error is usual on such a day (heat, cold), over the size at comfort.
     """
 
     day: date
@@ -28,6 +29,7 @@ class DayScore:
     spread: float
     areas: int
     off: bool = False
+    size: float = 1.0
 
 
 def daily_errors(rows: pl.DataFrame, zone: str, least_share: float = 0.5) -> pl.DataFrame:

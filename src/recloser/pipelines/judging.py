@@ -47,7 +47,8 @@ def judged(
     """
     zone = bench.features.horizon.zone
     model = bench.load(package.model_folder)
-    data = TrainingData(training, bench.features.names, zone, _recent(bench))
+    recent, whole = _load(bench, RECENT), _load(bench, timedelta(days=bench.recipe.history_days))
+    data = TrainingData(training, bench.features.names, zone, recent, whole)
     results: list[CheckResult] = [*check_data(data, bench.policy)]
     answers = evaluation.answers
     pair = HoldOut.from_frame(
@@ -76,10 +77,10 @@ def judged(
     return judge(results, REQUIRED)
 
 
-def _recent(bench: Workbench) -> pl.DataFrame | None:
-    """Return the raw load of the last verified weeks, which training data is compared with."""
+def _load(bench: Workbench, span: timedelta) -> pl.DataFrame | None:
+    """Return the usable load of the last `span` as stored, which training data is compared with."""
     as_of = bench.clock.now()
-    panel = bench.store.read(list(bench.areas), [LOAD], start=as_of - RECENT, as_of=as_of)
+    panel = bench.store.read(list(bench.areas), [LOAD], start=as_of - span, as_of=as_of)
     wide = panel.wide()
     return None if wide.is_empty() or LOAD not in wide.columns else wide.select("area", "at", LOAD)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,12 +28,15 @@ class TrainingData:
         zone: local zone of the areas.
         recent: columns area, at, load_mw: latest days that were verified independently of this frame (for example
             the raw store of the last four weeks); level and daily profile are compared with it. None: not compared.
+        whole: columns area, at, load_mw: all load of the training window, where `frame` holds a sample of its days;
+            profiles of neighbouring fortnights are compared on it. None: on `frame`.
     """
 
     frame: pl.DataFrame
     feature_names: tuple[str, ...]
     zone: ZoneInfo
     recent: pl.DataFrame | None = None
+    whole: pl.DataFrame | None = None
 
 
 def check_data(data: TrainingData, policy: GatePolicy) -> tuple[CheckResult, ...]:
@@ -59,9 +63,15 @@ def check_data(data: TrainingData, policy: GatePolicy) -> tuple[CheckResult, ...
         check_units(grid, recent, policy),
         check_temperature(data.frame, temperature_columns(data.feature_names), policy),
         check_order(grid, recent, policy),
-        check_clock(grid, recent, policy),
+        check_clock(grid, recent, policy, _whole(data, resolution)),
         check_jumps(grid, data.frame, policy),
     )
+
+
+def _whole(data: TrainingData, resolution: timedelta) -> Grid | None:
+    if data.whole is None or data.whole.is_empty():
+        return None
+    return to_grid(data.whole, resolution, data.zone)
 
 
 def temperature_columns(names: Sequence[str]) -> tuple[str, ...]:

@@ -48,8 +48,11 @@ def check_order(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
     return CheckResult("data.order", PASS, "load is smooth and repeats as the recent load does", numbers, thresholds)
 
 
-def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckResult:
-    """Check that the daily profile keeps its place in local time, between fortnights and against recent load."""
+def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy, whole: Grid | None = None) -> CheckResult:
+    """Check that the daily profile keeps its place in local time, between fortnights and against recent load.
+
+    Fortnights are compared on `whole` where the training data is a sample of days: their profiles need all days.
+    """
     thresholds = {
         "shift_gain": policy.shift_gain,
         "max_shifted_share": policy.max_shifted_share,
@@ -62,6 +65,7 @@ def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
             numbers = {"area": area, "hours": hours, "areas": len(found)}
             reason = f"shifted load: {area} lies {hours:+.3g} h off the recent verified load"
             return CheckResult("data.clock", REFUSE, reason, numbers, thresholds)
+    grid = grid if whole is None else whole
     shifted = _shifted_blocks(profiles(grid, _FORTNIGHT), profiles(on_standard_time(grid), _FORTNIGHT), policy)
     shares, overall = shifted.mean(axis=1), float(shifted.mean())
     worst = int(shares.argmax())

@@ -17,12 +17,10 @@ from recloser.app.loop.retraining import Retraining
 from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
-from recloser.core import Panel
 from recloser.ledger import ForecastRecord, StateRecord
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 
-WINDOW = timedelta(days=70)
 ACTOR = "gateway"
 
 
@@ -57,17 +55,13 @@ class ControlLoop:
         self.options = options
         self.history = History(platform.store, platform.watched, ahead=options.ahead)
         self.frames = FeatureFrames(platform.features, self.history, platform.areas, batch=options.batch)
-        self.router = LocalRouter(platform, self.recent)
+        self.router = LocalRouter(platform)
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         settings = Settings(resolution=platform.project.resolution, lease=lease)
         self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say)
-
-    def recent(self, now: datetime) -> Panel:
-        """Return what could be known at `now` about the recent weeks."""
-        return self.history.panel(now, now - WINDOW)
 
     def cycle(self, issued_at: datetime) -> None:
         """Run one cycle of the issue at `issued_at` (aware UTC); the clock says when it really is."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from recloser.app.platform import Platform
-from recloser.core import Panel, RecloserError
+from recloser.core import LOAD, RecloserError
 from recloser.ledger import RouteRecord
 from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
+
+LEARNED_FROM = timedelta(days=400)
+RELEARN = timedelta(days=28)
 
 
 def route_of(record: RouteRecord) -> Route:
@@ -29,13 +32,11 @@ class LocalRouter:
     """The Router of one embedded gateway: loads what a route names, then swaps by pointer.
 
     Args:
-        platform: where releases and the ladder come from.
-        history: panel of recent load as of an instant, for the assets' limits.
+        platform: where releases, the ladder and the assets' history come from.
     """
 
-    def __init__(self, platform: Platform, history: Callable[[datetime], Panel]) -> None:
+    def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._history = history
         self._record: RouteRecord | None = None
         self._limits: dict[str, AssetLimits] = {}
         self._limits_at: datetime | None = None
@@ -65,9 +66,11 @@ class LocalRouter:
         return tuple(name for name in ("load_level_24h",) if name in self._platform.features.names)
 
     def refresh(self, now: datetime) -> None:
-        """Learn the assets' limits anew once a week, and take the models' present online offsets into the slot."""
-        if self._limits_at is None or (now - self._limits_at).days >= 7:
-            self._limits = limits_from(self._history(now))
+        """Learn the assets' limits anew now and then, and take the present online offsets into the slot."""
+        if self._limits_at is None or now - self._limits_at >= RELEARN:
+            platform = self._platform
+            year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
+            self._limits = limits_from(year, ramp_margin=1.0)
             self._limits_at = now
         if self._record is not None:
             self.set_route(self._record)

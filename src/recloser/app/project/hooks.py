@@ -6,16 +6,18 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import polars as pl
 
-from recloser.core import InvalidInput
+from recloser.core import InvalidInput, RecloserError
 from recloser.features import FeatureSet
 from recloser.models import Model, TrainingPlan, train_lightgbm
 from recloser.pipelines import Pipeline, candidate_pipeline
 
 KNOWN = ("build_features", "train", "build_pipeline")
+RESULTS: dict[str, type] = {"build_features": FeatureSet, "build_pipeline": Pipeline}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ def load_hooks(path: Path) -> Hooks:
         for name, function in found.items():
             if not callable(function):
                 raise InvalidInput("must be a function", got=type(function).__name__, where=f"{path}: {name}")
+        found = {name: _guarded(path, name, function) for name, function in found.items()}
     return Hooks(
         features=found.get("build_features", _same),
         train=found.get("train", train_lightgbm),
@@ -55,6 +58,35 @@ def load_hooks(path: Path) -> Hooks:
 
 def _same(standard: FeatureSet) -> FeatureSet:
     return standard
+
+
+def _guarded(path: Path, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its errors told as the project's own: file, line, what; and its result checked."""
+    wanted = RESULTS.get(name)
+
+    def call(*arguments: Any) -> Any:
+        try:
+            result = function(*arguments)
+        except RecloserError:
+            raise
+        except Exception as error:
+            lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(path)]
+            raise InvalidInput(
+                f"the project's {name} failed",
+                got=f"{type(error).__name__}: {error}",
+                where=f"{path}, line {lines[-1]}" if lines else str(path),
+                next_step="Correct it, or remove the function to use the default.",
+            ) from error
+        if wanted is not None and not isinstance(result, wanted):
+            raise InvalidInput(
+                f"the project's {name} returned something else",
+                got=type(result).__name__,
+                expected=wanted.__name__,
+                where=str(path),
+            )
+        return result
+
+    return call
 
 
 def _module(path: Path) -> Any:

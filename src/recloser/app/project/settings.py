@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from recloser.core import Horizon, InvalidInput, nearest, parse_zone
+from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
 from recloser.staging import GatePolicy
 
@@ -37,6 +38,43 @@ class ProjectSection(Section):
     @classmethod
     def _zone_exists(cls, name: str) -> str:
         return parse_zone(name, "project.time_zone").key
+
+    @field_validator("areas")
+    @classmethod
+    def _areas_are_names(cls, areas: tuple[str, ...]) -> tuple[str, ...]:
+        for area in areas:
+            if not area.strip() or area != area.strip() or not area.isprintable() or area.startswith("="):
+                raise InvalidInput(
+                    "not a name of an area",
+                    got=area,
+                    expected="printable, without blanks around it, not beginning with '='",
+                    where="project.areas",
+                )
+        if len(set(areas)) < len(areas):
+            twice = sorted({area for area in areas if areas.count(area) > 1})
+            raise InvalidInput("an area stands twice", got=twice, where="project.areas", next_step="Remove one.")
+        return areas
+
+    @model_validator(mode="after")
+    def _days_fit(self) -> Self:
+        """Local days must begin and end on the grid of the resolution, in summer and in winter."""
+        zone = parse_zone(self.time_zone)
+        offsets = [datetime(2024, month, 15, tzinfo=zone).utcoffset() or timedelta(0) for month in range(1, 13)]
+        step = timedelta(minutes=self.resolution_minutes)
+        if timedelta(days=1) % step or any(offset % step for offset in offsets):
+            fitting = [m for m in (5, 10, 15, 30, 60) if not any(offset % timedelta(minutes=m) for offset in offsets)]
+            raise InvalidInput(
+                f"local days of {self.time_zone} do not begin on a grid of {self.resolution_minutes} minutes",
+                got=self.resolution_minutes,
+                expected="for example " + ", ".join(map(str, fitting)),
+                where="project.resolution_minutes",
+                next_step="Choose the resolution of your data; resampling is not done.",
+            )
+        if self.country is not None:
+            holiday_dates(self.country, self.subdivision, 2024)
+        elif self.subdivision is not None:
+            raise InvalidInput("a subdivision without its country", got=self.subdivision, where="project.subdivision")
+        return self
 
 
 class ExtraColumn(Section):
@@ -155,7 +193,7 @@ class GatewaySection(Section):
     """Where `recloser up` listens: `[gateway]`."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    port: Annotated[int, Field(ge=0, le=65534)] = 8080
 
 
 class Project(Section):

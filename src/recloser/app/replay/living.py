@@ -136,7 +136,7 @@ def live_in_process(task: Task, policy: str, news: Queue[tuple[str, str, Any]], 
             make_scratch(task, policy)
             scratch = task.work / policy
             clock = VirtualClock(task.start)
-            with Platform.open(scratch, clock=clock, saboteur=task.scenario.saboteur()) as platform:
+            with Platform.open(scratch, clock=clock, saboteur=task.scenario.saboteur(), isolated=True) as platform:
                 live(platform, clock, policy, task, lambda line: news.put(("say", policy, line)))
                 result = policy_result(platform, policy, task.scenario)
     except RecloserError as error:
@@ -156,7 +156,7 @@ def make_scratch(task: Task, policy: str) -> None:
     replace_file(scratch / FILE_NAME, text.encode())
     if code is not None:
         replace_file(layout.pipeline_file, code.encode())
-    with Platform.open(scratch) as platform:
+    with Platform.open(scratch, isolated=True) as platform:
         platform.store.append(pl.read_parquet(task.work / RECORDED), source="replay")
 
 

@@ -68,12 +68,33 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
                 expected=f">= {format_utc(extent[0] + timedelta(days=60))}",
                 where="--from",
             )
+        if options.start > extent[1]:
+            raise InvalidInput(
+                "the replay starts after the recorded history ends",
+                got=format_utc(options.start),
+                expected=f"<= {format_utc(extent[1])}",
+                where="--from",
+            )
+        if options.end > extent[1] + AHEAD:
+            raise InvalidInput(
+                "the replay ends long after the recorded history does",
+                got=format_utc(options.end),
+                expected=f"<= {format_utc(extent[1] + AHEAD)}",
+                where="--to",
+            )
+        if next(platform.horizon.issues(options.start, options.end), None) is None:
+            raise InvalidInput(
+                "no forecast is issued in this window",
+                got=f"{format_utc(options.start)} .. {format_utc(options.end)}",
+                expected=f"at least one local {platform.horizon.issue_time:%H:%M}",
+                where="--from, --to",
+            )
         panel = platform.store.read(list(platform.watched), as_of=options.end + timedelta(days=10))
         text = (folder / FILE_NAME).read_text(encoding="utf-8")
         pipeline = platform.layout.pipeline_file
         code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None
         project = platform.project
-    scenario = load_scenario(options.scenario) if options.scenario is not None else Scenario()
+    scenario = Scenario() if options.scenario is None else load_scenario(options.scenario, platform.watched)
     report = run_replay(project, (text, code), panel, scenario, options, say)
     return finish(report, options.out, project, f"Replay of {project.project.name}", say)
 
@@ -117,7 +138,7 @@ def run_replay(
     write_recorded(work, recorded)
     task = Task(work, files, scenario, options.start, options.end)
     results = live_all(task, options.policies, say)
-    with Platform.open(work / options.policies[0], clock=VirtualClock(options.end)) as platform:
+    with Platform.open(work / options.policies[0], clock=VirtualClock(options.end), isolated=True) as platform:
         naive = naive_forecasts(platform, options)
     real = apply(panel.frame, scenario.drifts()) if scenario.drifts() else panel.frame
     truth = truth_frame(Panel(real, panel.resolution, panel.as_of), options)

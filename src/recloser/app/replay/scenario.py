@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -114,11 +114,15 @@ def _same_model(model: Model) -> Model:
     return model
 
 
-def load_scenario(path: Path) -> Scenario:
+def load_scenario(path: Path, areas: Sequence[str]) -> Scenario:
     """Read a scenario file.
 
+    Args:
+        path: TOML file.
+        areas: the project's areas, which events may name.
+
     Raises:
-        InvalidInput: unreadable, an unknown kind or key, or a bad value.
+        InvalidInput: unreadable, an unknown kind, key or area, or a bad value.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -139,7 +143,7 @@ def load_scenario(path: Path) -> Scenario:
     if not isinstance(seed, int) or not isinstance(notes, list):
         raise InvalidInput("seed is a whole number and notes a list of sentences", got=(seed, notes), where=str(path))
     return Scenario(
-        events=tuple(_event(item, where) for where, item in _tables(raw, "event", path)),
+        events=tuple(_event(item, areas, where) for where, item in _tables(raw, "event", path)),
         candidates=candidates,
         creeping=creeping,
         seed=seed,
@@ -162,7 +166,7 @@ def _creeping(item: Any, where: str) -> tuple[datetime, float]:
     return _instant(item["from"], where), float(item["per_day"])
 
 
-def _event(item: Mapping[str, Any], where: str) -> Event:
+def _event(item: Mapping[str, Any], areas: Sequence[str], where: str) -> Event:
     given = dict(item)
     kind = given.pop("kind", None)
     if kind not in EVENTS:
@@ -170,11 +174,15 @@ def _event(item: Mapping[str, Any], where: str) -> Event:
     values = {key: _value(key, value, where) for key, value in given.items()}
     try:
         event = EVENTS[kind](**values)
-        _ = event.label  # built from the values: finds a text where a number or a time belongs
+        label = event.label  # built from the values: finds a text where a number or a time belongs
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
-            f"bad keys for event {kind!r}", got=sorted(given), expected=str(error), where=where
+            f"bad keys or values for event {kind!r}", got=given, expected=str(error), where=where
         ) from error
+    for area in label.areas:
+        if area not in areas:
+            raise unknown_name("area", area, areas, where=where)
+    return event
 
 
 def _value(key: str, value: Any, where: str) -> Any:
