@@ -12,7 +12,7 @@ from recloser.core import LOAD, QUANTILES, FloatArray, Panel
 from recloser.features import FeatureSet
 from recloser.models import Calibration, Model, TrainingPlan, recalibrate, train_lightgbm
 
-WINDOW = timedelta(days=90)
+WINDOW = timedelta(days=60)
 
 
 def run_ours(

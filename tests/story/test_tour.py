@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -50,7 +51,7 @@ def commands(page: str) -> list[str]:
         lines = iter(block.splitlines())
         for line in lines:
             if "<<'END'" in line:
-                body = list(iter(lambda: next(lines), "END"))
+                body = itertools.takewhile(lambda text: text != "END", lines)
                 found.append("\n".join([line, *body, "END"]))
             elif line.strip() and not line.startswith("#"):
                 found.append(line)

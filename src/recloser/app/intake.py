@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from recloser.app.platform import Platform
 from recloser.app.project.settings import Project, load_project
-from recloser.connectors import FileMapping, read_file
+from recloser.connectors import FileMapping, Reading, read_file
 from recloser.core import InvalidInput, nearest
+
+FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
 def mapping_of(project: Project, given: Mapping[str, Any]) -> FileMapping:
@@ -68,6 +72,7 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
     project = load_project(folder)
     # Read before anything is opened: a file that is wrong leaves no trace, not even an empty state folder.
     reading = read_file(file, mapping_of(project, given))
+    _dated(reading, file)
     notes = [*reading.notes, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
     with Platform.open(folder) as platform:
         result = platform.store.append(reading.frame, source=reading.source)
@@ -84,6 +89,20 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
             "version": result.version,
             "notes": notes,
         }
+
+
+def _dated(reading: Reading, file: Path) -> None:
+    """Refuse times that no grid data can have: a year misread, or a column that is no time."""
+    at = pl.col("at")
+    odd = reading.frame.filter(~at.is_between(pl.lit(FIRST), pl.lit(LAST)))
+    if not odd.is_empty():
+        raise InvalidInput(
+            f"{odd.height} value(s) at times out of range",
+            got=odd.select(at.dt.to_string("iso")).item(0, 0),
+            expected="a year from 1900 to 2199",
+            where=str(file),
+            next_step="Correct the time column, or say its format. Nothing was stored.",
+        )
 
 
 def _strangers(project: Project, found: Sequence[str], file: Path) -> list[str]:

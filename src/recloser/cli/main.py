@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from typing import Any, TextIO
 
 import click
@@ -75,8 +75,6 @@ def _outcome(words: list[str], stream: TextIO) -> tuple[int, Mapping[str, Any] |
     except (click.Abort, KeyboardInterrupt):
         say("recloser: stopped")
         return STOPPED, _facts("Stopped", "stopped before it was done", next_step="Run it again.")
-    except BrokenPipeError:
-        return 0, None
     except OSError as error:
         told = Unavailable("the system said no", got=error.strerror or str(error), where=_file(error))
         say(f"recloser: {told.explain()}")
@@ -105,11 +103,11 @@ def run() -> None:
     """Run as a program: the process exits with the verb's code."""
     out = _own_stdout() if "--json" in sys.argv[1:] else None
     code = main(None, out)
-    with suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
-        sys.exit(code)
-    # The reader has gone (`recloser status | head -1`): nothing is left to be told, nor to fail at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        # The reader has gone: nothing is left to be told, nor to fail at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

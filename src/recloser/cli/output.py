@@ -17,7 +17,10 @@ def emit(document: Mapping[str, Any], *, as_json: bool, text: Callable[[Mapping[
     context = click.get_current_context(silent=True)
     given = None if context is None else context.find_root().obj
     out: TextIO = sys.stdout if given is None else given
-    write_line(out, json_text(document) if as_json else text(document))
+    try:
+        write_line(out, json_text(document) if as_json else text(document))
+    except BrokenPipeError:
+        raise click.exceptions.Exit(0) from None  # the reader has seen enough: `recloser status | head -1`
 
 
 def json_text(document: Mapping[str, Any]) -> str:

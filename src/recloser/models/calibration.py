@@ -16,7 +16,7 @@ from recloser.models.model import age_days, checked_quantiles, column, ordered
 
 BLOCKS = 6
 PRIOR_DAYS = 4.0
-HALF_LIFE = timedelta(days=30)
+HALF_LIFE = timedelta(days=15)
 FOLLOW_DAYS = 14.0
 FOLLOW_SHARE = 0.5
 FOLLOW_LIMIT = 0.1
@@ -146,7 +146,7 @@ def recalibrate(
 
     Args:
         calibration: in force now.
-        rows: the window (90 days for one area; a fleet needs less), columns as in `fit_calibration`.
+        rows: the window (60 days), columns as in `fit_calibration`.
         truth: MW, NaN where unknown.
         forecast: MW, shape (n_rows, n_quantiles).
         half_life: older issues count less; None for equal weights.

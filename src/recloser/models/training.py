@@ -17,6 +17,10 @@ from recloser.models.model import Float32Array, age_days, checked_quantiles, col
 
 LEAST_ROWS = 200
 SPREAD_EVERY_WEEKS = 6
+# One dead channel of 0.001 MW with blips is 900 times its own scale and would bend the model of the whole fleet
+# (measured: MAE of nine healthy substations from 0.6 to 1.8 of their mean load).
+TARGET_LIMIT = 10.0
+HUBER = 0.2
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -72,7 +76,8 @@ def train_lightgbm(
     then set, per quantile, how many spreads wide the band must be. The centre is refitted on all rows.
 
     Args:
-        rows: columns of a feature frame plus load_mw (MW); rows without truth or scale are left out.
+        rows: columns of a feature frame plus load_mw (MW); rows without truth or scale are left out, and those
+            whose load is more than ten times their scale.
         feature_names: columns to use, in order.
         plan: how; default TrainingPlan().
         quantiles: levels with 0.5.
@@ -133,7 +138,9 @@ def _fit(sample: _Sample, names: tuple[str, ...], plan: TrainingPlan, role: str)
         "spread": (30, 15, 0.1),
     }[role]
     parameters: dict[str, Any] = {
-        "objective": "regression",
+        # Squared error while it is ordinary, absolute error beyond: erratic feeders do not drown calm ones.
+        "objective": "huber",
+        "alpha": HUBER,
         "num_leaves": leaves,
         "learning_rate": rate,
         "max_bin": 63,
@@ -155,7 +162,8 @@ def _fit(sample: _Sample, names: tuple[str, ...], plan: TrainingPlan, role: str)
 
 def _sample(rows: pl.DataFrame, feature_names: tuple[str, ...], plan: TrainingPlan) -> _Sample:
     random = np.random.Generator(np.random.PCG64(plan.seed))
-    rows = rows.filter(pl.col(LOAD).is_finite() & (pl.col("scale_mw") > 0))
+    size = (pl.col(LOAD) / pl.col("scale_mw")).abs()
+    rows = rows.filter(pl.col(LOAD).is_finite() & (pl.col("scale_mw") > 0) & (size <= TARGET_LIMIT))
     if rows.height < LEAST_ROWS:
         raise InvalidInput(
             "too few rows with a known load to train on",

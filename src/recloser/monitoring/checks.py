@@ -12,6 +12,7 @@ from recloser.core import LOAD, TEMPERATURE, FloatArray, InvalidInput, Panel, pa
 from recloser.monitoring.exact import (
     Expectation,
     explained,
+    find_dead,
     find_missing,
     find_out_of_range,
     find_spikes,
@@ -37,6 +38,7 @@ class CheckPlan:
         lookback: history that baselines are learnt from; the panel should reach back that far.
         report: faults that ended longer ago than this are not told again.
         patience: how long a gap, a stuck value or a wrong unit must last.
+        dead_days, dead_share: a channel is dead if one value rules that share of so many newest days.
         limits: physical limits, (area, quantity) -> (low, high); learnt from history where absent.
         shift, level: thresholds of those checks.
     """
@@ -48,6 +50,8 @@ class CheckPlan:
     lookback: timedelta = timedelta(days=35)
     report: timedelta = timedelta(days=2)
     patience: timedelta = timedelta(hours=2)
+    dead_days: int = 3
+    dead_share: float = 0.9
     limits: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     shift: ShiftLimits = field(default_factory=ShiftLimits)
     level: LevelLimits = field(default_factory=LevelLimits)
@@ -92,8 +96,9 @@ def _load_faults(blocks: Blocks, load: Window, now: datetime, plan: CheckPlan) -
     days = fold(load, calendar)
     usual = _expect(load, days)
     found = find_missing(load, now, at_least=plan.patience, recent=recent)
-    hard = find_stuck(load, at_least=plan.patience, recent=recent)
-    hard += find_unit(load, usual, at_least=2 * load.resolution, recent=recent)
+    hard = find_dead(load, days=plan.dead_days, share=plan.dead_share, recent=recent)
+    hard += find_stuck(load, explained(load, hard), at_least=plan.patience, recent=recent)
+    hard += find_unit(load, usual, at_least=plan.patience, recent=recent)
     skip = explained(load, hard)
     limits = _limits(load, usual, plan)
     hard += find_out_of_range(load, limits, skip, recent)
@@ -116,7 +121,7 @@ def _temperature_faults(warmth: Window, now: datetime, plan: CheckPlan) -> list[
     usual = _expect(warmth, fold(warmth, calendar_of(warmth, plan.zone)))
     found = find_missing(warmth, now, at_least=plan.patience, recent=recent)
     # Forecasts of temperature are smooth and rounded: half a day without a change is a frozen feed.
-    hard = find_stuck(warmth, at_least=max(plan.patience, timedelta(hours=6)), recent=recent)
+    hard = find_stuck(warmth, explained(warmth, []), at_least=max(plan.patience, timedelta(hours=6)), recent=recent)
     hard += find_temperature_unit(warmth, usual, at_least=plan.patience, recent=recent)
     limits = (np.full(len(warmth.areas), -60.0), np.full(len(warmth.areas), 60.0))
     hard += find_out_of_range(warmth, limits, explained(warmth, hard), recent)

@@ -61,14 +61,14 @@ def find_missing(window: Window, now: datetime, *, at_least: timedelta, recent: 
     return found
 
 
-def find_stuck(window: Window, *, at_least: timedelta, recent: int) -> list[Finding]:
+def find_stuck(window: Window, skip: BoolArray, *, at_least: timedelta, recent: int) -> list[Finding]:
     """Find values that repeat exactly for longer than the feed ever does.
 
     The shortest run that counts is `at_least`, or one and a half times the longest run that this area has shown
     before (quantised, switched-off or night-time constant feeds repeat); with less than a week of history, a day.
     """
     same = np.zeros(window.values.shape, dtype=bool)
-    same[:, 1:] = window.values[:, 1:] == window.values[:, :-1]
+    same[:, 1:] = (window.values[:, 1:] == window.values[:, :-1]) & ~skip[:, 1:]
     day = 24 * window.per_hour
     shortest = max(3, int(at_least / window.resolution))
     usual = np.ones(len(window.areas))
@@ -90,19 +90,64 @@ def find_stuck(window: Window, *, at_least: timedelta, recent: int) -> list[Find
     return found
 
 
+def find_dead(window: Window, *, days: int, share: float, recent: int) -> list[Finding]:
+    """Find dead channels: feeds that show one and the same value nearly all the time (flickering in a last digit).
+
+    Args:
+        window: the feed.
+        days: newest days in which the value must rule.
+        share: of the samples that must show it; a solar park at night stays well below.
+        recent: findings that end before this step are not told.
+    """
+    reach = days * 24 * window.per_hour
+    newest = _newest(window)
+    found = []
+    for row, values in enumerate(window.values):
+        last = int(newest[row])
+        part = values[max(0, last - reach) : last]
+        known = part[np.isfinite(part)]
+        if last <= recent or len(known) < 0.8 * reach:
+            continue
+        kinds, counts = np.unique(known, return_counts=True)
+        if counts.max() < share * len(known):
+            continue
+        ruling = float(kinds[counts.argmax()])
+        other = np.isfinite(values[:last]) & (values[:last] != ruling)
+        # Dead since the last six hours in which most samples were something else.
+        quarter = 6 * window.per_hour
+        busy = np.convolve(other, np.ones(quarter), mode="valid") > 0.5 * quarter
+        there = int(np.flatnonzero(np.isfinite(values))[0])
+        first = int(np.flatnonzero(busy)[-1]) + quarter if busy.any() else there
+        evidence = {"value": ruling, "share": float(counts.max() / len(known))}
+        found.append(_finding("stuck", window, row, (first, last), newest[row], evidence))
+    return found
+
+
 def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent: int) -> list[Finding]:
-    """Find loads that are a thousand (or a million) times too large or too small, and fit once divided by that."""
+    """Find loads that are a thousand (or a million) times too large or too small, and fit once divided by that.
+
+    Two values too large are enough; values too small must last `at_least`, and half a day in feeds that ordinarily
+    come near zero.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.log10(np.abs(window.values / usual.value))
     if not (np.abs(power) > 2.0).any():
         return []
     judged = np.abs(usual.value) > 0.10 * usual.scale[:, None]
+    history = np.where(window.usable, np.abs(window.values), np.nan)[:, : max(1, window.steps - 24 * window.per_hour)]
+    ordered = np.sort(history, axis=1)
+    smallest = ordered[np.arange(len(ordered)), np.isfinite(ordered).sum(axis=1) // 100]
+    near_zero = ~(smallest > 0.02 * usual.scale)
     found = []
     for exponent in (3, -3, 6, -6):
         fits = judged & (np.abs(power - exponent) < 0.45)
         # Samples near zero load cannot be judged: they do not break a run.
         run = fits | (~judged & np.isfinite(window.values) & (_neighbours(fits, window.per_hour * 6)))
-        found += _runs("unit", window, run, at_least, recent, {"factor": 10.0**exponent})
+        evidence = {"factor": 10.0**exponent}
+        soon = 2 * window.resolution if exponent > 0 else at_least
+        found += _runs("unit", window, run & ~near_zero[:, None], soon, recent, evidence)
+        patience = soon if exponent > 0 else timedelta(hours=12)
+        found += _runs("unit", window, run & near_zero[:, None], patience, recent, evidence)
     return found
 
 

@@ -25,6 +25,7 @@ class LevelLimits:
         alone: smallest change of a feeder against its neighbours without a second measurement, as a share.
         alone_days: days that must agree then.
         alone_sigmas: the same in robust standard deviations of the feeder's own weeks.
+        steady: feeders whose daily level usually varies more than this (wind, sun) are not judged alone.
     """
 
     days: int = 3
@@ -33,6 +34,7 @@ class LevelLimits:
     alone: float = 0.12
     alone_days: int = 7
     alone_sigmas: float = 6.0
+    steady: float = 0.15
 
 
 def find_unbalanced(
@@ -59,7 +61,7 @@ def find_unbalanced(
         first, last, gap = span
         part = slice(first, last + 1)
         ratio = float(np.exp(median(_balance(good, measured), 0)))
-        own = np.nanmean(changes[members, part], axis=1)
+        own = median(changes[members, part], axis=1)
         named, change, margin = _culprits(feeders[:, part], measured[part], ratio, own)
         start, end = int(calendar.first[first]), int(calendar.first[last] + calendar.steps[last])
         evidence = {"imbalance": gap, "change": change, "substation": meter, "margin": margin}
@@ -88,10 +90,10 @@ def find_alone(load: Window, days: Days, watched: set[str], limits: LevelLimits)
     spread = 1.4826 * median(np.abs(before - median(before, axis=1)[:, None]), axis=1)
     # Days are correlated (about 0.7), so a week's mean is only a quarter quieter than a day.
     limit = np.maximum(limits.alone, limits.alone_sigmas * 0.75 * spread)
-    level = np.nanmedian(recent, axis=1) - median(before, axis=1)
+    level = median(recent, axis=1) - median(before, axis=1)
     agree = (np.sign(recent - median(before, axis=1)[:, None]) == np.sign(level)[:, None]).all(axis=1)
     found = []
-    for row in np.flatnonzero((np.abs(level) > limit) & agree):
+    for row in np.flatnonzero((np.abs(level) > limit) & agree & (spread < limits.steady)):
         area = load.areas[row]
         if area in watched:
             continue

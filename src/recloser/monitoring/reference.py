@@ -1,4 +1,4 @@
-"""Owns the frozen reference: daily load from calendar and weather alone, so that neither lags nor retraining hide drift."""
+"""Owns the frozen reference: daily load from calendar and weather alone, so that nothing hides drift."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ def fit_reference(daily: DailyLoad, days_off: frozenset[date], ridge: float = 1.
     return Reference(daily.areas, knots, tuple(weights), tuple(scales), daily.days[0], daily.days[-1])
 
 
-def reference_scores(reference: Reference, daily: DailyLoad, days_off: frozenset[date], trim: float = 0.2) -> list[DayScore]:
+def reference_scores(
+    reference: Reference, daily: DailyLoad, days_off: frozenset[date], trim: float = 0.2
+) -> list[DayScore]:
     """Return the fleet's daily deviation from the reference: positive where load is higher than it used to be."""
     inputs = _inputs(daily, days_off, reference.knots)
     place = {area: k for k, area in enumerate(daily.areas)}
@@ -188,7 +190,9 @@ def _held_out(daily: DailyLoad, days_off: frozenset[date], block_days: int = 28)
 def _sizes(temperature_c: FloatArray) -> FloatArray:
     """Return what the size of an error depends on, shape (n_days, 3): one, heat and cold in units of 10 degC."""
     warm = np.nan_to_num(temperature_c, nan=16.0)
-    return np.stack([np.ones(len(warm)), np.maximum(warm - 18.0, 0.0) / 10.0, np.maximum(12.0 - warm, 0.0) / 10.0], axis=1)
+    return np.stack(
+        [np.ones(len(warm)), np.maximum(warm - 18.0, 0.0) / 10.0, np.maximum(12.0 - warm, 0.0) / 10.0], axis=1
+    )
 
 
 def _inputs(daily: DailyLoad, days_off: frozenset[date], knots: Sequence[float]) -> FloatArray:

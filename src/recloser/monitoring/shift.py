@@ -21,7 +21,10 @@ class ShiftLimits:
         days: complete days in a row that must agree.
         single_day: smallest match of a day that belongs to the run.
         match: smallest mean match of the run.
+        total: smallest sum of the run's matches: a faint shift needs more days than a clear one.
+        sigmas: how far the run's mean must stand out from the feed's own days before, in robust deviations.
         half: smallest mean match of each half of the day; a later morning alone is a change of habits.
+        regularity: share of the variance within days that the usual day must explain, else a feed is not judged.
         reach: days looked back; an older start is kept by whoever reconciles findings.
         fewest: areas from which on the fleet's common deviation is taken off first.
     """
@@ -29,9 +32,12 @@ class ShiftLimits:
     days: int = 2
     single_day: float = -0.2
     match: float = 0.2
+    total: float = 0.7
+    sigmas: float = 3.0
     half: float = 0.0
     fewest: int = 5
     reach: int = 7
+    regularity: float = 0.6
 
 
 def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> list[Finding]:
@@ -43,23 +49,64 @@ def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> 
     count = days.complete(window.per_hour)
     if count < 10:
         return []
+    fleet = window.areas
+    regular = np.flatnonzero(_regularity(days, count) >= limits.regularity)
+    if not len(regular):
+        return []
+    window = replace(
+        window,
+        areas=tuple(window.areas[k] for k in regular),
+        values=window.values[regular],
+        usable=window.usable[regular],
+        known_us=window.known_us[regular],
+    )
+    days = replace(days, values=days.values[regular], good=days.good[regular])
     spread = _usual_ramp(days.good)
+    # A cheap look at the newest days first; only a suspicion is held against the feed's own weeks.
+    if not _look(window, days, fleet, spread, limits, count - min(limits.reach, count)):
+        return []
+    found = _look(window, days, fleet, spread, limits, 0)
+    first_told = window.time(recent)
+    return [finding for finding in found if finding.end > first_told]
+
+
+def _look(
+    window: Window, days: Days, fleet: tuple[str, ...], spread: FloatArray, limits: ShiftLimits, first: int
+) -> list[Finding]:
+    """Judge the days from `first` on: the fleet by its typical feeder, else each feeder against the fleet."""
+    count = days.complete(window.per_hour)
     history = _ramps(days.good[:, :count], spread)
-    span = slice(max(0, count - limits.reach), count)
+    span = slice(first, count)
     moved = {hours: _ramps(_moved(window, days, hours).values[:, span], spread) for hours in _HYPOTHESES}
-    everyone = tuple(range(len(window.areas)))
-    many = len(everyone) >= limits.fewest
-    found = []
+    many = len(window.areas) >= limits.fewest
     if many:
         typical = {hours: median(rows, axis=0)[None] for hours, rows in moved.items()}
-        found += _judge(
-            window, days, _matches(typical, median(history, axis=0)[None], days, None), {0: everyone}, limits, recent
-        )
-    if not found:
-        common = _common(moved[0], history, days) if many else None
-        rows: dict[int, tuple[int, ...]] = {k: (k,) for k in everyone}
-        found = _judge(window, days, _matches(moved, history, days, common), rows, limits, recent)
-    return found
+        matches = _matches(typical, median(history, axis=0)[None], days, None)
+        found = _judge(window, days, matches, {0: fleet}, limits)
+        if found:
+            return found
+    common = _common(moved[0], history, days) if many else None
+    alone: dict[int, tuple[str, ...]] = {k: (area,) for k, area in enumerate(window.areas)}
+    return _judge(window, days, _matches(moved, history, days, common), alone, limits)
+
+
+def _regularity(days: Days, count: int) -> FloatArray:
+    """Return the share of the variance within days that the usual days explain, shape (n_areas,).
+
+    Feeders driven by wind or clouds have no usual day to be shifted against.
+    """
+    good = days.good[:, :count]
+    off = days.calendar.weekend[:count]
+    away, around = [], []
+    for kind in (off, ~off):
+        usual = median(good[:, kind], axis=1)
+        centre = median(good[:, kind], axis=2)[:, :, None]
+        left = good[:, kind] - centre - (usual - median(usual, axis=1)[:, None])[:, None, :]
+        away.append(np.nansum(left**2, axis=(1, 2)))
+        around.append(np.nansum((good[:, kind] - centre) ** 2, axis=(1, 2)))
+    total = around[0] + around[1]
+    result: FloatArray = np.where(total > 0, 1.0 - (away[0] + away[1]) / np.where(total > 0, total, 1.0), 0.0)
+    return result
 
 
 def _moved(window: Window, days: Days, hours: int) -> Days:
@@ -76,21 +123,20 @@ def _moved(window: Window, days: Days, hours: int) -> Days:
 
 
 def _judge(
-    window: Window, days: Days, matches: FloatArray, rows: dict[int, tuple[int, ...]], limits: ShiftLimits, recent: int
+    window: Window, days: Days, matches: FloatArray, rows: dict[int, tuple[str, ...]], limits: ShiftLimits
 ) -> list[Finding]:
     found = []
     count = matches.shape[3]
     newest = days.complete(window.per_hour)
     first, steps = days.calendar.first[newest - count : newest], days.calendar.steps[newest - count : newest]
     for k, hours in enumerate((1, -1)):
-        for row, members in rows.items():
+        for row, areas in rows.items():
             span = _run(matches[k, :, row], limits)
-            if span is None or first[span[1]] + steps[span[1]] <= recent:
+            if span is None:
                 continue
             part = slice(span[0], span[1] + 1)
             evidence = {"hours": hours, "days": span[1] - span[0] + 1, "match": float(matches[k, 0, row, part].mean())}
             start, end = window.time(int(first[span[0]])), window.time(int(first[span[1]] + steps[span[1]]))
-            areas = tuple(window.areas[m] for m in members)
             active = span[1] == count - 1
             found.append(Finding("shift", window.quantity, areas, start, end, active, "likely", (), evidence))
     return found
@@ -108,7 +154,13 @@ def _run(matches: FloatArray, limits: ShiftLimits) -> tuple[int, int] | None:
     if last - first + 1 < limits.days:
         return None
     whole, morning, evening = matches[:, first : last + 1].mean(axis=1)
-    return (first, last) if whole >= limits.match and min(morning, evening) >= limits.half else None
+    enough = whole >= limits.match and whole * (last - first + 1) >= limits.total
+    before = matches[0, :first]
+    if len(before) >= 10:
+        usual = float(np.median(before))
+        spread = 1.4826 * float(np.median(np.abs(before - usual))) + 0.05
+        enough = enough and whole - usual >= limits.sigmas * spread
+    return (first, last) if enough and min(morning, evening) >= limits.half else None
 
 
 def _usual_ramp(good: FloatArray) -> FloatArray:

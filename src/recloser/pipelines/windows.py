@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from recloser.core import Horizon, InvalidInput, format_utc
 
@@ -29,9 +29,10 @@ def split(
 ) -> Windows:
     """Split recent history: of the last `holdout` days every second local day is held out, the others are trained on.
 
-    Every second day, so that a model retrained after a change has seen the new regime and is judged on it, while each
-    weekday is held out equally often. Which days those are follows from the date alone, so the champion, split by the
-    same rule at an earlier time, has not learned from them either, back to the start of its own hold-out.
+    Every second day (less often for a horizon of several days), so that a model retrained after a change has seen the
+    new regime and is judged on it, while each weekday is held out equally often. Which days those are follows from the
+    date alone, so the champion, split by the same rule at an earlier time, has not learned from them either, back to
+    the start of its own hold-out.
 
     Args:
         horizon: issues.
@@ -49,9 +50,11 @@ def split(
     since = newest - timedelta(days=holdout)
     if reference_from is not None:
         since = max(since, reference_from)
-    held = tuple(t for t in issues if t >= since and _held(horizon, t))
-    chosen = set(held)
-    training = tuple(t for t in issues if t not in chosen)
+    chosen = _held_days(horizon, since, newest)
+    held = tuple(t for t in issues if t >= since and _day(horizon, t) in chosen)
+    # An issue for several days shares target days with its neighbours: those are neither learned from nor held out.
+    barred = {day + k for day in chosen for k in range(1 - horizon.days, horizon.days)}
+    training = tuple(t for t in issues if _day(horizon, t) not in barred)
     if len(training) < LEAST_DAYS:
         raise InvalidInput(
             "too little history to train on",
@@ -63,8 +66,18 @@ def split(
     return Windows(training, held)
 
 
-def _held(horizon: Horizon, issued_at: datetime) -> bool:
-    return issued_at.astimezone(horizon.zone).date().toordinal() % 2 == 0
+def _day(horizon: Horizon, issued_at: datetime) -> int:
+    return issued_at.astimezone(horizon.zone).date().toordinal()
+
+
+def _held_days(horizon: Horizon, since: datetime, newest: datetime) -> frozenset[int]:
+    """Return the local days (ordinals) whose issue is held out, from `since` on; a little beyond `newest`.
+
+    Every so many days, prime to the week so that every weekday has its turn.
+    """
+    every = 2 * horizon.days + (1 if 2 * horizon.days % 7 == 0 else 0)
+    days = range(_day(horizon, since), _day(horizon, newest) + horizon.days + 1)
+    return frozenset(day for day in days if day % every == 0 and horizon.issue_on(date.fromordinal(day)) >= since)
 
 
 def thinned(issues: Sequence[datetime], most: int) -> tuple[datetime, ...]:

@@ -106,5 +106,7 @@ def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:
     if second is None or second.digest == first.digest:
         return first
     features = tuple(dict.fromkeys((*first.features, *second.features)))
-    extra = tuple(dict.fromkeys((*first.extra, *second.extra)))
-    return replace(first, features=features, extra=extra)
+    # Own columns may hold expressions, which cannot be compared: what they declare can.
+    known = [item.to_dict() for item in first.extra]
+    added = tuple(item for item in second.extra if item.to_dict() not in known)
+    return replace(first, features=features, extra=(*first.extra, *added))

@@ -57,6 +57,7 @@ def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy, whole: Grid
         "shift_gain": policy.shift_gain,
         "max_shifted_share": policy.max_shifted_share,
         "max_shifted_area_share": policy.max_shifted_area_share,
+        "max_affected_areas": policy.max_affected_areas,
     }
     if recent is not None:
         found = _against_recent(grid, recent, policy)
@@ -70,7 +71,9 @@ def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy, whole: Grid
     shares, overall = shifted.mean(axis=1), float(shifted.mean())
     worst = int(shares.argmax())
     numbers = {"share": overall, "worst_area": grid.areas[worst], "worst_share": float(shares[worst])}
-    if overall > policy.max_shifted_share or shares[worst] > policy.max_shifted_area_share:
+    affected = float((shares > policy.max_shifted_area_share).mean())
+    numbers["affected_areas"] = affected
+    if overall > policy.max_shifted_share or affected > policy.max_affected_areas:
         reason = f"shifted load: {shares[worst]:.0%} of the fortnights of {grid.areas[worst]} lie an hour or more off"
         return CheckResult("data.clock", REFUSE, reason, numbers, thresholds)
     return CheckResult("data.clock", PASS, f"{overall:.1%} of the fortnights look shifted", numbers, thresholds)

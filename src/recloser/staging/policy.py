@@ -37,6 +37,7 @@ class GatePolicy:
         min_day_correlation: correlation at one day and one week below which it is, if the recent load has them.
         shift_gain, shift_match: how much better, and how well, a profile must fit when shifted to be called shifted.
         max_shifted_share, max_shifted_area_share: shifted fortnights of all areas, and of one.
+        max_affected_areas: share of areas that may lie beyond the latter: one odd feeder does not stop a fleet.
         max_jump_ratio, max_jump_share: steps between intervals over the recent level.
         max_ramp_ratio: the same of a forecast.
         latency_p50_ms, latency_p99_ms: service level of one request.
@@ -74,6 +75,7 @@ class GatePolicy:
     shift_match: float = 0.15
     max_shifted_share: float = 0.05
     max_shifted_area_share: float = 0.25
+    max_affected_areas: float = 0.1
     max_jump_ratio: float = 1.5
     max_jump_share: float = 0.01
     max_ramp_ratio: float = 1.5

@@ -50,7 +50,7 @@ def test_every_verb_takes_json_and_every_option_is_explained(path: tuple[str, ..
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)
 def test_the_example_parses(path: tuple[str, ...]) -> None:
     """An example in the help that the program itself would not take is worse than none."""
-    import shlex  # noqa: PLC0415
+    import shlex
 
     epilog = TREE[path].epilog
     assert epilog is not None
@@ -61,6 +61,6 @@ def test_the_example_parses(path: tuple[str, ...]) -> None:
 
 
 def test_version(call: Any) -> None:
-    from recloser import __version__  # noqa: PLC0415
+    from recloser import __version__
 
     assert __version__ in call("--version").out

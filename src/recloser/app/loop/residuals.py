@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.reference import new_reference, score_of
 from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform
 from recloser.core import LOAD
@@ -26,13 +28,15 @@ from recloser.monitoring import (
     drift_signal,
     fit_baseline,
     pool,
+    rebaselined,
     step,
 )
 from recloser.pipelines import days_off
 
 ACTOR = "monitoring"
 STATE = "monitor/residuals"
-LEAST_DAYS = 42
+LEAST_DAYS = 28
+NORMAL_DAYS = 14
 KEPT_DAYS = 365
 REFIT = timedelta(days=28)
 ACCEPT = timedelta(days=56)
@@ -67,7 +71,7 @@ class ResidualWatch:
         state = self._followed(state, rows, route.champion, now)
         signals: list[Signal] = []
         for row in fresh:
-            alarm = self._step(state, row)
+            alarm = self._step(state, row, now)
             if alarm is not None:
                 signals.append(drift_signal(alarm, now))
                 state["alarmed_at"] = now
@@ -119,10 +123,17 @@ class ResidualWatch:
         accepted = alarmed_at is not None and now - _instant(alarmed_at) >= ACCEPT
         if not (changed or accepted or (old and alarmed_at is None)):
             return state
-        history = self._history(state, rows, champion)
-        if len(history) < LEAST_DAYS:
-            return {**state, "champion": champion} if changed else state
-        baseline = fit_baseline(history, self._plan)
+        learned = new_reference(self._platform, self._plan, now) if fitted_at is None or accepted else None
+        if learned is not None:
+            reference, baseline = learned
+            state = {**state, "reference": reference.to_dict()}
+        elif state.get("reference") is not None:
+            return self._reset(state, champion) if changed else state
+        else:
+            history = self._history(state, rows, champion)
+            if len(history) < LEAST_DAYS:
+                return {**state, "champion": champion} if changed else state
+            baseline = fit_baseline(history, self._plan)
         drift = DriftState(baseline, last_day=date.fromisoformat(rows[-1]["day"]) if rows else None)
         kept = state.get("drift")
         if kept is not None and not changed and not accepted:
@@ -138,6 +149,19 @@ class ResidualWatch:
             following["alarmed_at"] = None
         return following
 
+    def _reset(self, state: dict[str, Any], champion: str) -> dict[str, Any]:
+        """Return the state after a promotion: an answered alarm is over, and what load does now is the new normal."""
+        following = {**state, "champion": champion}
+        if state.get("alarmed_at") is not None:
+            drift = DriftState.from_dict(state["drift"])
+            recent = [row["away"] for row in state.get("rows", [])[-NORMAL_DAYS:] if row.get("away") is not None]
+            shift = float(np.mean(recent)) if recent else 0.0
+            baseline = replace(
+                drift.baseline, working=(shift, drift.baseline.working[1]), off=(shift, drift.baseline.off[1])
+            )
+            following |= {"drift": rebaselined(drift, baseline).to_dict(), "alarmed_at": None}
+        return following
+
     def _history(self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str) -> list[DayScore]:
         """Return out-of-sample days: the champion's hold-out, then lived days before the open alarm's onset."""
         held = self._platform.load(champion).package.facts.scales.get("days", [])
@@ -150,10 +174,17 @@ class ResidualWatch:
         chosen = [*(row for row in held if row["day"] not in known), *lived]
         return [_score(row) for row in sorted(chosen, key=lambda row: str(row["day"]))]
 
-    def _step(self, state: dict[str, Any], row: dict[str, Any]) -> DriftAlarm | None:
+    def _step(self, state: dict[str, Any], row: dict[str, Any], now: datetime) -> DriftAlarm | None:
         if state.get("drift") is None:
             return None
-        drift, alarm = step(DriftState.from_dict(state["drift"]), _score(row))
+        score: DayScore | None = _score(row)
+        if state.get("reference") is not None:
+            day = date.fromisoformat(row["day"])
+            score = score_of(self._platform, self._book.history, state["reference"], day, now)
+            row["away"] = None if score is None else score.signed
+        if score is None:
+            return None
+        drift, alarm = step(DriftState.from_dict(state["drift"]), score)
         state["drift"] = drift.to_dict()
         return alarm
 

@@ -111,7 +111,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
             Candidate(datetime(2019, 12, 16, 8, tzinfo=UTC), "trained on an unchecked export", "corrupted"),
             Candidate(creeping - 9 * day, "a vendor's model with an adaptive gain", "creeping"),
         ),
-        creeping=(creeping, 2.0),
+        creeping=(creeping, 6.0),
         seed=seed,
         notes=(
             "A simulated distribution area: all synthetic, calibrated to the ranges of real load.",

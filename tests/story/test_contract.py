@@ -1,0 +1,232 @@
+"""Real output of a small project against the schemas of docs/schemas: what other programs rely on."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recloser.cli.main import main
+
+pytestmark = pytest.mark.story
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+START = datetime(2023, 9, 1, tzinfo=UTC)
+DAYS = 130
+TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+SETTINGS = """
+[model]
+trees = 20
+leaves = 7
+learning_rate = 0.2
+max_rows = 5000
+calibration_days = 14
+
+[registry]
+kind = "folder"
+"""
+
+
+def problems(document: Any, schema: Mapping[str, Any], where: str = "$") -> list[str]:
+    """Return where a document breaks a JSON Schema, for the keywords that our schemas use."""
+    known = {"$schema", "title", "type", "properties", "required", "additionalProperties", "items"}
+    known |= {"enum", "pattern", "minimum"}
+    assert set(schema) <= known, f"{where}: the checker does not know {set(schema) - known}"
+    types = schema.get("type", list(TYPES))
+    allowed = [types] if isinstance(types, str) else types
+    fits = [name for name in allowed if isinstance(document, TYPES[name])]
+    if not fits or (isinstance(document, bool) and "boolean" not in allowed):
+        return [f"{where}: {document!r} is not {allowed}"]
+    found = []
+    if "enum" in schema and document not in schema["enum"]:
+        found.append(f"{where}: {document!r} is not one of {schema['enum']}")
+    if isinstance(document, str) and not re.search(schema.get("pattern", ""), document):
+        found.append(f"{where}: {document!r} does not match {schema['pattern']}")
+    if isinstance(document, int | float) and document < schema.get("minimum", document):
+        found.append(f"{where}: {document!r} is below {schema['minimum']}")
+    if isinstance(document, dict):
+        declared, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+        found += [f"{where}: {key!r} is missing" for key in schema.get("required", []) if key not in document]
+        for key, inner in document.items():
+            if key in declared:
+                found += problems(inner, declared[key], f"{where}.{key}")
+            elif more is False:
+                found.append(f"{where}: {key!r} is not in the schema")
+            elif isinstance(more, dict):
+                found += problems(inner, more, f"{where}.{key}")
+    if isinstance(document, list):
+        for index, inner in enumerate(document):
+            found += problems(inner, schema.get("items", {}), f"{where}[{index}]")
+    return found
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def write_load(path: Path) -> None:
+    """Write an autumn and early winter of two areas whose load follows the weather."""
+    random = np.random.default_rng(3)
+    zone, steps = ZoneInfo("Europe/Amsterdam"), DAYS * 24
+    shocks, weather = random.normal(0.0, 0.8, steps), np.zeros(steps)
+    for k in range(1, steps):
+        weather[k] = 0.985 * weather[k - 1] + shocks[k]
+    at = [START + timedelta(hours=k) for k in range(steps)]
+    local = [instant.astimezone(zone) for instant in at]
+    shape = np.array([1 + 0.25 * np.sin(2 * np.pi * (t.hour - 8) / 24) - 0.12 * (t.weekday() > 4) for t in local])
+    temperature = np.round(9.0 + weather, 1)
+    parts = []
+    for area, level in (("NORTH", 40.0), ("SOUTH", 65.0)):
+        load = level * (shape + 0.02 * np.maximum(0.0, 15.0 - temperature)) * random.normal(1.0, 0.01, steps)
+        columns = {"time": at, "area": [area] * steps, "load": load, "temperature": temperature, "plan": load * 1.02}
+        parts.append(pl.DataFrame(columns))
+    pl.concat(parts).write_parquet(path)
+
+
+@dataclass
+class Lived:
+    """A project and every document that the verbs gave, by schema."""
+
+    folder: Path
+    documents: dict[str, list[Any]] = field(default_factory=dict)
+
+    def call(self, schema: str, *words: str, code: int = 0) -> Any:
+        """Run a verb with --json and keep its document."""
+        out = io.StringIO()
+        got = main([*words, "--json"], out)
+        assert got == code, f"{words} ended with {got}: {out.getvalue()}"
+        document = json.loads(out.getvalue())
+        self.documents.setdefault(schema, []).append(document)
+        return document
+
+    def on(self, schema: str, *words: str, code: int = 0) -> Any:
+        """Run a verb on the project."""
+        return self.call(schema, *words, "--project", str(self.folder), code=code)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Live through every verb once: before there is data, with it, and after a rollback."""
+    base = tmp_path_factory.mktemp("contract")
+    lived = Lived(base / "mygrid")
+    areas = ["--area", "NORTH", "--area", "SOUTH"]
+    lived.call("init", "init", str(lived.folder), *areas, "--time-zone", "Europe/Amsterdam", "--country", "NL")
+    with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write(SETTINGS)
+    lived.on("status", "status")
+    lived.on("doctor", "doctor")
+    lived.on("audit-verify", "audit", "verify")
+    lived.on("error", "run", code=2)
+    lived.on("error", "rollback", "--reason", "nothing there", code=1)
+    lived.call("error", "ingest", "absent.csv", "--project", str(base / "nowhere"), code=2)
+    write_load(base / "load.parquet")
+    columns = [
+        "--time",
+        "time",
+        "--area",
+        "area",
+        "--load",
+        "load",
+        "--temperature",
+        "temperature",
+        "--incumbent",
+        "plan",
+    ]
+    lived.on("ingest", "ingest", str(base / "load.parquet"), *columns, "--weather", "forecast")
+    lived.on("ingest", "ingest", str(base / "load.parquet"), *columns, "--weather", "forecast")
+    run = lived.on("run", "run")
+    lived.on("error", "run", "--engine", "kubeflow", code=3)
+    lived.on("forecast", "forecast")
+    lived.on("forecast", "forecast", "--area", "SOUTH")
+    lived.on("status", "status")
+    lived.on("doctor", "doctor")
+    lived.on("gate-explain", "gate", "explain", run["candidate"])
+    lived.on("gate-explain", "gate", "explain", run["run"])
+    lived.on("rollout-explain", "rollout", "explain", run["candidate"])
+    end = START + timedelta(days=DAYS - 2)
+    span = ["--from", f"{end - timedelta(days=7):%Y-%m-%d}", "--to", f"{end:%Y-%m-%d}"]
+    out = base / "replay"
+    lived.on("replay", "replay", *span, "--policy", "recloser", "--out", str(out))
+    lived.documents["report"] = [json.loads((out / "report.json").read_text(encoding="utf-8"))]
+    lived.on("rollback", "rollback", "--reason", "to see what it says")
+    lived.on("rollout-explain", "rollout", "explain", run["candidate"])
+    lived.on("status", "status")
+    lived.on("audit-verify", "audit", "verify")
+    return lived
+
+
+UNSEEN = {"up", "http-forecast", "demo"}  # held by test_tour.py and the demo's own test
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))
+def test_every_document_fits_its_schema(lived: Lived, name: str) -> None:
+    schema = schema_of(name)
+    for document in lived.documents[name]:
+        assert problems(document, schema) == []
+
+
+def test_the_checker_finds_what_breaks_a_schema(lived: Lived) -> None:
+    schema, good = schema_of("run"), lived.documents["run"][0]
+    assert problems({**good, "verdict": "maybe"}, schema)
+    assert problems({**good, "more": 1}, schema)
+    assert problems({**good, "checks": [{}]}, schema)
+    assert problems({**good, "as_of": "yesterday"}, schema)
+    assert problems({key: good[key] for key in good if key != "run"}, schema)
+    assert problems({**lived.documents["ingest"][0], "rows": True}, schema_of("ingest"))
+
+
+def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
+    """The same facts told by different verbs are the same facts."""
+    first, again = lived.documents["ingest"]
+    assert (first["accepted"], first["duplicates"]) == (first["rows"], 0)
+    assert (again["accepted"], again["duplicates"], again["version"]) == (0, again["rows"], first["version"])
+    run = lived.documents["run"][0]
+    assert run["verdict"] == "pass", run["reason"]
+    for explained in lived.documents["gate-explain"]:
+        assert (explained["release"], explained["verdict"]) == (run["candidate"], run["verdict"])
+        assert explained["checks"] == run["checks"]
+    forecast, of_one = lived.documents["forecast"]
+    assert of_one["areas"] == {"SOUTH": forecast["areas"]["SOUTH"]}
+    for row in forecast["areas"].values():
+        assert (row["release"], row["served_by"], len(row["points"])) == (run["candidate"], "champion", 24)
+        assert all(point["q10"] <= point["q50"] <= point["q90"] for point in row["points"])
+        assert len({point["id"] for point in row["points"]}) == 24
+    before, during, after = lived.documents["status"]
+    assert (before["route"], before["data"]) == (None, None)
+    assert during["route"]["champion"] == run["candidate"]
+    rollback = lived.documents["rollback"][0]
+    assert (rollback["from"], rollback["to"]) == (run["candidate"], None)
+    assert after["route"]["champion"] is None
+    assert after["last_trip"]["release"] == run["candidate"]
+    early, late = lived.documents["audit-verify"]
+    assert early["ok"]
+    assert late["ok"]
+    assert late["entries"] > early["entries"]
+
+
+def test_a_report_scores_the_same_rows_for_everybody(lived: Lived) -> None:
+    report = lived.documents["report"][0]
+    policy, naive, incumbent = report["policies"]["recloser"], report["naive"], report["incumbent"]
+    assert policy["total"]["n"] == naive["total"]["n"] == incumbent["total"]["n"] > 0
+    assert sum(row["n"] for row in policy["months"]) == policy["total"]["n"]
+    assert incumbent["total"]["mape"] == pytest.approx(2.0, abs=1e-6)
+    assert {row["area"] for row in policy["months"]} == set(report["areas"])
