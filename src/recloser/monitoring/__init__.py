@@ -18,6 +18,14 @@ from recloser.monitoring.drift import (
 from recloser.monitoring.finding import Finding, Reconciled, flag_revisions, reconcile, signal_of
 from recloser.monitoring.level import LevelLimits
 from recloser.monitoring.performance import PerformancePlan, StagingErrors, coverage, degradation
+from recloser.monitoring.reference import (
+    DailyLoad,
+    Reference,
+    daily_load,
+    fit_reference,
+    reference_scores,
+    train_reference,
+)
 from recloser.monitoring.residuals import DayScore, daily_errors, pool
 from recloser.monitoring.shift import ShiftLimits
 from recloser.monitoring.signal import Severity, Signal, SignalClass, signal_key
@@ -25,6 +33,7 @@ from recloser.monitoring.signal import Severity, Signal, SignalClass, signal_key
 __all__ = [
     "Baseline",
     "CheckPlan",
+    "DailyLoad",
     "DayScore",
     "Divergence",
     "DriftAlarm",
@@ -34,6 +43,7 @@ __all__ = [
     "LevelLimits",
     "PerformancePlan",
     "Reconciled",
+    "Reference",
     "Severity",
     "ShiftLimits",
     "Signal",
@@ -42,16 +52,20 @@ __all__ = [
     "check_data",
     "coverage",
     "daily_errors",
+    "daily_load",
     "degradation",
     "divergence",
     "divergence_quantile",
     "drift_signal",
     "fit_baseline",
+    "fit_reference",
     "flag_revisions",
     "pool",
     "rebaselined",
     "reconcile",
+    "reference_scores",
     "signal_key",
     "signal_of",
     "step",
+    "train_reference",
 ]

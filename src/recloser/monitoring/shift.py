@@ -33,11 +33,11 @@ class ShiftLimits:
     single_day: float = -0.2
     match: float = 0.2
     total: float = 0.7
-    sigmas: float = 3.0
+    sigmas: float = 2.5
     half: float = 0.0
     fewest: int = 5
     reach: int = 7
-    regularity: float = 0.6
+    regularity: float = 0.7
 
 
 def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> list[Finding]:
@@ -87,7 +87,9 @@ def _look(
             return found
     common = _common(moved[0], history, days) if many else None
     alone: dict[int, tuple[str, ...]] = {k: (area,) for k, area in enumerate(window.areas)}
-    return _judge(window, days, _matches(moved, history, days, common), alone, limits)
+    # Without a fleet to compare with, weather looks like a shift more often: ask for twice the evidence.
+    strict = limits if many else replace(limits, match=2 * limits.match, total=2 * limits.total)
+    return _judge(window, days, _matches(moved, history, days, common), alone, strict)
 
 
 def _regularity(days: Days, count: int) -> FloatArray:

@@ -91,7 +91,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         residual=pl.Series(truth - candidate[:, 1]) / pl.col("scale_mw"),
     )
     known = table.filter(pl.Series(keep))
-    losses = known.group_by("area").agg(pl.col("reference").mean()).sort("area")
+    losses = known.group_by("area", maintain_order=True).agg(pl.col("reference").mean()).sort("area")
     area_loss = {area: loss for area, loss in losses.iter_rows() if loss and loss > 0}
     result: dict[str, Any] = {"area_loss_mw": area_loss, "paired_sd": None, "residual": _daily(known, "residual")}
     result["promised"] = _promised(evaluation)
@@ -125,6 +125,7 @@ def _promised(evaluation: Evaluation) -> dict[str, float | None]:
 
 
 def _daily(known: pl.DataFrame, name: str) -> dict[str, float | int | None]:
-    areas = known.group_by("issued_at", "area").agg(pl.col(name).mean())
-    days = areas.group_by("issued_at").agg(pl.col(name).mean())[name]
+    # Kept in order: sums of floats in an order that threads decide would not be the same twice.
+    areas = known.group_by("issued_at", "area", maintain_order=True).agg(pl.col(name).mean())
+    days = areas.group_by("issued_at", maintain_order=True).agg(pl.col(name).mean())[name]
     return {"mean": days.mean(), "sd": days.std(), "n": days.len()}  # type: ignore[dict-item]

@@ -13,7 +13,7 @@ import pytest
 
 from recloser.app import Platform, explain_gate
 from recloser.core import LOAD, InvalidInput, VirtualClock, format_utc
-from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
+from recloser.engines import RunOutcome, StepProgress
 from recloser.features import Extra, FeatureSet
 from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
 from recloser.models import Model
@@ -21,6 +21,8 @@ from recloser.pipelines import Pipeline, Step, candidate_pipeline, split, union
 from recloser.simulation import corrupt
 
 NOW = datetime(2020, 4, 30, tzinfo=UTC)
+Run = Callable[..., RunOutcome]
+Ran = tuple[Path, RunOutcome]
 
 
 class Spoiler:
@@ -45,21 +47,13 @@ SPOILERS = {
 }
 
 
-def run(
-    platform: Platform, key: str, progress: Callable[[StepProgress], None] | None = None, **more: Any
-) -> RunOutcome:
-    engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), lambda _s: None, progress)
-    parameters = {"as_of": format_utc(NOW), "run": key, "trigger": "api", **more}
-    return engine.run(candidate_pipeline(), platform.workbench(), key, "api", "a test", parameters)
-
-
 def opened(folder: Path) -> Platform:
     return Platform.open(folder, clock=VirtualClock(NOW), saboteur=SPOILERS)
 
 
-def test_a_good_candidate_passes_and_all_of_it_is_recorded(project: Path) -> None:
-    with opened(project) as platform:
-        outcome = run(platform, "run-1")
+def test_a_good_candidate_passes_and_all_of_it_is_recorded(ran: Ran) -> None:
+    folder, outcome = ran
+    with opened(folder) as platform:
         assert (outcome.verdict, outcome.state) == ("pass", "done")
         assert outcome.candidate is not None
         release = platform.ledger.get(ReleaseRecord, outcome.candidate)
@@ -83,7 +77,7 @@ def test_a_good_candidate_passes_and_all_of_it_is_recorded(project: Path) -> Non
 
 
 @pytest.mark.parametrize("how", SPOILERS)
-def test_a_candidate_of_spoilt_rows_is_refused_and_the_reason_kept(how: str, project: Path) -> None:
+def test_a_candidate_of_spoilt_rows_is_refused_and_the_reason_kept(how: str, project: Path, run: Run) -> None:
     with opened(project) as platform:
         outcome = run(platform, "run-bad", sabotage=how)
         assert outcome.verdict == "refuse"
@@ -107,9 +101,9 @@ def test_a_candidate_of_spoilt_rows_is_refused_and_the_reason_kept(how: str, pro
     assert told["reason"].startswith(bad[0]["name"])
 
 
-def test_the_same_run_on_the_same_data_is_the_same_package(project: Path) -> None:
-    with opened(project) as platform:
-        first = run(platform, "run-1")
+def test_the_same_run_on_the_same_data_is_the_same_package(ran: Ran, run: Run) -> None:
+    folder, first = ran
+    with opened(folder) as platform:
         assert run(platform, "run-1") == first
         other = run(platform, "run-2")
         assert other.candidate == first.candidate
@@ -117,21 +111,20 @@ def test_the_same_run_on_the_same_data_is_the_same_package(project: Path) -> Non
         assert len(list(platform.layout.packages.glob("rel-*"))) == 1
 
 
-class Pulled(Exception):  # noqa: N818 - the plug, not an error of ours
+class Pulled(Exception):
     """The plug was pulled."""
 
 
 @pytest.mark.parametrize("step", ["train", "evaluate", "judge"])
-def test_an_interrupted_run_goes_on_with_what_it_had_seen(step: str, project: Path) -> None:
+def test_an_interrupted_run_goes_on_with_what_it_had_seen(step: str, ran: Ran, run: Run) -> None:
     """New and corrected data between the interruption and the resumption changes nothing: the snapshot is fixed."""
 
     def pull(progress: StepProgress) -> None:
         if progress.name == step and progress.state == "running":
             raise Pulled
 
-    with opened(project) as platform:
-        undisturbed = run(platform, "run-1")
-    with opened(project) as platform:
+    folder, undisturbed = ran
+    with opened(folder) as platform:
         with pytest.raises(Pulled):
             run(platform, "run-2", pull)
         panel = platform.store.read(as_of=NOW)
@@ -148,9 +141,9 @@ def test_an_interrupted_run_goes_on_with_what_it_had_seen(step: str, project: Pa
         )
 
 
-def test_what_is_held_out_is_not_in_the_training_rows(project: Path) -> None:
+def test_what_is_held_out_is_not_in_the_training_rows(ran: Ran) -> None:
+    project, outcome = ran
     with opened(project) as platform:
-        outcome = run(platform, "run-1")
         folder = platform.layout.runs / "run-1"
         training, holdout = (pl.read_parquet(folder / f"{name}.parquet") for name in ("training", "holdout"))
         recipe = platform.workbench().recipe
@@ -164,7 +157,7 @@ def test_what_is_held_out_is_not_in_the_training_rows(project: Path) -> None:
     assert outcome.results["train"]["held_out_from"] == format_utc(windows.holdout[0])
 
 
-def test_excluded_areas_are_not_learned_from_but_still_judged(project: Path) -> None:
+def test_excluded_areas_are_not_learned_from_but_still_judged(project: Path, run: Run) -> None:
     with opened(project) as platform:
         run(platform, "run-1", excluded=["F02"])
         folder = platform.layout.runs / "run-1"

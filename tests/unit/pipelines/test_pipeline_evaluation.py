@@ -47,7 +47,7 @@ def band(medians: list[float], half: float = 1.0) -> np.ndarray:
     champion=st.booleans(),
     incumbent=st.booleans(),
 )
-def test_to_frame_and_back_loses_nothing(numbers: np.ndarray, champion: bool, incumbent: bool) -> None:
+def test_to_frame_and_back_loses_nothing(numbers: np.ndarray, *, champion: bool, incumbent: bool) -> None:
     frame = rows([1.0, None, 3.0, 4.0, 5.0, None], [10.0] * 6)
     if incumbent:
         frame = frame.with_columns(incumbent_mw=pl.lit(2.0))

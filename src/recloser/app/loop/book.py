@@ -129,9 +129,10 @@ class DayBook:
             self._restored.add(release)
             if state is not None:
                 self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
-        span = [today - timedelta(days=back) for back in range(WINDOW_DAYS, 0, -1)]
         rows_a_day = len(self._platform.areas) * int(timedelta(days=1) / self._platform.horizon.resolution)
-        every = 1 if rows_a_day * WINDOW_DAYS <= DAILY_ROWS else 7
+        large = rows_a_day * WINDOW_DAYS > DAILY_ROWS
+        every, window = (7, WINDOW_DAYS // 2) if large else (1, WINDOW_DAYS)
+        span = [today - timedelta(days=back) for back in range(window, 0, -1)]
         if state is not None and now - state.at < timedelta(days=every, hours=-2):
             return
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]

@@ -17,11 +17,13 @@ from recloser.app.loop.retraining import Retraining
 from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
-from recloser.ledger import ForecastRecord, StateRecord
+from recloser.core import RecloserError
+from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 
 ACTOR = "gateway"
+MIRROR = "registry/aliases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,24 @@ class ControlLoop:
         for _ in range(4):
             outcome = self.controller.tick(self.evidence)
             if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
-                return
+                break
+        self.mirror()
+
+    def mirror(self) -> None:
+        """Make the model registry's aliases as the ledger's route says; it is told, never asked, and may be down."""
+        ledger, now = self.platform.ledger, self.platform.clock.now()
+        route, state = ledger.get(RouteRecord, "route"), ledger.get(StateRecord, MIRROR)
+        if route is None or (state is not None and state.state["epoch"] == route.epoch):
+            return
+        desired = {"champion": route.champion, "challenger": route.canary or route.shadow}
+        try:
+            changes = self.platform.registry.sync_aliases(desired)
+        except RecloserError as error:
+            self.options.say(f"the model registry is not in step: {error.explain()}")
+            return
+        with ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(MIRROR, now, {"epoch": route.epoch}))
+            change.note("registry.aliases", route.champion or "", {"changed": [item.alias for item in changes]})
 
     def issue(self, issued_at: datetime) -> Answer | None:
         """Answer the issue for all areas and record every forecast; None if it was done before or nobody serves."""

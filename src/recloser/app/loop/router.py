@@ -11,7 +11,7 @@ from recloser.ledger import RouteRecord
 from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
 
 LEARNED_FROM = timedelta(days=400)
-RELEARN = timedelta(days=28)
+RELEARN = timedelta(days=91)
 
 
 def route_of(record: RouteRecord) -> Route:

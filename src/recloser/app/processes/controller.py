@@ -11,6 +11,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
+from recloser.ledger import PinRecord
 
 TICK_S = 5.0
 
@@ -22,7 +23,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
         loop = ControlLoop(platform, LoopOptions(say=say))
-        hour = -1
+        hour, day = -1, platform.clock.now().date()
         while not ended.is_set():
             try:
                 now = platform.clock.now()
@@ -32,9 +33,21 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
                 elif now.hour != hour:
                     loop.watch.check_data(now)
                     loop.watch.close_days(now)
+                if now.date() != day:
+                    day = now.date()
+                    maintain(platform)
                 hour = now.hour
                 loop.advance()
             except RecloserError as error:
                 say(f"control: {error.explain()}")
             ended.wait(TICK_S)
     return 0
+
+
+def maintain(platform: Platform) -> None:
+    """Compact and vacuum the store once a day; versions that something was trained on stay readable."""
+    pinned = sorted({record.version for record in platform.ledger.find(PinRecord)})
+    now = platform.clock.now()
+    result = platform.store.maintain(pinned, now)
+    with platform.ledger.change("controller", now) as change:
+        change.note("store.maintain", "store", {"pinned": pinned, "result": str(result)})

@@ -29,7 +29,7 @@ SETTINGS = """
 issue_time = "09:00"
 
 [model]
-history_days = 365
+history_days = 730
 trees = 100
 leaves = 31
 learning_rate = 0.1
@@ -50,7 +50,7 @@ harmless_days = 10
 deadline_days = 45
 
 [triggers]
-schedule = "monthly"
+schedule = "never"
 cooldown_days = 10
 budget_per_90_days = 8
 
@@ -108,6 +108,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
             Lockdown(start=spring, zone=ZONE),
         ),
         candidates=(
+            Candidate(datetime(2020, 1, 7, 8, tzinfo=UTC), "a full year of data, winter included"),
             Candidate(datetime(2019, 12, 16, 8, tzinfo=UTC), "trained on an unchecked export", "corrupted"),
             Candidate(creeping - 9 * day, "a vendor's model with an adaptive gain", "creeping"),
         ),
