@@ -134,7 +134,7 @@ def _issue(platform: Platform, instant: datetime, issued_at: datetime) -> None:
     platform.clock = VirtualClock(instant)
     loop = ControlLoop(platform, LoopOptions())
     loop.advance()
-    if loop.router.gateway.route.champion is None:
+    if loop.router.current() is None:
         raise Unavailable("no model serves yet", next_step="Run: recloser run")
     loop.watch.calibrate(instant)
     loop.router.refresh(instant)
@@ -244,7 +244,8 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
             f"Load from {format_utc(data['first'])} to {format_utc(data['last'])}, store version {data['version']}."
         )
     if route is None or route["champion"] is None:
-        lines.append("No champion serves yet: run 'recloser run'.")
+        nobody = "No champion serves yet: run 'recloser run'."
+        lines.append(nobody if route is None else f"The fallback ladder serves: {route['reason']}.")
     else:
         lines.append(f"Champion {route['champion']} serves (route epoch {route['epoch']}: {route['reason']}).")
         if route["canary"]:
@@ -274,8 +275,8 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
             raise Refused("nothing serves yet", where=str(folder), next_step="Run: recloser run")
         outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
         after = platform.ledger.get(RouteRecord, "route")
-        trips = platform.ledger.find(TripRecord, order_by="at", descending=True, limit=1)
-        recalled = trips[0].recalled if trips and outcome.writes is not None else []
+        trips = () if outcome.writes is None else outcome.writes.trips
+        recalled = [forecast for trip in trips for forecast in trip.recalled]
         serving = None if after is None else after.champion
         return {
             "from": before.canary or before.champion,

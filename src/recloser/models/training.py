@@ -42,7 +42,7 @@ class TrainingPlan:
     trees: int = 200
     leaves: int = 63
     learning_rate: float = 0.06
-    max_rows: int | None = 60_000
+    max_rows: int | None = 50_000
     calibration_days: int = 56
     half_life_days: float | None = None
     dropout: float = 0.03

@@ -138,7 +138,8 @@ def fit_baseline(history: Sequence[DayScore], plan: DriftPlan) -> Baseline:
     """Learn mean and spread per kind of day, and the threshold that keeps the false-alarm budget.
 
     The threshold is calibrated by a circular block bootstrap of the history's own standardised scores (their
-    autocorrelation kept within blocks): the share of bootstrap years with an alarm is that of the budget.
+    autocorrelation kept within blocks; each year shifted by the error of the history's mean): the share of
+    bootstrap years with an alarm is that of the budget.
     Assumption: the history is free of drift and long enough to be typical; nominal guarantees failed on real
     residuals, so count the real false alarms too.
     Source: Page (1954), Continuous Inspection Schemes; Kunsch (1989), block bootstrap.
@@ -164,10 +165,13 @@ def fit_baseline(history: Sequence[DayScore], plan: DriftPlan) -> Baseline:
     free = _location(off) if len(off) >= 10 else everyday
     shell = Baseline(working, free, np.inf, 0.0, len(history), plan.slack, plan.off_weight, plan.clip)
     scores = np.array([shell.standardised(s) for s in history])
-    threshold = max(plan.least_threshold, _calibrated(scores, plan))
     centred = scores - scores.mean()
     spread = float((centred**2).sum())
     autocorrelation = float((centred[1:] * centred[:-1]).sum() / spread) if spread > 0 else 0.0
+    phi = min(max(autocorrelation, 0.0), 0.9)
+    # How far the history's mean may lie from the truth; a short history must not promise too much.
+    unsure = float(scores.std()) * float(np.sqrt((1 + phi) / (1 - phi) / len(scores)))
+    threshold = max(plan.least_threshold, _calibrated(scores, unsure, plan))
     return replace(shell, threshold=threshold, autocorrelation=autocorrelation)
 
 
@@ -228,13 +232,13 @@ def _location(values: FloatArray) -> tuple[float, float]:
     return float(kept.mean()), max(float(kept.std(ddof=1)) * 1.1, 1e-6)
 
 
-def _calibrated(scores: FloatArray, plan: DriftPlan) -> float:
+def _calibrated(scores: FloatArray, unsure: float, plan: DriftPlan) -> float:
     """Return the level that the highest sum of a bootstrap year exceeds in the budget's share of years."""
     rng = np.random.default_rng(plan.seed)
     blocks = -(-DAYS_OF_YEAR // plan.block_days)
     starts = rng.integers(0, len(scores), size=(plan.years, blocks))
     index = (starts[:, :, None] + np.arange(plan.block_days)) % len(scores)
-    years = scores[index.reshape(plan.years, -1)[:, :DAYS_OF_YEAR]]
+    years = scores[index.reshape(plan.years, -1)[:, :DAYS_OF_YEAR]] + rng.normal(0.0, unsure, (plan.years, 1))
     high, low, top = np.zeros(plan.years), np.zeros(plan.years), np.zeros(plan.years)
     for day in range(DAYS_OF_YEAR):
         high = np.maximum(0.0, high + years[:, day] - plan.slack)

@@ -79,7 +79,7 @@ def find_stuck(window: Window, skip: BoolArray, *, at_least: timedelta, recent: 
         first = second - 1
         length = last - first
         limit = max(shortest, int(1.5 * usual[row]) + 2)
-        if has_history[row, first] < 7 * day and has_history[row, first] < length:
+        if has_history[row, first] < 7 * day:
             limit = max(limit, day)
         if length >= limit:
             if last > recent:

@@ -117,7 +117,7 @@ def _recent(errors: pl.DataFrame, days: int) -> pl.DataFrame:
     newest = errors["day"].max()
     assert isinstance(newest, date)
     chosen = errors.filter(pl.col("day") > newest - timedelta(days=days))
-    return chosen.group_by("day").agg(pl.col("absolute", "naive", "inside").mean()).sort("day")
+    return chosen.group_by("day", maintain_order=True).agg(pl.col("absolute", "naive", "inside").mean()).sort("day")
 
 
 def _standard_error(daily: FloatArray) -> float:

@@ -61,7 +61,7 @@ def daily_errors(rows: pl.DataFrame, zone: str, least_share: float = 0.5) -> pl.
         )
         .with_columns(total=pl.len().over("area", "day"))
         .filter(usable)
-        .group_by("area", "day")
+        .group_by("area", "day", maintain_order=True)
         .agg(
             pl.col("signed").mean(),
             pl.col("signed").abs().mean().alias("absolute"),

@@ -100,7 +100,7 @@ def blocks_of(panel: Panel) -> Blocks:
         begins=(pl.col("area") != pl.col("area").shift()) | (pl.col("quantity") != pl.col("quantity").shift()),
     )
     begins = np.flatnonzero(columns["begins"].fill_null(value=True).to_numpy())
-    ends = np.append(begins[1:], frame.height)
+    ends = np.append(begins[1:], frame.height)[: begins.size]
     names = frame.select("area", "quantity")[begins].rows()
     spans = {(area, quantity): (int(f), int(e)) for (area, quantity), f, e in zip(names, begins, ends, strict=True)}
     at, known = columns["at"].to_numpy(), columns["available_at"].to_numpy()

@@ -70,7 +70,7 @@ def check_champion(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
 def check_naive(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     """Check that the candidate beats the seasonal naive by the margin."""
     pairs = paired_days(holdout.loss(holdout.candidate), holdout.loss(holdout.naive), holdout.day)
-    return _compare("performance.naive", "the seasonal naive", pairs, -policy.naive_margin, policy)
+    return _compare("performance.naive", "the seasonal naive", pairs, 0.0 - policy.naive_margin, policy)
 
 
 def check_incumbent(holdout: HoldOut, incumbent: FloatArray, policy: GatePolicy) -> CheckResult:

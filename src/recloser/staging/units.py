@@ -119,7 +119,7 @@ def _hottest(frame: pl.DataFrame, columns: Sequence[str], policy: GatePolicy) ->
     parts = []
     for column in columns:
         outside = (pl.col(column) > policy.max_temperature_c) | (pl.col(column) < policy.min_temperature_c)
-        numbers = known.group_by("area").agg(
+        numbers = known.group_by("area", maintain_order=True).agg(
             pl.lit(column).alias("column"),
             outside.mean().alias("bad_share"),
             pl.col(column).min().alias("lowest"),
@@ -137,7 +137,7 @@ def _hottest(frame: pl.DataFrame, columns: Sequence[str], policy: GatePolicy) ->
 def _daily_change(frame: pl.DataFrame, column: str) -> float:
     daily = (
         frame.filter(pl.col(column).cast(pl.Float64).is_finite())
-        .group_by("area", pl.col("at").dt.date().alias("day"))
+        .group_by("area", pl.col("at").dt.date().alias("day"), maintain_order=True)
         .agg(pl.col(column).mean())
         .sort("area", "day")
         .with_columns(

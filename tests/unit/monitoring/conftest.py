@@ -39,6 +39,6 @@ def panel_at() -> Callable[[pl.DataFrame, datetime], Panel]:
     def cut(frame: pl.DataFrame, now: datetime) -> Panel:
         near = pl.col("at").is_between(now - timedelta(days=36), now + timedelta(days=4))
         known = frame.filter(near & (pl.col("available_at") <= now))
-        return Panel(known.sort("area", "quantity", "at", "available_at"), RESOLUTION, now)
+        return Panel(known, RESOLUTION, now)
 
     return cut

@@ -128,11 +128,9 @@ def test_a_lockdown_is_not_a_data_fault(spring: pl.DataFrame, panel_at: Cut, pla
     assert found(spring, Lockdown(start, depth=0.12), now, panel_at, plan) == []
 
 
-def test_a_clean_year_of_24_feeders_has_no_finding(
-    year: pl.DataFrame, panel_at: Cut, plan: CheckPlan, grid: SimulatedGrid
-) -> None:
+def test_a_clean_year_of_24_feeders_has_no_finding(year: pl.DataFrame, panel_at: Cut, plan: CheckPlan) -> None:
     first = datetime(2019, 2, 15, 7, tzinfo=UTC)
-    days = [first + 6 * k * DAY for k in range(58)]
+    days = [first + 12 * k * DAY for k in range(29)]
     changes_of_clocks = [datetime(2019, 4, 2, 7, tzinfo=UTC), datetime(2019, 10, 29, 7, tzinfo=UTC)]
     for now in days + changes_of_clocks:
         assert check_data(panel_at(year, now), now, plan) == [], now
@@ -148,7 +146,8 @@ def test_flags_are_written_once_and_keep_the_fault_found(spring: pl.DataFrame, p
     assert marked["available_at"].unique().to_list() == [now]
     spiked = marked.filter(pl.col("area") == "F03")
     assert spiked.select("at", "quality").rows() == [(START, int(Quality.SPIKE))]
-    later = panel_at(pl.concat([frame, marked]), now)
+    both = pl.concat([frame, marked]).sort("area", "quantity", "at", "available_at")
+    later = panel_at(both, now)
     again = check_data(later, now, plan)
     assert named(again) == named(findings)
     assert flag_revisions(later, again, now).is_empty()
@@ -187,9 +186,5 @@ def test_one_fault_is_opened_once_followed_and_closed(spring: pl.DataFrame, pane
         step = reconcile(open_findings, check_data(panel_at(frame, now), now, plan))
         history.append((len(step.opened), len(step.lasting), len(step.closed)))
         open_findings = [*step.lasting, *(f for f in step.opened if f.active)]
-    assert history == [(1, 0, 0), *[(0, 1, 0)] * 5, (0, 0, 1), (1, 0, 0)] or history[:7] == [
-        (1, 0, 0),
-        *[(0, 1, 0)] * 5,
-        (0, 0, 1),
-    ]
+    assert history[:7] == [(1, 0, 0), *[(0, 1, 0)] * 5, (0, 0, 1)]
     assert open_findings == []

@@ -1,4 +1,4 @@
-"""The residual monitor: quiet while nothing drifts, an alarm within about two weeks of a lockdown, one step at a time."""
+"""The residual monitor: quiet while nothing drifts, an alarm about two weeks into a lockdown, one step at a time."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -7,7 +7,7 @@ import holidays
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput, Panel
@@ -59,7 +59,7 @@ def years() -> dict[tuple[int, bool], tuple[list[DayScore], list[DayScore]]]:
     """Out-of-sample history of the first year and scores of the second, quiet and with a lockdown in March."""
     result = {}
     for seed in SEEDS:
-        grid = SimulatedGrid(GridPlan(seed=seed, substations=0))
+        grid = SimulatedGrid(GridPlan(seed=seed, feeders=16, substations=0, resolution=timedelta(hours=1)))
         quiet = grid.frame()
         for drifts in (False, True):
             frame = apply(quiet, [Lockdown(ONSET)]) if drifts else quiet
@@ -107,10 +107,11 @@ def _of(
 
 def test_the_threshold_keeps_the_budget_on_autocorrelated_errors() -> None:
     plan = DriftPlan(alarms_per_year=0.5)
-    baseline = fit_baseline(noise(0, 730), plan)
-    quiet = [run(DriftState(baseline), noise(seed, 365))[1] is None for seed in range(1, 41)]
-    assert sum(quiet) >= 20, "a rate of one half a year leaves about 60 % of the years quiet"
-    assert 0.4 < baseline.autocorrelation < 0.8
+    baselines = [fit_baseline(noise(seed, 365), plan) for seed in range(4)]
+    lived = [noise(seed, 365) for seed in range(10, 24)]
+    quiet = [run(DriftState(b), scores)[1] is None for b in baselines for scores in lived]
+    assert np.mean(quiet) > 0.5, "a rate of one half a year leaves about 60 % of the years quiet"
+    assert all(0.4 < b.autocorrelation < 0.8 for b in baselines)
 
 
 def test_a_stricter_budget_gives_a_higher_threshold() -> None:
@@ -147,9 +148,10 @@ def test_a_hot_day_counts_by_what_is_usual_on_hot_days() -> None:
     assert baseline.standardised(hot) < 0.6 * baseline.standardised(mild)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=60), st.integers(0, 59))
 def test_a_repeated_day_changes_nothing_and_state_survives_json(errors: list[float], cut: int) -> None:
-    baseline = fit_baseline(noise(5, 120), DriftPlan())
+    baseline = fit_baseline(noise(5, 120), DriftPlan(years=50))
     scores = [DayScore(date(2020, 1, 1) + timedelta(days=k), e, abs(e), 20) for k, e in enumerate(errors)]
     straight = through = DriftState(baseline)
     for k, score in enumerate(scores):

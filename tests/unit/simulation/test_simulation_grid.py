@@ -80,7 +80,7 @@ def test_load_is_known_late_and_weather_is_known_before_the_day_ahead_issue(
     local = pl.col("at").dt.convert_time_zone(small.plan.zone)
     issue = (local.dt.date() - timedelta(days=1)).dt.combine(time(9)).dt.replace_time_zone(small.plan.zone)
     warmth = small_frame.filter(pl.col("quantity") == TEMPERATURE)
-    assert warmth.select((pl.col("available_at") <= issue).all()).item()
+    assert warmth.select((pl.col("available_at") <= issue.dt.convert_time_zone("UTC")).all()).item()
 
 
 def test_the_forecast_of_the_weather_errs_like_one(small: SimulatedGrid, small_frame: pl.DataFrame) -> None:

@@ -24,6 +24,7 @@ from recloser.serving import Answer
 
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
+T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,9 @@ class ControlLoop:
             change.note("registry.aliases", route.champion or "", {"changed": [item.alias for item in changes]})
 
     def issue(self, issued_at: datetime) -> Answer | None:
-        """Answer the issue for all areas and record every forecast; None if it was done before or nobody serves."""
+        """Answer the issue for all areas and record every forecast; None if it was done before or no route was set."""
         platform = self.platform
-        if self.router.gateway.route.champion is None:
+        if self.router.current() is None:
             return None
         now = platform.clock.now()
         if platform.ledger.find(ForecastRecord, issued_at=issued_at, limit=1):
@@ -154,6 +155,7 @@ class ControlLoop:
         key = f"{DIVERGENCE}/{release}"
         scales = self.platform.load(release).package.facts.scales
         limit = scales.get("step_divergence")
+        limit = None if limit is None else T1_FACTOR * float(limit)
         distances = step_distances(answer, release, self.router.gateway.route.champion, scale)
         trailing = 0 if limit is None else longest_exceedance(distances, float(limit))
         return StateRecord(key, now, {"trailing": trailing, "limit": limit, "worst": max(distances, default=None)})

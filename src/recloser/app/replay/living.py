@@ -35,6 +35,7 @@ from recloser.triggers import api_trigger
 Say = Callable[[str], None]
 AHEAD = timedelta(days=35)
 BATCH = 28
+RETRY_DAYS = 28
 RECORDED = "recorded.parquet"
 POLL_S = 0.2
 THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -177,7 +178,7 @@ def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: 
         if local != month:
             month = local
             say(f"  [{policy}] {month}  {100 * index / len(issues):3.0f} %  {time.perf_counter() - began:5.1f} s")
-        if index == 0:
+        if index % RETRY_DAYS == 0 and loop.router.current() is None:
             key = loop.retraining.run_key(issued_at, "first")
             loop.retraining.run(issued_at, key, "api", "the first model", {})
         loop.cycle(issued_at)
