@@ -11,7 +11,7 @@ import polars as pl
 
 from recloser.core import Horizon, InvalidInput, Panel, digest_of, parse_zone, unknown_name
 from recloser.features.block import Feature
-from recloser.features.compute import compute_frame
+from recloser.features.compute import SCALE_DAYS, compute_frame
 from recloser.features.days import HolidayLag, LocalTime
 from recloser.features.extra import Extra
 from recloser.features.loads import LoadLag, LoadLevel, LoadMean, LoadNewest, LoadSimilar, LoadSpread, LoadTrend
@@ -38,7 +38,6 @@ KINDS: dict[str, type] = {
     )
 }
 FIXED = ("area", "issued_at", "at", "lead_h", "scale_mw")
-SCALE_DAYS = 28
 
 
 @dataclass(frozen=True, slots=True)

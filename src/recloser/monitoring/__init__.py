@@ -4,7 +4,6 @@ Does not read stores, decide on retraining or rollback, or repair data. Pure fun
 """
 
 from recloser.monitoring.checks import CheckPlan, check_data
-from recloser.monitoring.divergence import Divergence, divergence, divergence_quantile
 from recloser.monitoring.drift import (
     Baseline,
     DriftAlarm,
@@ -17,7 +16,15 @@ from recloser.monitoring.drift import (
 )
 from recloser.monitoring.finding import Finding, Reconciled, flag_revisions, reconcile, signal_of
 from recloser.monitoring.level import LevelLimits
-from recloser.monitoring.performance import PerformancePlan, StagingErrors, coverage, degradation
+from recloser.monitoring.performance import (
+    Divergence,
+    PerformancePlan,
+    StagingErrors,
+    coverage,
+    degradation,
+    divergence,
+    divergence_quantile,
+)
 from recloser.monitoring.reference import (
     DailyLoad,
     Reference,

@@ -32,7 +32,7 @@ class DriftPlan:
     """
 
     slack: float = 1.0
-    alarms_per_year: float = 0.5
+    alarms_per_year: float = 1.0
     least_threshold: float = 6.0
     block_days: int = 28
     years: int = 400
@@ -137,11 +137,10 @@ class DriftAlarm:
 def fit_baseline(history: Sequence[DayScore], plan: DriftPlan) -> Baseline:
     """Learn mean and spread per kind of day, and the threshold that keeps the false-alarm budget.
 
-    The threshold is calibrated by a circular block bootstrap of the history's own standardised scores (their
-    autocorrelation kept within blocks; each year shifted by the error of the history's mean): the share of
-    bootstrap years with an alarm is that of the budget.
-    Assumption: the history is free of drift and long enough to be typical; nominal guarantees failed on real
-    residuals, so count the real false alarms too.
+    The threshold is the higher one of a circular block bootstrap of the history's own standardised scores and of
+    an AR(1) fitted to them, both allowing for what a history of that length leaves unsure: the share of years
+    with an alarm is that of the budget. Assumption: the history is free of drift and typical of what follows;
+    nominal guarantees failed on real residuals, so count the real false alarms too.
     Source: Page (1954), Continuous Inspection Schemes; Kunsch (1989), block bootstrap.
 
     Args:
@@ -168,10 +167,7 @@ def fit_baseline(history: Sequence[DayScore], plan: DriftPlan) -> Baseline:
     centred = scores - scores.mean()
     spread = float((centred**2).sum())
     autocorrelation = float((centred[1:] * centred[:-1]).sum() / spread) if spread > 0 else 0.0
-    phi = min(max(autocorrelation, 0.0), 0.9)
-    # How far the history's mean may lie from the truth; a short history must not promise too much.
-    unsure = float(scores.std()) * float(np.sqrt((1 + phi) / (1 - phi) / len(scores)))
-    threshold = max(plan.least_threshold, _calibrated(scores, unsure, plan))
+    threshold = max(plan.least_threshold, *_calibrated(scores, autocorrelation, plan))
     return replace(shell, threshold=threshold, autocorrelation=autocorrelation)
 
 
@@ -232,17 +228,35 @@ def _location(values: FloatArray) -> tuple[float, float]:
     return float(kept.mean()), max(float(kept.std(ddof=1)) * 1.1, 1e-6)
 
 
-def _calibrated(scores: FloatArray, unsure: float, plan: DriftPlan) -> float:
-    """Return the level that the highest sum of a bootstrap year exceeds in the budget's share of years."""
+def _calibrated(scores: FloatArray, autocorrelation: float, plan: DriftPlan) -> tuple[float, float]:
+    """Return thresholds by block bootstrap and by an AR(1) of the same spread, for the budget's share of years.
+
+    One history holds few long excursions, and blocks cannot make longer ones: the AR(1) can. Every year's mean is
+    shifted, and the AR(1)'s coefficient and spread raised, by the standard error that a history of that length has.
+    """
     rng = np.random.default_rng(plan.seed)
-    blocks = -(-DAYS_OF_YEAR // plan.block_days)
-    starts = rng.integers(0, len(scores), size=(plan.years, blocks))
-    index = (starts[:, :, None] + np.arange(plan.block_days)) % len(scores)
-    years = scores[index.reshape(plan.years, -1)[:, :DAYS_OF_YEAR]] + rng.normal(0.0, unsure, (plan.years, 1))
-    high, low, top = np.zeros(plan.years), np.zeros(plan.years), np.zeros(plan.years)
-    for day in range(DAYS_OF_YEAR):
-        high = np.maximum(0.0, high + years[:, day] - plan.slack)
-        low = np.maximum(0.0, low - years[:, day] - plan.slack)
+    count = len(scores)
+    phi = min(max(autocorrelation, 0.0), 0.9)
+    spread = float(scores.std())
+    shift = rng.normal(0.0, spread * np.sqrt((1 + phi) / (1 - phi) / count), (plan.years, 1))
+    starts = rng.integers(0, count, size=(plan.years, -(-DAYS_OF_YEAR // plan.block_days)))
+    index = (starts[:, :, None] + np.arange(plan.block_days)) % count
+    drawn = scores[index.reshape(plan.years, -1)[:, :DAYS_OF_YEAR]] + shift
+    strong = min(phi + np.sqrt((1 - phi * phi) / count), 0.95)
+    wide = spread * (1 + np.sqrt((1 + phi * phi) / (1 - phi * phi) / (2 * count)))
+    error = rng.standard_normal((DAYS_OF_YEAR, plan.years))
+    for day in range(1, DAYS_OF_YEAR):
+        error[day] = strong * error[day - 1] + np.sqrt(1 - strong * strong) * error[day]
+    made = np.clip(wide * error.T, -plan.clip, plan.clip) + shift
+    return _highest(drawn, plan), _highest(made, plan)
+
+
+def _highest(years: FloatArray, plan: DriftPlan) -> float:
+    """Return the level that the highest sum of a year exceeds in the budget's share of years, shape (n_years, 365)."""
+    high, low, top = np.zeros(len(years)), np.zeros(len(years)), np.zeros(len(years))
+    for day in years.T:
+        high = np.maximum(0.0, high + day - plan.slack)
+        low = np.maximum(0.0, low - day - plan.slack)
         top = np.maximum(top, np.maximum(high, low))
     # Alarms at rate r leave a year quiet with probability exp(-r).
     return float(np.quantile(top, np.exp(-plan.alarms_per_year)))

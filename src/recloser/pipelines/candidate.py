@@ -65,7 +65,7 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     per_day = bench.plan.max_rows or 200_000
     rows_a_day = max(1, len(bench.areas) * int(timedelta(days=1) / bench.features.horizon.resolution))
     areas = tuple(area for area in bench.areas if area not in set(inputs["parameters"].get("excluded", ())))
-    issues = thinned(windows.training, max(120, 2 * per_day // rows_a_day))
+    issues = thinned(windows.training, max(240, 2 * per_day // rows_a_day))
     rows = _with_truth(bench.features, panel, issues, areas)
     sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
     if sabotage is not None:

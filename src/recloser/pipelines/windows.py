@@ -81,14 +81,14 @@ def _held_days(horizon: Horizon, since: datetime, newest: datetime) -> frozenset
 
 
 def thinned(issues: Sequence[datetime], most: int) -> tuple[datetime, ...]:
-    """Return about `most` issues: the latest quarter whole, before it whole weeks spread evenly over the history.
+    """Return about `most` issues: the latest four weeks whole, before them whole weeks spread evenly over the history.
 
     A large fleet needs fewer days than a single area to fill the row budget; computing features for days that would
     be thrown away afterwards is wasted. Whole weeks keep weekdays balanced and daily profiles comparable.
     """
     if len(issues) <= most:
         return tuple(issues)
-    recent = max(28, most // 4)
+    recent = 28
     older, newest = issues[: max(0, len(issues) - recent)], issues[max(0, len(issues) - recent) :]
     weeks = [older[max(0, end - 7) : end] for end in range(len(older), 0, -7)]
     wanted = max(1, (most - recent) // 7)

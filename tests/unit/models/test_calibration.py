@@ -55,7 +55,7 @@ def test_blocks_of_the_day_and_areas_get_their_own_offsets():
     flat = np.full((rows.height, 3), 50.0)
     calibration = Calibration.none(Q)
     for _ in range(3):
-        calibration = recalibrate(calibration, rows, truth, flat)
+        calibration = recalibrate(calibration, rows, truth, flat, half_life=None)
     calibrated = calibration.apply(rows, flat)
     for area in ("calm", "wild"):
         for part in ((rows["hour"] < 12), (rows["hour"] >= 12)):

@@ -109,3 +109,23 @@ def test_naive_models_read_the_next_column_where_one_is_missing(rows):
     for kind in (SeasonalNaive, Persistence):
         with pytest.raises(InvalidInput, match="no column"):
             kind.of(("hour",))
+
+
+def test_an_allowed_own_model_is_built_with_its_parameters_and_answers_again(rows, tmp_path, monkeypatch):
+    (tmp_path / "own_forecaster.py").write_text(
+        "import numpy as np\n"
+        "class Scaled:\n"
+        "    def __init__(self, factor):\n"
+        "        self.factor = factor\n"
+        "    def predict(self, rows):\n"
+        "        return np.outer(rows['scale_mw'].to_numpy() * self.factor, [0.9, 1.0, 1.1])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = PythonModel.of("own_forecaster:Scaled", Q, {"factor": 2.0})
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model", allow_code=True)
+    assert again.kind == "python"
+    assert again.predict(rows).tobytes() == model.predict(rows).tobytes()
+    assert again.predict(rows.head(1))[0, 1] == 2.0 * rows["scale_mw"][0]
+    with pytest.raises(InvalidInput, match="parameters"):
+        PythonModel.of("own_forecaster:Scaled", Q, {"faktor": 2.0})

@@ -87,7 +87,7 @@ def test_thinning_keeps_order_the_newest_whole_and_weekdays_balanced(count: int,
     kept = thinned(issues, most)
     assert list(kept) == [issue for issue in issues if issue in set(kept)]
     assert len(kept) <= most or len(kept) == count <= most
-    recent = issues[-min(count, max(28, most // 4)) :] if count else []
+    recent = issues[-min(count, 28) :] if count else []
     assert set(recent) <= set(kept)
     older = Counter(issue.weekday() for issue in kept[: len(kept) - len(recent)])
     assert not older or max(older.values()) - min(older.get(day, 0) for day in range(7)) <= 1

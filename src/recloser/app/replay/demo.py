@@ -45,8 +45,8 @@ holdout_days = 56
 shadow_days = 4
 canary_steps = [[0.25, 4], [0.5, 4]]
 probation_days = 7
-promotion = "no_evidence_of_harm"
-harmless_days = 10
+promotion = "evidence"
+margin = 0.10
 deadline_days = 45
 
 [triggers]
@@ -116,7 +116,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
         seed=seed,
         notes=(
             "A simulated distribution area: all synthetic, calibrated to the ranges of real load.",
-            "Promotion here is by 'no_evidence_of_harm' (10 days), the explicitly weaker policy.",
+            "Promotion needs evidence that the candidate is less than 10 % worse; undecided after 45 days rolls back.",
         ),
     )
 
