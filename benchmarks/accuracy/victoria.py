@@ -18,7 +18,7 @@ from recloser.models import SeasonalNaive
 ZONE = ZoneInfo("Australia/Melbourne")
 HISTORY = timedelta(days=730)
 SETTINGS_NOTE = (
-    "settings were chosen on 2013 and, for robustness, on the Dutch substations; 2014 was scored with three of them, and "
+    "settings were chosen on 2013 and, for robustness, on the Dutch substations; 2014 was scored with three of them; "
     "the recalibration window was looked at again after its 91 days gave 82.4 % coverage, then set by 2013"
 )
 RCRPS_NOTE = (

@@ -54,13 +54,17 @@ class Calibration:
             rows: columns area, scale_mw (MW) and hour (local) or at.
             forecast: MW, shape (n_rows, n_quantiles).
         """
+        return ordered(forecast + self.shift_mw(rows))
+
+    def shift_mw(self, rows: pl.DataFrame) -> FloatArray:
+        """Return what `apply` adds before ordering, MW, shape (n_rows, n_quantiles); NaN where the scale is unknown."""
         tables = np.asarray([self.offsets, *self.areas.values()])
         which = np.zeros(rows.height, dtype=np.int64)
         if self.areas:
             names = {name: index + 1 for index, name in enumerate(self.areas)}
             which = rows["area"].replace_strict(names, default=0, return_dtype=pl.Int64).to_numpy()
-        shift = tables[which, block_of(rows, len(self.offsets))]
-        return ordered(forecast + shift * column(rows, "scale_mw")[:, None])
+        shift: FloatArray = tables[which, block_of(rows, len(self.offsets))] * column(rows, "scale_mw")[:, None]
+        return shift
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

@@ -23,7 +23,6 @@ LEAST_DAYS = 14
 DAILY_ROWS = 20_000
 LABEL_SHARE = 0.75
 DEADLINE = timedelta(days=3)
-HALF_LIFE = timedelta(days=21)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +137,11 @@ class DayBook:
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
         if len(known) < LEAST_DAYS:
             return
+        before = Calibration.none(QUANTILES) if state is None else Calibration.from_dict(state.state["calibration"])
         rows = pl.concat([item.rows for item in known])
         truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
         raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
-        found = recalibrate(Calibration.none(QUANTILES), rows, truth, raw, half_life=HALF_LIFE)
+        found = recalibrate(before, rows, truth, raw)
         self._platform.set_online(release, found)
         with self._platform.ledger.change(ACTOR, now) as change:
             change.put(StateRecord(key, now, {"calibration": found.to_dict()}))
@@ -183,11 +183,8 @@ def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: st
     answers = {name: np.concatenate([_answer(item, name) for item in areas]) for name in names}
     shifts = {}
     for name, saved in issue.get("online", {}).items():
-        calibration = Calibration.from_dict(saved)
         if name in answers:
-            blocks = np.clip(rows["hour"].to_numpy() * len(calibration.offsets) / 24.0, 0, len(calibration.offsets) - 1)
-            offsets = np.asarray(calibration.offsets)[blocks.astype(np.int64)]
-            shifts[name] = offsets * rows["scale_mw"].fill_null(float("nan")).to_numpy()[:, None]
+            shifts[name] = Calibration.from_dict(saved).shift_mw(rows)
     return ClosedDay(day, rows, answers, shifts)
 
 
