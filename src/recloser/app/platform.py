@@ -64,6 +64,7 @@ class Platform:
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
+    _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
 
     @classmethod
@@ -199,12 +200,16 @@ class Platform:
 
     def ladder(self, champion: LoadedRelease | None) -> dict[str, NamedModel]:
         """Return the fallback models, with spreads learned beside the champion where there is one."""
+        key = "" if champion is None else champion.release
+        if key in self._ladders:
+            return self._ladders[key]
         names = self.features.names
         rungs: dict[str, Model] = {"seasonal_naive": SeasonalNaive.of(names), "persistence": Persistence.of(names)}
         if champion is not None:
             folder = champion.package.model_folder / "fallback"
             rungs |= {name: load_model(folder / name) for name in rungs if (folder / name).is_dir()}
-        return {name: NamedModel(name, model) for name, model in rungs.items()}
+        self._ladders[key] = {name: NamedModel(name, model) for name, model in rungs.items()}
+        return self._ladders[key]
 
     def workbench(self) -> Workbench:
         """Return what pipeline steps work with."""

@@ -186,10 +186,12 @@ def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int
         fall[:, :-ahead] = values[:, :-ahead] - values[:, ahead:]
         both = np.where(rise * fall > 0, np.minimum(np.abs(rise), np.abs(fall)), 0.0)
         jump = np.fmax(jump, both)
-    ordinary = np.nan_to_num(np.quantile(jump, 0.98, axis=1))
     level = np.fmax(np.abs(np.nan_to_num(usual.value)), 0.5 * usual.scale[:, None])
-    spiked = jump > np.maximum(0.33 * level, 6.0 * ordinary[:, None])
+    spiked = jump > 0.33 * level
     spiked[:, :recent] = False
+    rows = np.flatnonzero(spiked.any(axis=1))
+    # Quantiles are dear: only feeds with something to judge get theirs.
+    spiked[rows] &= jump[rows] > 6.0 * np.nan_to_num(np.quantile(jump[rows], 0.98, axis=1))[:, None]
     found = []
     newest = _newest(window)
     for row in np.flatnonzero(spiked.any(axis=1)):

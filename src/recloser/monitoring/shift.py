@@ -49,32 +49,28 @@ def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> 
     count = days.complete(window.per_hour)
     if count < 10:
         return []
-    fleet = window.areas
+    # A cheap look at the newest days first; only a suspicion is held against the feed's own weeks.
+    if not _look(window, days, window.areas, limits, count - min(limits.reach, count)):
+        return []
     regular = np.flatnonzero(_regularity(days, count) >= limits.regularity)
     if not len(regular):
         return []
-    window = replace(
+    judged = replace(
         window,
         areas=tuple(window.areas[k] for k in regular),
         values=window.values[regular],
         usable=window.usable[regular],
         known_us=window.known_us[regular],
     )
-    days = replace(days, values=days.values[regular], good=days.good[regular])
-    spread = _usual_ramp(days.good)
-    # A cheap look at the newest days first; only a suspicion is held against the feed's own weeks.
-    if not _look(window, days, fleet, spread, limits, count - min(limits.reach, count)):
-        return []
-    found = _look(window, days, fleet, spread, limits, 0)
+    judged_days = replace(days, values=days.values[regular], good=days.good[regular])
     first_told = window.time(recent)
-    return [finding for finding in found if finding.end > first_told]
+    return [f for f in _look(judged, judged_days, window.areas, limits, 0) if f.end > first_told]
 
 
-def _look(
-    window: Window, days: Days, fleet: tuple[str, ...], spread: FloatArray, limits: ShiftLimits, first: int
-) -> list[Finding]:
+def _look(window: Window, days: Days, fleet: tuple[str, ...], limits: ShiftLimits, first: int) -> list[Finding]:
     """Judge the days from `first` on: the fleet by its typical feeder, else each feeder against the fleet."""
     count = days.complete(window.per_hour)
+    spread = _usual_ramp(days.good)
     history = _ramps(days.good[:, :count], spread)
     span = slice(first, count)
     moved = {hours: _ramps(_moved(window, days, hours).values[:, span], spread) for hours in _HYPOTHESES}

@@ -72,8 +72,7 @@ class ControlLoop:
         self.watch.check_data(now)
         self.watch.close_days(now)
         self.advance()
-        if self.options.retrain:
-            self.retraining.tick(now, self.watch.unmasked())
+        if self.options.retrain and self.retraining.tick(now, self.watch.unmasked()):
             self.advance()
         self.watch.calibrate(now)
         self.router.refresh(now)

@@ -17,7 +17,8 @@ BATCH = 28
 class History:
     """Answers 'what was known at this instant' quickly, for a loop that moves forward in time.
 
-    It keeps one stretch of the store in memory and reads again when the store's version or the stretch changes.
+    It keeps one stretch of the store in memory and reads again when the store's version or the stretch changes; the
+    version is looked up once per instant, and after `invalidate`.
     """
 
     def __init__(self, store: Store, areas: Sequence[str], *, ahead: timedelta = timedelta(0)) -> None:
@@ -27,6 +28,7 @@ class History:
         self._kept: Panel | None = None
         self._span: tuple[datetime, datetime] | None = None
         self._version = -1
+        self._checked_at: datetime | None = None
 
     def panel(self, now: datetime, start: datetime, end: datetime | None = None) -> Panel:
         """Return what could be known at `now` about intervals that begin in [start, end); end None = no bound."""
@@ -34,8 +36,13 @@ class History:
         frame = kept.frame.filter((pl.col("at") >= start) & (pl.col("available_at") <= now))
         return Panel(frame if end is None else frame.filter(pl.col("at") < end), kept.resolution, now)
 
+    def invalidate(self) -> None:
+        """Look at the store again at the next call: this process has written to it."""
+        self._checked_at = None
+
     def _stretch(self, now: datetime, start: datetime) -> Panel:
-        version = self._store.version()
+        version = self._version if now == self._checked_at else self._store.version()
+        self._checked_at = now
         span = self._span
         fits = span is not None and span[0] <= start and now <= span[1] and version == self._version
         if self._kept is None or not fits:

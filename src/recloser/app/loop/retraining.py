@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.core import RecloserError, Refused, VirtualClock, format_utc, short_id
+from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
-from recloser.ledger import ReleaseRecord, RolloutRecord
+from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord
 from recloser.rollout import CanaryStep, Promotion, RolloutController, RolloutPlan
 from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
 
@@ -32,6 +33,7 @@ class Retraining:
         self._say = say
         self._desk = TriggerDesk(platform.ledger, self._policy(), platform.clock)
         self._begun_at = platform.clock.now()
+        self._resumed = False
         self.requests: list[tuple[Trigger, dict[str, Any]]] = []
 
     def _policy(self) -> TriggerPolicy:
@@ -49,8 +51,10 @@ class Retraining:
             excludable=0.25,
         )
 
-    def tick(self, now: datetime, unmasked: frozenset[str]) -> None:
-        """Decide on all standing triggers, and run what was started; a start without a run (crash) is run now."""
+    def tick(self, now: datetime, unmasked: frozenset[str]) -> bool:
+        """Decide on all standing triggers and run what was started; return whether anything was."""
+        started = self._resume() if not self._resumed else False
+        self._resumed = True
         due = [(trigger, extra) for trigger, extra in self.requests if trigger.at <= now]
         self.requests = [item for item in self.requests if item[0].at > now]
         around = Surroundings(
@@ -65,10 +69,31 @@ class Retraining:
                 extra = {"excluded": list(decision.excluded), **extras.get(decision.trigger.key, {})}
                 key = self.run_key(now, decision.trigger.key)
                 self._desk.attach(decision, key)
-                try:
-                    self.run(now, key, str(decision.kind), decision.reason, extra)
-                except RecloserError as error:
-                    self._say(f"run {key} failed: {error.explain()}")
+                started = self._tried(now, key, str(decision.kind), decision.reason, extra)
+        return started
+
+    def _resume(self) -> bool:
+        """Go on with what a killed process left: starts without a run, and runs without an end."""
+        ledger, found = self._platform.ledger, False
+        for record in self._desk.unattended():
+            key = self.run_key(record.at, record.key.rpartition("/")[0])
+            with ledger.change("triggers", self._platform.clock.now()) as change:
+                change.put(replace(record, run=key))
+                change.note("trigger.run", record.key, {"run": key})
+            found |= self._tried(record.at, key, record.kind, record.reason, {"excluded": []})
+        for run in ledger.find(RunRecord, state="running"):
+            extra = {name: item for name, item in run.parameters.items() if name not in {"as_of", "run", "trigger"}}
+            as_of = parse_utc(run.parameters["as_of"], run.key)
+            found |= self._tried(as_of, run.key, run.trigger, run.reason, extra)
+        return found
+
+    def _tried(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> bool:
+        """Run, and tell a failure instead of raising it: forecasts go on without a new model."""
+        try:
+            self.run(now, key, trigger, reason, extra)
+        except RecloserError as error:
+            self._say(f"run {key} failed: {error.explain()}")
+        return True
 
     def run_key(self, now: datetime, trigger: str) -> str:
         """Return the deterministic key of a run: equal request, equal data, equal key."""

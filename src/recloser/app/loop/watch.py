@@ -41,6 +41,7 @@ class Watch:
         revisions = flag_revisions(panel, seen, now)
         if not revisions.is_empty():
             self._platform.store.append(revisions, source="check")
+            self._history.invalidate()
         state = self._platform.ledger.get(StateRecord, FAULTS)
         known = [] if state is None else [finding_from(item) for item in state.state["open"]]
         if not seen and not known:
