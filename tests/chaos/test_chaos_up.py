@@ -133,7 +133,8 @@ def test_it_serves_restarts_what_dies_and_leaves_nothing_behind(
     os.kill(first, signal.SIGKILL)
     until(lambda: children(process.pid).get("gateway", first) != first, "a new gateway")
     until(lambda: get(gateway + "/v2/health/live"), "the new gateway to answer")
-    assert json.loads(until(lambda: get(gateway + "/v1/areas/F01/forecast"), "a forecast")) == forecast
+    again = json.loads(until(lambda: get(gateway + "/v1/areas/F01/forecast"), "a forecast"))
+    assert again["points"] == forecast["points"]  # from the ledger, so the death of a gateway changes nothing
 
     running = set(children(process.pid).values())
     assert len(running) == 3

@@ -1,0 +1,110 @@
+"""`recloser replay` killed at any moment and started again: the same report as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.testing import small_project
+
+pytestmark = pytest.mark.chaos
+
+PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
+WINDOW = ["--from", "2020-04-05", "--to", "2020-04-19", "--policy", "recloser", "--policy", "never"]
+PATIENCE_S = 600
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Compiled modules are kept for the children of this module, or each would compile all libraries again."""
+    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pyc")), **kept}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_project(tmp_path_factory.mktemp("chaos") / "grid")
+
+
+@pytest.fixture(scope="module")
+def calm(project: Path, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, Any]:
+    return finished(project, tmp_path_factory.mktemp("calm"), environment)
+
+
+def words(project: Path, out: Path) -> list[str]:
+    return [*PROGRAM, "replay", *WINDOW, "--project", str(project), "--out", str(out), "--json"]
+
+
+def finished(project: Path, out: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """Replay to the end and return the report without measured times."""
+    done = subprocess.run(
+        words(project, out), check=False, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(Path(json.loads(done.stdout)["report_json"]).read_text(encoding="utf-8"))
+    del report["wall_s"], report["cpu_s"]
+    return report
+
+
+def history_written(out: Path) -> bool:
+    return (out / "work" / "recorded.parquet").exists()
+
+
+def forecasts(out: Path, least: int) -> bool:
+    """Tell whether the ledger of a policy holds so many forecasts, by looking at it from outside."""
+    database = out / "work" / "recloser" / "state" / "ledger.db"
+    if not database.exists():
+        return False
+    view = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        tables = [row[0] for row in view.execute("select name from sqlite_master where type = 'table'")]
+        table = next((name for name in tables if name.startswith("forecast")), None)
+        count = 0 if table is None else view.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608
+    except sqlite3.OperationalError:
+        return False  # being made
+    finally:
+        view.close()
+    return bool(count >= least)
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "history written": history_written,
+    "first forecasts": lambda out: forecasts(out, 2),
+    "half way": lambda out: forecasts(out, 14),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_started_again(
+    moment: str, project: Path, calm: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    command = words(project, tmp_path / "out")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        while not MOMENTS[moment](tmp_path / "out"):
+            assert process.poll() is None, "the replay ended before the moment came"
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert finished(project, tmp_path / "out", environment) == calm
+    assert calm["policies"]["recloser"]["total"]["n"] > 600
+
+
+def test_the_project_itself_was_only_read(project: Path, calm: dict[str, Any]) -> None:
+    from recloser.app import Platform
+
+    assert calm["policies"]
+    with Platform.open(project) as platform:
+        assert [entry.action for entry in platform.ledger.entries()] == ["store.ingest"]
+        assert platform.champion() is None
