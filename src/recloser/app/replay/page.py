@@ -12,6 +12,7 @@ import polars as pl
 
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
 from recloser.app.replay.plots import coverage_plot, month_plot, window_plot
+from recloser.app.replay.summary import NAMES
 from recloser.core import format_utc
 
 LOUD = ("TRIPPED", "REFUSED", "DRIFT", "DATA FAULT")
@@ -89,7 +90,7 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _summary_table(document: dict[str, Any]) -> str:
-    totals = [(name, policy["total"]) for name, policy in document["policies"].items()]
+    totals = [(NAMES.get(name, name), policy["total"]) for name, policy in document["policies"].items()]
     totals.append(("seasonal naive", document["naive"]["total"]))
     if document.get("incumbent"):
         totals.append(("operator's own forecast", document["incumbent"]["total"]))
@@ -104,7 +105,7 @@ def _counts_table(document: dict[str, Any]) -> str:
     keys = sorted({key for row in counts.values() for key in row})
     if not keys:
         return ""
-    rows = [[name, *(str(row.get(key, 0)) for key in keys)] for name, row in counts.items()]
+    rows = [[NAMES.get(name, name), *(str(row.get(key, 0)) for key in keys)] for name, row in counts.items()]
     return _table("What the loop did", ["policy", *(key.replace("_", " ") for key in keys)], rows)
 
 

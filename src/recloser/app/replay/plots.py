@@ -72,7 +72,7 @@ def _lines(by_month: MonthRows, metric: str, label: str, level: float | None = N
     axes.set_xticks(range(len(months)), months, rotation=45, ha="right")
     axes.set_ylabel(label)
     axes.grid(axis="y", color="#e8e8e8")
-    axes.legend(frameon=False, loc="upper left", ncols=4)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4)
     return _svg(figure)
 
 
@@ -109,7 +109,7 @@ def window_plot(frame: pl.DataFrame, marks: Sequence[tuple[datetime, str]], zone
             fontsize=8,
         )
     axes.set_ylabel("MW")
-    axes.legend(frameon=False, loc="lower right", ncols=3)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
     return _svg(figure)
 
 
