@@ -10,11 +10,11 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from recloser.app import Platform, overview
-from recloser.console.overview import overview_page
+from recloser.console.overview import overview_page, problem_page
 from recloser.core import Clock, RecloserError, jsonable
 
 HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -43,9 +43,12 @@ class Console:
             with Platform.open(self._folder, clock=self._clock) as platform:
                 return HTMLResponse(overview_page(overview(platform)), headers=HEADERS)
         except RecloserError as error:
-            return HTMLResponse(f"<h1>Not available now</h1><p>{error.explain()}</p>", status_code=503, headers=HEADERS)
+            return HTMLResponse(problem_page(error.explain()), status_code=503, headers=HEADERS)
 
     def data(self, _request: Request) -> JSONResponse:
-        """Give the overview as JSON."""
-        with Platform.open(self._folder, clock=self._clock) as platform:
-            return JSONResponse(jsonable(overview(platform)), headers=HEADERS)
+        """Give the overview as JSON, or the facts of what keeps it from being given."""
+        try:
+            with Platform.open(self._folder, clock=self._clock) as platform:
+                return JSONResponse(jsonable(overview(platform)), headers=HEADERS)
+        except RecloserError as error:
+            return JSONResponse(error.facts(), status_code=503, headers=HEADERS)

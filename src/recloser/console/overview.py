@@ -37,8 +37,18 @@ def overview_page(view: Mapping[str, Any]) -> str:
     )
 
 
+def problem_page(sentence: str) -> str:
+    """Return the page that says why there is no overview; reloads every 30 s."""
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8><meta http-equiv=refresh content=30>"
+        f"<title>Not available - Recloser</title><style>{STYLE}</style></head><body>"
+        f"<h1>Not available now</h1><p class=abnormal>{html.escape(sentence)}</p></body></html>"
+    )
+
+
 def _row(row: Mapping[str, Any]) -> str:
-    abnormal = "" if row["served_by"] == "champion" else " class=abnormal"
+    # A canary at work is as planned; that the fallback ladder or nobody answers is not.
+    abnormal = "" if row["served_by"] in {"champion", "canary"} else " class=abnormal"
     peak = "-" if row["peak_mw"] is None else f"{row['peak_mw']:.2f}"
     return (
         f"<tr{abnormal}><td>{html.escape(row['area'])}</td><td>{band(row['q10'], row['q50'], row['q90'])}</td>"

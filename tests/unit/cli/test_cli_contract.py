@@ -245,6 +245,6 @@ def test_mlflow_mirrors_the_run_and_stdout_stays_one_document(tmp_path: Path) ->
         tags = dict(database.execute("select key, value from model_version_tags"))
         states = [state for (state,) in database.execute("select status from runs")]
     database.close()
-    assert aliases == {"challenger": 1}
+    assert aliases == {"champion": 1}
     assert document["candidate"] in tags.values()
     assert states == ["FINISHED"]
