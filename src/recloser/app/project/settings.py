@@ -290,7 +290,9 @@ def parse_project(text: str, where: str) -> Project:
 
 
 def _told(error: ValidationError, where: str) -> InvalidInput:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the misspelling says more.
+    found = error.errors()
+    first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
     steps = [str(step) for step in first["loc"]]
     key = ".".join(steps)
     if first["type"] == "extra_forbidden":

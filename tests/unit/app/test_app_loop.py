@@ -1,0 +1,79 @@
+"""The loop's view of the past: never more than could be known, whichever way it was read; issues made once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from recloser.app import Platform, run_pipeline
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.history import FeatureFrames, History
+from recloser.core import LOAD, VirtualClock
+from recloser.ledger import ForecastRecord
+from recloser.store import Store
+from recloser.testing import sample_panel
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Twenty days of two areas; some values corrected days later."""
+    store = Store.open(tmp_path_factory.mktemp("history"), HOUR)
+    panel = sample_panel(days=20)
+    store.append(panel.frame, source="test")
+    late = panel.frame.filter((pl.col("quantity") == LOAD) & (pl.col("at").dt.hour() % 7 == 0))
+    store.append(late.with_columns(pl.col("value") + 1.0, pl.col("available_at") + 3 * DAY), source="late")
+    return store
+
+
+moments = st.integers(0, 20 * 24).map(lambda hour: START + hour * HOUR)
+
+
+@settings(max_examples=25, deadline=None)
+@given(asked=st.lists(st.tuples(moments, st.integers(0, 10)), min_size=1, max_size=6), ahead=st.integers(0, 10))
+def test_what_is_kept_in_memory_is_what_the_store_would_say(
+    store: Store, asked: list[tuple[datetime, int]], ahead: int
+) -> None:
+    history = History(store, ["A", "B"], ahead=ahead * DAY)
+    for now, back in sorted(asked):
+        start = now - back * DAY
+        seen = history.panel(now, start)
+        assert seen.as_of == now
+        assert_frame_equal(seen.frame, store.read(["A", "B"], start=start, as_of=now).frame)
+        assert seen.frame.filter(pl.col("available_at") > now).is_empty()
+
+
+def test_issues_computed_ahead_are_the_same_as_one_by_one(project: Path) -> None:
+    with Platform.open(project) as platform:
+        issues = list(platform.horizon.issues(START + 100 * DAY, START + 106 * DAY))
+        ahead = FeatureFrames(
+            platform.features, History(platform.store, platform.areas, ahead=9 * DAY), platform.areas, batch=4
+        )
+        single = FeatureFrames(platform.features, History(platform.store, platform.areas), platform.areas)
+        for issue in issues:
+            assert_frame_equal(ahead.frame(issue, issue, issues[-1]), single.frame(issue, issue))
+
+
+def test_a_cycle_may_be_repeated_and_issues_once(project: Path) -> None:
+    ran = run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)
+    assert ran["verdict"] == "pass"
+    now = datetime(2020, 4, 30, 7, tzinfo=UTC)
+    for _ in range(2):
+        with Platform.open(project, clock=VirtualClock(now)) as platform:
+            loop = ControlLoop(platform, LoopOptions())
+            loop.cycle(now)
+            loop.cycle(now)
+            records = platform.ledger.find(ForecastRecord)
+            assert sorted((record.area, record.issued_at) for record in records) == [("F01", now), ("F02", now)]
+            assert {record.release for record in records} == {ran["candidate"]}
+            issued = [entry for entry in platform.ledger.entries() if entry.action == "forecast.issue"]
+            assert len(issued) == 1

@@ -1,0 +1,128 @@
+"""The report of a replay: scores by hand on a tiny example, months by local time, files whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from recloser.app.project.files import replace_file
+from recloser.app.replay.outcome import scored_section
+from recloser.app.replay.scenario import Scenario
+from recloser.app.replay.story import counts, valid_forecasts
+from recloser.core import format_utc
+from recloser.ledger import ForecastRecord, SignalRecord
+from recloser.simulation import Lockdown, Stuck
+
+ZONE = ZoneInfo("Europe/Amsterdam")
+HOUR = timedelta(hours=1)
+
+
+def frame(rows: list[tuple[str, str, float | None, float, float, float]]) -> pl.DataFrame:
+    names = ["area", "at", "load_mw", "q10", "q50", "q90"]
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(
+        pl.col("at").str.to_datetime("%Y-%m-%dT%H:%M%z", time_zone="UTC")
+    )
+
+
+def test_scores_by_local_month_and_area_by_hand() -> None:
+    scored = scored_section(
+        frame(
+            [
+                ("a", "2020-03-31T21:00+00:00", 100.0, 80.0, 90.0, 110.0),  # 23 h in Amsterdam: March
+                ("a", "2020-03-31T22:00+00:00", 200.0, 190.0, 220.0, 230.0),  # midnight: April
+                ("a", "2020-04-01T22:00+00:00", 100.0, 110.0, 120.0, 130.0),
+                ("a", "2020-04-02T22:00+00:00", None, 1.0, 2.0, 3.0),
+                ("b", "2020-04-01T22:00+00:00", 10.0, 9.0, 10.0, 11.0),
+            ]
+        ),
+        ZONE,
+    )
+    assert [(row["month"], row["area"], row["n"]) for row in scored["months"]] == [
+        ("2020-03", "a", 1),
+        ("2020-04", "a", 2),
+        ("2020-04", "b", 1),
+    ]
+    march, april, other = scored["months"]
+    assert (march["mape"], march["coverage80"]) == (pytest.approx(10.0), 100.0)
+    assert march["bias_pct"] == pytest.approx(-10.0)
+    assert april["mape"] == pytest.approx((10.0 + 20.0) / 2)
+    assert april["wmape"] == pytest.approx(100 * 40 / 300)
+    assert april["bias_pct"] == pytest.approx(100 * 40 / 300)
+    assert april["coverage80"] == 50.0
+    # Pinball sums: 200 in 190 .. 230: 1 + 10 + 3; 100 below 110 .. 130: 9 + 10 + 3. Range 100 MW.
+    assert april["rcrps"] == pytest.approx(2 * ((1 + 10 + 3) / 3 + (9 + 10 + 3) / 3) / 2 / 100)
+    assert (other["mape"], other["rcrps"]) == (0.0, None)  # one value has no range
+    assert scored["total"]["n"] == 4
+    assert scored["total"]["coverage80"] == 75.0
+    assert scored["by_area"]["a"]["n"] == 3
+
+
+def record(key: str, made: datetime, first: datetime, count: int, level: float) -> ForecastRecord:
+    targets = [first + k * HOUR for k in range(count)]
+    return ForecastRecord(
+        key=key,
+        area="a",
+        issued_at=datetime(2020, 4, 1, 7, tzinfo=UTC),
+        made_at=made,
+        first_target=targets[0],
+        last_target=targets[-1],
+        release="rel-1",
+        served_by="champion",
+        reason="",
+        targets=[format_utc(at) for at in targets],
+        quantiles=[0.1, 0.5, 0.9],
+        answers={"rel-1": [[level - 1, level, level + 1]] * count},
+        void=False,
+        void_at=None,
+        void_reason=None,
+        replaced_by=None,
+    )
+
+
+def test_a_recalled_hour_is_scored_with_its_replacement_and_a_past_one_with_what_people_had() -> None:
+    midnight = datetime(2020, 4, 1, 22, tzinfo=UTC)
+    old = record("fc-1", midnight - 15 * HOUR, midnight, 4, 10.0)
+    now = midnight + 2 * HOUR
+    new = record("fc-2", now, now, 2, 20.0)
+    voided = replace(old, void=True, void_at=now, replaced_by="fc-2")
+    found = valid_forecasts([voided, new])
+    assert found["q50"].to_list() == [10.0, 10.0, 20.0, 20.0]
+    assert valid_forecasts([new, voided])["q50"].to_list() == [10.0, 10.0, 20.0, 20.0]
+    assert valid_forecasts([]).height == 0
+
+
+def signal(kind: str, at: datetime) -> SignalRecord:
+    return SignalRecord("s", at, kind, "warning", [], at, "because", {}, None)
+
+
+def test_an_alarm_without_a_cause_nearby_is_a_false_one() -> None:
+    start = datetime(2020, 4, 1, tzinfo=UTC)
+    day = timedelta(days=1)
+    scenario = Scenario(
+        events=(Stuck(("a",), start, start + day), Lockdown(start + 100 * day, onset=14 * day)),
+    )
+    told = [
+        signal("data_fault", start + HOUR),
+        signal("data_fault", start + 60 * day),
+        signal("concept_drift", start + 110 * day),
+        signal("degradation", start + 111 * day),
+        signal("concept_drift", start),
+        signal("covariate_shift", start + 60 * day),
+    ]
+    found = counts(told, [], [], [], scenario)
+    assert found["false_alarms"] == 2
+    assert "false_alarms" not in counts(told, [], [], [], Scenario())  # nothing is known about the truth
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    replace_file(path, b"old")
+    assert replace_file(path, b"new").read_bytes() == b"new"
+    with pytest.raises(TypeError):
+        replace_file(path, None)  # type: ignore[arg-type]
+    assert path.read_bytes() == b"new"
