@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -153,10 +154,12 @@ def issue_key(issued_at: datetime) -> str:
     return f"issue/{issued_at.isoformat()}"
 
 
-def issue_state(rows: pl.DataFrame, online: dict[str, Calibration]) -> dict[str, Any]:
+def issue_state(scale_mw: Mapping[str, float], online: dict[str, Calibration]) -> dict[str, Any]:
     """Return what is remembered of an issue: scale_mw by area and the online offsets in force by release."""
-    scale = rows.group_by("area").agg(pl.col("scale_mw").first()).sort("area")
-    return {"scale_mw": dict(scale.iter_rows()), "online": {name: item.to_dict() for name, item in online.items()}}
+    return {
+        "scale_mw": dict(sorted(scale_mw.items())),
+        "online": {name: item.to_dict() for name, item in online.items()},
+    }
 
 
 def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: str) -> ClosedDay:

@@ -116,7 +116,7 @@ class ControlLoop:
         records = [record_of(served) for served in answer.served]
         by = sorted({f"{served.served_by}:{served.release}" for served in answer.served})
         scale = dict(rows.group_by("area").agg(pl.col("scale_mw").first()).iter_rows())
-        states = [*self._evidence_states(answer, scale, now), self._issue_memory(issued_at, rows, now)]
+        states = [*self._evidence_states(answer, scale, now), self._issue_memory(issued_at, scale, now)]
         with platform.ledger.change(ACTOR, now) as change:
             change.add_all(records)
             for state in states:
@@ -129,11 +129,11 @@ class ControlLoop:
             change.note("forecast.issue", issued_at.isoformat(), facts)
         return answer
 
-    def _issue_memory(self, issued_at: datetime, rows: pl.DataFrame, now: datetime) -> StateRecord:
+    def _issue_memory(self, issued_at: datetime, scale: Mapping[str, float], now: datetime) -> StateRecord:
         route = self.router.gateway.route
         releases = [name for name in (route.champion, *route.challengers()) if name is not None]
         online = {name: item for name in releases if (item := self.platform.load(name).online) is not None}
-        return StateRecord(issue_key(issued_at), now, issue_state(rows, online))
+        return StateRecord(issue_key(issued_at), now, issue_state(scale, online))
 
     def _evidence_states(self, answer: Answer, scale: Mapping[str, float], now: datetime) -> list[StateRecord]:
         """Return the T0 and T1 evidence after this answer: guard incidents by release, consecutive divergent steps."""

@@ -154,17 +154,9 @@ def run_replay(
     common = _common(results, naive, truth)
     for name, result in results.items():
         scored[name] = common(result.forecasts)
-        document["policies"][name] = {
-            **scored_section(scored[name], project.zone),
-            "signals": result.signals,
-            "runs": result.runs,
-            "rollouts": result.rollouts,
-            "trips": result.trips,
-            "counts": result.counts,
-        }
-    if naive is not None:
-        scored["naive"] = common(naive)
-        document["naive"] = scored_section(scored["naive"], project.zone)
+        document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result)
+    scored["naive"] = common(naive)
+    document["naive"] = scored_section(scored["naive"], project.zone)
     incumbent = incumbent_frame(panel, options)
     if incumbent is not None:
         scored["incumbent"] = common(incumbent)
@@ -173,6 +165,11 @@ def run_replay(
     document["cpu_s"] = round(_cpu_s() - cpu, 1)
     main = results.get("recloser") or next(iter(results.values()))
     return ReplayReport(document, main.timeline, scored, scenario.notes)
+
+
+def lived_section(result: PolicyResult) -> dict[str, Any]:
+    """Return what a policy lived through, as report.json tells it."""
+    return {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "counts")}
 
 
 def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:
@@ -220,11 +217,11 @@ def incumbent_frame(panel: Panel, options: ReplayOptions) -> pl.DataFrame | None
 
 
 def _common(
-    results: dict[str, PolicyResult], naive: pl.DataFrame | None, truth: pl.DataFrame
+    results: dict[str, PolicyResult], naive: pl.DataFrame, truth: pl.DataFrame
 ) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """Return a function that joins forecasts with the truth on the rows that every policy (and the naive) answered."""
     keys: pl.DataFrame | None = None
-    for frame in [*(result.forecasts for result in results.values()), *([naive] if naive is not None else [])]:
+    for frame in [*(result.forecasts for result in results.values()), naive]:
         mine = frame.filter(pl.col("q50").is_finite()).select("area", "at").unique()
         if mine.is_empty():
             continue
