@@ -4,7 +4,7 @@ from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsona
 from recloser.core.errors import InvalidInput, RecloserError, Refused, Unavailable, nearest, unknown_name
 from recloser.core.quality import Quality
 from recloser.core.quantities import INCUMBENT, LOAD, TEMPERATURE
-from recloser.core.sample import SAMPLE_SCHEMA, TIME, Panel, Sample, sample_frame
+from recloser.core.sample import SAMPLE_SCHEMA, TIME, Panel, Sample, instant, instants, sample_frame
 from recloser.core.served import QUANTILES, FloatArray, Served, forecast_id
 from recloser.core.time import (
     Clock,
@@ -41,6 +41,8 @@ __all__ = [
     "digest_of",
     "forecast_id",
     "format_utc",
+    "instant",
+    "instants",
     "jsonable",
     "local_midnight",
     "nearest",

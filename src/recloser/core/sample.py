@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
@@ -12,6 +13,8 @@ from recloser.core.quality import Quality
 from recloser.core.time import format_utc
 
 TIME = pl.Datetime("us", "UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 SAMPLE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "area": pl.String,
@@ -22,6 +25,19 @@ SAMPLE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "quality": pl.Int32,
     "source": pl.String,
 }
+
+
+def instant(at: datetime) -> pl.Expr:
+    """Return an aware instant as an expression of type TIME.
+
+    The same as `pl.lit(at)`, which spends a fifth of a millisecond on looking up the time zone each time.
+    """
+    return pl.lit((at - _EPOCH) // _MICROSECOND, dtype=pl.Int64).cast(TIME)
+
+
+def instants(name: str, ats: Sequence[datetime]) -> pl.Series:
+    """Return aware instants as a series of type TIME, quickly."""
+    return pl.Series(name, [(at - _EPOCH) // _MICROSECOND for at in ats], dtype=pl.Int64).cast(TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +111,7 @@ class Panel:
             raise InvalidInput(
                 "a panel cannot show its future", got=format_utc(as_of), expected=f"<= {format_utc(self.as_of)}"
             )
-        return Panel(self.frame.filter(pl.col("available_at") <= as_of), self.resolution, as_of)
+        return Panel(self.frame.filter(pl.col("available_at") <= instant(as_of)), self.resolution, as_of)
 
     def latest(self) -> pl.DataFrame:
         """Return the valid revision of every (area, quantity, at): SAMPLE_SCHEMA, sorted."""

@@ -35,9 +35,10 @@ def usable(truth: FloatArray, forecast: FloatArray) -> npt.NDArray[np.bool_]:
 
 
 def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:
-    """Score a forecast: MAPE, wMAPE, bias (percent), rMAE and rCRPS (over the truth's range), 80 % coverage (percent).
+    """Score a forecast: MAPE, wMAPE, bias (percent), rMAE and rCRPS (over the truth's spread), 80 % coverage (percent).
 
-    rMAE and rCRPS are divided by max(truth) - min(truth) of the scored rows, as in OpenSTEF.
+    rMAE and rCRPS are divided by the distance between the 5 % and the 95 % quantile of the scored truth, so that one
+    spike does not flatter a forecast. Source: OpenSTEF 4, `openstef_beam` metrics `rmae` and `rcrps`.
 
     Args:
         truth: MW, shape (n_rows,); NaN where unknown.
@@ -55,7 +56,8 @@ def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float,
     median = f[:, quantiles.index(0.5)]
     error = median - y
     scale = float(np.abs(y).sum())
-    spread = float(y.max() - y.min())
+    low_mw, high_mw = np.quantile(y, (0.05, 0.95))
+    spread = float(high_mw - low_mw)
     nonzero = np.abs(y) > 0
     inside = None
     if 0.1 in quantiles and 0.9 in quantiles:

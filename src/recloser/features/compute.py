@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recloser.core import LOAD, TIME, FloatArray, InvalidInput, Panel, format_utc, require_utc
+from recloser.core import LOAD, TIME, FloatArray, InvalidInput, Panel, format_utc, instant, require_utc
 from recloser.features.block import Block, mean_of_known
 from recloser.features.calendar import HOUR, Calendar, calendar_of
 from recloser.features.extra import extra_columns
@@ -168,6 +168,6 @@ def _with_extra(features: FeatureSet, panel: Panel, issues: Sequence[datetime], 
         return table
     parts = []
     for issue in issues:
-        part = table.filter(pl.col("issued_at") == issue)
+        part = table.filter(pl.col("issued_at") == instant(issue))
         parts.append(part.with_columns(extra_columns(features.extra, panel, issue, part.select("area", "at"))))
     return pl.concat(parts).sort("area", "issued_at", "at")

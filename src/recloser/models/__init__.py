@@ -4,7 +4,7 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 `recloser.models.onnx` and is not imported here: its libraries are an optional extra and heavy.
 """
 
-from recloser.models.calibration import Calibration, fit_calibration, recalibrate
+from recloser.models.calibration import Calibration, fit_calibration, follow, recalibrate
 from recloser.models.lightgbm_quantile import LightGBMQuantile
 from recloser.models.loading import PyfuncModel, PythonModel, load_model
 from recloser.models.model import Model
@@ -21,6 +21,7 @@ __all__ = [
     "SeasonalNaive",
     "TrainingPlan",
     "fit_calibration",
+    "follow",
     "load_model",
     "recalibrate",
     "train_lightgbm",

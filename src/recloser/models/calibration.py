@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -173,6 +174,34 @@ def recalibrate(
     return Calibration(calibration.quantiles, pooled, dict(sorted(areas.items())), int(use.sum()))
 
 
+def follow(calibration: Calibration, rows: pl.DataFrame, truth: FloatArray, forecast: FloatArray) -> Calibration:
+    """Return the calibration moved along with the bias of the newest `FOLLOW_DAYS` days; the widths stay.
+
+    The cheap part of `recalibrate`, for the days between two of them. Arguments as there; older rows are ignored.
+    """
+    scale = column(rows, "scale_mw")
+    median = calibration.quantiles.index(0.5)
+    use = np.isfinite(truth) & np.isfinite(forecast).all(axis=1) & (scale > 0) & (age_days(rows) < FOLLOW_DAYS)
+    if not use.any():
+        return calibration
+    known = rows.filter(use)
+    residual = (truth[use] - forecast[use, median]) / scale[use]
+    names = known["area"].to_numpy()
+    areas = {
+        name: _moved(table, median, FOLLOW_SHARE * _recent_bias(known.filter(mine), residual[mine]))
+        for name, table in calibration.areas.items()
+        if (mine := names == name).any()
+    }
+    pooled = _moved(calibration.offsets, median, FOLLOW_SHARE * _recent_bias(known, residual))
+    return replace(calibration, offsets=pooled, areas={**calibration.areas, **areas})
+
+
+def _moved(table: Offsets, median: int, bias: float) -> Offsets:
+    """Return the offsets with their median on `bias`, all levels moved by as much."""
+    offsets = np.asarray(table)
+    return _offsets(offsets + (bias - offsets[:, median])[:, None])
+
+
 def _blended(own: Offsets | None, pooled: Offsets) -> Offsets:
     """Return the prior of an area: half its own last offsets, half the fleet's."""
     return pooled if own is None else _offsets((np.asarray(own) + np.asarray(pooled)) / 2.0)
@@ -238,9 +267,13 @@ def conformal_quantile(residual: FloatArray, weight: FloatArray, level: float) -
     For levels above one half the added weight lies at the top, below at the bottom, so the interval is never
     narrower than the plain empirical one; at the median none is added.
     """
+    extra = 0.0 if level == 0.5 else 1.0
+    if (weight == 1.0).all():  # the usual case in training: no need to sort
+        target = level * (residual.size + extra) - (extra if level < 0.5 else 0.0)
+        index = min(max(math.ceil(target) - 1, 0), residual.size - 1)
+        return float(np.partition(residual, index)[index])
     order = np.argsort(residual, kind="stable")
     share = np.cumsum(weight[order])
-    extra = 0.0 if level == 0.5 else 1.0
     target = level * (share[-1] + extra) - (extra if level < 0.5 else 0.0)
     index = int(np.searchsorted(share, target, side="left"))
     return float(residual[order[min(max(index, 0), order.size - 1)]])

@@ -89,7 +89,10 @@ def need_columns(rows: pl.DataFrame, names: tuple[str, ...], where: str) -> None
 
 def column(rows: pl.DataFrame, name: str) -> FloatArray:
     """Return one column as float64 with NaN for null."""
-    result: FloatArray = rows[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    series = rows[name]
+    if series.dtype != pl.Float64:
+        series = series.cast(pl.Float64)
+    result: FloatArray = series.to_numpy()  # null of a float is NaN
     return result
 
 

@@ -11,6 +11,7 @@ from recloser.monitoring.drift import (
     DriftState,
     drift_signal,
     fit_baseline,
+    moved,
     rebaselined,
     step,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "fit_baseline",
     "fit_reference",
     "flag_revisions",
+    "moved",
     "pool",
     "rebaselined",
     "reconcile",

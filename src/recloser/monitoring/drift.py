@@ -14,6 +14,7 @@ from recloser.monitoring.residuals import DayScore
 from recloser.monitoring.signal import Signal, signal_key
 
 DAYS_OF_YEAR = 365
+MOVED_SIGMAS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,27 @@ def step(state: DriftState, score: DayScore) -> tuple[DriftState, DriftAlarm | N
 def rebaselined(state: DriftState, baseline: Baseline) -> DriftState:
     """Return a fresh, unfrozen state on a new baseline, after the champion changed or the drift was accepted."""
     return DriftState(baseline, last_day=state.last_day)
+
+
+def moved(normal: Baseline, recent: Sequence[float]) -> Baseline:
+    """Return the baseline after an answered drift: on the level of the recent days if they contradict the normal one.
+
+    Days follow each other, so a fortnight's mean is unsure; within three of its standard errors the normal level
+    stays, and a drift that has gone away again leaves no new normal behind.
+
+    Args:
+        normal: as fitted before any drift.
+        recent: signed scores of the newest days.
+    """
+    if not recent:
+        return normal
+    phi = min(max(normal.autocorrelation, 0.0), 0.9)
+    mean, spread = normal.working
+    shift = float(np.mean(recent)) - mean
+    unsure = spread * np.sqrt(min(1.0, (1 + phi) / (1 - phi) / len(recent)))
+    if abs(shift) <= MOVED_SIGMAS * unsure:
+        return normal
+    return replace(normal, working=(mean + shift, spread), off=(normal.off[0] + shift, normal.off[1]))
 
 
 def drift_signal(alarm: DriftAlarm, at: datetime, areas: tuple[str, ...] = ()) -> Signal:

@@ -3,7 +3,7 @@
 from recloser.pipelines.candidate import candidate_pipeline
 from recloser.pipelines.evaluation import Evaluation, days_off
 from recloser.pipelines.pipeline import Pipeline, Step, StepFunction, input_digest, inputs_of
-from recloser.pipelines.windows import Windows, split, thinned
+from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Recipe, Train, Workbench, union
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Evaluation",
     "Pipeline",
     "Recipe",
+    "Share",
     "Step",
     "StepFunction",
     "Train",
@@ -20,7 +21,7 @@ __all__ = [
     "days_off",
     "input_digest",
     "inputs_of",
+    "shared_out",
     "split",
-    "thinned",
     "union",
 ]

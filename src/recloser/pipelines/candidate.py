@@ -19,13 +19,15 @@ from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
 from recloser.pipelines.judging import judged
 from recloser.pipelines.pipeline import Pipeline, Step
-from recloser.pipelines.windows import Windows, split, thinned
+from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
 from recloser.registry import PackageFacts, RunFacts, build_package, make_golden, open_package
 from recloser.store import Snapshot
 
 ACTOR = "pipeline"
 FALLBACKS = ("seasonal_naive", "persistence")
+ROWS_PER_DRAWN = 3  # rows computed for each that training draws
+UNLIMITED = 1_000_000
 
 
 def candidate_pipeline() -> Pipeline:
@@ -62,11 +64,10 @@ def take_snapshot(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]
 def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Train a candidate on features as known at each issue; save it with its fallback ladder in the run's folder."""
     panel, windows = _panel(bench, inputs), _windows(bench, inputs)
-    per_day = bench.plan.max_rows or 200_000
-    rows_a_day = max(1, len(bench.areas) * int(timedelta(days=1) / bench.features.horizon.resolution))
     areas = tuple(area for area in bench.areas if area not in set(inputs["parameters"].get("excluded", ())))
-    issues = thinned(windows.training, max(240, 2 * per_day // rows_a_day))
-    rows = _with_truth(bench.features, panel, issues, areas)
+    shares = _shares(bench, windows.training, areas)
+    rows = pl.concat([_with_truth(bench.features, panel, share.issues, share.areas) for share in shares])
+    rows = rows.sort("area", "issued_at", "at")
     sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
     if sabotage is not None:
         rows = sabotage.rows(rows)
@@ -82,9 +83,12 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "model": _digest_folder(folder),
         "kind": model.kind,
         "rows": rows.height,
-        "issues": len(issues),
+        "issues": rows["issued_at"].n_unique(),
         "held_out_from": format_utc(windows.holdout[0]) if windows.holdout else None,
-        "window": [format_utc(issues[0]), format_utc(bench.features.horizon.targets(windows.training[-1])[-1])],
+        "window": [
+            format_utc(min(share.issues[0] for share in shares)),
+            format_utc(bench.features.horizon.targets(windows.training[-1])[-1]),
+        ],
     }
 
 
@@ -246,6 +250,13 @@ def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
     reference = None if champion is None else champion.held_out_from
     days = (bench.recipe.history_days, bench.recipe.holdout_days)
     return split(bench.features.horizon, snapshot.selection.as_of, days, first, reference)
+
+
+def _shares(bench: Workbench, issues: tuple[datetime, ...], areas: tuple[str, ...]) -> tuple[Share, ...]:
+    horizon = bench.features.horizon
+    rows = horizon.days * int(timedelta(days=1) / horizon.resolution)
+    most = ROWS_PER_DRAWN * (bench.plan.max_rows or UNLIMITED)
+    return shared_out(issues, areas, rows, most, horizon.zone)
 
 
 def _with_truth(features: FeatureSet, panel: Panel, issues: tuple[Any, ...], areas: tuple[str, ...]) -> pl.DataFrame:

@@ -78,6 +78,8 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         paired_sd: sd over days of the pooled daily difference (candidate - champion) / area loss; None without one.
         step_divergence: .999 quantile over target times of the areas' median |candidate - champion| / scale_mw.
         area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
+        level_divergence: the .9 quantile over days of |median over areas of the day's mean (candidate - champion)| in
+            units of scale_mw: how far one model may lie above the other all day.
         residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
         promised: mean absolute error of the candidate and of the naive floor, per unit of scale_mw.
     """
@@ -88,6 +90,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         reference=pl.Series(np.where(keep, crps(truth, reference, QUANTILES), np.nan)),
         candidate=pl.Series(np.where(keep, crps(truth, candidate, QUANTILES), np.nan)),
         gap=pl.Series(np.abs(candidate - reference).max(axis=1)) / pl.col("scale_mw"),
+        level=pl.Series((candidate - reference)[:, 1]) / pl.col("scale_mw"),
         residual=pl.Series(truth - candidate[:, 1]) / pl.col("scale_mw"),
     )
     known = table.filter(pl.Series(keep))
@@ -104,6 +107,10 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
         result["area_divergence"] = finite["gap"].quantile(0.999)
+        each_day = finite.group_by("issued_at", "area").agg(pl.col("level").mean())
+        result["level_divergence"] = (
+            each_day.group_by("issued_at").agg(pl.col("level").median())["level"].abs().quantile(0.9)
+        )
     return result
 
 

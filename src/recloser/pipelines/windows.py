@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from recloser.core import Horizon, InvalidInput, format_utc
 
 LEAST_DAYS = 28
+MOST_TURNS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +82,46 @@ def _held_days(horizon: Horizon, since: datetime, newest: datetime) -> frozenset
     return frozenset(day for day in days if day % every == 0 and horizon.issue_on(date.fromordinal(day)) >= since)
 
 
-def thinned(issues: Sequence[datetime], most: int) -> tuple[datetime, ...]:
-    """Return about `most` issues: the latest four weeks whole, before them whole weeks spread evenly over the history.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Issues (ascending, aware UTC) and the areas that are learned from on them."""
 
-    A large fleet needs fewer days than a single area to fill the row budget; computing features for days that would
-    be thrown away afterwards is wasted. Whole weeks keep weekdays balanced and daily profiles comparable.
+    issues: tuple[datetime, ...]
+    areas: tuple[str, ...]
+
+
+def shared_out(
+    issues: Sequence[datetime], areas: Sequence[str], rows_of_area: int, most_rows: int, zone: ZoneInfo
+) -> tuple[Share, ...]:
+    """Return which areas to learn from on which issues, so that about `most_rows` rows cover the whole history.
+
+    The latest four weeks are learned from whole. Before them the areas of a large fleet take turns week by week, so
+    every week of every season is seen, each by a part of the fleet (a common model learns more from another week than
+    from another area in the same weather); beyond twelve turns weeks are left out evenly. Whole weeks keep weekdays
+    balanced and each area's profile together. A single area or a short history is learned from whole.
+
+    Args:
+        issues: ascending (aware UTC).
+        areas: the fleet.
+        rows_of_area: rows of one area and issue.
+        most_rows: rows before the latest four weeks.
+        zone: whose weeks.
     """
-    if len(issues) <= most:
-        return tuple(issues)
     recent = 28
-    older, newest = issues[: max(0, len(issues) - recent)], issues[max(0, len(issues) - recent) :]
-    weeks = [older[max(0, end - 7) : end] for end in range(len(older), 0, -7)]
-    wanted = max(1, (most - recent) // 7)
-    step = max(1.0, len(weeks) / wanted)
-    picked = [weeks[int(k * step)] for k in range(min(wanted, len(weeks)))]
-    return (*(issue for week in reversed(picked) for issue in week), *newest)
+    older, newest = tuple(issues[:-recent]), tuple(issues[-recent:])
+    whole = Share(newest, tuple(areas))
+    if not older:
+        return (whole,)
+    turns = max(1, -(-len(older) * len(areas) * rows_of_area // most_rows))
+    groups = min(turns, len(areas), MOST_TURNS)
+    weeks: dict[int, list[datetime]] = {}
+    for issue in older:
+        weeks.setdefault(issue.astimezone(zone).date().toordinal() // 7, []).append(issue)
+    wanted = max(1, len(weeks) * groups // turns)
+    kept = [sorted(weeks)[k * len(weeks) // wanted] for k in range(min(wanted, len(weeks)))]
+    shares = []
+    for turn in range(groups):
+        mine = tuple(issue for place, week in enumerate(kept) if place % groups == turn for issue in weeks[week])
+        if mine:
+            shares.append(Share(mine, tuple(areas[turn::groups])))
+    return (*shares, whole)

@@ -175,14 +175,23 @@ def _on_incidents(rollout: Rollout, evidence: Evidence, _now: datetime) -> Actio
 
 
 def _on_divergence(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
-    paired = rollout.phase in {_S.SHADOW, _S.CANARY, _S.PROBATION}
-    if not paired or evidence.divergence < rollout.plan.divergence_steps:
+    if rollout.phase not in {_S.SHADOW, _S.CANARY, _S.PROBATION}:
         return None
-    reason = (
-        f"{evidence.divergence} steps in a row further from the champion than the {rollout.plan.divergence_quantile:g}"
-        f" quantile of staging (trips at {rollout.plan.divergence_steps})"
-    )
-    numbers = {"divergence": evidence.divergence}
+    gap, limit = evidence.level_gap, evidence.level_limit
+    numbers: dict[str, Any] = {"divergence": evidence.divergence, "level_gap": gap, "level_limit": limit}
+    if evidence.divergence >= rollout.plan.divergence_steps:
+        reason = (
+            f"{evidence.divergence} steps in a row further from the champion than staging allows "
+            f"(from the {rollout.plan.divergence_quantile:g} quantile; trips at {rollout.plan.divergence_steps})"
+        )
+    elif gap is not None and limit is not None and not abs(gap) <= limit:
+        side = "below" if gap < 0 else "above"
+        reason = (
+            f"the latest forecasts lie {abs(gap):.1%} of the recent level {side} the other model's; "
+            f"staging allows {limit:.1%}"
+        )
+    else:
+        return None
     return _end(rollout, evidence, _S.TRIPPED, reason, tier="T1", recall=True, numbers=numbers)
 
 

@@ -43,6 +43,8 @@ class Evidence:
         incidents: T0 guard incidents by release, faults of the inputs left out, in the source's window.
         input_incidents: T0 incidents caused by bad inputs; shown, never held against a model.
         divergence: T1, consecutive steps with |candidate - champion| over its staging limit.
+        level_gap: T1, mean of (candidate - champion) over the latest issue, per unit of recent level; None unknown.
+        level_limit: what |level_gap| may be by staging; None: not judged.
         days: closed paired days of this rollout, in order (T2; those after the promotion are T3).
         labels_missing_since: since when labels are overdue (aware UTC), None while they flow.
         command: the operator's latest order.
@@ -60,6 +62,8 @@ class Evidence:
     incidents: Mapping[str, int] = field(default_factory=dict)
     input_incidents: int = 0
     divergence: int = 0
+    level_gap: float | None = None
+    level_limit: float | None = None
     days: tuple[PairedDay, ...] = ()
     labels_missing_since: datetime | None = None
     command: Command | None = None
@@ -80,6 +84,8 @@ class Evidence:
             "incidents": dict(sorted(self.incidents.items())),
             "input_incidents": self.input_incidents,
             "divergence": self.divergence,
+            "level_gap": self.level_gap,
+            "level_limit": self.level_limit,
             "days": len(self.days),
             "days_digest": digest_of([[d.day.isoformat(), d.difference, d.n] for d in self.days]),
             "labels_missing_since": self.labels_missing_since,

@@ -52,6 +52,10 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
     return missing or ["nothing is missing: the next tick moves it on"]
 
 
+def _share(number: float | None) -> str:
+    return "an unknown part" if number is None else f"{number:.1%}"
+
+
 def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     if rollout.finished:
         return []
@@ -68,6 +72,7 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     tier = "T3" if rollout.phase is _S.PROBATION else "T2"
     found += [
         f"T1: {plan.divergence_steps} steps in a row over the divergence limit ({evidence.divergence} now)",
+        f"T1: a whole issue {_share(evidence.level_limit)} of the level apart ({_share(evidence.level_gap)} now)",
         f"{tier}: betting wealth of 'worse' reaches {limit:.3g} ({numbers['wealth_worse_max']:.3g} at most so far)",
     ]
     if rollout.phase is _S.CANARY:

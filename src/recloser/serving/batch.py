@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recloser.core import TIME, FloatArray, InvalidInput, format_utc
+from recloser.core import TIME, FloatArray, InvalidInput, format_utc, instant
 
 IntArray = npt.NDArray[np.int64]
 
@@ -100,7 +100,11 @@ def batch_of(rows: pl.DataFrame, issued_at: datetime) -> Batch:
             )
     if rows["area"].null_count() or rows["at"].null_count():
         raise InvalidInput("a row without area or target", where="gateway.answer")
-    if "issued_at" in rows.columns and len(rows) and not (rows["issued_at"] == issued_at).all():
+    if (
+        "issued_at" in rows.columns
+        and len(rows)
+        and not rows.select((pl.col("issued_at") == instant(issued_at)).all()).item()
+    ):
         raise InvalidInput("rows of another issue", expected=format_utc(issued_at), where="gateway.answer")
     areas, bounds = _runs(rows["area"])
     at_us = rows["at"].cast(TIME).to_physical().to_numpy()

@@ -120,6 +120,7 @@ def decide(policy: TriggerPolicy, history: History, requests: Sequence[Trigger],
         now: aware UTC.
     """
     require_utc(now, "triggers.decide")
+    standing = frozenset(trigger.key for trigger in requests)
     settled = {item.key for item in history.past if item.code in {Code.STARTED, Code.COVERED, Code.EXPIRED}}
     said = {(item.key, item.code) for item in history.past}
     decisions: list[Decision] = []
@@ -127,7 +128,7 @@ def decide(policy: TriggerPolicy, history: History, requests: Sequence[Trigger],
     for trigger in _in_order(policy, history, requests, now):
         if trigger.key in settled:
             continue
-        decision = _one(policy, history, trigger, started, now)
+        decision = _gone(trigger, standing) or _one(policy, history, trigger, started, now)
         if decision.decision == "start":
             started = trigger
         if (trigger.key, decision.code) not in said:
@@ -162,6 +163,13 @@ def _in_order(policy: TriggerPolicy, history: History, requests: Sequence[Trigge
     if due is not None and not any(item.key == due.key for item in history.past):
         standing[due.key] = due
     return sorted(standing.values(), key=lambda item: (policy.priority.get(item.kind, 99), item.at, item.key))
+
+
+def _gone(trigger: Trigger, standing: frozenset[str]) -> Decision | None:
+    """Return the skip of a trigger whose signal closed while it waited: nothing is left to answer."""
+    if trigger.kind not in {_K.DRIFT, _K.DEGRADATION} or trigger.key in standing:
+        return None
+    return Decision(trigger, "skip", Code.EXPIRED, "its signal closed while it waited")
 
 
 def _one(policy: TriggerPolicy, history: History, trigger: Trigger, started: Trigger | None, now: datetime) -> Decision:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recloser.app import Platform, run_pipeline
-from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions, level_gap, step_distances
 from recloser.app.loop.history import FeatureFrames, History
-from recloser.core import LOAD, VirtualClock
+from recloser.core import LOAD, Served, VirtualClock, forecast_id
 from recloser.ledger import ForecastRecord
+from recloser.serving import Answer
 from recloser.store import Store
 from recloser.testing import sample_panel
 
@@ -33,6 +35,30 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     late = panel.frame.filter((pl.col("quantity") == LOAD) & (pl.col("at").dt.hour() % 7 == 0))
     store.append(late.with_columns(pl.col("value") + 1.0, pl.col("available_at") + 3 * DAY), source="late")
     return store
+
+
+def served(area: str, ours: list[float], theirs: list[float] | None) -> Served:
+    """One area's answers of two models, three equal quantiles each."""
+    band = {"new": np.repeat(np.array(ours)[:, None], 3, axis=1)}
+    if theirs is not None:
+        band["old"] = np.repeat(np.array(theirs)[:, None], 3, axis=1)
+    targets = tuple(START + DAY + k * HOUR for k in range(len(ours)))
+    name = forecast_id(area, START, START, "new")
+    return Served(name, area, START, START, targets, (0.1, 0.5, 0.9), "new", "champion", "", band)
+
+
+def test_the_level_gap_is_the_typical_areas_and_signed() -> None:
+    areas = [
+        served("A", [9.0, 11.0], [10.0, 12.0]),  # 1 MW below of 10: -0.1
+        served("B", [4.0, 4.0], [5.0, 5.0]),  # 1 MW below of 5: -0.2
+        served("C", [300.0, 300.0], [100.0, 100.0]),  # one feeder alone does not decide
+        served("D", [1.0, 1.0], None),
+    ]
+    answer, scale = Answer(areas, [], {}, {}), {"A": 10.0, "B": 5.0, "C": 100.0, "D": 1.0}
+    assert level_gap(answer, "new", "old", scale) == pytest.approx(-0.1)
+    assert level_gap(answer, "new", None, scale) is None
+    assert level_gap(answer, "new", "old", {}) is None
+    assert step_distances(answer, "new", "old", scale) == pytest.approx([0.2, 0.2])
 
 
 moments = st.integers(0, 20 * 24).map(lambda hour: START + hour * HOUR)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.models import Calibration, fit_calibration, recalibrate
+from recloser.models import Calibration, fit_calibration, follow, recalibrate
 from recloser.models.calibration import conformal_quantile
 
 Q = (0.1, 0.5, 0.9)
@@ -81,6 +81,26 @@ def test_it_follows_a_recent_bias_in_part_and_never_beyond_the_limit():
     assert recalibrate(Calibration.none(Q), rows, truth, forecast, follow_share=0.0).offsets[0][1] == 0.0
     wild = recalibrate(Calibration.none(Q), rows, truth + 1000.0, forecast)
     assert max(abs(row[1]) for row in wild.offsets) <= 0.1 * 0.5 + 1e-12
+
+
+def test_between_two_recalibrations_it_moves_along_with_the_bias_and_keeps_its_widths():
+    rows, rng = window(60, areas=("a", "b")), np.random.default_rng(3)
+    flat = np.full((rows.height, 3), 50.0)
+    noise = rng.normal(0, 1, rows.height)
+    before = recalibrate(Calibration.none(Q), rows, 50 + noise, flat)
+    # In the last two weeks area a runs 0.4 MW (0.04 of its scale) higher.
+    recent = (rows["area"] == "a").to_numpy() & (
+        rows["issued_at"] > rows["issued_at"].max() - timedelta(days=14)
+    ).to_numpy()
+    truth = 50 + noise + np.where(recent, 0.4, 0.0)
+    moved = follow(before, rows, truth, flat)
+    whole = recalibrate(before, rows, truth, flat)
+    for area in ("a", "b"):
+        new, old = np.asarray(moved.areas[area]), np.asarray(before.areas[area])
+        assert new[:, 1] == pytest.approx(np.asarray(whole.areas[area])[:, 1])
+        assert new - new[:, 1:2] == pytest.approx(old - old[:, 1:2])
+    assert np.asarray(moved.areas["a"])[0, 1] - np.asarray(before.areas["a"])[0, 1] == pytest.approx(0.02, abs=0.006)
+    assert follow(before, rows, np.full(rows.height, np.nan), flat) == before
 
 
 def test_without_evidence_it_stays_and_with_little_it_hardly_moves():

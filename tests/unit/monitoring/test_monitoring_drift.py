@@ -21,6 +21,7 @@ from recloser.monitoring import (
     daily_load,
     drift_signal,
     fit_baseline,
+    moved,
     pool,
     rebaselined,
     reference_scores,
@@ -174,6 +175,19 @@ def test_after_an_alarm_the_state_is_frozen_until_rebaselined() -> None:
     assert (frozen, nothing) == (state, None)
     fresh = rebaselined(state, fit_baseline(shifted, DriftPlan()))
     assert run(fresh, [s for s in noise(9, 120, shift=0.10) if s.day > alarm.day])[1] is None
+
+
+def test_a_drift_that_has_gone_leaves_the_normal_level_and_one_that_stays_sets_a_new_one() -> None:
+    normal = fit_baseline(noise(5, 365), DriftPlan())
+    mean, spread = normal.working
+    assert moved(normal, []) == normal
+    assert moved(normal, [mean + 0.5 * spread] * 14) == normal
+    shifted = moved(normal, [mean - 6 * spread] * 14)
+    assert shifted.working == pytest.approx((mean - 6 * spread, spread))
+    assert shifted.off == pytest.approx((normal.off[0] - 6 * spread, normal.off[1]))
+    assert shifted.threshold == normal.threshold
+    assert moved(normal, [mean + 6 * spread]) != normal  # a single day may say it, if it is loud enough
+    assert moved(normal, [mean + 2 * spread]) == normal
 
 
 def test_too_little_history_and_a_broken_state_are_refused() -> None:

@@ -90,6 +90,8 @@ def test_scales_by_hand() -> None:
     # Gaps |candidate - champion| / scale: a 0, .1; b .03, .04; the areas' median per step .015 and .07.
     assert 0.015 <= found["step_divergence"] <= 0.07 + 1e-12
     assert found["area_divergence"] == pytest.approx(0.1)
+    # Level: day 1 median of 0 and -.03; day 2 median of -.1 and +.04; polars takes the nearest of the two days.
+    assert found["level_divergence"] == pytest.approx(0.03)
 
 
 def test_without_a_champion_the_candidate_is_its_own_measure() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import Horizon, InvalidInput
-from recloser.pipelines import split, thinned
+from recloser.pipelines import shared_out, split
 
 ZONES = ("UTC", "Europe/Amsterdam", "Australia/Melbourne", "America/New_York", "Pacific/Apia")
 FIRST = datetime(2019, 1, 1, tzinfo=UTC)
@@ -80,14 +80,24 @@ def test_too_little_history_is_told() -> None:
         split(Horizon(ZoneInfo("UTC"), timedelta(hours=1)), FIRST + 20 * DAY, (365, 56), FIRST, None)
 
 
-@settings(max_examples=40, deadline=None)
-@given(count=st.integers(0, 1500), most=st.integers(40, 400))
-def test_thinning_keeps_order_the_newest_whole_and_weekdays_balanced(count: int, most: int) -> None:
-    issues = [FIRST + k * DAY for k in range(count)]
-    kept = thinned(issues, most)
-    assert list(kept) == [issue for issue in issues if issue in set(kept)]
-    assert len(kept) <= most or len(kept) == count <= most
-    recent = issues[-min(count, 28) :] if count else []
-    assert set(recent) <= set(kept)
-    older = Counter(issue.weekday() for issue in kept[: len(kept) - len(recent)])
-    assert not older or max(older.values()) - min(older.get(day, 0) for day in range(7)) <= 1
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 1500), fleet=st.integers(1, 40), most=st.integers(2_000, 200_000))
+def test_a_fleet_takes_turns_week_by_week_and_the_newest_weeks_are_whole(count: int, fleet: int, most: int) -> None:
+    issues, areas = [FIRST + k * DAY for k in range(count)], [f"F{k:02d}" for k in range(fleet)]
+    shares = shared_out(issues, areas, 48, most, ZoneInfo("UTC"))
+    seen = Counter((issue, area) for share in shares for issue in share.issues for area in share.areas)
+    assert max(seen.values()) == 1
+    recent = issues[-28:]
+    assert all(seen[issue, area] for issue in recent for area in areas)
+    older = [key for key in seen if key[0] not in set(recent)]
+    week = 7 * 48 * fleet
+    assert 48 * len(older) <= most + 2 * week
+    weeks = {issue.toordinal() // 7 for issue, _ in older}
+    everything = 48 * (count - len(recent)) * fleet
+    if everything <= most:
+        assert len(older) == (count - len(recent)) * fleet
+    if everything <= most * min(fleet, 12):  # turns are enough: no week is left out
+        assert weeks == {issue.toordinal() // 7 for issue in issues[:-28]}
+    each = Counter(area for _, area in older)
+    assert not each or max(each.values()) - min(each[area] for area in areas) <= 14
+    assert all(list(share.issues) == sorted(share.issues) for share in shares)

@@ -289,6 +289,30 @@ def test_days_before_the_promotion_do_not_count_in_probation(build):
     assert decide(probation, Evidence(target_ready=True, days=before), after(build, 35)).state is S.PROBATION
 
 
+@pytest.mark.parametrize("phase", [S.SHADOW, S.CANARY, S.PROBATION])
+@pytest.mark.parametrize(
+    ("gap", "limit", "trips"),
+    [(-0.12, 0.07, True), (0.12, 0.07, True), (0.069, 0.07, False), (None, 0.07, False), (0.5, None, False)],
+)
+def test_a_whole_issue_off_the_other_model_trips_at_once(build, phase, gap, limit, trips):
+    promoted = build.t0 if phase is S.PROBATION else None
+    rollout = build.rollout(phase, PLAN, tried_at=build.t0, promoted_at=promoted)
+    evidence = Evidence(ready=True, target_ready=True, level_gap=gap, level_limit=limit)
+    action = decide(rollout, evidence, after(build, 1))
+    assert (action.state is S.TRIPPED, action.tier, action.recall) == (trips, "T1" if trips else "", trips)
+    if trips:
+        assert "12.0% of the recent level" in action.reason
+        assert ("below" if gap < 0 else "above") in action.reason
+        assert action.target is not None
+        assert action.target.champion == rollout.champion
+
+
+def test_a_level_that_is_no_number_is_a_divergence(build):
+    rollout = build.rollout(S.CANARY, PLAN, tried_at=build.t0)
+    evidence = Evidence(ready=True, target_ready=True, level_gap=float("nan"), level_limit=0.07)
+    assert decide(rollout, evidence, after(build, 1)).tier == "T1"
+
+
 def test_input_faults_are_never_held_against_a_model(build):
     for state in (S.SHADOW, S.CANARY, S.PROBATION, S.CHAMPION):
         rollout = build.rollout(state, PLAN)

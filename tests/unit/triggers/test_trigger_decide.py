@@ -100,12 +100,13 @@ def test_a_rollout_lets_drift_wait_and_a_schedule_pass():
     assert only(POLICY, live, api_trigger("ann", "now", NOW)) == ("start", Code.STARTED)
     queued = replace(HISTORY, queued=queue_after(live, [waiting]))
     assert queued.queued == (DRIFT,)
-    (later,) = decide(POLICY, queued, [], NOW + DAY)
+    (later,) = decide(POLICY, queued, [DRIFT], NOW + DAY)
     assert (later.trigger, later.code) == (DRIFT, Code.STARTED)
     assert queue_after(queued, [later]) == ()
-    (stale,) = decide(POLICY, queued, [], NOW + 40 * DAY)
-    assert stale.code is Code.EXPIRED
-    assert queue_after(queued, [stale]) == ()
+    for requests, after in (([DRIFT], 40 * DAY), ([], DAY)):  # waited too long; its signal closed
+        (stale,) = decide(POLICY, queued, requests, NOW + after)
+        assert stale.code is Code.EXPIRED
+        assert queue_after(queued, [stale]) == ()
 
 
 def test_the_most_urgent_starts_and_covers_the_others():

@@ -64,9 +64,19 @@ def test_a_fault_holds_the_drift_back_until_it_is_closed(ledger, clock, desk):
 def test_the_queue_survives_a_restart(ledger, clock, desk):
     put_signal(ledger, clock, "s1", "degradation")
     assert desk.tick([], Surroundings(BEGUN, rollout_live=True))[0].code is Code.QUEUED
-    put_signal(ledger, clock, "s1", "degradation", closed=True)
     clock.advance_to(clock.now() + DAY)
     assert TriggerDesk(ledger, TriggerPolicy(), clock).tick([], CALM)[0].code is Code.STARTED
+
+
+def test_a_signal_that_closes_while_its_trigger_waits_starts_nothing(ledger, clock, desk):
+    put_signal(ledger, clock, "s1", "degradation")
+    assert desk.tick([], Surroundings(BEGUN, rollout_live=True))[0].code is Code.QUEUED
+    put_signal(ledger, clock, "s1", "degradation", closed=True)
+    clock.advance_to(clock.now() + DAY)
+    (decision,) = desk.tick([], CALM)
+    assert (decision.decision, decision.code) == ("skip", Code.EXPIRED)
+    assert "closed while it waited" in decision.why
+    assert desk.tick([], CALM) == []
 
 
 def test_the_cooldown_counts_from_the_ledger(ledger, clock, desk):

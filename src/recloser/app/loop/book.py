@@ -13,15 +13,16 @@ import polars as pl
 from recloser.app.loop.days import AreaForecast, closed_day, forecasts_of
 from recloser.app.loop.history import History
 from recloser.app.platform import Platform
-from recloser.core import QUANTILES, TIME, FloatArray, local_midnight
+from recloser.core import QUANTILES, FloatArray, format_utc, instant, instants, local_midnight, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
-from recloser.models import Calibration, recalibrate
+from recloser.models import Calibration, follow, recalibrate
 
 ACTOR = "monitoring"
 LOOK_BACK = 12
 WINDOW_DAYS = 56
 LEAST_DAYS = 14
 DAILY_ROWS = 20_000
+FOLLOW_DAYS = 15
 LABEL_SHARE = 0.75
 DEADLINE = timedelta(days=3)
 
@@ -113,7 +114,10 @@ class DayBook:
         return joined(day, areas, {} if issue is None else issue.state, self._platform.horizon.zone.key)
 
     def calibrate(self, now: datetime) -> None:
-        """Learn the online offsets of the route's releases from their own recent errors; weekly for large fleets."""
+        """Learn the online offsets of the route's releases from their own recent errors.
+
+        Daily; for large fleets weekly, and in between they only move along with the bias.
+        """
         route = self._platform.ledger.get(RouteRecord, "route")
         if route is None:
             return
@@ -132,21 +136,28 @@ class DayBook:
         rows_a_day = len(self._platform.areas) * int(timedelta(days=1) / self._platform.horizon.resolution)
         large = rows_a_day * WINDOW_DAYS > DAILY_ROWS
         every, window = (7, WINDOW_DAYS // 2) if large else (1, WINDOW_DAYS)
-        span = [today - timedelta(days=back) for back in range(window, 0, -1)]
-        if state is not None and now - state.at < timedelta(days=every, hours=-2):
+        if state is not None and now - state.at < timedelta(days=1, hours=-2):
             return
+        stamp = None if state is None else state.state.get("fitted_at")
+        fitted_at = None if stamp is None else parse_utc(stamp)
+        whole = fitted_at is None or now - fitted_at >= timedelta(days=every, hours=-2)
+        span = [today - timedelta(days=back) for back in range(window if whole else FOLLOW_DAYS, 0, -1)]
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
-        if len(known) < LEAST_DAYS:
+        if len(known) < (LEAST_DAYS if whole else 1):
             return
         before = Calibration.none(QUANTILES) if state is None else Calibration.from_dict(state.state["calibration"])
         rows = pl.concat([item.rows for item in known])
         truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
         raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
-        found = recalibrate(before, rows, truth, raw)
+        found = recalibrate(before, rows, truth, raw) if whole else follow(before, rows, truth, raw)
         self._platform.set_online(release, found)
+        kept = {
+            "calibration": found.to_dict(),
+            "fitted_at": format_utc(now if fitted_at is None or whole else fitted_at),
+        }
         with self._platform.ledger.change(ACTOR, now) as change:
-            change.put(StateRecord(key, now, {"calibration": found.to_dict()}))
-            change.note("calibration.online", release, {"rows": found.rows})
+            change.put(StateRecord(key, now, kept))
+            change.note("calibration.online", release, {"rows": found.rows, "whole": whole})
 
 
 def issue_key(issued_at: datetime) -> str:
@@ -166,11 +177,11 @@ def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: st
     """Return the areas' forecasts of one day as one table with its answers."""
     scale = issue.get("scale_mw", {})
     counts = [len(item.targets) for item in areas]
-    instants = {len(item.targets): pl.Series("at", item.targets, dtype=TIME) for item in areas}
+    ats = {len(item.targets): instants("at", item.targets) for item in areas}
     rows = pl.DataFrame(
         {
             "area": np.repeat([item.area for item in areas], counts),
-            "at": pl.concat([instants[count] for count in counts]),
+            "at": pl.concat([ats[count] for count in counts]),
             "scale_mw": np.repeat(np.array([scale.get(item.area, np.nan) for item in areas], dtype=np.float64), counts),
             "load_mw": np.concatenate([item.truth for item in areas]),
         },
@@ -179,7 +190,7 @@ def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: st
     local = pl.col("at").dt.convert_time_zone(zone)
     rows = rows.with_columns(
         pl.col("load_mw", "scale_mw").fill_nan(None),
-        issued_at=pl.lit(areas[0].issued_at).cast(TIME),
+        issued_at=instant(areas[0].issued_at),
         hour=local.dt.hour().cast(pl.Float64) + local.dt.minute() / 60.0,
     )
     names = sorted({name for item in areas for name in item.answers})

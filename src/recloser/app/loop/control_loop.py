@@ -17,7 +17,7 @@ from recloser.app.loop.retraining import Retraining
 from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
-from recloser.core import RecloserError
+from recloser.core import FloatArray, RecloserError
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
@@ -25,6 +25,8 @@ from recloser.serving import Answer
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
 T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
+T1_LEVEL_FACTOR = 3.0  # the same for a whole day's level, whose staging quantile is a lower one
+T1_LEVEL_LEAST = 0.05  # of the recent level: two honest models may differ by so much on an odd day
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,17 +149,29 @@ class ControlLoop:
             if mine or inputs or old is None:
                 counts = {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
                 states.append(StateRecord(f"{INCIDENTS}/{release}", now, counts))
-            states.append(self._divergence_state(release, answer, scale, now))
+            states.append(self._divergence_state(release, route.champion, answer, scale))
+        if route.champion is not None and route.shadow is not None:  # in probation the former champion is the shadow
+            states.append(self._divergence_state(route.champion, route.shadow, answer, scale))
         return states
 
-    def _divergence_state(self, release: str, answer: Answer, scale: Mapping[str, float], now: datetime) -> StateRecord:
+    def _divergence_state(
+        self, release: str, other: str | None, answer: Answer, scale: Mapping[str, float]
+    ) -> StateRecord:
         key = f"{DIVERGENCE}/{release}"
         scales = self.platform.load(release).package.facts.scales
         limit = scales.get("step_divergence")
         limit = None if limit is None else T1_FACTOR * float(limit)
-        distances = step_distances(answer, release, self.router.gateway.route.champion, scale)
+        distances = step_distances(answer, release, other, scale)
         trailing = 0 if limit is None else longest_exceedance(distances, float(limit))
-        return StateRecord(key, now, {"trailing": trailing, "limit": limit, "worst": max(distances, default=None)})
+        usual = scales.get("level_divergence")
+        state = {
+            "trailing": trailing,
+            "limit": limit,
+            "worst": max(distances, default=None),
+            "level": level_gap(answer, release, other, scale),
+            "level_limit": None if usual is None else max(T1_LEVEL_LEAST, T1_LEVEL_FACTOR * float(usual)),
+        }
+        return StateRecord(key, self.platform.clock.now(), state)
 
 
 def step_distances(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[float]:
@@ -166,17 +180,32 @@ def step_distances(answer: Answer, release: str, champion: str | None, scale_mw:
     The median, so that one feeder with faulty inputs cannot blame the challenger. Areas without both answers are left
     out; empty without any.
     """
-    gaps = []
-    for served in answer.served:
-        ours, theirs = served.answers.get(release), served.answers.get(champion or "")
-        scale = scale_mw.get(served.area)
-        if ours is not None and theirs is not None and ours.shape == theirs.shape and scale:
-            gaps.append(np.abs(ours - theirs).max(axis=1) / scale)
+    gaps = [np.abs(gap).max(axis=1) for gap in _gaps(answer, release, champion, scale_mw)]
     steps = min((len(gap) for gap in gaps), default=0)
     if not steps:
         return []
     result: list[float] = np.median(np.stack([gap[:steps] for gap in gaps]), axis=0).tolist()
     return result
+
+
+def level_gap(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> float | None:
+    """Return how far the challenger's medians lie above the champion's over the whole issue, in units of scale_mw.
+
+    The median over areas of each area's mean; None where no area has both answers.
+    """
+    means = [float(gap[:, gap.shape[1] // 2].mean()) for gap in _gaps(answer, release, champion, scale_mw)]
+    return float(np.median(means)) if means else None
+
+
+def _gaps(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[FloatArray]:
+    """Return (challenger - champion) / scale_mw of each area with both answers, shape (n_points, n_quantiles)."""
+    gaps = []
+    for served in answer.served:
+        ours, theirs = served.answers.get(release), served.answers.get(champion or "")
+        scale = scale_mw.get(served.area)
+        if ours is not None and theirs is not None and ours.shape == theirs.shape and scale:
+            gaps.append((ours - theirs) / scale)
+    return gaps
 
 
 def longest_exceedance(distances: list[float], limit: float) -> int:

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from recloser.core import LOAD, FloatArray, Horizon, Panel, local_midnight
+from recloser.core import LOAD, FloatArray, Horizon, Panel, instants, local_midnight
 from recloser.ledger import ForecastRecord, Ledger
 
 
@@ -49,7 +49,7 @@ def truth_of(panel: Panel, areas: Sequence[str], targets: Sequence[datetime]) ->
     empty = np.full(len(targets), np.nan)
     if LOAD not in wide.columns:
         return dict.fromkeys(areas, empty)
-    keys = pl.Series("at", targets, dtype=wide.schema["at"])
+    keys = instants("at", targets)
     grid = pl.DataFrame({"area": np.repeat(list(areas), len(targets)), "at": pl.concat([keys] * len(areas))})
     joined = grid.join(wide.select("area", "at", LOAD), on=["area", "at"], how="left", maintain_order="left")
     table = joined[LOAD].fill_null(float("nan")).to_numpy().astype(np.float64).reshape(len(areas), len(targets))
@@ -60,11 +60,11 @@ def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon
     """Return forecasts and truth of the local day, by area; `panel` is as of now and covers the day."""
     start = local_midnight(day, horizon.zone)
     targets = horizon.targets(horizon.issue_on(day - timedelta(days=1))) if horizon.days == 1 else []
-    instants = tuple(targets) or tuple(_grid(start, local_midnight(day + timedelta(days=1), horizon.zone), horizon))
-    truths = truth_of(panel, [record.area for record in records], instants)
+    steps = tuple(targets) or tuple(_grid(start, local_midnight(day + timedelta(days=1), horizon.zone), horizon))
+    truths = truth_of(panel, [record.area for record in records], steps)
     result = []
     for record in records:
-        count = min(len(instants), len(record.targets))
+        count = min(len(steps), len(record.targets))
         answers = {name: np.asarray(rows, dtype=np.float64)[:count] for name, rows in record.answers.items()}
         result.append(
             AreaForecast(
@@ -72,7 +72,7 @@ def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon
                 record.issued_at,
                 answers,
                 truths[record.area][:count],
-                instants[:count],
+                steps[:count],
                 tuple(record.quantiles),
             )
         )

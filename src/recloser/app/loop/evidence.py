@@ -38,6 +38,8 @@ class LedgerEvidence:
             incidents={} if incidents is None else {rollout.release: int(incidents.state["output"])},
             input_incidents=0 if incidents is None else int(incidents.state["input"]),
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
+            level_gap=None if divergence is None else divergence.state.get("level"),
+            level_limit=None if divergence is None else divergence.state.get("level_limit"),
             days=days,
             labels_missing_since=missing,
         )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from recloser.core import FloatArray, Panel
+from recloser.core import FloatArray, Panel, instant
 from recloser.features import FeatureSet
 from recloser.store import Store
 
@@ -33,8 +33,8 @@ class History:
     def panel(self, now: datetime, start: datetime, end: datetime | None = None) -> Panel:
         """Return what could be known at `now` about intervals that begin in [start, end); end None = no bound."""
         kept = self._stretch(now, start)
-        frame = kept.frame.filter((pl.col("at") >= start) & (pl.col("available_at") <= now))
-        return Panel(frame if end is None else frame.filter(pl.col("at") < end), kept.resolution, now)
+        frame = kept.frame.filter((pl.col("at") >= instant(start)) & (pl.col("available_at") <= instant(now)))
+        return Panel(frame if end is None else frame.filter(pl.col("at") < instant(end)), kept.resolution, now)
 
     def invalidate(self) -> None:
         """Look at the store again at the next call: this process has written to it."""
@@ -94,7 +94,7 @@ class FeatureFrames:
                 issues = list(horizon.issues(issued_at, min(last + timedelta(seconds=1), issued_at + step)))
                 panel = self._history.panel(issues[-1], start)
             computed = self._features.compute(panel, issues, self._areas)
-            self._frames = {issue: computed.filter(pl.col("issued_at") == issue) for issue in issues}
+            self._frames = {issue: computed.filter(pl.col("issued_at") == instant(issue)) for issue in issues}
         return self._frames[issued_at]
 
 

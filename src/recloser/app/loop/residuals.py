@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from recloser.app.loop.book import ClosedDay, DayBook
@@ -27,6 +26,7 @@ from recloser.monitoring import (
     degradation,
     drift_signal,
     fit_baseline,
+    moved,
     pool,
     rebaselined,
     step,
@@ -144,6 +144,7 @@ class ResidualWatch:
             "drift": drift.to_dict(),
             "fitted_at": now,
             "alarmed_at": alarmed_at,
+            "normal": {"working": baseline.working, "off": baseline.off},
         }
         if changed or accepted:
             following["alarmed_at"] = None
@@ -155,11 +156,9 @@ class ResidualWatch:
         if state.get("alarmed_at") is not None:
             drift = DriftState.from_dict(state["drift"])
             recent = [row["away"] for row in state.get("rows", [])[-NORMAL_DAYS:] if row.get("away") is not None]
-            shift = float(np.mean(recent)) if recent else 0.0
-            baseline = replace(
-                drift.baseline, working=(shift, drift.baseline.working[1]), off=(shift, drift.baseline.off[1])
-            )
-            following |= {"drift": rebaselined(drift, baseline).to_dict(), "alarmed_at": None}
+            levels = state.get("normal") or {"working": drift.baseline.working, "off": drift.baseline.off}
+            normal = replace(drift.baseline, working=tuple(levels["working"]), off=tuple(levels["off"]))
+            following |= {"drift": rebaselined(drift, moved(normal, recent)).to_dict(), "alarmed_at": None}
         return following
 
     def _history(self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str) -> list[DayScore]:
