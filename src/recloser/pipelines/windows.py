@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from recloser.core import Horizon, InvalidInput, format_utc
 
 LEAST_DAYS = 28
-MOST_TURNS = 12
+MOST_TURNS = 24
+WEEK_SHIFT = 22  # 7 + 22 is prime: no number of turns falls into step with the week
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +94,28 @@ class Share:
 def shared_out(
     issues: Sequence[datetime], areas: Sequence[str], rows_of_area: int, most_rows: int, zone: ZoneInfo
 ) -> tuple[Share, ...]:
-    """Return which areas to learn from on which issues, so that about `most_rows` rows cover the whole history.
+    """Return which areas to learn from on which issues, so that about `most_rows` rows cover the whole history evenly.
 
-    The latest four weeks are learned from whole. Before them the areas of a large fleet take turns week by week, so
-    every week of every season is seen, each by a part of the fleet (a common model learns more from another week than
-    from another area in the same weather); beyond twelve turns weeks are left out evenly. Whole weeks keep weekdays
-    balanced and each area's profile together. A single area or a short history is learned from whole.
+    The areas of a large fleet take turns day by day, so every week of every area is seen and each weekday as often.
+    Measured on the simulated area (error over 75 days after five dates): all rows 4.68 %, a third of them in turn by
+    days 4.69, by pairs of days 4.76, by whole weeks 4.78, newest weeks whole and others thinned 4.85. Beyond
+    `MOST_TURNS` days are left out evenly. A small fleet or a short history is learned from whole.
 
     Args:
         issues: ascending (aware UTC).
         areas: the fleet.
         rows_of_area: rows of one area and issue.
-        most_rows: rows before the latest four weeks.
-        zone: whose weeks.
+        most_rows: about how many rows to learn from.
+        zone: whose days.
     """
-    recent = 28
-    older, newest = tuple(issues[:-recent]), tuple(issues[-recent:])
-    whole = Share(newest, tuple(areas))
-    if not older:
-        return (whole,)
-    turns = max(1, -(-len(older) * len(areas) * rows_of_area // most_rows))
+    if not issues or not areas:
+        return ()
+    turns = max(1, -(-len(issues) * len(areas) * rows_of_area // most_rows))
     groups = min(turns, len(areas), MOST_TURNS)
-    weeks: dict[int, list[datetime]] = {}
-    for issue in older:
-        weeks.setdefault(issue.astimezone(zone).date().toordinal() // 7, []).append(issue)
-    wanted = max(1, len(weeks) * groups // turns)
-    kept = [sorted(weeks)[k * len(weeks) // wanted] for k in range(min(wanted, len(weeks)))]
-    shares = []
-    for turn in range(groups):
-        mine = tuple(issue for place, week in enumerate(kept) if place % groups == turn for issue in weeks[week])
-        if mine:
-            shares.append(Share(mine, tuple(areas[turn::groups])))
-    return (*shares, whole)
+    wanted = max(1, len(issues) * groups // turns)
+    kept = [issues[len(issues) - 1 - k * len(issues) // wanted] for k in reversed(range(wanted))]
+    turn_of: dict[int, list[datetime]] = {}
+    for issue in kept:
+        day = issue.astimezone(zone).date().toordinal()
+        turn_of.setdefault((day + WEEK_SHIFT * (day // 7)) % groups, []).append(issue)
+    return tuple(Share(tuple(mine), tuple(areas[turn::groups])) for turn, mine in sorted(turn_of.items()))

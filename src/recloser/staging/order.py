@@ -24,7 +24,8 @@ _YEAR_DAYS = 364
 def check_order(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckResult:
     """Check that load is smooth from step to step, and repeats by day and week where the recent load does."""
     day = grid.steps_per_day
-    step, daily, weekly = (correlation_at(grid, lag) for lag in (1, day, 7 * day))
+    step, weekly = correlation_at(grid, 1), _first_known(grid, (7 * day, 14 * day, 21 * day, 28 * day))
+    daily = _first_known(grid, tuple(days * day for days in range(1, 7)))
     thresholds = {
         "min_step_correlation": policy.min_step_correlation,
         "min_day_correlation": policy.min_day_correlation,
@@ -38,7 +39,8 @@ def check_order(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
         usual = correlation_at(recent, day)
         for row, area in enumerate(recent.areas):
             mine = grid.areas.index(area)
-            collapsed = max(daily[mine], weekly[mine]) < policy.min_day_correlation
+            collapsed = np.nanmax([daily[mine], weekly[mine], -1.0]) < policy.min_day_correlation
+            collapsed = collapsed and bool(np.isfinite([daily[mine], weekly[mine]]).any())
             if collapsed and usual[row] > 2 * policy.min_day_correlation:
                 numbers |= {"worst_area": area, "day": daily[mine], "week": weekly[mine], "recent_day": usual[row]}
                 reason = (
@@ -46,6 +48,17 @@ def check_order(grid: Grid, recent: Grid | None, policy: GatePolicy) -> CheckRes
                 )
                 return CheckResult("data.order", REFUSE, reason, numbers, thresholds)
     return CheckResult("data.order", PASS, "load is smooth and repeats as the recent load does", numbers, thresholds)
+
+
+def _first_known(grid: Grid, lags: tuple[int, ...]) -> FloatArray:
+    """Return per area the correlation at the first lag that has enough pairs: training data may be a sample of days."""
+    result = np.full(len(grid.areas), np.nan)
+    for lag in lags:
+        open_rows = ~np.isfinite(result)
+        if not open_rows.any():
+            break
+        result = np.where(open_rows, correlation_at(grid, lag), result)
+    return result
 
 
 def check_clock(grid: Grid, recent: Grid | None, policy: GatePolicy, whole: Grid | None = None) -> CheckResult:

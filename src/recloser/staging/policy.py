@@ -57,7 +57,7 @@ class GatePolicy:
     bootstrap_draws: int = 2000
     seed: int = 20260101
     minimum_coverage80: float = 65.0
-    maximum_coverage80: float = 95.0
+    maximum_coverage80: float = 99.0
     training_days: int = 28
     max_missing_share: float = 0.3
     max_stuck_share: float = 0.02

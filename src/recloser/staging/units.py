@@ -135,18 +135,27 @@ def _hottest(frame: pl.DataFrame, columns: Sequence[str], policy: GatePolicy) ->
 
 
 def _daily_change(frame: pl.DataFrame, column: str) -> float:
+    """Return the largest change of the daily mean between neighbouring days, of an area and of the whole fleet.
+
+    Where areas take turns in the training data, neighbouring days belong to different ones: then the fleet's median
+    of each area's distance from its own median tells.
+    """
     daily = (
         frame.filter(pl.col(column).cast(pl.Float64).is_finite())
         .group_by("area", pl.col("at").dt.date().alias("day"), maintain_order=True)
-        .agg(pl.col(column).mean())
+        .agg(pl.col(column).cast(pl.Float64).mean().alias("mean"))
+        .with_columns(away=pl.col("mean") - pl.col("mean").median().over("area"))
         .sort("area", "day")
-        .with_columns(
-            pl.col("day").diff().over("area").alias("gap"), pl.col(column).diff().abs().over("area").alias("d")
-        )
-        .filter(pl.col("gap") == pl.duration(days=1))
     )
-    change = daily["d"].max()
-    return float(change) if isinstance(change, float | int) else 0.0
+    fleet = daily.group_by("day").agg(pl.col("away").median()).sort("day").with_columns(area=pl.lit("*"))
+    changes = [
+        table.with_columns(gap=pl.col("day").diff().over("area"), change=pl.col("away").diff().abs().over("area"))
+        .filter(pl.col("gap") == pl.duration(days=1))
+        .select(pl.col("change").max())
+        .item()
+        for table in (daily, fleet)
+    ]
+    return max((float(change) for change in changes if change is not None), default=0.0)
 
 
 def _times(ratio: float) -> str:

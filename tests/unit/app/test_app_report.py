@@ -96,6 +96,15 @@ def test_a_recalled_hour_is_scored_with_its_replacement_and_a_past_one_with_what
     assert valid_forecasts([]).height == 0
 
 
+def test_a_forecast_recalled_in_the_instant_it_was_made_is_not_scored() -> None:
+    midnight = datetime(2020, 4, 1, 22, tzinfo=UTC)
+    for keys in (("fc-1", "fc-2"), ("fc-2", "fc-1")):  # whichever way the ledger lists them
+        voided = replace(record(keys[0], midnight - HOUR, midnight, 4, 10.0), void=True, replaced_by=keys[1])
+        new = record(keys[1], midnight - HOUR, midnight, 4, 20.0)
+        for records in ([voided, new], [new, voided]):
+            assert valid_forecasts(records)["q50"].to_list() == [20.0] * 4
+
+
 def signal(kind: str, at: datetime) -> SignalRecord:
     return SignalRecord("s", at, kind, "warning", [], at, "because", {}, None)
 

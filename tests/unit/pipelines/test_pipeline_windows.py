@@ -82,22 +82,36 @@ def test_too_little_history_is_told() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 1500), fleet=st.integers(1, 40), most=st.integers(2_000, 200_000))
-def test_a_fleet_takes_turns_week_by_week_and_the_newest_weeks_are_whole(count: int, fleet: int, most: int) -> None:
+def test_a_fleet_takes_turns_day_by_day_over_the_whole_history(count: int, fleet: int, most: int) -> None:
     issues, areas = [FIRST + k * DAY for k in range(count)], [f"F{k:02d}" for k in range(fleet)]
     shares = shared_out(issues, areas, 48, most, ZoneInfo("UTC"))
     seen = Counter((issue, area) for share in shares for issue in share.issues for area in share.areas)
     assert max(seen.values()) == 1
-    recent = issues[-28:]
-    assert all(seen[issue, area] for issue in recent for area in areas)
-    older = [key for key in seen if key[0] not in set(recent)]
-    week = 7 * 48 * fleet
-    assert 48 * len(older) <= most + 2 * week
-    weeks = {issue.toordinal() // 7 for issue, _ in older}
-    everything = 48 * (count - len(recent)) * fleet
-    if everything <= most:
-        assert len(older) == (count - len(recent)) * fleet
-    if everything <= most * min(fleet, 12):  # turns are enough: no week is left out
-        assert weeks == {issue.toordinal() // 7 for issue in issues[:-28]}
-    each = Counter(area for _, area in older)
-    assert not each or max(each.values()) - min(each[area] for area in areas) <= 14
+    assert any(issue == issues[-1] for issue, _ in seen)
+    turns = -(-48 * count * fleet // most)
+    groups = min(turns, fleet, 24)
+    largest = -(-fleet // groups)
+    assert 48 * len(seen) <= most + 48 * largest * (4 + count // 7)
+    if turns <= 1:
+        assert len(seen) == count * fleet
+    if turns == groups:  # turns are enough: every day is learned from in some area
+        assert {issue for issue, _ in seen} == set(issues)
     assert all(list(share.issues) == sorted(share.issues) for share in shares)
+
+
+@pytest.mark.parametrize("turns", [2, 3, 4, 6, 7, 8, 14, 21])
+def test_turns_keep_weekdays_balanced_and_weeks_covered_in_every_area(turns: int) -> None:
+    issues, areas = [FIRST + k * DAY for k in range(7 * 104)], [f"F{k:02d}" for k in range(24)]
+    shares = shared_out(issues, areas, 48, 48 * len(issues) * len(areas) // turns + 48, ZoneInfo("UTC"))
+    for area in areas:
+        mine = [issue for share in shares if area in share.areas for issue in share.issues]
+        assert len(mine) == pytest.approx(len(issues) / turns, rel=0.1)
+        weekdays = Counter(issue.weekday() for issue in mine)
+        assert min(weekdays.values()) >= 0.6 * len(mine) / 7
+        weeks = {issue.toordinal() // 7 for issue in mine}
+        assert len(weeks) >= (104 if turns <= 3 else 0.8 * min(104, len(mine)))
+
+
+def test_nothing_to_share_out_is_nothing() -> None:
+    assert shared_out([], ["a"], 48, 1000, ZoneInfo("UTC")) == ()
+    assert shared_out([FIRST], [], 48, 1000, ZoneInfo("UTC")) == ()

@@ -82,6 +82,14 @@ def _dead_weather(load: pl.DataFrame, _edge: Any) -> pl.DataFrame:
     return load.with_columns(dead.alias("temperature_c"))
 
 
+def _in_turn(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return every third day of each area, another one in each, as a large fleet's training data has them."""
+    day = pl.col("issued_at").dt.date().to_physical().cast(pl.Int64)
+    row = pl.col("area").rank("dense").cast(pl.Int64)
+    return frame.filter((day + 22 * (day // 7) + row) % 3 == 0)
+
+
+@pytest.mark.parametrize("sampled", [False, True], ids=["all days", "in turn"])
 @pytest.mark.parametrize(
     ("corrupt", "check", "word"),
     [
@@ -99,9 +107,14 @@ def _dead_weather(load: pl.DataFrame, _edge: Any) -> pl.DataFrame:
         (_dead_weather, "data.completeness", "temperature_c"),
     ],
 )
-def test_a_corrupted_training_window_is_refused_by_name(world: Any, corrupt: Callable, check: str, word: str) -> None:
-    frame = world.corrupted(corrupt(world.load, world.edge))
-    checks = check_data(world.data(frame), POLICY)
+def test_a_corrupted_training_window_is_refused_by_name(
+    world: Any, corrupt: Callable, check: str, word: str, *, sampled: bool
+) -> None:
+    load = corrupt(world.load, world.edge)
+    frame = world.corrupted(load)
+    data = world.data(_in_turn(frame) if sampled else frame)
+    whole = load.filter(pl.col("at") < world.edge).select("area", "at", "load_mw")
+    checks = check_data(replace(data, whole=whole) if sampled else data, POLICY)
     refused = {c.name: c.reason for c in checks if c.verdict == "refuse"}
     assert check in refused, refused
     assert word in refused[check]
@@ -109,9 +122,25 @@ def test_a_corrupted_training_window_is_refused_by_name(world: Any, corrupt: Cal
 
 
 def test_a_clean_training_window_passes(world: Any) -> None:
-    checks = check_data(world.data(world.training), POLICY)
-    assert judge(checks).verdict == "pass", judge(checks).reason
-    assert len(checks) == 9
+    for frame in (world.training, _in_turn(world.training)):
+        checks = check_data(world.data(frame), POLICY)
+        assert judge(checks).verdict == "pass", judge(checks).reason
+        assert len(checks) == 9
+
+
+def test_whole_days_in_a_wrong_order_are_found_also_where_areas_take_turns(world: Any) -> None:
+    rng = np.random.default_rng(3)
+    hours = [rng.permutation(24) for _ in range(world.training.height // 24 + 2)]
+    mixed = world.training.with_columns(local=(pl.int_range(pl.len()) // 24).over("area"))
+    parts = []
+    for (_, day), rows in mixed.group_by(["area", "local"], maintain_order=True):
+        order = np.argsort(np.sin(2 * np.pi * (np.arange(rows.height) + hours[day][0]) / 24))  # smooth, at odd hours
+        parts.append(rows.with_columns(load_mw=pl.Series(np.sort(rows["load_mw"].to_numpy())[np.argsort(order)])))
+    frame = pl.concat(parts).drop("local")
+    for some in (frame, _in_turn(frame)):
+        found = {c.name: c for c in check_data(world.data(some), POLICY)}["data.order"]
+        assert found.verdict == "refuse", found
+        assert "no longer repeats" in found.reason
 
 
 def test_load_that_follows_the_sun_through_a_clock_change_is_not_shifted(world: Any) -> None:

@@ -142,7 +142,7 @@ class StagingSection(Section):
     naive_margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     incumbent_required: bool = False
     minimum_coverage80: float = 65.0
-    maximum_coverage80: float = 95.0
+    maximum_coverage80: float = 99.0
     latency_p99_ms: float = 1000.0
 
 

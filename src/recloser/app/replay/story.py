@@ -46,12 +46,13 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
 def valid_forecasts(records: Sequence[ForecastRecord]) -> pl.DataFrame:
     """Return what was valid when each interval began to be used: of several answers for a target the last one made.
 
-    A re-issue covers only targets whose interval had not ended when it was made, so the last answer is the valid one.
+    A re-issue covers only targets whose interval had not ended when it was made, so the last answer is the valid one;
+    of two made at the same instant (an issue, and its re-issue after a trip) it is the one that was not recalled.
 
     Returns:
         area, at, issued_at, q10, q50, q90 in MW.
     """
-    columns: dict[str, list[Any]] = {"area": [], "at": [], "issued_at": [], "made_at": []}
+    columns: dict[str, list[Any]] = {"area": [], "at": [], "issued_at": [], "made_at": [], "kept": []}
     answers = []
     for record in records:
         count = len(record.targets)
@@ -59,12 +60,14 @@ def valid_forecasts(records: Sequence[ForecastRecord]) -> pl.DataFrame:
         columns["at"] += [t if isinstance(t, datetime) else datetime.fromisoformat(t) for t in record.targets]
         columns["issued_at"] += [record.issued_at] * count
         columns["made_at"] += [record.made_at] * count
+        columns["kept"] += [not record.void] * count
         answers.append(np.asarray(record.answers[record.release], dtype=np.float64))
-    schema: dict[str, Any] = {"area": pl.String, "at": TIME, "issued_at": TIME, "made_at": TIME}
+    schema: dict[str, Any] = {"area": pl.String, "at": TIME, "issued_at": TIME, "made_at": TIME, "kept": pl.Boolean}
     frame = pl.DataFrame(columns, schema=schema)
     numbers = np.concatenate(answers) if answers else np.empty((0, 3))
     frame = frame.with_columns(**{name: pl.Series(numbers[:, k]) for k, name in enumerate(("q10", "q50", "q90"))})
-    return frame.sort("area", "at", "made_at").unique(["area", "at"], keep="last", maintain_order=True).drop("made_at")
+    ordered = frame.sort("area", "at", "made_at", "kept")
+    return ordered.unique(["area", "at"], keep="last", maintain_order=True).drop("made_at", "kept")
 
 
 def signal_row(signal: SignalRecord) -> Row:
