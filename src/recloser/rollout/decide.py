@@ -286,6 +286,10 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
         return _stay(rollout, "; ".join(missing))
     following, step, reason = _next(rollout)
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
+    if following is _S.PROBATION and numbers["mean"] is not None:
+        reason += (
+            f"; its mean daily loss was {100 * numbers['mean']:+.1f} % of the champion's over {numbers['days']} days"
+        )
     return Action(
         following, reason, target_of(rollout, following, step), step=step, pulled=rollout.pulled, numbers=numbers
     )
