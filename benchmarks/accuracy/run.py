@@ -19,7 +19,7 @@ def main() -> int:
         result = run_victoria()
         goals = {
             "MAPE <= 3.3 %": result["mape"] <= 3.3,
-            "rCRPS <= 1.025 of plain": result["rcrps_to_plain"] <= 1.025,
+            "rCRPS <= .029": result["rcrps"] <= 0.029,
             "coverage 78-82 % over the year": 78.0 <= result["coverage_year"] <= 82.0,
             "fit CPU <= plain": result["ratio"] <= 1.0,
         }

@@ -37,8 +37,8 @@ def usable(truth: FloatArray, forecast: FloatArray) -> npt.NDArray[np.bool_]:
 def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:
     """Score a forecast: MAPE, wMAPE, bias (percent), rMAE and rCRPS (over the truth's spread), 80 % coverage (percent).
 
-    rMAE and rCRPS are divided by the distance between the 5 % and the 95 % quantile of the scored truth, so that one
-    spike does not flatter a forecast. Source: OpenSTEF 4, `openstef_beam` metrics `rmae` and `rcrps`.
+    rMAE and rCRPS are divided by the distance between the 1 % and the 99 % quantile of the scored truth, so that one
+    spike does not flatter a forecast. Source: OpenSTEF 4, `openstef_beam`, the defaults of its rMAE and rCRPS metrics.
 
     Args:
         truth: MW, shape (n_rows,); NaN where unknown.
@@ -56,7 +56,7 @@ def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float,
     median = f[:, quantiles.index(0.5)]
     error = median - y
     scale = float(np.abs(y).sum())
-    low_mw, high_mw = np.quantile(y, (0.05, 0.95))
+    low_mw, high_mw = np.quantile(y, (0.01, 0.99))
     spread = float(high_mw - low_mw)
     nonzero = np.abs(y) > 0
     inside = None

@@ -287,9 +287,7 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
     following, step, reason = _next(rollout)
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
     if following is _S.PROBATION and numbers["mean"] is not None:
-        reason += (
-            f"; its mean daily loss was {100 * numbers['mean']:+.1f} % of the champion's over {numbers['days']} days"
-        )
+        reason += f"; mean daily loss {100 * numbers['mean']:+.1f} % against it over {numbers['days']} days"
     return Action(
         following, reason, target_of(rollout, following, step), step=step, pulled=rollout.pulled, numbers=numbers
     )

@@ -54,8 +54,8 @@ def test_scores_by_local_month_and_area_by_hand() -> None:
     assert april["wmape"] == pytest.approx(100 * 40 / 300)
     assert april["bias_pct"] == pytest.approx(100 * 40 / 300)
     assert april["coverage80"] == 50.0
-    # Pinball sums: 200 in 190 .. 230: 1 + 10 + 3; 100 below 110 .. 130: 9 + 10 + 3. Spread of the truth: 90 MW.
-    assert april["rcrps"] == pytest.approx(2 * ((1 + 10 + 3) / 3 + (9 + 10 + 3) / 3) / 2 / 90)
+    # Pinball sums: 200 in 190 .. 230: 1 + 10 + 3; 100 below 110 .. 130: 9 + 10 + 3. Spread of the truth: 98 MW.
+    assert april["rcrps"] == pytest.approx(2 * ((1 + 10 + 3) / 3 + (9 + 10 + 3) / 3) / 2 / 98)
     assert (other["mape"], other["rcrps"]) == (0.0, None)  # one value has no spread
     assert scored["total"]["n"] == 4
     assert scored["total"]["coverage80"] == 75.0

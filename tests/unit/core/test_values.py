@@ -140,7 +140,7 @@ def test_scores_by_hand_and_missing_truth_left_out() -> None:
     assert table["mape"] == pytest.approx(10.0)
     assert table["wmape"] == pytest.approx(10.0)
     assert table["bias_pct"] == pytest.approx(-100.0 / 30)
-    assert table["rmae"] == pytest.approx(1.5 / 9)  # the 5 % and 95 % quantiles of 10 and 20 are 10.5 and 19.5
+    assert table["rmae"] == pytest.approx(1.5 / 9.8)  # the 1 % and 99 % quantiles of 10 and 20 are 10.1 and 19.9
     assert table["coverage80"] == pytest.approx(50.0)
 
 
