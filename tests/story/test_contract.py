@@ -167,6 +167,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     out = base / "replay"
     lived.on("replay", "replay", *span, "--policy", "recloser", "--out", str(out))
     lived.documents["report"] = [json.loads((out / "report.json").read_text(encoding="utf-8"))]
+    lived.on("retrain", "retrain", "--reason", "to see what it says")
     lived.on("rollback", "rollback", "--reason", "to see what it says")
     lived.on("rollout-explain", "rollout", "explain", run["candidate"])
     lived.on("status", "status")

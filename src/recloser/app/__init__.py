@@ -13,6 +13,7 @@ from recloser.app.processes.supervisor import run_up
 from recloser.app.project.scaffold import scaffold
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
+from recloser.app.requests import ask_to_retrain
 from recloser.app.verbs import (
     current_forecast,
     explain_gate,
@@ -29,6 +30,7 @@ __all__ = [
     "DemoOptions",
     "Platform",
     "ReplayOptions",
+    "ask_to_retrain",
     "assigned",
     "check_installation",
     "current_forecast",

@@ -1,4 +1,4 @@
-"""Owns the verbs of operation: forecast, status, rollback, up."""
+"""Owns the verbs of operation: forecast, status, rollback, retrain, up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recloser.app import current_forecast, operator_rollback, project_status, run_up
+from recloser.app import ask_to_retrain, current_forecast, operator_rollback, project_status, run_up
 from recloser.cli.options import as_of_option, example, json_option, project_option, said
 from recloser.cli.output import emit, say
 
@@ -55,6 +55,17 @@ def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bo
     emit(result, as_json=as_json, text=lambda d: d["sentence"])
 
 
+@click.command("retrain", epilog=example('recloser retrain --reason "new feeder since Monday"'))
+@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
+@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@project_option
+@json_option
+def retrain(reason: str, actor: str, project: Path, as_json: bool) -> None:
+    """Ask the running loop to retrain; the triggers' budget and data faults still decide. To run now: recloser run."""
+    result = ask_to_retrain(project, reason=reason, actor=actor)
+    emit(result, as_json=as_json, text=lambda d: d["sentence"])
+
+
 @click.command("up", epilog=example("recloser up --project mygrid --port 8080"))
 @click.option("--host", help="Address to listen on (default: [gateway] host).")
 @click.option(
@@ -74,4 +85,4 @@ def up(host: str | None, port: int | None, project: Path, as_json: bool) -> int:
     return run_up(project, host=host, port=port, say=say, ready=ready)
 
 
-VERBS = (forecast, status, rollback, up)
+VERBS = (forecast, status, rollback, retrain, up)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.platform import Platform
+from recloser.app.requests import commit_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord
@@ -57,6 +58,7 @@ class Retraining:
         self._resumed = True
         due = [(trigger, extra) for trigger, extra in self.requests if trigger.at <= now]
         self.requests = [item for item in self.requests if item[0].at > now]
+        due += [(trigger, {}) for trigger in self._asked(now)]
         around = Surroundings(
             begun_at=self._begun_at,
             areas=frozenset(self._platform.areas),
@@ -71,6 +73,13 @@ class Retraining:
                 self._desk.attach(decision, key)
                 started = self._tried(now, key, str(decision.kind), decision.reason, extra)
         return started
+
+    def _asked(self, now: datetime) -> list[Trigger]:
+        """Return what people and programs asked for, and a new commit; a replay lives without either."""
+        if isinstance(self._platform.clock, VirtualClock):
+            return []
+        commit = commit_request(self._platform, now)
+        return [*standing_requests(self._platform, now), *([] if commit is None else [commit])]
 
     def _resume(self) -> bool:
         """Go on with what a killed process left: starts without a run, and runs without an end."""

@@ -12,18 +12,24 @@ from recloser.app.platform import Platform
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
+from recloser.registry import CodeCommit, read_commit
 
 TICK_S = 5.0
 
 
 def control(folder: Path, say: Callable[[str], None]) -> int:
-    """Run the control loop until the process is told to stop; what is unavailable now is tried at the next tick."""
+    """Run the control loop until the process is told to stop; what is unavailable now is tried at the next tick.
+
+    It also ends, to be started again by its supervisor, when the project's code is at another commit: the new code is
+    read, and the commit asks for a run.
+    """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
         loop = ControlLoop(platform, LoopOptions(say=say))
         hour, day = -1, platform.clock.now().date()
+        minute, begun_with = -1, read_commit(folder)
         while not ended.is_set():
             try:
                 now = platform.clock.now()
@@ -36,12 +42,23 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
                 if now.date() != day:
                     day = now.date()
                     maintain(platform)
-                hour = now.hour
+                if now.minute != minute and loop.retraining.tick(now, loop.watch.unmasked()):
+                    loop.advance()
+                if now.minute != minute and _moved(folder, begun_with):
+                    say("the project's code is at another commit: starting again with it")
+                    break
+                hour, minute = now.hour, now.minute
                 loop.advance()
             except RecloserError as error:
                 say(f"control: {error.explain()}")
             ended.wait(TICK_S)
     return 0
+
+
+def _moved(folder: Path, before: CodeCommit | None) -> bool:
+    """Return whether the folder is at another commit; changes that are not committed do not count."""
+    found = read_commit(folder)
+    return found is not None and (before is None or found.commit != before.commit)
 
 
 def maintain(platform: Platform) -> None:
