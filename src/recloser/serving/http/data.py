@@ -14,18 +14,12 @@ from recloser import __version__
 from recloser.core import InvalidInput, Unavailable, unknown_name
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
-from recloser.serving.http.edge import json_response, problem, read_json
+from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
+from recloser.serving.http.edge import json_response, problem
 from recloser.serving.http.service import Service
-from recloser.serving.http.wire import (
-    RowAnswers,
-    Rows,
-    decode_infer,
-    decode_invocation,
-    infer_response,
-    invocation_response,
-    rows_of,
-    tensors_of,
-)
+from recloser.serving.wire.invocations import invocation_response, read_invocation
+from recloser.serving.wire.oip import EXTENSIONS, Reply, read_call, write_reply
+from recloser.serving.wire.rows import RowAnswers, Rows, outputs_of, rows_from_tensors, rows_of, tensors_of
 
 FORECAST = "forecast"
 """Name of the model that follows the route; releases are models under their own names, without the ladder."""
@@ -44,12 +38,15 @@ class Infer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one inference request."""
         name = _known(self.service, scope["path_params"]["name"])
-        body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
-        request, rows = decode_infer(body, self.service.columns)
-        quantiles = self.service.gateway.quantiles
-        answers = await _decide(self.service, name, rows)
-        content = infer_response(request, (name, _version(self.service, name)), answers, quantiles)
-        await Response(content, media_type="application/json")(scope, receive, send)
+        body, header = await read_tensors(scope, receive, self.service.body_limit)
+        call = read_call(body, header)
+        answers = await _decide(self.service, name, rows_from_tensors(call.tensors, self.service.columns))
+        outputs = outputs_of(answers, self.service.gateway.quantiles)
+        content, length = write_reply(call, Reply(name, _version(self.service, name), outputs))
+        headers = {"content-type": JSON if length is None else BINARY}
+        if length is not None:
+            headers[HEADER_LENGTH] = str(length)
+        await Response(content, headers=headers)(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,8 @@ class Invocations:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one MLflow scoring request."""
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
-        answers = await _decide(self.service, FORECAST, decode_invocation(body, self.service.columns))
+        scored = read_invocation(body, self.service.columns)
+        answers = await _decide(self.service, _known(self.service, scored.model or FORECAST), scored.rows)
         content = invocation_response(answers, self.service.gateway.quantiles)
         await Response(content, media_type="application/json")(scope, receive, send)
 
@@ -119,7 +117,7 @@ class Metadata:
 
     async def server(self, _: Request) -> Response:
         """Tell name, version and extensions of the server."""
-        return json_response({"name": "recloser", "version": __version__, "extensions": []})
+        return json_response({"name": "recloser", "version": __version__, "extensions": EXTENSIONS})
 
     async def live(self, _: Request) -> Response:
         """Tell that the process answers."""

@@ -14,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from recloser.core import InvalidInput, canonical_json, format_utc
-from recloser.serving.http.edge import json_response, read_json
+from recloser.serving.http.body import read_json
+from recloser.serving.http.edge import json_response
 from recloser.serving.http.events import Event
 from recloser.serving.http.service import CurrentForecast, Service
-from recloser.serving.http.wire import decode, quantile_names
 from recloser.serving.route import arm_of, lease_expired
+from recloser.serving.wire.rows import quantile_names
+from recloser.serving.wire.strict import decode
 
 
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
-from recloser.serving.http.wire import InputColumns
+from recloser.serving.wire.rows import InputColumns
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
 """(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
