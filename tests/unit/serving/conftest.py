@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Self
 
 import httpx
 import numpy as np
 import polars as pl
 import pytest
+import uvicorn
 
 from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
@@ -208,6 +214,32 @@ class Client:
         return asyncio.run(ask())
 
 
+class Running:
+    """A real uvicorn on a loopback port, in a thread."""
+
+    def __init__(self, whole: Service) -> None:
+        self.service = whole
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        config = uvicorn.Config(build_app(self.service), log_level="critical", lifespan="off")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.service.events.close()
+        self.server.should_exit = True
+        self.thread.join(20)
+        self.socket.close()
+        assert not self.thread.is_alive()
+
+    def connection(self) -> closing[http.client.HTTPConnection]:
+        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
+
+
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     return SimpleNamespace(
@@ -223,4 +255,5 @@ def kit() -> SimpleNamespace:
         Forecasts=Forecasts,
         service=service,
         Client=Client,
+        Running=Running,
     )

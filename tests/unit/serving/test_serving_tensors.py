@@ -66,10 +66,9 @@ def test_raw_data_of_another_length_are_refused(tensor: Tensor, change: int, mor
 def test_arbitrary_bytes_are_a_tensor_or_our_error(datatype: str, shape: list[int], raw: bytes) -> None:
     try:
         tensor = from_raw("x", datatype, shape, memoryview(raw))
-    except InvalidInput as error:
-        assert error.where == "x"
-    else:
-        assert to_raw(tensor) == raw
+    except InvalidInput:
+        return
+    assert to_raw(tensor) == raw
 
 
 def test_numbers_are_a_view_and_impossible_lengths_allocate_nothing() -> None:
@@ -120,11 +119,11 @@ def test_a_request_whose_lengths_do_not_fit_is_our_error(
     damaged = body[: len(body) - cut] + more
     try:
         call = read_call(damaged, str(int(header) + shift))
-    except InvalidInput as error:
-        assert error.explain()
-    else:
-        assert len(call.tensors) == len(items)
-        assert len(damaged) == len(body)
+    except InvalidInput:
+        assert len(damaged) != len(body) or shift or damaged != body
+        return
+    assert len(call.tensors) == len(items)
+    assert len(damaged) == len(body)
 
 
 @given(st.lists(st.tuples(tensors(), st.booleans()), min_size=1, max_size=4))

@@ -13,13 +13,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
-from recloser.serving.http.data import Infer, Invocations, Metadata
+from recloser.serving.http.data import Infer, Invocations
 from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
 from recloser.serving.http.grid import Grid
+from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.service import Service
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+MODEL_PATHS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 STREAMS = frozenset({"events"})
 
 
@@ -51,6 +53,16 @@ class Metered:
             self._meter.note(handler, method, status[0], seconds)
 
 
+def _model_routes(place: str, metadata: Metadata, infer: Infer) -> list[Route]:
+    return [
+        Route(place, metadata.model),
+        Route(f"{place}/ready", metadata.model_ready),
+        Route(f"{place}/config", metadata.config),
+        Route(f"{place}/stats", metadata.stats),
+        Route(f"{place}/infer", infer, methods=["POST"]),
+    ]
+
+
 def build_app(service: Service) -> Starlette:
     """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths."""
     meter, metadata, grid = Meter(), Metadata(service), Grid(service)
@@ -62,10 +74,13 @@ def build_app(service: Service) -> Starlette:
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
-        Route("/v2/models/{name}", metadata.model),
-        Route("/v2/models/{name}/ready", metadata.model_ready),
-        Route("/v2/models/{name}/infer", Infer(service), methods=["POST"]),
+        Route("/v2/repository/index", metadata.index, methods=["POST"]),
+        Route("/v2/models/stats", metadata.all_stats),
+        *(route for place in MODEL_PATHS for route in _model_routes(place, metadata, Infer(service))),
         Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/ping", metadata.ping),
+        Route("/health", metadata.ping),
+        Route("/version", metadata.version),
         Route("/metrics", metrics),
         Route("/v1/areas", grid.areas),
         Route("/v1/areas/{area:path}/forecast", grid.forecast),

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from anyio import to_thread
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from recloser import __version__
 from recloser.core import InvalidInput, Unavailable, unknown_name
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
-from recloser.serving.http.edge import json_response, problem
 from recloser.serving.http.service import Service
 from recloser.serving.wire.invocations import invocation_response, read_invocation
-from recloser.serving.wire.oip import EXTENSIONS, Reply, read_call, write_reply
-from recloser.serving.wire.rows import RowAnswers, Rows, outputs_of, rows_from_tensors, rows_of, tensors_of
-
-FORECAST = "forecast"
-"""Name of the model that follows the route; releases are models under their own names, without the ladder."""
+from recloser.serving.wire.models import FORECAST, known_model, version_of
+from recloser.serving.wire.oip import Reply, check_call, read_call, write_reply
+from recloser.serving.wire.rows import RowAnswers, Rows, output_names, outputs_of, rows_from_tensors, rows_of
 
 INLINE_ROWS = 256
 """Requests with more rows leave the event loop for a thread."""
@@ -30,19 +25,26 @@ INLINE_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Infer:
-    """Raw ASGI endpoint of `/v2/models/{name}/infer`."""
+    """Raw ASGI endpoint of `/v2/models/{name}/infer`, with or without a version."""
 
     service: Service
     __name__ = "infer"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one inference request."""
-        name = _known(self.service, scope["path_params"]["name"])
-        body, header = await read_tensors(scope, receive, self.service.body_limit)
-        call = read_call(body, header)
-        answers = await _decide(self.service, name, rows_from_tensors(call.tensors, self.service.columns))
-        outputs = outputs_of(answers, self.service.gateway.quantiles)
-        content, length = write_reply(call, Reply(name, _version(self.service, name), outputs))
+        name = _asked(self.service, scope["path_params"])
+        with self.service.statistics.request(name, self.service.clock) as watch:
+            body, header = await read_tensors(scope, receive, self.service.body_limit)
+            call = read_call(body, header)
+            check_call(call, name, output_names(self.service.gateway.quantiles))
+            rows = rows_from_tensors(call.tensors, self.service.columns)
+            watch.lap("compute_input")
+            answers = await _decide(self.service, name, rows)
+            watch.lap("compute_infer")
+            outputs = outputs_of(answers, self.service.gateway.quantiles)
+            content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
+            watch.lap("compute_output")
+            watch.rows = len(rows.areas)
         headers = {"content-type": JSON if length is None else BINARY}
         if length is not None:
             headers[HEADER_LENGTH] = str(length)
@@ -60,8 +62,13 @@ class Invocations:
         """Answer one MLflow scoring request."""
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
         scored = read_invocation(body, self.service.columns)
-        answers = await _decide(self.service, _known(self.service, scored.model or FORECAST), scored.rows)
-        content = invocation_response(answers, self.service.gateway.quantiles)
+        name = known_model(self.service.gateway, scored.model or FORECAST)
+        with self.service.statistics.request(name, self.service.clock) as watch:
+            answers = await _decide(self.service, name, scored.rows)
+            watch.lap("compute_infer")
+            content = invocation_response(answers, self.service.gateway.quantiles)
+            watch.lap("compute_output")
+            watch.rows = len(scored.rows.areas)
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
@@ -96,48 +103,5 @@ def _why_nothing(service: Service, batch: Batch, scoring: Scoring) -> InvalidInp
     return Unavailable("no model could give a safe answer", got=reasons, next_step="Use the last forecast and its age.")
 
 
-def _known(service: Service, name: str) -> str:
-    if name != FORECAST and name not in service.gateway.loaded:
-        raise HTTPException(
-            404, f"No model {name[:100]!r}; there are {', '.join((FORECAST, *service.gateway.loaded))}."
-        )
-    return name
-
-
-def _version(service: Service, name: str) -> str:
-    """Return the version of a model: the route's epoch for the routed one, the name itself for a release."""
-    return str(service.gateway.route.epoch) if name == FORECAST else name
-
-
-class Metadata:
-    """Endpoints of `/v2`: server and model metadata, liveness and readiness."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def server(self, _: Request) -> Response:
-        """Tell name, version and extensions of the server."""
-        return json_response({"name": "recloser", "version": __version__, "extensions": EXTENSIONS})
-
-    async def live(self, _: Request) -> Response:
-        """Tell that the process answers."""
-        return json_response({"live": True})
-
-    async def ready(self, _: Request) -> Response:
-        """Tell whether a route with at least one model is in force."""
-        if not self._service.gateway.route.names():
-            return problem(503, "Not ready", "No model is in the route.", ready=False)
-        return json_response({"ready": True})
-
-    async def model(self, request: Request) -> Response:
-        """Tell the inputs, outputs and version of a model."""
-        name = _known(self._service, request.path_params["name"])
-        inputs, outputs = tensors_of(self._service.columns, self._service.gateway.quantiles)
-        versions = [_version(self._service, name)]
-        return json_response(
-            {"name": name, "versions": versions, "platform": "recloser", "inputs": inputs, "outputs": outputs}
-        )
-
-    async def model_ready(self, request: Request) -> Response:
-        """Tell that a model is loaded."""
-        return json_response({"name": _known(self._service, request.path_params["name"]), "ready": True})
+def _asked(service: Service, parameters: Mapping[str, str]) -> str:
+    return known_model(service.gateway, parameters["name"], parameters.get("version", ""))

@@ -46,12 +46,16 @@ class RequestOutput(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Body or header of an inference request; `binary_data_output` asks for all outputs in binary."""
+    """Body or header of an inference request; `binary_data_output` asks for all outputs in binary.
+
+    KServe's client repeats the model's name.
+    """
 
     inputs: list[RequestInput]
     id: str | None = None
     outputs: list[RequestOutput] | None = None
     parameters: Parameters = {}
+    model_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,14 @@ class Call:
         id: the caller's name for the request, or None.
         wanted: (output, in binary) in the order asked for; empty means all.
         binary: whether outputs that say nothing else go out in binary.
+        model: the model the request itself names, or None.
     """
 
     tensors: tuple[Tensor, ...]
     id: str | None = None
     wanted: tuple[tuple[str, bool], ...] = ()
     binary: bool = False
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +113,32 @@ def read_call(body: bytes, header: str | None) -> Call:
         at += size
     if at != len(body):
         raise MalformedBody("bytes that belong to no tensor", got=len(body), expected=str(at), where="infer.inputs")
-    return Call(tuple(tensors), request.id, *_wanted(request))
+    return Call(tuple(tensors), request.id, *_wanted(request), request.model_name)
+
+
+def check_call(call: Call, model: str, known: Sequence[str]) -> None:
+    """Check that a call means this model and asks only for outputs there are; do so before any model is asked.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    if call.model not in (None, model):
+        raise InvalidInput("a request that names another model", got=call.model, expected=model, where="infer")
+    for name, _ in call.wanted:
+        if name not in known:
+            raise unknown_name("output", name, known, where="infer.outputs")
+
+
+def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
+    """Return the outputs a call asked for, with whether each goes out in binary."""
+    if not call.wanted:
+        return [(tensor, call.binary) for tensor in reply.tensors]
+    known = {tensor.name: tensor for tensor in reply.tensors}
+    return [(known[name], binary) for name, binary in call.wanted]
 
 
 def write_reply(call: Call, reply: Reply) -> tuple[bytes, int | None]:
-    """Return the body of an answer, and the length of its JSON header if raw tensors follow.
-
-    Raises:
-        InvalidInput: the request asks for an output there is not.
-    """
+    """Return the body of an answer, and the length of its JSON header if raw tensors follow."""
     chosen = chosen_outputs(call, reply)
     raw = [to_raw(tensor) if binary else None for tensor, binary in chosen]
     outputs = [
@@ -126,21 +149,6 @@ def write_reply(call: Call, reply: Reply) -> tuple[bytes, int | None]:
     if all(data is None for data in raw):
         return header, None
     return b"".join((header, *(data for data in raw if data is not None))), len(header)
-
-
-def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
-    """Return the outputs a call asked for, with whether each goes out in binary.
-
-    Raises:
-        InvalidInput: an output there is not.
-    """
-    if not call.wanted:
-        return [(tensor, call.binary) for tensor in reply.tensors]
-    known = {tensor.name: tensor for tensor in reply.tensors}
-    for name, _ in call.wanted:
-        if name not in known:
-            raise unknown_name("output", name, known, where="infer.outputs")
-    return [(known[name], binary) for name, binary in call.wanted]
 
 
 def _wanted(request: InferRequest) -> tuple[tuple[tuple[str, bool], ...], bool]:

@@ -169,6 +169,11 @@ def quantile_names(quantiles: Sequence[float]) -> list[str]:
     return [f"q{100 * level:g}" for level in quantiles]
 
 
+def output_names(quantiles: Sequence[float]) -> tuple[str, ...]:
+    """Return the names of all outputs, in order."""
+    return (*quantile_names(quantiles), *TEXTS)
+
+
 def outputs_of(rows: RowAnswers, quantiles: Sequence[float]) -> tuple[Tensor, ...]:
     """Return all output tensors of the answers, each of shape (n_rows,)."""
     shape = (len(rows.served_by),)
