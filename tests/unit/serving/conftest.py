@@ -217,11 +217,11 @@ class Client:
 class Running:
     """A real uvicorn on a loopback port, in a thread."""
 
-    def __init__(self, whole: Service) -> None:
+    def __init__(self, whole: Service, lifespan: object = None) -> None:
         self.service = whole
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        config = uvicorn.Config(build_app(self.service), log_level="critical", lifespan="off")
+        config = uvicorn.Config(build_app(self.service, lifespan), log_level="critical")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
 

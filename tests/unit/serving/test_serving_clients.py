@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recloser.serving.grpc import grpc_lifespan
+
 AT = "2020-03-02T14:00:00Z"
 
 
@@ -75,7 +77,7 @@ class TestTritonHttp:
             model_version="1",
             outputs=wanted,
             request_id="r-7",
-            timeout=1000,
+            timeout=60_000_000,
             parameters={"note": "x"},
             request_compression_algorithm=compression,
             response_compression_algorithm="gzip",
@@ -112,6 +114,79 @@ class TestTritonHttp:
         assert stats["last_inference"] == 1_583_100_605_000
         everyone = triton.client.get_inference_statistics()["model_stats"]
         assert {row["name"]: row["inference_count"] for row in everyone}["rel-1"] == 0
+
+
+class TestTritonGrpc:
+    @pytest.fixture
+    def triton(self, kit: SimpleNamespace) -> Iterator[SimpleNamespace]:
+        module = pytest.importorskip("tritonclient.grpc", reason="tritonclient[grpc] is not installed")
+        whole, ports = kit.service(), []
+        with kit.Running(whole, grpc_lifespan(whole, "127.0.0.1", 0, ports.append)) as running:
+            while not ports:
+                assert running.thread.is_alive()
+                running.thread.join(0.01)
+            client = module.InferenceServerClient(f"127.0.0.1:{ports[0]}")
+            yield SimpleNamespace(module=module, client=client, service=whole)
+            client.close()
+
+    def test_metadata(self, triton: SimpleNamespace) -> None:
+        client = triton.client
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("forecast", "1")
+        assert not client.is_model_ready("forecast", "2")
+        assert not client.is_model_ready("rel-9")
+        assert list(client.get_server_metadata().extensions) == [
+            "binary_tensor_data",
+            "statistics",
+            "model_configuration",
+        ]
+        metadata = client.get_model_metadata("rel-2")
+        assert list(metadata.versions) == ["rel-2"]
+        assert [(t.name, t.datatype, list(t.shape)) for t in metadata.inputs][2] == ("scale_mw", "FP64", [-1])
+        config = client.get_model_config("forecast").config
+        assert (config.name, config.backend, config.input[0].data_type) == ("forecast", "recloser", 13)
+        assert config.output[0].data_type == 12
+        names = {row.name: row.state for row in client.get_model_repository_index().models}
+        assert {"forecast", "rel-1", "rel-2"} <= set(names)
+        assert set(names.values()) == {"READY"}
+
+    @pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+    def test_infer(self, triton: SimpleNamespace, compression: str | None) -> None:
+        given = inputs(triton.module.InferInput, ["b", "a"], binary=None)
+        wanted = [triton.module.InferRequestedOutput(name) for name in ("q50", "served_by")]
+        whole = triton.client.infer("forecast", given, compression_algorithm=compression)
+        assert whole.as_numpy("q10").tolist() == [1065.0, 1065.0]
+        part = triton.client.infer(
+            "forecast", given, "1", wanted, request_id="r-7", timeout=60_000_000, parameters={"note": "x"}
+        )
+        assert part.as_numpy("q50").tolist() == [1105.0, 1105.0]
+        assert part.as_numpy("served_by").tolist() == [b"canary", b"canary"]
+        assert part.as_numpy("q10") is None
+        assert part.get_response().id == "r-7"
+
+    def test_errors_have_statuses(self, triton: SimpleNamespace) -> None:
+        given = inputs(triton.module.InferInput, ["a"], binary=None)
+        unknown = inputs(triton.module.InferInput, ["x"], binary=None)
+        for call, status, part in (
+            (lambda: triton.client.infer("rel-9", given), "NOT_FOUND", "no such model"),
+            (lambda: triton.client.infer("forecast", given[1:]), "INVALID_ARGUMENT", "no input tensor 'area'"),
+            (lambda: triton.client.infer("forecast", unknown), "INVALID_ARGUMENT", "unknown area"),
+            (lambda: triton.client.get_model_metadata("rel-9"), "NOT_FOUND", "no such model"),
+            (lambda: triton.client.load_model("rel-9"), "UNIMPLEMENTED", ""),
+        ):
+            with pytest.raises(triton.module.InferenceServerException) as caught:
+                call()
+            assert caught.value.status() == f"StatusCode.{status}"
+            assert part in caught.value.message()
+
+    def test_statistics(self, triton: SimpleNamespace) -> None:
+        triton.client.infer("forecast", inputs(triton.module.InferInput, ["b", "a"], binary=None))
+        stats = triton.client.get_inference_statistics("forecast").model_stats[0]
+        assert (stats.inference_count, stats.execution_count, stats.last_inference) == (2, 1, 1_583_100_605_000)
+        assert stats.inference_stats.success.count == 1
+        assert stats.inference_stats.compute_infer.ns > 0
+        assert len(triton.client.get_inference_statistics().model_stats) == len(triton.service.gateway.loaded) + 1
 
 
 def test_kserve_rest_client(kit: SimpleNamespace) -> None:

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
 from recloser.serving.http.data import Infer, Invocations
@@ -63,8 +63,13 @@ def _model_routes(place: str, metadata: Metadata, infer: Infer) -> list[Route]:
     ]
 
 
-def build_app(service: Service) -> Starlette:
-    """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths."""
+def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths.
+
+    Args:
+        service: what is served.
+        lifespan: what lives as long as the server, such as another transport.
+    """
     meter, metadata, grid = Meter(), Metadata(service), Grid(service)
 
     async def metrics(_: Request) -> Response:
@@ -89,4 +94,5 @@ def build_app(service: Service) -> Starlette:
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
     ]
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Metered, meter=meter)])
+    middleware = [Middleware(Metered, meter=meter)]
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)

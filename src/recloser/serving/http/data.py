@@ -39,7 +39,7 @@ class Infer:
             check_call(call, name, output_names(self.service.gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self.service.columns)
             watch.lap("compute_input")
-            answers = await _decide(self.service, name, rows)
+            answers = await decide(self.service, name, rows)
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self.service.gateway.quantiles)
             content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
@@ -64,7 +64,7 @@ class Invocations:
         scored = read_invocation(body, self.service.columns)
         name = known_model(self.service.gateway, scored.model or FORECAST)
         with self.service.statistics.request(name, self.service.clock) as watch:
-            answers = await _decide(self.service, name, scored.rows)
+            answers = await decide(self.service, name, scored.rows)
             watch.lap("compute_infer")
             content = invocation_response(answers, self.service.gateway.quantiles)
             watch.lap("compute_output")
@@ -72,7 +72,7 @@ class Invocations:
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def _decide(service: Service, name: str, rows: Rows) -> RowAnswers:
+async def decide(service: Service, name: str, rows: Rows) -> RowAnswers:
     """Answer the rows, in a thread if there are many.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import msgspec
@@ -24,7 +24,7 @@ Size = Annotated[int, msgspec.Meta(ge=0)]
 Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=LONGEST_SHAPE)]
 NESTED = re.compile(rb"\s*\[\s*\[")
 UNSUPPORTED = ("shared_memory_region", "classification")
-EXTENSIONS = ("binary_tensor_data",)
+EXTENSIONS = ("binary_tensor_data", "statistics", "model_configuration")
 """Extensions of the protocol that are spoken, as server metadata names them."""
 
 
@@ -68,6 +68,7 @@ class Call:
         wanted: (output, in binary) in the order asked for; empty means all.
         binary: whether outputs that say nothing else go out in binary.
         model: the model the request itself names, or None.
+        parameters: of the whole request; what is not known is ignored, as the protocol allows.
     """
 
     tensors: tuple[Tensor, ...]
@@ -75,6 +76,7 @@ class Call:
     wanted: tuple[tuple[str, bool], ...] = ()
     binary: bool = False
     model: str | None = None
+    parameters: Parameters = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def read_call(body: bytes, header: str | None) -> Call:
     request = decode(view[:length], InferRequest, "infer")
     tensors, at = [], length
     for given in request.inputs:
-        _refuse_unsupported(given.name, given.parameters)
+        refuse_unsupported(given.name, given.parameters)
         size = _binary_size(given)
         if size is None:
             tensors.append(_from_json(given))
@@ -113,7 +115,7 @@ def read_call(body: bytes, header: str | None) -> Call:
         at += size
     if at != len(body):
         raise MalformedBody("bytes that belong to no tensor", got=len(body), expected=str(at), where="infer.inputs")
-    return Call(tuple(tensors), request.id, *_wanted(request), request.model_name)
+    return Call(tuple(tensors), request.id, *_wanted(request), request.model_name, request.parameters)
 
 
 def check_call(call: Call, model: str, known: Sequence[str]) -> None:
@@ -155,7 +157,7 @@ def _wanted(request: InferRequest) -> tuple[tuple[tuple[str, bool], ...], bool]:
     binary = _flag(request.parameters, "binary_data_output", "infer.parameters", default=False)
     wanted = []
     for output in request.outputs or ():
-        _refuse_unsupported(output.name, output.parameters)
+        refuse_unsupported(output.name, output.parameters)
         wanted.append((output.name, _flag(output.parameters, "binary_data", output.name, default=binary)))
     return tuple(wanted), binary
 
@@ -167,7 +169,12 @@ def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bo
     return flag
 
 
-def _refuse_unsupported(name: str, parameters: Parameters) -> None:
+def refuse_unsupported(name: str, parameters: Parameters) -> None:
+    """Check that the parameters of a tensor ask for no extension that is not spoken.
+
+    Raises:
+        InvalidInput: they do.
+    """
     for unsupported in UNSUPPORTED:
         if unsupported in parameters:
             raise InvalidInput("an extension that is not spoken", got=unsupported, expected=EXTENSIONS[0], where=name)
