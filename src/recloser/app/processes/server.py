@@ -1,4 +1,4 @@
-"""Owns the gateway process of `recloser up`: follows the ledger's route, serves HTTP. Decides nothing."""
+"""Owns the gateway process of `recloser up`: follows the ledger's route, serves HTTP and gRPC. Decides nothing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.processes.announcing import announce, events_so_far
 from recloser.core import Clock, RecloserError, Unavailable
-from recloser.ledger import Entry, ForecastRecord, RouteRecord
+from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
+from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 
 POLL_S = 0.5
-ANNOUNCED = {"forecast.issue": "forecast", "rollout.trip": "recall", "rollout.rollback": "recall"}
 
 
 class LedgerForecasts:
@@ -50,14 +51,13 @@ class RouteFollower(threading.Thread):
     With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself.
     """
 
-    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, clock: Clock) -> None:
+    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int) -> None:
         super().__init__(daemon=True, name="route-follower")
         self._platform = platform
         self._loop = loop
         self._events = events
-        self._clock = clock
         self._ended = threading.Event()
-        self._seen = self._newest()
+        self._seen = seen
 
     def run(self) -> None:
         """Follow until told to stop."""
@@ -78,25 +78,13 @@ class RouteFollower(threading.Thread):
         """End the thread."""
         self._ended.set()
 
-    def _newest(self) -> int:
-        entries = self._platform.ledger.entries(limit=None)
-        return entries[-1].seq if entries else 0
-
     def _announce(self) -> None:
-        for entry in self._platform.ledger.entries(after=self._seen):
-            self._seen = entry.seq
-            kind = ANNOUNCED.get(entry.action)
-            if kind is not None:
-                self._events.publish(kind, event_data(entry))
+        while (reached := announce(self._platform.ledger, self._events, self._seen)) != self._seen:
+            self._seen = reached
 
 
-def event_data(entry: Entry) -> dict[str, Any]:
-    """Return what consumers are told about an audit entry."""
-    return {"at": entry.at, "what": entry.action, "subject": entry.subject, "facts": dict(entry.facts)}
-
-
-def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> Starlette:
-    """Return the ASGI application of a project's gateway."""
+def gateway_service(platform: Platform, loop: ControlLoop, events: EventBuffer) -> Service:
+    """Return what the transports of a project's gateway serve."""
 
     def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
         outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
@@ -107,7 +95,7 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> S
             "epoch": None if route is None else route.epoch,
         }
 
-    service = Service(
+    return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns=InputColumns(("scale_mw", *platform.features.names)),
@@ -115,7 +103,19 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> S
         events=events,
         rollback=rollback,
     )
-    return build_app(service)
+
+
+def gateway_app(service: Service, host: str, grpc_port: int) -> Starlette:
+    """Return the ASGI application of a gateway; its lifespan opens the gRPC port too, unless that is 0.
+
+    Raises:
+        Unavailable: the gRPC port is taken, or the extra `grpc` is not installed.
+    """
+    if grpc_port == 0:
+        return build_app(service)
+    probe = listen(host, grpc_port)
+    probe.close()
+    return build_app(service, grpc_lifespan(service, host, grpc_port))
 
 
 def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callable[[str], None]) -> int:
@@ -133,12 +133,16 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     """
     with Platform.open(folder, clock=clock) as platform:
         loop = ControlLoop(platform, LoopOptions())
-        events = EventBuffer()
-        follower = RouteFollower(platform, loop, events, platform.clock)
+        events, seen = events_so_far(platform.ledger)
+        follower = RouteFollower(platform, loop, events, seen)
         follower.follow()
         listening = listen(host, port)
+        service = gateway_service(platform, loop, events)
         config = uvicorn.Config(
-            gateway_app(platform, loop, events), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+            gateway_app(service, host, platform.project.gateway.grpc_port),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=3,
         )
         server = uvicorn.Server(config)
         follower.start()

@@ -16,6 +16,7 @@ from recloser.core import RecloserError
 from recloser.serving.http.data import Infer, Invocations
 from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
+from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.service import Service
@@ -70,7 +71,7 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter, metadata, grid = Meter(), Metadata(service), Grid(service)
+    meter, metadata, grid, forecasts = Meter(), Metadata(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
@@ -88,7 +89,8 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         Route("/version", metadata.version),
         Route("/metrics", metrics),
         Route("/v1/areas", grid.areas),
-        Route("/v1/areas/{area:path}/forecast", grid.forecast),
+        Route("/v1/forecasts", forecasts.forecasts),
+        Route("/v1/areas/{area:path}/forecast", forecasts.forecast),
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
