@@ -38,8 +38,8 @@ def test_the_arrow_stream_holds_the_same(kit: SimpleNamespace) -> None:
 def test_what_is_unknown_or_down_is_said(kit: SimpleNamespace) -> None:
     client = kit.Client(kit.service())
     unknown = client("GET", "/v1/forecasts?area=idel")
-    assert unknown.status_code == 422
-    assert "idle" in unknown.json()["next_step"]
+    assert unknown.status_code == 404
+    assert "idle" in unknown.json()["detail"]
     assert client("GET", "/v1/forecasts?aera=a").status_code == 422
     whole = kit.service()
     whole.forecasts.areas = lambda: ["a", "down"]

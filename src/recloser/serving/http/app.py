@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
 from recloser.serving.http.data import Infer, Invocations
-from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
+from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
 from recloser.serving.http.metadata import Metadata
+from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
+from recloser.serving.wire.rows import quantile_names
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 MODEL_PATHS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
@@ -54,16 +56,6 @@ class Metered:
             self._meter.note(handler, method, status[0], seconds)
 
 
-def _model_routes(place: str, metadata: Metadata, infer: Infer) -> list[Route]:
-    return [
-        Route(place, metadata.model),
-        Route(f"{place}/ready", metadata.model_ready),
-        Route(f"{place}/config", metadata.config),
-        Route(f"{place}/stats", metadata.stats),
-        Route(f"{place}/infer", infer, methods=["POST"]),
-    ]
-
-
 def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
     """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths.
 
@@ -71,12 +63,27 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter, metadata, grid, forecasts = Meter(), Metadata(service), Grid(service), Forecasts(service)
+    meter = Meter()
+
+    async def openapi(_: Request) -> Response:
+        """Give this document."""
+        return json_response(document)
+
+    routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
+    document = openapi_document(routes, quantile_names(service.gateway.quantiles))
+    handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
+    middleware = [Middleware(Metered, meter=meter)]
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
+
+
+def _routes(service: Service, meter: Meter) -> list[Route]:
+    metadata, grid, forecasts = Metadata(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
+        """Give counts and durations in Prometheus' text format."""
         return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
 
-    routes = [
+    return [
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
@@ -95,6 +102,13 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         Route("/v1/route", grid.route),
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
     ]
-    handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    middleware = [Middleware(Metered, meter=meter)]
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
+
+
+def _model_routes(place: str, metadata: Metadata, infer: Infer) -> list[Route]:
+    return [
+        Route(place, metadata.model),
+        Route(f"{place}/ready", metadata.model_ready),
+        Route(f"{place}/config", metadata.config),
+        Route(f"{place}/stats", metadata.stats),
+        Route(f"{place}/infer", infer, methods=["POST"]),
+    ]

@@ -59,7 +59,7 @@ class Forecasts:
         source = self._service.forecasts
         known = source.areas()
         for area in set(wanted) - set(known):
-            raise unknown_name("area", area, known, where="query.area")
+            raise HTTPException(404, unknown_name("area", area, known, where="query.area").explain())
         found, absent = [], []
         for area in wanted or known:
             current = source.current(area)

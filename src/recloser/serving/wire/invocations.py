@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from recloser.core import FloatArray, InvalidInput, unknown_name
 from recloser.serving.wire.rows import TEXTS, InputColumns, RowAnswers, Rows, instants, quantile_names, same_names
@@ -33,10 +34,10 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
     names with cells.
     """
 
-    dataframe_split: Split | None = None
-    dataframe_records: list[dict[str, Cell]] | None = None
-    inputs: dict[str, list[Cell]] | list[dict[str, Cell] | list[Cell]] | None = None
-    instances: list[dict[str, Cell] | list[Cell]] | None = None
+    dataframe_split: Split | UnsetType = UNSET
+    dataframe_records: list[dict[str, Cell]] | UnsetType = UNSET
+    inputs: dict[str, list[Cell]] | list[dict[str, Cell] | list[Cell]] | UnsetType = UNSET
+    instances: list[dict[str, Cell] | list[Cell]] | UnsetType = UNSET
     params: dict[str, Any] | None = None
 
 
@@ -56,7 +57,7 @@ def read_invocation(body: bytes, columns: InputColumns) -> Scored:
             parameter there is not.
     """
     request = decode(body, Invocation, "invocations")
-    given = [form for form in FORMS if getattr(request, form) is not None]
+    given = [form for form in FORMS if getattr(request, form) is not UNSET]
     if len(given) != 1:
         raise InvalidInput("not exactly one form of rows", got=given, expected=", ".join(FORMS), where="invocations")
     order = ("area", *(("at",) if columns.at else ()), *columns.numbers)

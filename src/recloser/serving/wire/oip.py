@@ -7,7 +7,7 @@ order of the header. Knows neither rows nor models.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -16,13 +16,33 @@ import numpy as np
 
 from recloser.core import InvalidInput, unknown_name
 from recloser.serving.wire.strict import MalformedBody, decode
-from recloser.serving.wire.tensors import BYTES, LONGEST_SHAPE, Tensor, dtype_of, from_raw, require_count, to_raw
+from recloser.serving.wire.tensors import (
+    BYTES,
+    DTYPES,
+    LONGEST_SHAPE,
+    Tensor,
+    dtype_of,
+    from_raw,
+    require_count,
+    to_raw,
+)
 
 Number = float | None
 Parameters = dict[str, bool | int | float | str]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=LONGEST_SHAPE)]
+Datatype = Annotated[str, msgspec.Meta(extra_json_schema={"enum": [BYTES, *DTYPES]})]
+DATA = msgspec.Meta(
+    description="Flat or nested rows, in row order. A missing number is null; BYTES are texts.",
+    extra_json_schema={"type": "array", "items": {"type": ["number", "string", "boolean", "null", "array"]}},
+)
 NESTED = re.compile(rb"\s*\[\s*\[")
+KINDS: Mapping[str, tuple[Any, Any]] = {
+    BYTES: (list[str], list[list[str]]),
+    "BOOL": (list[bool], list[list[bool]]),
+}
+"""Forms of JSON data, flat and nested, of the datatypes that are not numbers."""
+
 UNSUPPORTED = ("shared_memory_region", "classification")
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_configuration")
 """Extensions of the protocol that are spoken, as server metadata names them."""
@@ -33,8 +53,8 @@ class RequestInput(msgspec.Struct, forbid_unknown_fields=True):
 
     name: str
     shape: Shape
-    datatype: str
-    data: msgspec.Raw = msgspec.Raw()
+    datatype: Datatype
+    data: Annotated[msgspec.Raw, DATA] | msgspec.UnsetType = msgspec.UNSET
     parameters: Parameters = {}
 
 
@@ -194,7 +214,7 @@ def _header_length(header: str, available: int) -> int:
 
 def _binary_size(given: RequestInput) -> int | None:
     """Return how many raw bytes follow for an input, or None if its data are in the JSON."""
-    size, has_data = given.parameters.get("binary_data_size"), memoryview(given.data).nbytes > 0
+    size, has_data = given.parameters.get("binary_data_size"), given.data is not msgspec.UNSET
     if (size is None) != has_data:
         expected = "either data or the parameter binary_data_size"
         raise InvalidInput("not exactly one form of data", expected=expected, where=given.name)
@@ -205,13 +225,10 @@ def _binary_size(given: RequestInput) -> int | None:
 
 def _from_json(given: RequestInput) -> Tensor:
     """Read data in JSON, whether written flat or nested."""
+    assert given.data is not msgspec.UNSET
     if given.datatype != BYTES:
         dtype_of(given.name, given.datatype)
-    kinds: dict[str, tuple[Any, Any]] = {
-        BYTES: (list[str], list[list[str]]),
-        "BOOL": (list[bool], list[list[bool]]),
-    }
-    flat, nested = kinds.get(given.datatype, (list[Number], list[list[Number]]))
+    flat, nested = KINDS.get(given.datatype, (list[Number], list[list[Number]]))
     is_nested = NESTED.match(memoryview(given.data)) is not None
     data = decode(given.data, nested if is_nested else flat, given.name)
     cells = [cell for row in data for cell in row] if is_nested else data
