@@ -24,7 +24,6 @@ from recloser.serving.http.service import Service
 from recloser.serving.wire.rows import quantile_names
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-MODEL_PATHS = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
 STREAMS = frozenset({"events"})
 
 
@@ -77,7 +76,7 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
 
 
 def _routes(service: Service, meter: Meter) -> list[Route]:
-    metadata, grid, forecasts = Metadata(service), Grid(service), Forecasts(service)
+    metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
@@ -89,7 +88,16 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         Route("/v2/health/ready", metadata.ready),
         Route("/v2/repository/index", metadata.index, methods=["POST"]),
         Route("/v2/models/stats", metadata.all_stats),
-        *(route for place in MODEL_PATHS for route in _model_routes(place, metadata, Infer(service))),
+        Route("/v2/models/{name}", metadata.model),
+        Route("/v2/models/{name}/ready", metadata.model_ready),
+        Route("/v2/models/{name}/config", metadata.config),
+        Route("/v2/models/{name}/stats", metadata.stats),
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),
+        Route("/v2/models/{name}/versions/{version}", metadata.model),
+        Route("/v2/models/{name}/versions/{version}/ready", metadata.model_ready),
+        Route("/v2/models/{name}/versions/{version}/config", metadata.config),
+        Route("/v2/models/{name}/versions/{version}/stats", metadata.stats),
+        Route("/v2/models/{name}/versions/{version}/infer", infer, methods=["POST"]),
         Route("/invocations", Invocations(service), methods=["POST"]),
         Route("/ping", metadata.ping),
         Route("/health", metadata.ping),
@@ -101,14 +109,4 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
-    ]
-
-
-def _model_routes(place: str, metadata: Metadata, infer: Infer) -> list[Route]:
-    return [
-        Route(place, metadata.model),
-        Route(f"{place}/ready", metadata.model_ready),
-        Route(f"{place}/config", metadata.config),
-        Route(f"{place}/stats", metadata.stats),
-        Route(f"{place}/infer", infer, methods=["POST"]),
     ]
