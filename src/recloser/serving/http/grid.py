@@ -28,6 +28,9 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     to: str | None = None
 
 
+ROLLBACK = msgspec.json.Decoder(RollbackBody)
+
+
 class Grid:
     """Endpoints under `/v1`."""
 
@@ -57,7 +60,7 @@ class Grid:
         """Roll back to a named or the previous release; needs the scope 'operate' and a reason."""
         actor = self._service.access.actor(request.scope, "operate")
         content = await read_json(request.scope, request.receive, self._service.body_limit, must_be_typed=True)
-        body = decode(content, RollbackBody, "rollback")
+        body = decode(content, ROLLBACK, "rollback")
         if not body.reason.strip():
             raise InvalidInput("no reason given", got=body.reason, expected="why, in words", where="rollback.reason")
         done = await to_thread.run_sync(self._service.rollback, body.to, body.reason.strip(), actor)

@@ -41,6 +41,9 @@ class Invocation(msgspec.Struct, forbid_unknown_fields=True):
     params: dict[str, Any] | None = None
 
 
+INVOCATION = msgspec.json.Decoder(Invocation)
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A scoring request: the rows, and the model asked for by `params`, or None for the route's."""
@@ -56,7 +59,7 @@ def read_invocation(body: bytes, columns: InputColumns) -> Scored:
         InvalidInput: not exactly one form, ragged rows, missing or unknown columns, text where a number belongs, a
             parameter there is not.
     """
-    request = decode(body, Invocation, "invocations")
+    request = decode(body, INVOCATION, "invocations")
     given = [form for form in FORMS if getattr(request, form) is not UNSET]
     if len(given) != 1:
         raise InvalidInput("not exactly one form of rows", got=given, expected=", ".join(FORMS), where="invocations")

@@ -37,11 +37,14 @@ DATA = msgspec.Meta(
     extra_json_schema={"type": "array", "items": {"type": ["number", "string", "boolean", "null", "array"]}},
 )
 NESTED = re.compile(rb"\s*\[\s*\[")
-KINDS: Mapping[str, tuple[Any, Any]] = {
-    BYTES: (list[str], list[list[str]]),
-    "BOOL": (list[bool], list[list[bool]]),
+KINDS: Mapping[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]] = {
+    BYTES: (msgspec.json.Decoder(list[str]), msgspec.json.Decoder(list[list[str]])),
+    "BOOL": (msgspec.json.Decoder(list[bool]), msgspec.json.Decoder(list[list[bool]])),
+    **dict.fromkeys(
+        DTYPES.keys() - {"BOOL"}, (msgspec.json.Decoder(list[Number]), msgspec.json.Decoder(list[list[Number]]))
+    ),
 }
-"""Forms of JSON data, flat and nested, of the datatypes that are not numbers."""
+"""Datatype -> decoders of its JSON data, flat and nested."""
 
 UNSUPPORTED = ("shared_memory_region", "classification")
 EXTENSIONS = ("binary_tensor_data", "statistics", "model_configuration")
@@ -76,6 +79,9 @@ class InferRequest(msgspec.Struct, forbid_unknown_fields=True):
     outputs: list[RequestOutput] | None = None
     parameters: Parameters = {}
     model_name: str | None = None
+
+
+REQUEST = msgspec.json.Decoder(InferRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,7 @@ def read_call(body: bytes, header: str | None) -> Call:
     """
     length = len(body) if header is None else _header_length(header, len(body))
     view = memoryview(body)
-    request = decode(view[:length], InferRequest, "infer")
+    request = decode(view[:length], REQUEST, "infer")
     tensors, at = [], length
     for given in request.inputs:
         refuse_unsupported(given.name, given.parameters)
@@ -226,14 +232,14 @@ def _binary_size(given: RequestInput) -> int | None:
 def _from_json(given: RequestInput) -> Tensor:
     """Read data in JSON, whether written flat or nested."""
     assert given.data is not msgspec.UNSET
-    if given.datatype != BYTES:
+    if given.datatype not in KINDS:
         dtype_of(given.name, given.datatype)
-    flat, nested = KINDS.get(given.datatype, (list[Number], list[list[Number]]))
+    flat, nested = KINDS[given.datatype]
     is_nested = NESTED.match(memoryview(given.data)) is not None
     data = decode(given.data, nested if is_nested else flat, given.name)
     cells = [cell for row in data for cell in row] if is_nested else data
     require_count(given.name, given.shape, len(cells))
-    values = list(cells) if given.datatype == BYTES else np.array(cells, dtype=np.float64)
+    values = cells if given.datatype == BYTES else np.array(cells, dtype=np.float64)
     return Tensor(given.name, given.datatype, tuple(given.shape), values)
 
 

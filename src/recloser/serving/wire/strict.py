@@ -15,15 +15,15 @@ class MalformedBody(InvalidInput):
     """The body is not what its form promises: not JSON at all, or lengths that do not fit."""
 
 
-def decode(body: bytes | memoryview | msgspec.Raw, kind: type[T], where: str) -> T:
-    """Decode strict JSON into `kind`; numbers that JSON does not know (NaN, Infinity) are errors.
+def decode(body: bytes | memoryview | msgspec.Raw, kind: msgspec.json.Decoder[T], where: str) -> T:
+    """Decode strict JSON; numbers that JSON does not know (NaN, Infinity) are errors.
 
     Raises:
         MalformedBody: not JSON, not UTF-8 or nested too deep.
         InvalidInput: JSON of another form.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return kind.decode(body)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"a body of another form: {str(error)[:300]}", where=where) from error
     except UnicodeDecodeError as error:

@@ -64,8 +64,10 @@ class Tensor:
         """
         if isinstance(self.values, list):
             raise InvalidInput("another datatype", got=self.datatype, expected=", ".join(DTYPES), where=self.name)
+        if self.values.dtype == np.float64:
+            return self.values
         with np.errstate(invalid="ignore"):  # a signalling NaN is missing like any other
-            floats: FloatArray = self.values.astype(np.float64, copy=False)
+            floats: FloatArray = self.values.astype(np.float64)
         return floats
 
     def texts(self) -> list[str]:
@@ -139,11 +141,9 @@ def to_raw(tensor: Tensor) -> bytes:
     """Return the raw form of a tensor."""
     if not isinstance(tensor.values, list):
         return tensor.values.astype(DTYPES[tensor.datatype], copy=False).tobytes()
-    parts = []
-    for text in tensor.values:
-        encoded = text.encode()
-        parts += [_LENGTH.pack(len(encoded)), encoded]
-    return b"".join(parts)
+    encoded = {text: text.encode() for text in set(tensor.values)}
+    packed = {text: _LENGTH.pack(len(content)) + content for text, content in encoded.items()}
+    return b"".join([packed[text] for text in tensor.values])
 
 
 def _texts_from_raw(name: str, count: int, raw: memoryview) -> list[str]:
