@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from recloser.app.processes.announcing import HISTORY, announce, events_so_far, kind_of
+from recloser.app.processes.server import LedgerForecasts
 from recloser.core import Served, forecast_id
 from recloser.ledger import Ledger
 from recloser.rollout.recall import recall_plan, record_of, voided
@@ -120,3 +123,24 @@ def test_any_action_that_recalls_is_announced(ledger: Ledger) -> None:
     with ledger.change("loop", ISSUED + STEP) as change:
         change.note("rollout.abort", "rel-2", {"recalled": 0})
     assert [kind_of(entry) for entry in ledger.entries()] == ["forecast", "recall", None]
+
+
+def test_many_current_forecasts_are_those_asked_one_by_one(ledger: Ledger) -> None:
+    forecasts = LedgerForecasts(SimpleNamespace(ledger=ledger, areas=("a", "b", "c")))  # type: ignore[arg-type]
+    assert forecasts.many(["a", "b", "c"]) == {}
+    earlier = replace(served("c", ISSUED - timedelta(days=1)), issued_at=ISSUED - timedelta(days=1))
+    earlier = replace(earlier, targets=tuple(at - timedelta(days=1) for at in earlier.targets))
+    with ledger.change("loop", ISSUED - timedelta(days=1)) as change:
+        change.add(record_of(earlier))
+        change.note("forecast.issue", earlier.issued_at.isoformat())
+    made = issue(ledger, ISSUED)
+    recall(ledger, made[:1], ISSUED + STEP)
+    asked = {area: forecasts.current(area) for area in ("a", "b", "c")}
+    found = forecasts.many(["c", "b", "a", "zz"])
+    assert list(found) == ["c", "b", "a"]
+    for area, current in asked.items():
+        assert current is not None
+        assert (found[area].served.id, found[area].void_ids) == (current.served.id, current.void_ids)
+    assert found["a"].void_ids == (made[0].id,)
+    assert found["a"].served.release == "rel-1"
+    assert found["c"].served.id == earlier.id

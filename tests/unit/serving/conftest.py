@@ -6,8 +6,8 @@ import asyncio
 import http.client
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -21,6 +21,7 @@ import uvicorn
 
 from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
+from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 
 STEP = timedelta(minutes=30)
@@ -173,6 +174,9 @@ class Forecasts:
         served = self.answers.get(area)
         return None if served is None else CurrentForecast(served, self.void_ids)
 
+    def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
+        return {area: current for area in areas if (current := self.current(area)) is not None}
+
 
 def service(gate: Gateway | None = None, **changes: object) -> Service:
     """Return a service over a gateway with one current forecast per area; rollbacks are written into a list."""
@@ -240,6 +244,17 @@ class Running:
         return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
 
 
+@contextmanager
+def grpc_port(whole: Service) -> Iterator[int]:
+    """Serve over gRPC (and HTTP) and give the port."""
+    ports: list[int] = []
+    with Running(whole, grpc_lifespan(whole, "127.0.0.1", 0, ports.append)) as running:
+        while not ports:
+            assert running.thread.is_alive()
+            running.thread.join(0.01)
+        yield ports[0]
+
+
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     return SimpleNamespace(
@@ -256,4 +271,5 @@ def kit() -> SimpleNamespace:
         service=service,
         Client=Client,
         Running=Running,
+        grpc_port=grpc_port,
     )

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recloser.serving.grpc import grpc_lifespan
-
 AT = "2020-03-02T14:00:00Z"
 
 
@@ -120,12 +118,9 @@ class TestTritonGrpc:
     @pytest.fixture
     def triton(self, kit: SimpleNamespace) -> Iterator[SimpleNamespace]:
         module = pytest.importorskip("tritonclient.grpc", reason="tritonclient[grpc] is not installed")
-        whole, ports = kit.service(), []
-        with kit.Running(whole, grpc_lifespan(whole, "127.0.0.1", 0, ports.append)) as running:
-            while not ports:
-                assert running.thread.is_alive()
-                running.thread.join(0.01)
-            client = module.InferenceServerClient(f"127.0.0.1:{ports[0]}")
+        whole = kit.service()
+        with kit.grpc_port(whole) as port:
+            client = module.InferenceServerClient(f"127.0.0.1:{port}")
             yield SimpleNamespace(module=module, client=client, service=whole)
             client.close()
 
@@ -187,6 +182,28 @@ class TestTritonGrpc:
         assert stats.inference_stats.success.count == 1
         assert stats.inference_stats.compute_infer.ns > 0
         assert len(triton.client.get_inference_statistics().model_stats) == len(triton.service.gateway.loaded) + 1
+
+
+def test_kserve_grpc_client(kit: SimpleNamespace) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client's dependencies warn on import
+        kserve = pytest.importorskip("kserve", reason="kserve is not installed")
+
+    async def talk(address: str, *, binary: bool) -> Any:
+        async with kserve.InferenceGRPCClient(address) as client:
+            assert await client.is_server_live()
+            assert await client.is_server_ready()
+            assert await client.is_model_ready("forecast")
+            given = inputs(kserve.InferInput, ["b", "a"], binary=binary)
+            return await client.infer(kserve.InferRequest("forecast", given, request_id="k-1"))
+
+    whole = kit.service()
+    with kit.grpc_port(whole) as port:
+        for binary in (True, False):
+            answer = asyncio.run(talk(f"127.0.0.1:{port}", binary=binary))
+            got = {output.name: output.as_numpy().tolist() for output in answer.outputs}
+            assert got["q50"] == [1105.0, 1105.0]
+            assert answer.id == "k-1"
 
 
 def test_kserve_rest_client(kit: SimpleNamespace) -> None:

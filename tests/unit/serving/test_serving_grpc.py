@@ -46,22 +46,16 @@ def infer_request(areas: list[str], *, raw: bool = False, **numbers: list[float]
 
 @pytest.fixture
 def served(kit: SimpleNamespace) -> Iterator[SimpleNamespace]:
-    gate, ports = kit.gateway({"rel-0": kit.Faulty("rel-0", "nan")}), []
+    gate = kit.gateway({"rel-0": kit.Faulty("rel-0", "nan")})
     whole = kit.service(gate, body_limit=200_000)
-    with kit.Running(whole, grpc_lifespan(whole, "127.0.0.1", 0, ports.append)) as running:
-        while not ports:
-            assert running.thread.is_alive()
-            running.thread.join(0.01)
-        with grpc.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
+    with kit.grpc_port(whole) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
-            def call(method: str, request: Any, **options: Any) -> Any:
-                content = request if isinstance(request, bytes) else request.SerializeToString()
-                answer = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(
-                    content, timeout=20, **options
-                )
-                return MESSAGES[f"{method}Response"].FromString(answer)
+        def call(method: str, request: Any, **options: Any) -> Any:
+            content = request if isinstance(request, bytes) else request.SerializeToString()
+            answer = channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(content, timeout=20, **options)
+            return MESSAGES[f"{method}Response"].FromString(answer)
 
-            yield SimpleNamespace(call=call, service=whole, port=ports[0])
+        yield SimpleNamespace(call=call, service=whole, port=port)
 
 
 def test_typed_data_come_back_typed_and_raw_data_raw(served: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,36 @@ class LedgerForecasts:
     def current(self, area: str) -> CurrentForecast | None:
         """Return the newest valid forecast of the area with the recalled ids of the same issue."""
         found = self._platform.ledger.find(ForecastRecord, area=area, order_by="made_at", descending=True, limit=12)
-        valid = [record for record in found if not record.void]
-        if not valid:
-            return None
-        newest = valid[0]
-        void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
-        return CurrentForecast(served_of(newest), void)
+        return _newest_valid(found)
+
+    def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
+        """Return the same of many areas, by one reading of what reaches into the newest issue's targets."""
+        ledger = self._platform.ledger
+        newest = ledger.find(ForecastRecord, void=False, order_by="issued_at", descending=True, limit=1)
+        since = newest[0].first_target if newest else None
+        by_area: dict[str, list[ForecastRecord]] = {}
+        if since is not None:
+            for record in ledger.find(
+                ForecastRecord, since=("last_target", since), order_by="made_at", descending=True
+            ):
+                by_area.setdefault(record.area, []).append(record)
+        found: dict[str, CurrentForecast] = {}
+        for area in areas:
+            current = _newest_valid(by_area.get(area, [])[:12])
+            if current is None or since is None or current.served.targets[0] < since:
+                current = self.current(area)  # its newest is of an older issue, and so may be what was recalled
+            if current is not None:
+                found[area] = current
+        return found
+
+
+def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
+    """Return the newest valid forecast of one area's records, newest first, with what was recalled of its targets."""
+    newest = next((record for record in found if not record.void), None)
+    if newest is None:
+        return None
+    void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
+    return CurrentForecast(served_of(newest), void)
 
 
 class RouteFollower(threading.Thread):

@@ -60,14 +60,9 @@ class Forecasts:
         known = source.areas()
         for area in set(wanted) - set(known):
             raise HTTPException(404, unknown_name("area", area, known, where="query.area").explain())
-        found, absent = [], []
-        for area in wanted or known:
-            current = source.current(area)
-            if current is None:
-                absent.append(area)
-            else:
-                found.append(current)
-        return found, absent
+        asked = wanted or known
+        current = source.many(asked)
+        return [current[area] for area in asked if area in current], [area for area in asked if area not in current]
 
 
 def void_flags(current: CurrentForecast) -> list[bool]:

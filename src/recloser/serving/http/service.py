@@ -41,6 +41,10 @@ class ForecastSource(Protocol):
         """Return what holds for the area now, or None if nothing was forecast yet or the area is unknown."""
         ...
 
+    def many(self, areas: Sequence[str]) -> Mapping[str, CurrentForecast]:
+        """Return what `current` tells of each area, without those it tells nothing of; cheaper than one by one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
