@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +10,10 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray, Refused, digest_bytes
+from recloser.core import FloatArray, ModelRows, Refused, digest_bytes
 from recloser.models.calibration import Calibration
 from recloser.models.model import checked_quantiles, column, matrix, ordered, write_facts
+from recloser.models.trees import Trees
 
 KIND = "lightgbm_quantile"
 FILES = ("centre.txt", "spread.txt")
@@ -40,6 +41,10 @@ class LightGBMQuantile:
     widths: tuple[float, ...]
     calibration: Calibration
     facts: dict[str, Any]
+    _trees: tuple[Trees, Trees] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_trees", tuple(Trees(booster) for booster in self.boosters))
 
     @property
     def kind(self) -> str:
@@ -59,14 +64,25 @@ class LightGBMQuantile:
         scale = column(rows, "scale_mw")
         return self.calibration.apply(rows, self.raw(inputs) * scale[:, None])
 
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same bits as `predict` of the same rows, without a data frame.
+
+        Raises:
+            InvalidInput: a column is absent.
+        """
+        answers = self.raw(rows.select(self.feature_names)) * rows.column("scale_mw")[:, None]
+        return self.calibration.apply_rows(rows, answers)
+
     def raw(self, inputs: Any) -> FloatArray:
         """Return uncalibrated answers in units of the scale for float32 inputs of shape (n_rows, n_features)."""
         if inputs.shape[0] == 0:
             return np.empty((0, len(self.quantiles)))
-        centre, spread = (booster.predict(inputs, num_threads=1) for booster in self.boosters)
+        centre, spread = (trees.predict(inputs) for trees in self._trees)
         unit = np.maximum(spread, SPREAD_FLOOR)
         answers = centre[:, None] + unit[:, None] * np.asarray(self.widths)[None, :]
-        answers[np.isnan(inputs).all(axis=1)] = np.nan
+        missing = np.isnan(inputs)
+        if missing.any():
+            answers[missing.all(axis=1)] = np.nan
         return ordered(answers)
 
     def save(self, folder: Path) -> None:

@@ -159,7 +159,11 @@ class Gateway:
                     scoring.answers[index],
                 )
             )
-        return Answer(served, scoring.incidents, missing, scoring.divergence)
+        divergence = {
+            name: {batch.areas[index]: far for index, far in found.items()}
+            for name, found in scoring.divergence.items()
+        }
+        return Answer(served, scoring.incidents, missing, divergence)
 
     def score(self, batch: Batch, now: datetime) -> Scoring:
         """Decide who answers for each area of a batch; the wire transports use this directly."""
