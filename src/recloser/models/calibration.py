@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from recloser.core import FloatArray, InvalidInput, ModelRows
-from recloser.models.model import age_days, checked_quantiles, column, ordered
+from recloser.models.model import FEW, age_days, checked_quantiles, column, ordered, ordered_row
 
 BLOCKS = 6
 PRIOR_DAYS = 4.0
@@ -80,9 +81,23 @@ class Calibration:
         Raises:
             InvalidInput: the rows have neither scale_mw, nor hour or at.
         """
+        if len(rows) <= FEW:
+            return self._apply_few(rows, forecast)
         which = [self._which.get(area, 0) for area in rows.areas] if self.areas else [0] * len(rows)
         shift = self._tables[which, _blocks(_hours(rows), len(self.offsets))] * rows.column("scale_mw")[:, None]
         return ordered(forecast + shift)
+
+    def _apply_few(self, rows: ModelRows, forecast: FloatArray) -> FloatArray:
+        blocks, own = len(self.offsets), self.areas
+        hours, scales = _hours(rows).tolist(), rows.column("scale_mw").tolist()
+        result = np.empty(forecast.shape)
+        for index, row in enumerate(forecast.tolist()):
+            hour = hours[index]
+            block = 0 if isnan(hour) else int(min(max(hour * blocks / 24.0, 0.0), blocks - 1.0))
+            table = own.get(rows.areas[index], self.offsets) if own else self.offsets
+            scale = scales[index]
+            result[index] = ordered_row([mw + by * scale for mw, by in zip(row, table[block], strict=True)])
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

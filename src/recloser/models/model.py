@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 from recloser.core import FloatArray, InvalidInput, ModelRows, Refused, canonical_json
+
+FEW = 4
+"""Up to so many rows plain Python is faster than arrays."""
 
 MODEL_FILE = "model.json"
 FORMAT = 1
@@ -84,6 +88,14 @@ def ordered(forecast: FloatArray) -> FloatArray:
     if not finite.all():
         result[~finite.all(axis=1)] = np.nan
     return result
+
+
+def ordered_row(row: list[float]) -> list[float]:
+    """Return what `ordered` makes of one row, in plain Python."""
+    total = sum(row)
+    if total - total == 0.0 or all(isfinite(number) for number in row):
+        return sorted(row)
+    return [nan] * len(row)
 
 
 def need_columns(rows: pl.DataFrame, names: tuple[str, ...], where: str) -> None:

@@ -11,10 +11,7 @@ import numpy as np
 from lightgbm.basic import _LIB
 
 from recloser.core import FloatArray, Unavailable
-from recloser.models.model import Float32Array
-
-FEW = 4
-"""Up to so many rows the single-row interface is faster than a batch (measured)."""
+from recloser.models.model import FEW, Float32Array
 
 PARAMETERS = b"num_threads=1"
 _FLOAT32, _ROW_MAJOR, _NORMAL = 0, 1, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -87,6 +87,17 @@ class Scoring:
     incidents: list[Incident]
     divergence: Mapping[str, Mapping[int, float]]
 
+    def part(self, start: int, stop: int) -> Scoring:
+        """Return the decision for the groups start..stop alone, without the incidents of the whole batch."""
+        return Scoring(
+            self.release[start:stop],
+            self.served_by[start:stop],
+            self.reason[start:stop],
+            self.answers[start:stop],
+            [],
+            {},
+        )
+
 
 class Tally:
     """Running counts of a gateway; thread safe."""
@@ -95,12 +106,18 @@ class Tally:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
-    def add(self, scoring: Scoring) -> None:
-        """Count the answers and incidents of one request."""
+    def add(self, scoring: Scoring, groups: Iterable[int] | None = None) -> None:
+        """Count the answers of one batch, or of some of its groups, and its incidents."""
         with self._lock:
-            for served_by, release in zip(scoring.served_by, scoring.release, strict=True):
-                self._counts["answers", served_by, release or ""] += 1
-            for incident in scoring.incidents:
+            for index in range(len(scoring.release)) if groups is None else groups:
+                self._counts["answers", scoring.served_by[index], scoring.release[index] or ""] += 1
+        if scoring.incidents:
+            self.add_incidents(scoring.incidents)
+
+    def add_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Count incidents."""
+        with self._lock:
+            for incident in incidents:
                 self._counts["incidents", incident.kind, incident.release or ""] += 1
 
     def snapshot(self) -> dict[tuple[str, str, str], int]:

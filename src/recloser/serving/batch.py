@@ -67,7 +67,8 @@ class Batch:
 
     def lengths(self) -> IntArray:
         """Return the number of rows of each group."""
-        lengths: IntArray = np.diff(np.array(self.bounds, dtype=np.int64))
+        bounds: IntArray = np.array(self.bounds, dtype=np.int64)
+        lengths: IntArray = bounds[1:] - bounds[:-1]
         return lengths
 
     def rows_of(self, index: int) -> slice:

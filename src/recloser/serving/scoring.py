@@ -90,11 +90,14 @@ def score(route: Route, setting: Setting, switch: TripSwitch, batch: Batch, now:
     return course.follow()
 
 
-def check(release: str, setting: Setting, batch: Batch, now: datetime) -> Scoring:
+def check(release: str, setting: Setting, batch: Batch, now: datetime, watch: Watch | None = None) -> Scoring:
     """Ask one model by name and guard its answer; groups that fail get no number."""
+    watch = Unwatched() if watch is None else watch
     bad = input_faults(batch, setting.limits, setting.policy)
     sound = [index for index in range(len(batch.areas)) if index not in bad]
+    watch.begin(release)
     verdicts = _judge(release, setting, batch, sound)
+    watch.end()
     faults = bad | verdicts.faults
     areas = range(len(batch.areas))
     incidents = [Incident("input", reason, now, batch.areas[index]) for index, reason in bad.items()]
@@ -109,6 +112,12 @@ def check(release: str, setting: Setting, batch: Batch, now: datetime) -> Scorin
         incidents,
         {},
     )
+
+
+def nobody(reason: str, batch: Batch) -> Scoring:
+    """Return the decision that nobody answers for any group, for one reason."""
+    n = len(batch.areas)
+    return Scoring([None] * n, ["unavailable"] * n, [reason] * n, [{} for _ in range(n)], [], {})
 
 
 def _judge(name: str, setting: Setting, batch: Batch, indices: Sequence[int]) -> Verdicts:
@@ -202,12 +211,43 @@ class Course:
         reasons = ["; ".join(parts) if parts else "" for parts in self.reasons]
         return Scoring(self.release, self.served_by, reasons, self.answers, self.incidents, self.divergence)
 
+    def resumed(self, groups: Sequence[int], absent: Mapping[str, str], watch: Watch) -> Course:
+        """Return a course that goes on with some groups where this one stands, without asking the absent models."""
+        known = dict(self.done)
+        handover = Handover(groups, {**self.known, **known}, {**self.absent, **absent})
+        return Course(self.route, self.setting, self.switch, self.batch, self.now, watch=watch, handover=handover)
+
+    def predictor(self, name: str) -> Predictor:
+        """Return a model of the route."""
+        return self.setting.predictors[name]
+
+    def blame(self, name: str, reason: str) -> list[Incident]:
+        """Count a model that is late although nobody waits for it; return the incidents."""
+        area, policy = self.batch.areas[0], self.setting.policy
+        incidents = [Incident("late", reason, self.now, area, name, "T0")]
+        failed = len(self.batch.areas)
+        challenger = name in self.route.challengers()
+        if challenger and self.switch.note(name, failed, self.now, policy.trip_window, policy.trip_after):
+            incidents.append(self._trip(name, reason, area))
+        return incidents
+
+    def _trip(self, name: str, last: str, area: str) -> Incident:
+        policy = self.setting.policy
+        reason = f"{policy.trip_after} failed answers within {policy.trip_window}; the last: {last}"
+        return Incident("trip", reason, self.now, area, name, "T0")
+
     def _ask(self, name: str, indices: Sequence[int]) -> Verdicts:
         """Return a model's verdicts on some groups; what it answered before the course changed hands is kept."""
-        if name in self.known:
-            known = self.known[name]
-            kept = {index: mw for index, mw in known.mw.items() if index in indices}
-            return Verdicts(kept, {index: why for index, why in known.faults.items() if index in indices})
+        known = self.known.get(name)
+        if known is None:
+            return self._ask_now(name, indices)
+        rest = [index for index in indices if index not in known.mw and index not in known.faults]
+        verdicts = self._ask_now(name, rest) if rest else Verdicts()
+        verdicts.mw |= {index: mw for index, mw in known.mw.items() if index in indices}
+        verdicts.faults |= {index: why for index, why in known.faults.items() if index in indices}
+        return verdicts
+
+    def _ask_now(self, name: str, indices: Sequence[int]) -> Verdicts:
         if name in self.absent:
             return Verdicts(faults=dict.fromkeys(indices, self.absent[name]))
         self.watch.begin(name)
@@ -229,11 +269,12 @@ class Course:
         self._compare(name, verdicts)
         self._record(name, verdicts)
         blamed = [index for index, reason in verdicts.faults.items() if reason not in BLAMELESS]
+        if name in self.known:  # the course that asked it has counted its failures
+            return verdicts
         policy = self.setting.policy
         if blamed and self.switch.note(name, len(blamed), self.now, policy.trip_window, policy.trip_after):
-            last = verdicts.faults[blamed[-1]]
-            reason = f"{policy.trip_after} failed answers within {policy.trip_window}; the last: {last}"
-            self.incidents.append(Incident("trip", reason, self.now, self.batch.areas[blamed[-1]], name, "T0"))
+            last = blamed[-1]
+            self.incidents.append(self._trip(name, verdicts.faults[last], self.batch.areas[last]))
         return verdicts
 
     def _compare(self, name: str, verdicts: Verdicts) -> None:

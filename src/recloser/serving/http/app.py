@@ -59,12 +59,12 @@ def build_app(service: Service) -> Starlette:
         return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
 
     routes = [
+        Route("/v2/models/{name}/infer", Infer(service), methods=["POST"]),  # first: found soonest
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
         Route("/v2/models/{name}", metadata.model),
         Route("/v2/models/{name}/ready", metadata.model_ready),
-        Route("/v2/models/{name}/infer", Infer(service), methods=["POST"]),
         Route("/invocations", Invocations(service), methods=["POST"]),
         Route("/metrics", metrics),
         Route("/v1/areas", grid.areas),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,8 +30,8 @@ from recloser.serving.http.wire import (
 FORECAST = "forecast"
 """Name of the model that follows the route; releases are models under their own names, without the ladder."""
 
-INLINE_ROWS = 256
-"""Requests with more rows leave the event loop for a thread."""
+TIMEOUT = b"recloser-timeout-ms"
+"""Header with the caller's time in milliseconds; parameter `timeout` of an infer request: in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class Infer:
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
         request, rows = decode_infer(body, self.service.columns)
         quantiles = self.service.gateway.quantiles
-        answers = await _decide(self.service, name, rows)
+        timeout_ms = _timeout_ms(scope, request.parameters)
+        answers = await _decide(self.service, name, rows, timeout_ms)
         content = infer_response(request, (name, _version(self.service, name)), answers, quantiles)
         await Response(content, media_type="application/json")(scope, receive, send)
 
@@ -62,32 +63,45 @@ class Invocations:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one MLflow scoring request."""
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
-        answers = await _decide(self.service, FORECAST, decode_invocation(body, self.service.columns))
+        rows = decode_invocation(body, self.service.columns)
+        answers = await _decide(self.service, FORECAST, rows, _timeout_ms(scope, {}))
         content = invocation_response(answers, self.service.gateway.quantiles)
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def _decide(service: Service, name: str, rows: Rows) -> RowAnswers:
-    """Answer the rows, in a thread if there are many.
+async def _decide(service: Service, name: str, rows: Rows, timeout_ms: float | None) -> RowAnswers:
+    """Answer the rows by the data plane.
 
     Raises:
         InvalidInput: no area of the request is known.
-        Unavailable: no area of the request got a number.
+        Unavailable: no area of the request got a number, or too many requests are under way.
     """
     if not rows.areas:
         raise InvalidInput("a request without rows", where=name)
-    if len(rows.areas) <= INLINE_ROWS:
-        return _answer(service, name, rows)
-    return await to_thread.run_sync(_answer, service, name, rows)
-
-
-def _answer(service: Service, name: str, rows: Rows) -> RowAnswers:
-    gateway, now = service.gateway, service.clock.now()
     batch, order = rows.batch()
-    scoring = gateway.score(batch, now) if name == FORECAST else gateway.check(name, batch, now)
+    scoring = await service.plane.decide(batch, None if name == FORECAST else name, timeout_ms)
     if all(release is None for release in scoring.release):
         raise _why_nothing(service, batch, scoring)
-    return rows_of(scoring, batch, order, len(gateway.quantiles))
+    return rows_of(scoring, batch, order, len(service.gateway.quantiles))
+
+
+def _timeout_ms(scope: Scope, parameters: Mapping[str, bool | int | float | str]) -> float | None:
+    """Return the caller's time in milliseconds: parameter `timeout` (microseconds) or header; None if not given.
+
+    Raises:
+        InvalidInput: not a positive number.
+    """
+    given: object = parameters.get("timeout")
+    per_ms = 1_000.0
+    if given is None:
+        given = next((text.decode("latin-1") for key, text in scope["headers"] if key == TIMEOUT), None)
+        per_ms = 1.0
+    if given is None:
+        return None
+    try:
+        return float(str(given)) / per_ms
+    except ValueError as error:
+        raise InvalidInput("unusable time for an answer", got=str(given)[:50], expected="a number > 0") from error
 
 
 def _why_nothing(service: Service, batch: Batch, scoring: Scoring) -> InvalidInput | Unavailable:

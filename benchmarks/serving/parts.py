@@ -1,6 +1,6 @@
 """Where the CPU of one request goes, without a network: decode, batch, each model, guard, encode; microseconds.
 
-`python benchmarks/serving/profile.py [--folder DIR] [--rows 1 100]`. Medians of repeated calls on one thread.
+`python benchmarks/serving/parts.py [--folder DIR] [--rows 1 100]`. Medians of repeated calls on one thread.
 """
 
 from __future__ import annotations
