@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray, ModelRows
+from recloser.core import FloatArray, ModelRows, Unavailable
 
 
 class Predictor(Protocol):
@@ -32,6 +32,13 @@ class Predictor(Protocol):
         ...
 
 
+class Late(Unavailable):
+    """A model did not answer in time; says so itself, instead of being left behind by the data plane."""
+
+
+LATE = "late"
+
+
 def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) -> FloatArray | str:
     """Return the model's answer as a private read-only array, or the reason why there is none.
 
@@ -47,6 +54,8 @@ def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) 
             return f"not a number: dtype {raw.dtype}"
         with np.errstate(all="ignore"):
             mw = np.array(raw, dtype=np.float64, order="C")
+    except Late as error:
+        return f"{LATE}: {error.what}"
     # A foreign model may raise anything (LightGBM's own error derives from Exception, a polars panic from
     # BaseException), and one model's failure must not take down its neighbours: this is their outermost loop.
     except (Exception, SystemExit, pl.exceptions.PanicException) as error:  # noqa: BLE001

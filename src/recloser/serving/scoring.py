@@ -14,13 +14,12 @@ from recloser.serving.answer import Incident, IncidentKind, Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.guard import GuardPolicy, answer_faults, distances, input_faults
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import Predictor, ask
+from recloser.serving.predictor import LATE, Predictor, ask
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
 from recloser.serving.trips import TripSwitch
 
 NO_REFERENCE = "no champion's answer to compare with"
 OUT_OF_TIME = "the caller's time is up"
-LATE = "late"
 BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME})
 """Faults that are not the model's own: no incident, no count towards a trip."""
 
@@ -128,8 +127,8 @@ def _judge(name: str, setting: Setting, batch: Batch, indices: Sequence[int]) ->
     part = batch.take(indices)
     mw = ask(setting.predictors[name], part.rows, len(setting.quantiles))
     if isinstance(mw, str):
-        if len(indices) == 1:
-            verdicts.faults[indices[0]] = mw
+        if len(indices) == 1 or mw.startswith(LATE):
+            verdicts.faults = dict.fromkeys(indices, mw)
             return verdicts
         for index in indices:
             alone = _judge(name, setting, batch, [index])

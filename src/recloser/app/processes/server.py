@@ -58,6 +58,7 @@ class RouteFollower(threading.Thread):
         self._clock = clock
         self._ended = threading.Event()
         self._seen = self._newest()
+        self._routed: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Follow until told to stop."""
@@ -70,9 +71,16 @@ class RouteFollower(threading.Thread):
             route = self._platform.ledger.get(RouteRecord, "route")
             if route is not None and route != self._loop.router.current():
                 self._loop.router.set_route(route)
+                self._release()
             self._announce()
         except RecloserError:
             return
+
+    def _release(self) -> None:
+        """Give up the models of neither this route nor the one before, to which a rollback may return."""
+        names = self._loop.router.gateway.route.names()
+        self._platform.forget({*names, *self._routed})
+        self._routed = names
 
     def stop(self) -> None:
         """End the thread."""
@@ -131,7 +139,7 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     Raises:
         Unavailable: the port is taken.
     """
-    with Platform.open(folder, clock=clock) as platform:
+    with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
         events = EventBuffer()
         follower = RouteFollower(platform, loop, events, platform.clock)

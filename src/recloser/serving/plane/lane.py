@@ -17,9 +17,9 @@ from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.plane.job import Job, grouped, hand_out
-from recloser.serving.predictor import Predictor
+from recloser.serving.predictor import LATE, Predictor
 from recloser.serving.route import NAIVE
-from recloser.serving.scoring import LATE, OUT_OF_TIME, Course, Unwatched, nobody
+from recloser.serving.scoring import OUT_OF_TIME, Course, Unwatched, nobody
 
 MOST_ROWS = 4_096
 """A batch joins requests up to so many rows."""
