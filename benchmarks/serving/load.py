@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
+Check = Callable[[int, int, bytes], str | None]
+"""(index of the request, HTTP status, body) -> what is wrong with the answer, or None."""
 
 
 @dataclass
@@ -19,14 +23,15 @@ class Outcome:
         statuses: HTTP status -> count.
         broken: connections that ended without an answer.
         seconds: length of the run.
-        bodies: the answers, if they were to be kept.
+        wrong: what the check said of answers it found wrong, the first hundred, and how many there were.
     """
 
     latencies_s: list[float] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     broken: int = 0
     seconds: float = 0.0
-    bodies: list[bytes] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    wrong_count: int = 0
 
     def quantile_ms(self, level: float) -> float:
         return 1e3 * float(np.quantile(self.latencies_s, level)) if self.latencies_s else float("nan")
@@ -47,6 +52,7 @@ class Connection(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport | None = None
         self.sent = 0.0
+        self.asked = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -61,7 +67,8 @@ class Connection(asyncio.Protocol):
                 self.done.set_result(None)
             return
         self.sent = time.perf_counter()
-        self.transport.write(self.requests[self.next % len(self.requests)])
+        self.asked = self.next % len(self.requests)
+        self.transport.write(self.requests[self.asked])
         self.next += 1
 
     def data_received(self, data: bytes) -> None:
@@ -76,8 +83,11 @@ class Connection(asyncio.Protocol):
             return
         self.outcome.latencies_s.append(time.perf_counter() - self.sent)
         self.outcome.statuses[int(head[9:12])] += 1
-        if self.plan.keep:
-            self.outcome.bodies.append(bytes(self.buffer[end + 4 : end + 4 + length]))
+        if self.plan.check is not None:
+            said = self.plan.check(self.asked, int(head[9:12]), bytes(self.buffer[end + 4 : end + 4 + length]))
+            if said is not None:
+                self.outcome.wrong_count += 1
+                self.outcome.wrong += [said][: 100 - len(self.outcome.wrong)]
         self.buffer.clear()
         self.send()
 
@@ -93,7 +103,7 @@ class Plan:
 
     most: int
     until: float
-    keep: bool = False
+    check: Check | None = None
     taken: int = 0
 
     def take(self) -> bool:
@@ -116,7 +126,13 @@ async def drive(port: int, requests: list[bytes], connections: int, plan: Plan) 
 
 
 def load(
-    port: int, requests: list[bytes], connections: int, *, seconds: float = 60.0, most: int = 10**9, keep: bool = False
+    port: int,
+    requests: list[bytes],
+    connections: int,
+    *,
+    seconds: float = 60.0,
+    most: int = 10**9,
+    check: Check | None = None,
 ) -> Outcome:
-    """Load a server on this host from this process."""
-    return asyncio.run(drive(port, requests, connections, Plan(most, time.perf_counter() + seconds, keep)))
+    """Load a server on this host from this process; `check` is asked about every answer."""
+    return asyncio.run(drive(port, requests, connections, Plan(most, time.perf_counter() + seconds, check)))

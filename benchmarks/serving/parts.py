@@ -41,15 +41,15 @@ def measure(predictors: dict[str, Named], n: int) -> dict[str, float]:
     found = {"decode": us(lambda: decode_infer(text, COLUMNS)), "batch": us(rows.batch)}
     champion = predictors["rel-champion"]
     found["ask champion"] = us(lambda: ask(champion, batch.rows, 3))
-    gate = gateway(predictors, route(canary=False, shadow=False))
+    gate = gateway(predictors, route())
     mw = ask(champion, batch.rows, 3)
     assert not isinstance(mw, str), mw
     found["input guard"] = us(lambda: input_faults(batch, gate.limits, POLICY))
     found["answer guard"] = us(lambda: answer_faults(mw, batch, gate.limits))
     for name, chosen in (
-        ("score: champion", route(canary=False, shadow=False)),
-        ("score: + canary split", route(canary=True, shadow=False)),
-        ("score: + shadow", route(canary=False, shadow=True)),
+        ("score: champion", route()),
+        ("score: + canary split", route(share=0.5)),
+        ("score: + shadow", route(shadow=True)),
     ):
         gate = gateway(predictors, chosen)
         found[name] = us(lambda gate=gate: gate.score(rows.batch()[0], now))

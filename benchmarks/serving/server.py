@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +28,31 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def ours(options: argparse.Namespace) -> Any:
     """Return our application over the world of the benchmark."""
-    from faulty import spoilt  # noqa: PLC0415 - the echo needs none of this
-    from world import COLUMNS, Named, gateway, models, route  # noqa: PLC0415
+    from faulty import Spoilt, save_spoilt  # noqa: PLC0415 - the echo needs none of this
+    from world import COLUMNS, Named, Nothing, Present, gateway, models, route  # noqa: PLC0415
 
-    from recloser.app.clock import SystemClock  # noqa: PLC0415
+    from recloser.serving.foreign import ProcessPredictor, Program  # noqa: PLC0415
     from recloser.serving.http import EventBuffer, Service, build_app  # noqa: PLC0415
 
-    class Nothing:
-        """No forecasts."""
+    found = models(options.folder, options.trees)
+    predictors: dict[str, Any] = {name: Named(name, model) for name, model in found.items()}
+    steps = options.faults.split(",") if options.faults else []
+    if steps and options.apart:
+        place = Path(tempfile.mkdtemp())
+        save_spoilt(found["rel-canary"], steps, place)
+        words = [sys.executable, "-m", "recloser.serving.foreign", str(place)]
+        program = Program(lambda number: [*words, str(number), "2048", str(os.getpid())], _environment())
+        predictors["rel-canary"] = ProcessPredictor("rel-canary", program)
+    elif steps:
+        predictors["rel-canary"] = Spoilt(predictors["rel-canary"], steps)
+    chosen = route(share=options.canary, shadow=options.shadow)
+    gate = gateway(predictors, chosen, options.trip_after)
+    return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}))
 
-        def areas(self) -> list[str]:
-            return []
 
-        def current(self, _: str) -> None:
-            return None
-
-    predictors: dict[str, Any] = {name: Named(name, model) for name, model in models(options.folder).items()}
-    if options.faults:
-        predictors["rel-canary"] = spoilt(predictors["rel-canary"], options.faults)
-    gate = gateway(predictors, route(canary=options.canary, shadow=options.shadow))
-    return build_app(Service(gate, SystemClock(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}))
+def _environment() -> dict[str, str]:
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 
 def main() -> None:
@@ -52,9 +60,12 @@ def main() -> None:
     parser.add_argument("what", choices=["ours", "echo"])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, default=Path())
-    parser.add_argument("--canary", action="store_true")
+    parser.add_argument("--trees", type=int, default=300)
+    parser.add_argument("--canary", type=float, default=0.0)
     parser.add_argument("--shadow", action="store_true")
     parser.add_argument("--faults", default="")
+    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--trip-after", type=int, default=3)
     options = parser.parse_args()
     app = echo if options.what == "echo" else ours(options)
     config = uvicorn.Config(app, port=options.port, log_level="warning", access_log=False, lifespan="off")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,16 +79,35 @@ def models(folder: Path, trees: int = 300) -> dict[str, Model]:
     return found | {"seasonal_naive": SeasonalNaive.of(FEATURES), "persistence": Persistence.of(FEATURES)}
 
 
-def route(*, canary: bool, shadow: bool) -> Route:
-    """Return a route with the second model as canary of half the areas, or as shadow, or neither."""
-    if canary:
-        return Route(1, "rel-champion", "rel-canary", 0.5, fallback=NAIVE)
+class Present:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return datetime.now(UTC)
+
+
+class Nothing:
+    """A source of forecasts that has none."""
+
+    def areas(self) -> list[str]:
+        """Return no area."""
+        return []
+
+    def current(self, _: str) -> None:
+        """Return nothing."""
+
+
+def route(*, share: float = 0.0, shadow: bool = False) -> Route:
+    """Return a route with the second model as canary of a share of the areas, or as shadow, or neither."""
+    if share:
+        return Route(1, "rel-champion", "rel-canary", share, fallback=NAIVE)
     return Route(1, "rel-champion", shadow="rel-canary" if shadow else None, fallback=NAIVE)
 
 
-def gateway(predictors: dict[str, Predictor], chosen: Route) -> Gateway:
+def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3) -> Gateway:
     """Return a gateway over the world's areas."""
-    return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), POLICY)
+    return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), replace(POLICY, trip_after=trip_after))
 
 
 def body(n: int, seed: int = 2) -> bytes:
