@@ -28,6 +28,7 @@ from load import Outcome, load, request
 from processes import free_port, ours, started
 from world import AREAS, COLUMNS, LIMITS, POLICY, START, Named, body, gateway, models, route
 
+from recloser.models import Model
 from recloser.serving.http.wire import decode_infer, rows_of
 
 PATH = "/v2/models/forecast/infer"
@@ -148,6 +149,35 @@ def trips(options: argparse.Namespace, after: int = 3) -> dict[str, Any]:
     return found
 
 
+def swaps(options: argparse.Namespace) -> dict[str, Any]:
+    """Bring in a new package every second under load: good, slow, broken and tampered ones in turn."""
+    found = models(options.folder, options.trees)
+    requests, judge = prepared(options)
+    known = {name: by_model(found[name]) for name in ("rel-champion", "rel-canary")}
+    log, port = Path(tempfile.mkdtemp()) / "swaps.json", free_port()
+    command = ours(port, "ours", "--swap", str(options.swap_seconds / 60.0), "--swap-log", str(log))
+
+    def check(index: int, status: int, text: bytes) -> str | None:
+        judge.champion[index] = known["rel-champion"][index]
+        first = judge(index, status, text)
+        judge.champion[index] = known["rel-canary"][index]
+        return first and judge(index, status, text)
+
+    with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
+        outcome = load(port, requests, 8, seconds=options.swap_seconds, check=check)
+    return {**told(outcome, judge, {}), "swaps": json.loads(log.read_text())}
+
+
+def by_model(model: Model) -> list[list[list[float]]]:
+    """Return a model's own answers to the requests of `prepared`."""
+    texts = [body(1, seed) for seed in range(60)] + [body(5, seed) for seed in range(60, 75)]
+    found = []
+    for text in texts:
+        batch, order = decode_infer(text, COLUMNS)[1].batch()
+        found.append(model.predict(batch.rows.frame())[order.argsort()].tolist())
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
@@ -155,7 +185,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=7_200.0, help="longest time of each part")
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
-    parser.add_argument("--parts", nargs="+", default=["inside", "apart", "trips"])
+    parser.add_argument("--parts", nargs="+", default=["inside", "apart", "trips", "swaps"])
+    parser.add_argument("--swap-seconds", type=float, default=60.0, help="how long; a new package every sixtieth of it")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     begun, report = time.monotonic(), {}
@@ -168,11 +199,14 @@ def main() -> int:
         report["apart"] = through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
     if "trips" in options.parts:
         report["trips"] = trips(options)
-    for name in ("inside", "apart"):
-        part = report.get(name, {"unsafe": 0, "dropped": 0, "statuses": {}})
+    if "swaps" in options.parts:
+        report["swaps"] = swaps(options)
+    parts = [name for name in ("inside", "apart", "swaps") if name in report]
+    for name in parts:
+        part = report[name]
         part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= {200}
     late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
-    good = not late and all(report[name]["safe"] for name in ("inside", "apart") if name in report)
+    good = not late and all(report[name]["safe"] for name in parts)
     report |= {"safe": good, "late_trips": late, "wall_s": round(time.monotonic() - begun, 1)}
     text = json.dumps(report, indent=2)
     print(text)

@@ -29,6 +29,7 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 def ours(options: argparse.Namespace) -> Any:
     """Return our application over the world of the benchmark."""
     from faulty import Spoilt, save_spoilt  # noqa: PLC0415 - the echo needs none of this
+    from swapping import Swapper  # noqa: PLC0415
     from world import COLUMNS, Named, Nothing, Present, gateway, models, route  # noqa: PLC0415
 
     from recloser.serving.foreign import ProcessPredictor, Program  # noqa: PLC0415
@@ -47,6 +48,10 @@ def ours(options: argparse.Namespace) -> Any:
         predictors["rel-canary"] = Spoilt(predictors["rel-canary"], steps)
     chosen = route(share=options.canary, shadow=options.shadow)
     gate = gateway(predictors, chosen, options.trip_after)
+    if options.swap:
+        names = ("rel-champion", "rel-canary")
+        folders = {name: options.folder / f"{name}-{options.trees}" for name in names}
+        Swapper(gate, folders, options.swap, options.swap_log).start()
     return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}))
 
 
@@ -66,6 +71,8 @@ def main() -> None:
     parser.add_argument("--faults", default="")
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--trip-after", type=int, default=3)
+    parser.add_argument("--swap", type=float, default=0.0)
+    parser.add_argument("--swap-log", type=Path, default=Path("swaps.json"))
     options = parser.parse_args()
     app = echo if options.what == "echo" else ours(options)
     config = uvicorn.Config(app, port=options.port, log_level="warning", access_log=False, lifespan="off")

@@ -19,7 +19,18 @@ ROOT = Path(__file__).parents[2]
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("safety")
     script = ROOT / "benchmarks" / "serving" / "safety.py"
-    words = ["--requests", "4000", "--trees", "15", "--folder", str(folder), "--json", str(folder / "report.json")]
+    words = [
+        "--requests",
+        "4000",
+        "--trees",
+        "15",
+        "--swap-seconds",
+        "8",
+        "--folder",
+        str(folder),
+        "--json",
+        str(folder / "report.json"),
+    ]
     paths = os.pathsep.join([str(ROOT / "src"), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, str(script), *words],
@@ -56,3 +67,15 @@ def test_each_fault_trips_the_canary_at_the_third_failed_answer(report: dict[str
     for facts in report["trips"].values():
         assert facts["failed_answers_before_trip"] == 3
         assert (facts["unsafe"], facts["dropped"]) == (0, 0)
+
+
+def test_swaps_under_load_lose_nothing_and_bad_packages_never_serve(report: dict[str, Any]) -> None:
+    facts = report["swaps"]
+    assert facts["first_unsafe"] == []
+    assert (facts["unsafe"], facts["dropped"]) == (0, 0)
+    assert facts["statuses"] == {"200": facts["requests"]}
+    outcomes = facts["swaps"]
+    assert outcomes["swapped good"] > 1
+    assert outcomes["refused broken"] > 0
+    assert outcomes["refused tampered"] > 0
+    assert not {"swapped broken", "swapped tampered", "refused good"} & outcomes.keys()
