@@ -34,6 +34,7 @@ def ours(options: argparse.Namespace) -> Any:
 
     from recloser.serving.foreign import ProcessPredictor, Program  # noqa: PLC0415
     from recloser.serving.http import EventBuffer, Service, build_app  # noqa: PLC0415
+    from recloser.serving.plane import job  # noqa: PLC0415
 
     found = models(options.folder, options.trees)
     predictors: dict[str, Any] = {name: Named(name, model) for name, model in found.items()}
@@ -52,6 +53,8 @@ def ours(options: argparse.Namespace) -> Any:
         names = ("rel-champion", "rel-canary")
         folders = {name: options.folder / f"{name}-{options.trees}" for name in names}
         Swapper(gate, folders, options.swap, options.swap_log).start()
+    if options.one_by_one:
+        job.joinable = lambda *_: False
     return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}))
 
 
@@ -71,6 +74,7 @@ def main() -> None:
     parser.add_argument("--faults", default="")
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--trip-after", type=int, default=3)
+    parser.add_argument("--one-by-one", action="store_true", help="no request shares a batch with another")
     parser.add_argument("--swap", type=float, default=0.0)
     parser.add_argument("--swap-log", type=Path, default=Path("swaps.json"))
     options = parser.parse_args()
