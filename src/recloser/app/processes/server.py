@@ -82,6 +82,7 @@ class RouteFollower(threading.Thread):
         self._events = events
         self._ended = threading.Event()
         self._seen = seen
+        self._routed: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Follow until told to stop."""
@@ -94,9 +95,16 @@ class RouteFollower(threading.Thread):
             route = self._platform.ledger.get(RouteRecord, "route")
             if route is not None and route != self._loop.router.current():
                 self._loop.router.set_route(route)
+                self._release()
             self._announce()
         except RecloserError:
             return
+
+    def _release(self) -> None:
+        """Give up the models of neither this route nor the one before, to which a rollback may return."""
+        names = self._loop.router.gateway.route.names()
+        self._platform.forget({*names, *self._routed})
+        self._routed = names
 
     def stop(self) -> None:
         """End the thread."""
@@ -155,7 +163,7 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     Raises:
         Unavailable: the port is taken.
     """
-    with Platform.open(folder, clock=clock) as platform:
+    with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         follower = RouteFollower(platform, loop, events, seen)

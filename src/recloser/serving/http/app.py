@@ -83,6 +83,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
@@ -92,7 +93,6 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         Route("/v2/models/{name}/ready", metadata.model_ready),
         Route("/v2/models/{name}/config", metadata.config),
         Route("/v2/models/{name}/stats", metadata.stats),
-        Route("/v2/models/{name}/infer", infer, methods=["POST"]),
         Route("/v2/models/{name}/versions/{version}", metadata.model),
         Route("/v2/models/{name}/versions/{version}/ready", metadata.model_ready),
         Route("/v2/models/{name}/versions/{version}/config", metadata.config),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -16,11 +15,11 @@ from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, r
 from recloser.serving.http.service import Service
 from recloser.serving.wire.invocations import invocation_response, read_invocation
 from recloser.serving.wire.models import FORECAST, known_model, version_of
-from recloser.serving.wire.oip import Reply, check_call, read_call, write_reply
+from recloser.serving.wire.oip import Parameters, Reply, check_call, milliseconds, read_call, timeout_ms, write_reply
 from recloser.serving.wire.rows import RowAnswers, Rows, output_names, outputs_of, rows_from_tensors, rows_of
 
-INLINE_ROWS = 256
-"""Requests with more rows leave the event loop for a thread."""
+TIMEOUT = b"recloser-timeout-ms"
+"""Header with the caller's time in milliseconds; parameter `timeout` of an infer request: in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Infer:
             check_call(call, name, output_names(self.service.gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self.service.columns)
             watch.lap("compute_input")
-            answers = await decide(self.service, name, rows)
+            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters))
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self.service.gateway.quantiles)
             content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
@@ -64,7 +63,7 @@ class Invocations:
         scored = read_invocation(body, self.service.columns)
         name = known_model(self.service.gateway, scored.model or FORECAST)
         with self.service.statistics.request(name, self.service.clock) as watch:
-            answers = await decide(self.service, name, scored.rows)
+            answers = await decide(self.service, name, scored.rows, _timeout_ms(scope, {}))
             watch.lap("compute_infer")
             content = invocation_response(answers, self.service.gateway.quantiles)
             watch.lap("compute_output")
@@ -72,27 +71,32 @@ class Invocations:
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def decide(service: Service, name: str, rows: Rows) -> RowAnswers:
-    """Answer the rows, in a thread if there are many.
+async def decide(service: Service, name: str, rows: Rows, within_ms: float | None) -> RowAnswers:
+    """Answer the rows by the data plane.
 
     Raises:
         InvalidInput: no area of the request is known.
-        Unavailable: no area of the request got a number.
+        Unavailable: no area of the request got a number, or too many requests are under way.
     """
     if not rows.areas:
         raise InvalidInput("a request without rows", where=name)
-    if len(rows.areas) <= INLINE_ROWS:
-        return _answer(service, name, rows)
-    return await to_thread.run_sync(_answer, service, name, rows)
-
-
-def _answer(service: Service, name: str, rows: Rows) -> RowAnswers:
-    gateway, now = service.gateway, service.clock.now()
     batch, order = rows.batch()
-    scoring = gateway.score(batch, now) if name == FORECAST else gateway.check(name, batch, now)
+    scoring = await service.plane.decide(batch, None if name == FORECAST else name, within_ms)
     if all(release is None for release in scoring.release):
         raise _why_nothing(service, batch, scoring)
-    return rows_of(scoring, batch, order, len(gateway.quantiles))
+    return rows_of(scoring, batch, order, len(service.gateway.quantiles))
+
+
+def _timeout_ms(scope: Scope, parameters: Parameters) -> float | None:
+    """Return the caller's time in milliseconds: parameter `timeout` (microseconds) or header; None if not given.
+
+    Raises:
+        InvalidInput: not a number.
+    """
+    given = next((text.decode("latin-1") for key, text in scope["headers"] if key == TIMEOUT), None)
+    if "timeout" in parameters or given is None:
+        return timeout_ms(parameters)
+    return milliseconds(given, 1.0)
 
 
 def _why_nothing(service: Service, batch: Batch, scoring: Scoring) -> InvalidInput | Unavailable:

@@ -10,6 +10,7 @@ from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
+from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.rows import InputColumns
 from recloser.serving.wire.statistics import Statistics
 
@@ -61,6 +62,8 @@ class Service:
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
         statistics: counts requests by model, of every transport.
+        waiting: how long and how many requests for inference may wait.
+        plane: the way to the gateway's models, made from gateway, clock and `waiting`.
     """
 
     gateway: Gateway
@@ -73,3 +76,8 @@ class Service:
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0
     statistics: Statistics = field(default_factory=Statistics)
+    waiting: PlanePolicy = field(default_factory=PlanePolicy)
+    plane: DataPlane = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))

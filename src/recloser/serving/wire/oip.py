@@ -195,6 +195,28 @@ def _flag(parameters: Parameters, name: str, where: str, *, default: bool) -> bo
     return flag
 
 
+def timeout_ms(parameters: Parameters) -> float | None:
+    """Return the caller's time in milliseconds, from the parameter `timeout` in microseconds; None if not given.
+
+    Raises:
+        InvalidInput: not a number.
+    """
+    given = parameters.get("timeout")
+    return None if given is None else milliseconds(given, 1_000.0)
+
+
+def milliseconds(given: float | str, per_ms: float) -> float:
+    """Return a time given as a number or text in milliseconds.
+
+    Raises:
+        InvalidInput: not a number.
+    """
+    try:
+        return float(given) / per_ms
+    except ValueError as error:
+        raise InvalidInput("unusable time for an answer", got=str(given)[:50], expected="a number > 0") from error
+
+
 def refuse_unsupported(name: str, parameters: Parameters) -> None:
     """Check that the parameters of a tensor ask for no extension that is not spoken.
 

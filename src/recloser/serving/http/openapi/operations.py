@@ -50,7 +50,12 @@ class Operation:
 def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
     """Return every operation by (path, method); quantiles are the output names of the gateway."""
     forecast, forecasts = answers.forecast_types(quantiles)
-    invoke = Operation({JSON: answers.prediction_type(quantiles)}, body=_INVOCATION, errors=(*BODY_ERRORS, 404, 503))
+    invoke = Operation(
+        {JSON: answers.prediction_type(quantiles)},
+        body=_INVOCATION,
+        errors=(*BODY_ERRORS, 404, 503),
+        parameters=(_TIMEOUT,),
+    )
     return {
         ("/v2", "GET"): Operation({JSON: answers.Server}),
         ("/v2/health/live", "GET"): Operation({JSON: answers.Live}),
@@ -95,6 +100,12 @@ _LAST_EVENT: Parameter = {
     "description": "Id of the last event heard; the stream goes on behind it.",
     "schema": {"type": "string", "pattern": "^[0-9]{0,18}$"},
 }
+_TIMEOUT: Parameter = {
+    "name": "Recloser-Timeout-Ms",
+    "in": "header",
+    "description": "Milliseconds the caller has; what is late is answered from the next rung.",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 600000},
+}
 _HEADER_LENGTH: Parameter = {
     "name": HEADER_LENGTH,
     "in": "header",
@@ -109,7 +120,7 @@ def _model_operations(place: str) -> dict[tuple[str, str], Operation]:
         body=InferRequest,
         binary_body=True,
         errors=(*BODY_ERRORS, 404, 503),
-        parameters=(_HEADER_LENGTH,),
+        parameters=(_HEADER_LENGTH, _TIMEOUT),
     )
     return {
         (place, "GET"): Operation({JSON: answers.ModelMetadata}, errors=(404,)),
