@@ -80,7 +80,8 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
-        return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
+        page = exposition(service.gateway, meter, service.statistics)
+        return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [
         Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
