@@ -10,7 +10,9 @@ from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
-from recloser.serving.http.wire import InputColumns
+from recloser.serving.plane import DataPlane, PlanePolicy
+from recloser.serving.wire.rows import InputColumns
+from recloser.serving.wire.statistics import Statistics
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
 """(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
@@ -40,6 +42,10 @@ class ForecastSource(Protocol):
         """Return what holds for the area now, or None if nothing was forecast yet or the area is unknown."""
         ...
 
+    def many(self, areas: Sequence[str]) -> Mapping[str, CurrentForecast]:
+        """Return what `current` tells of each area, without those it tells nothing of; cheaper than one by one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -55,6 +61,9 @@ class Service:
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
+        statistics: counts requests by model, of every transport.
+        waiting: how long and how many requests for inference may wait.
+        plane: the way to the gateway's models, made from gateway, clock and `waiting`.
     """
 
     gateway: Gateway
@@ -66,3 +75,9 @@ class Service:
     access: Access = field(default_factory=Access)
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0
+    statistics: Statistics = field(default_factory=Statistics)
+    waiting: PlanePolicy = field(default_factory=PlanePolicy)
+    plane: DataPlane = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))
