@@ -25,8 +25,8 @@ from recloser.serving import Answer
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
 T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
-T1_LEVEL_FACTOR = 3.0  # the same for a whole day's level, whose staging quantile is a lower one
-T1_LEVEL_LEAST = 0.05  # of the recent level: two honest models may differ by so much on an odd day
+T1_LEVEL_FACTOR = 4.0  # the same for a whole day's level, whose staging quantile is a lower one
+T1_LEVEL_LEAST = 0.08  # of the recent level: two honest models may differ by so much on an odd day
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ KEPT_DAYS = 365
 REFIT = timedelta(days=28)
 ACCEPT = timedelta(days=56)
 SPENT = timedelta(days=35)
+CALM = timedelta(days=14)  # so long must the error have been back, lest one spell makes many signals
 
 
 class ResidualWatch:
@@ -76,7 +77,10 @@ class ResidualWatch:
                 signals.append(drift_signal(alarm, now))
                 state["alarmed_at"] = now
         state["rows"] = [*rows, *fresh][-KEPT_DAYS:]
-        self._write(state, signals, self._degraded(state["rows"], route.champion, now), now)
+        degraded = self._degraded(state["rows"], route.champion, now)
+        if degraded is not None:
+            state["degraded_at"] = now
+        self._write(state, signals, degraded, now)
 
     def _row(self, day: date, champion: str, now: datetime) -> dict[str, Any] | None:
         closed = self._book.day(day, now)
@@ -221,9 +225,8 @@ class ResidualWatch:
         closing = closing if state.get("alarmed_at") is None else []
         if degraded is not None and not open_worse:
             opening.append(degraded)
-        closing += [
-            (record, "the error is back") for record in open_worse if degraded is None or now - record.at > SPENT
-        ]
+        quiet = state.get("degraded_at") is None or now - _instant(state["degraded_at"]) >= CALM
+        closing += [(record, "the error is back") for record in open_worse if quiet or now - record.at > SPENT]
         with ledger.change(ACTOR, now) as change:
             change.put(StateRecord(STATE, now, state))
             change.note("monitor.step", "residuals", {"day": state["rows"][-1]["day"]})
