@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,17 @@ from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
 from recloser.core import Clock, RecloserError, Unavailable
 from recloser.ledger import Entry, ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 
 POLL_S = 0.5
+LISTENING = "RECLOSER_LISTENING"
+"""Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
+WORKER = "RECLOSER_WORKER"
+"""Environment variable with the name of this process among them."""
 ANNOUNCED = {"forecast.issue": "forecast", "rollout.trip": "recall", "rollout.rollback": "recall"}
 
 
@@ -48,12 +55,17 @@ class LedgerForecasts:
 class RouteFollower(threading.Thread):
     """Brings the ledger's route to this process's gateway every half second, and announces what happened.
 
-    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself.
+    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself. Workers
+    that share the port tell each other which route they follow and whom they cut off; a trip of one is one of all.
     """
 
-    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, clock: Clock) -> None:
+    def __init__(
+        self, platform: Platform, loop: ControlLoop, events: EventBuffer, clock: Clock, worker: str = "1"
+    ) -> None:
         super().__init__(daemon=True, name="route-follower")
         self._platform = platform
+        self._worker = worker
+        self._reported: Report | None = None
         self._loop = loop
         self._events = events
         self._clock = clock
@@ -75,6 +87,10 @@ class RouteFollower(threading.Thread):
                 self._release()
             self._announce()
         except RecloserError:
+            pass
+        try:
+            self._agree()
+        except OSError:  # the disk is full or gone: the others learn nothing new from us for now
             return
 
     def _release(self) -> None:
@@ -82,6 +98,17 @@ class RouteFollower(threading.Thread):
         names = self._loop.router.gateway.route.names()
         self._platform.forget({*names, *self._routed})
         self._routed = names
+
+    def _agree(self) -> None:
+        """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""
+        gateway, state = self._loop.router.gateway, self._platform.layout.state
+        epoch = gateway.route.epoch
+        for name in cut_off(read_reports(state), epoch):
+            gateway.cut(name, "another worker cut it off", self._clock.now())
+        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)))
+        if report != self._reported:
+            write_report(state, report)
+            self._reported = report
 
     def stop(self) -> None:
         """End the thread."""
@@ -127,13 +154,36 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> S
     return build_app(service)
 
 
-def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callable[[str], None]) -> int:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gateway process serves, and as which of those that share the port.
+
+    Attributes:
+        host, port: address to listen on; port 0 lets the system choose.
+        worker: name of this process among them.
+        inherited: descriptor of the socket they share, or None to listen for oneself.
+    """
+
+    host: str
+    port: int
+    worker: str = "1"
+    inherited: int | None = None
+
+    def listening(self) -> socket.socket:
+        """Return the listening socket.
+
+        Raises:
+            Unavailable: the port is taken.
+        """
+        return listen(self.host, self.port) if self.inherited is None else socket.socket(fileno=self.inherited)
+
+
+def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str], None]) -> int:
     """Serve a project until the process is told to stop.
 
     Args:
         folder: project.
-        host: address to listen on.
-        port: port; 0 lets the system choose.
+        place: where to listen.
         clock: the present; None for the machine's clock.
         ready: told the address once it listens.
 
@@ -143,9 +193,9 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
         events = EventBuffer()
-        follower = RouteFollower(platform, loop, events, platform.clock)
+        follower = RouteFollower(platform, loop, events, platform.clock, place.worker)
         follower.follow()
-        listening = listen(host, port)
+        listening = place.listening()
         config = uvicorn.Config(
             gateway_app(platform, loop, events), log_level="warning", access_log=False, timeout_graceful_shutdown=3
         )
@@ -153,7 +203,7 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         follower.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
-        ready(f"http://{host}:{listening.getsockname()[1]}")
+        ready(f"http://{place.host}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])
         finally:
