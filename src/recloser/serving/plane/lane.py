@@ -17,7 +17,7 @@ from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.plane.job import Job, grouped, hand_out
-from recloser.serving.predictor import LATE, Predictor
+from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
 from recloser.serving.scoring import OUT_OF_TIME, Course, Unwatched, nobody
 
@@ -214,10 +214,10 @@ class Lane:
             name = None if worker is None else worker.asking
             if worker is None or name is None:
                 return now + late_after_s
-            due = worker.since + late_after_s
+            turn = worker.turn
+            due = worker.since + late_after_s + (0 if turn is None else turn.batch.n_rows) * PER_ROW_MS / 1000.0
             if now < due:
                 return due
-            turn = worker.turn
             with contextlib.suppress(RecloserError):  # asked for by name, and swapped away since
                 of = self._gateway.predictor if turn is None or turn.course is None else turn.course.predictor
                 self._stuck[id(of(name))] = (of(name), worker)
@@ -235,7 +235,7 @@ class Lane:
     def _take_over(self, heir: Worker, turn: Turn, late: str) -> None:
         """Answer what is left of a batch whose model is late, with what the others had answered."""
         heir.turn = turn
-        reason = f"{LATE}: no answer within {self.late_after_ms:g} ms"
+        reason = f"{LATE}: no answer within {self.late_after_ms + turn.batch.n_rows * PER_ROW_MS:g} ms"
         if turn.course is None:
             self._hand_out(heir, turn, nobody(reason, turn.batch), counted=False)
             return
