@@ -146,17 +146,20 @@ class Lane:
             worker.later.extend(heritage.later)
             turn, late = heritage.turn, heritage.late
             if turn is not None:
-                self._safely(turn.jobs, partial(self._take_over, worker, turn, late))
+                self._safely(worker, turn.jobs, partial(self._take_over, worker, turn, late))
         while worker.later:
             run = worker.later.popleft()
-            self._safely(run, partial(self._answer, worker, run))
+            self._safely(worker, run, partial(self._answer, worker, run))
         return True
 
-    def _safely(self, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
+    def _safely(self, worker: Worker, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
         try:
             answer()
         # The outermost loop of the thread: a defect of ours is told to the callers of this batch and to no other.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            worker.asking = None
+            if self.worker is not worker:
+                raise TakenOver from error
             hand_out([(job, error) for job in jobs if job.wanted])
 
     def _answer(self, worker: Worker, jobs: Sequence[Job]) -> None:
