@@ -21,10 +21,11 @@ from recloser.core import (
 from recloser.serving.answer import Answer, Incident, Scoring, Tally
 from recloser.serving.batch import Batch, batch_of
 from recloser.serving.guard import GuardPolicy
+from recloser.serving.handover import Handover, Watch
 from recloser.serving.limits import AssetLimits
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import Route
-from recloser.serving.scoring import Course, Handover, Setting, Watch, check, score
+from recloser.serving.scoring import Course, Setting, check, score
 from recloser.serving.trips import TripSwitch
 
 

@@ -16,10 +16,11 @@ from recloser.core import Clock, RecloserError
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
+from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
 from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
-from recloser.serving.scoring import OUT_OF_TIME, Course, Unwatched, nobody
+from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
 
 MOST_ROWS = 4_096
 """A batch joins requests up to so many rows."""
