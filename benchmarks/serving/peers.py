@@ -91,7 +91,8 @@ def prepare(peer: Peer, python: Path, folder: Path, trees: int) -> Path:
     place = folder / ("peer-" + peer.needs.split(maxsplit=1)[0])
     if not place.exists():
         booster = folder / f"rel-champion-{trees}" / "centre.txt"
-        subprocess.run([str(python), str(HERE / "peers.py"), str(booster), str(place)], check=True)
+        names = ",".join(json.loads((booster.parent / "model.json").read_text())["feature_names"])
+        subprocess.run([str(python), str(HERE / "peers.py"), str(booster), str(place), names], check=True)
     return place
 
 
@@ -100,15 +101,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("booster", type=Path)
     parser.add_argument("place", type=Path)
+    parser.add_argument("names", help="of the features, separated by commas")
     options = parser.parse_args()
     options.place.mkdir(parents=True)
     try:
         import lightgbm  # noqa: PLC0415
         import mlflow.lightgbm  # noqa: PLC0415
+        from mlflow.models import ModelSignature  # noqa: PLC0415
+        from mlflow.types import ColSpec, Schema  # noqa: PLC0415
     except ImportError as error:
         print(f"no MLflow here ({error}); a LightGBM file only", file=sys.stderr)
     else:
-        mlflow.lightgbm.save_model(lightgbm.Booster(model_file=str(options.booster)), str(options.place / "pyfunc"))
+        booster = lightgbm.Booster(model_file=str(options.booster))
+        # With the signature that MLflow's documentation asks for: it checks the columns of every request by it.
+        columns = Schema([ColSpec("double", name) for name in options.names.split(",")])
+        mlflow.lightgbm.save_model(booster, str(options.place / "pyfunc"), signature=ModelSignature(columns))
     (options.place / "mlserver").mkdir()
     settings = {
         "name": "forecast",

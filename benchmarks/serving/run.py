@@ -67,7 +67,8 @@ def contestants(options: argparse.Namespace) -> list[Contestant]:
 def measure(one: Contestant, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return one row of numbers per length of request and number of connections."""
     port, found = free_port(), []
-    with started(one.command(port), port, {"PATH": one.path} if one.path else None) as process:
+    environment = {"OMP_NUM_THREADS": "1"} | ({"PATH": one.path} if one.path else {})  # one thread for every server
+    with started(one.command(port), port, environment) as process:
         first = load(port, one.requests(1), 1, seconds=options.seconds, most=20)
         answered(one, first)
         ready_s = cpu_s(process.pid)

@@ -18,13 +18,14 @@ from recloser.core import (
     require_utc,
     unknown_name,
 )
-from recloser.serving.answer import Answer, Scoring, Tally
+from recloser.serving.answer import Answer, Incident, Scoring, Tally
 from recloser.serving.batch import Batch, batch_of
 from recloser.serving.guard import GuardPolicy
+from recloser.serving.handover import Handover, Watch
 from recloser.serving.limits import AssetLimits
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import Route
-from recloser.serving.scoring import Course, Handover, Setting, Watch, check, score
+from recloser.serving.scoring import Course, Setting, check, score
 from recloser.serving.trips import TripSwitch
 
 
@@ -89,6 +90,14 @@ class Gateway:
     def counts(self) -> dict[tuple[str, str, str], int]:
         """Return (family, kind, release) -> count since the start; families are 'answers' and 'incidents'."""
         return self._tally.snapshot()
+
+    def cut(self, release: str, reason: str, now: datetime) -> bool:
+        """Cut a challenger of the present route off, for what another gateway found; True if it was not yet."""
+        slot = self._slot
+        if release not in slot.route.challengers() or not slot.switch.cut(release):
+            return False
+        self._tally.add_incidents([Incident("trip", reason, now, None, release, "T0")])
+        return True
 
     def swap(
         self,

@@ -39,8 +39,9 @@ class GuardPolicy:
             a wrong unit (same factor). Name it in `required` too if a silent meter must be found within the day.
         age_column: column with the age of the newest reading in hours; looked at when the frame has it.
         stale_after_h: largest allowed age in hours; None switches the check off.
-        late_after_ms: a model that works longer on one batch is late: others answer, and it is not asked again before
-            it has come back. Acts where requests run in the data plane (`recloser.serving.plane`).
+        late_after_ms: a model that works longer on one batch (and PER_ROW_MS for each row) is late: others answer, and
+            it is not asked again before it has come back. Acts where requests run in the data plane
+            (`recloser.serving.plane`).
 
     Raises:
         InvalidInput: a threshold that cannot be meant.

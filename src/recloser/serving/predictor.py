@@ -38,6 +38,9 @@ class Late(Unavailable):
 
 LATE = "late"
 
+PER_ROW_MS = 0.5
+"""A batch is given so many milliseconds more for each of its rows, wherever a time limit is not the caller's own."""
+
 
 def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) -> FloatArray | str:
     """Return the model's answer as a private read-only array, or the reason why there is none.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from recloser.core import FloatArray
 from recloser.serving.answer import Incident, IncidentKind, Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.guard import GuardPolicy, answer_faults, distances, input_faults
+from recloser.serving.handover import Handover, Unwatched, Verdicts, Watch
 from recloser.serving.limits import AssetLimits
 from recloser.serving.predictor import LATE, Predictor, ask
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
@@ -32,51 +32,6 @@ class Setting:
     limits: Mapping[str, AssetLimits]
     policy: GuardPolicy
     quantiles: tuple[float, ...]
-
-
-@dataclass(slots=True)
-class Verdicts:
-    """One model's answers and faults by index of the group in the whole batch."""
-
-    mw: dict[int, FloatArray] = field(default_factory=dict)
-    faults: dict[int, str] = field(default_factory=dict)
-
-
-class Watch(Protocol):
-    """Is told which model is at work, so that another thread can see that it takes too long."""
-
-    def begin(self, name: str) -> None:
-        """Note that this model is being asked from now on."""
-        ...
-
-    def end(self) -> None:
-        """Note that it came back; may raise to end a course that another thread has taken over."""
-        ...
-
-
-class Unwatched:
-    """A watch that nobody looks at."""
-
-    def begin(self, name: str) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """What is known when a course is taken over from a thread whose model is late.
-
-    Attributes:
-        groups: indices of the groups still without an answer.
-        known: verdicts of the models that had come back.
-        absent: models that must not be asked -> why.
-    """
-
-    groups: Sequence[int]
-    known: Mapping[str, Verdicts]
-    absent: Mapping[str, str]
 
 
 def score(route: Route, setting: Setting, switch: TripSwitch, batch: Batch, now: datetime) -> Scoring:

@@ -34,3 +34,11 @@ class TripSwitch:
                 return False
             self.tripped |= {release}
             return True
+
+    def cut(self, release: str) -> bool:
+        """Trip the release whatever it did here; return True if it was not tripped yet."""
+        with self._lock:
+            if release in self.tripped:
+                return False
+            self.tripped |= {release}
+            return True

@@ -278,3 +278,14 @@ def test_checking_one_release_by_name_counts_for_nothing(kit: SimpleNamespace) -
     assert gateway.counts() == {}
     with pytest.raises(InvalidInput):
         gateway.check("rel-7", batch_of(kit.frame(), kit.ISSUED), kit.NOW)
+
+
+def test_what_another_gateway_cut_off_is_cut_off_here_once(kit: SimpleNamespace) -> None:
+    gateway = kit.gateway()
+    assert not gateway.cut("rel-1", "another worker cut it off", kit.NOW)
+    assert gateway.cut("rel-2", "another worker cut it off", kit.NOW)
+    assert not gateway.cut("rel-2", "another worker cut it off", kit.NOW)
+    assert gateway.tripped == {"rel-2"}
+    answer = gateway.answer(kit.frame(), kit.ISSUED, kit.NOW)
+    assert {served.served_by for served in answer.served} == {"champion"}
+    assert gateway.counts()["incidents", "trip", "rel-2"] == 1

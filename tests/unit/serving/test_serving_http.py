@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
+import polars as pl
 import pytest
 
 from recloser.serving import NAIVE, GuardPolicy, Route
 from recloser.serving.http import Access
+from recloser.serving.plane import PlanePolicy
 
 AT = ["2020-03-02T14:00:00Z", "2020-03-02T14:30:00Z"]
 
@@ -386,3 +389,53 @@ def test_metrics_are_prometheus_text(kit: SimpleNamespace) -> None:
             name, _, number = line.replace("{", " ").partition(" ")
             assert float(number.rsplit(" ", 1)[-1]) >= 0
             assert name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") in described
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-5", "nan", "1e12"])
+def test_a_callers_time_must_be_a_positive_number(kit: SimpleNamespace, text: str) -> None:
+    client = kit.Client(kit.service())
+    headers = {"recloser-timeout-ms": text}
+    assert_problem(client("POST", "/v2/models/forecast/infer", json=columns(["a"]), headers=headers), 422)
+    split = {
+        "dataframe_split": {"columns": ["area", "at", "scale_mw", "swing", "lag"], "data": [["a", AT[0], 1, 1, 1]]}
+    }
+    assert_problem(client("POST", "/invocations", json=split, headers=headers), 422)
+    parameters = {"parameters": {"timeout": text}}
+    assert_problem(client("POST", "/v2/models/forecast/infer", json=columns(["a"]) | parameters), 422)
+
+
+def test_a_callers_time_is_taken_from_header_or_parameter(kit: SimpleNamespace) -> None:
+    client = kit.Client(kit.service())
+    timely = client("POST", "/v2/models/forecast/infer", json=columns(["a"]), headers={"recloser-timeout-ms": "5000"})
+    assert outputs(timely)["served_by"] == ["canary"]
+    parameters = {"parameters": {"timeout": 5_000_000}}
+    assert outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a"]) | parameters))["release"] == [
+        "rel-2"
+    ]
+
+
+def test_a_late_canary_is_answered_by_the_champion_within_the_callers_time(kit: SimpleNamespace) -> None:
+    canary = kit.Steady("rel-2")
+    honest, go = canary.predict, threading.Event()
+
+    def late(rows: pl.DataFrame) -> object:
+        go.wait(30)
+        return honest(rows)
+
+    client = kit.Client(kit.service(kit.gateway({"rel-2": canary})))
+    canary.predict = late
+    headers = {"recloser-timeout-ms": "300"}
+    answer = outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a"]), headers=headers))
+    go.set()
+    assert answer["served_by"] == ["champion"]
+    assert answer["reason"] == ["canary rel-2: the caller's time is up"]
+
+
+def test_one_request_too_many_is_told_to_come_back(kit: SimpleNamespace) -> None:
+    client = kit.Client(kit.service(waiting=PlanePolicy(most_rows=1)))
+    assert outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a", "b"])))["release"] == ["rel-2"] * 2
+    whole = kit.service(waiting=PlanePolicy(most_waiting=1))
+    whole.plane._jobs = 1
+    response = kit.Client(whole)("POST", "/v2/models/forecast/infer", json=columns(["a"]))
+    assert "busy" in str(assert_problem(response, 503)["what"])
+    assert response.headers["retry-after"] == "1"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.app.processes.controller import control
-from recloser.app.processes.server import serve
+from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 
 GRACE_S = 4.0
@@ -46,7 +46,10 @@ def main(words: Sequence[str]) -> int:
     name, task = words[0], assigned(words[1:])
     try:
         if name == "gateway":
-            return serve(task.folder, task.host, task.port, task.clock, lambda _url: None)
+            inherited = os.environ.get(LISTENING)
+            worker = os.environ.get(WORKER, "1")
+            place = Place(task.host, task.port, worker, None if inherited is None else int(inherited))
+            return serve(task.folder, place, task.clock, lambda _url: None)
         return control(task.folder, say)
     except RecloserError as error:
         say(f"{name}: {error.explain()}")

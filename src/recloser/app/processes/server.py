@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from starlette.applications import Starlette
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import announce, events_so_far
+from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
 from recloser.core import Clock, RecloserError, Unavailable
 from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
@@ -23,6 +26,10 @@ from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 
 POLL_S = 0.5
+LISTENING = "RECLOSER_LISTENING"
+"""Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
+WORKER = "RECLOSER_WORKER"
+"""Environment variable with the name of this process among them."""
 
 
 class LedgerForecasts:
@@ -73,12 +80,17 @@ def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
 class RouteFollower(threading.Thread):
     """Brings the ledger's route to this process's gateway every half second, and announces what happened.
 
-    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself.
+    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself. Workers
+    that share the port tell each other which route they follow and whom they cut off; a trip of one is one of all.
     """
 
-    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int) -> None:
+    def __init__(
+        self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int, worker: str = "1"
+    ) -> None:
         super().__init__(daemon=True, name="route-follower")
         self._platform = platform
+        self._worker = worker
+        self._reported: Report | None = None
         self._loop = loop
         self._events = events
         self._ended = threading.Event()
@@ -99,6 +111,10 @@ class RouteFollower(threading.Thread):
                 self._release()
             self._announce()
         except RecloserError:
+            pass
+        try:
+            self._agree()
+        except OSError:  # the disk is full or gone: the others learn nothing new from us for now
             return
 
     def _release(self) -> None:
@@ -106,6 +122,17 @@ class RouteFollower(threading.Thread):
         names = self._loop.router.gateway.route.names()
         self._platform.forget({*names, *self._routed})
         self._routed = names
+
+    def _agree(self) -> None:
+        """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""
+        gateway, state = self._loop.router.gateway, self._platform.layout.state
+        epoch = gateway.route.epoch
+        for name in cut_off(read_reports(state), epoch):
+            gateway.cut(name, "another worker cut it off", self._platform.clock.now())
+        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)))
+        if report != self._reported:
+            write_report(state, report)
+            self._reported = report
 
     def stop(self) -> None:
         """End the thread."""
@@ -151,13 +178,36 @@ def gateway_app(service: Service, host: str, grpc_port: int) -> Starlette:
     return build_app(service, grpc_lifespan(service, host, grpc_port))
 
 
-def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callable[[str], None]) -> int:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gateway process serves, and as which of those that share the port.
+
+    Attributes:
+        host, port: address to listen on; port 0 lets the system choose.
+        worker: name of this process among them.
+        inherited: descriptor of the socket they share, or None to listen for oneself.
+    """
+
+    host: str
+    port: int
+    worker: str = "1"
+    inherited: int | None = None
+
+    def listening(self) -> socket.socket:
+        """Return the listening socket.
+
+        Raises:
+            Unavailable: the port is taken.
+        """
+        return listen(self.host, self.port) if self.inherited is None else socket.socket(fileno=self.inherited)
+
+
+def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str], None]) -> int:
     """Serve a project until the process is told to stop.
 
     Args:
         folder: project.
-        host: address to listen on.
-        port: port; 0 lets the system choose.
+        place: where to listen.
         clock: the present; None for the machine's clock.
         ready: told the address once it listens.
 
@@ -167,12 +217,13 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
-        follower = RouteFollower(platform, loop, events, seen)
+        follower = RouteFollower(platform, loop, events, seen, place.worker)
         follower.follow()
-        listening = listen(host, port)
+        listening = place.listening()
         service = gateway_service(platform, loop, events)
+        grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
         config = uvicorn.Config(
-            gateway_app(service, host, platform.project.gateway.grpc_port),
+            gateway_app(service, place.host, grpc_port),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=3,
@@ -181,7 +232,7 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         follower.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
-        ready(f"http://{host}:{listening.getsockname()[1]}")
+        ready(f"http://{place.host}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])
         finally:

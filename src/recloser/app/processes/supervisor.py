@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
-from recloser.app.processes.server import listen
+from recloser.app.processes.reports import FOLDER
+from recloser.app.processes.server import LISTENING, WORKER, listen
 from recloser.core import format_utc
 from recloser.serving.grpc import require_grpc
 
@@ -26,10 +30,12 @@ GRACE_S = 8.0
 
 @dataclass
 class Child:
-    """One supervised process."""
+    """One supervised process; `environment` is added to ours, `inherited` are descriptors it gets."""
 
     name: str
     command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    inherited: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     wait_s: float = FIRST_WAIT_S
@@ -38,7 +44,10 @@ class Child:
 
     def start(self) -> None:
         """Start it in its own session, so that one Ctrl-C reaches only the supervisor."""
-        self.process = subprocess.Popen(self.command, start_new_session=True)  # noqa: S603 - our own program
+        environment = {**os.environ, **self.environment}
+        self.process = subprocess.Popen(  # noqa: S603 - our own program
+            self.command, start_new_session=True, env=environment, pass_fds=self.inherited
+        )
         self.started = time.monotonic()
 
 
@@ -67,16 +76,15 @@ def run_up(
     """
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
+        shutil.rmtree(platform.layout.state / FOLDER, ignore_errors=True)
     where, first = host or gateway.host, gateway.port if port is None else port
-    probes = [listen(where, first)]
-    first = probes[0].getsockname()[1]
-    probes.append(listen(where, first + 1))
+    shared = listen(where, first)
+    first = shared.getsockname()[1]
+    listen(where, first + 1).close()
     if gateway.grpc_port:
         require_grpc()
-        probes.append(listen(where, gateway.grpc_port))
-    for probe in probes:
-        probe.close()
-    children = [Child(name, command) for name, command in commands(folder, where, first, at).items()]
+        listen(where, gateway.grpc_port).close()
+    children = family(commands(folder, where, first, at), gateway.workers, shared)
     ended = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
@@ -89,8 +97,31 @@ def run_up(
             ended.wait(0.25)
     finally:
         stop(children)
+        shared.close()
     say("stopped")
     return 0
+
+
+def family(commands: dict[str, list[str]], workers: int, shared: socket.socket) -> list[Child]:
+    """Return the processes to run; several gateways share one socket, so that one that restarts is not missed.
+
+    A single gateway listens for itself (`shared` is closed): while it is away, callers are told at once.
+    """
+    if workers == 1:
+        shared.close()
+    children = []
+    for name, command in commands.items():
+        if name != "gateway":
+            children.append(Child(name, command))
+            continue
+        for number in range(1, workers + 1):
+            environment = dict.fromkeys(ONE_THREAD, "1") | {WORKER: str(number)}
+            if workers == 1:
+                children.append(Child(name, command, environment))
+            else:
+                environment[LISTENING] = str(shared.fileno())
+                children.append(Child(f"{name} {number}", command, environment, (shared.fileno(),)))
+    return children
 
 
 def commands(folder: Path, host: str, port: int, at: datetime | None) -> dict[str, list[str]]:

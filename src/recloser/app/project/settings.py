@@ -195,6 +195,7 @@ class GatewaySection(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class Project(Section):

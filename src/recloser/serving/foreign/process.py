@@ -24,7 +24,7 @@ from recloser.serving.foreign.exchange import (
     rows_to_bytes,
     send,
 )
-from recloser.serving.predictor import Late
+from recloser.serving.predictor import PER_ROW_MS, Late
 
 HEALTHY_S = 20.0
 
@@ -36,7 +36,8 @@ class Program:
     Attributes:
         command: number of the inherited socket -> command line; it must call `answer_requests` on that socket.
         environment: of the process, whole.
-        patience_ms: one request may take so long; then the process is killed and started anew.
+        patience_ms: one request may take so long (and PER_ROW_MS for each row); then the process is killed and started
+            anew.
         start_s: loading and the first answer may take so long.
         first_wait_s, longest_wait_s: before the first restart, and the limit to which the wait doubles.
     """
@@ -118,13 +119,14 @@ class ProcessPredictor:
         running = self._held[0] if self._held else None
         if running is None:
             raise Unavailable("the model's process is being started anew", where=self.release)
+        patience_ms = self._program.patience_ms + len(rows) * PER_ROW_MS
+        patience_s = patience_ms / 1000.0 if running.warm else self._program.start_s
         try:
-            patience_s = self._program.patience_ms / 1000.0 if running.warm else self._program.start_s
             mw = answer_from(_exchange(running, payload, patience_s))
         except Disturbed as error:
             self._restart(running)
             if isinstance(error.__cause__, TimeoutError):
-                reason = f"the model's process gave no answer within {self._program.patience_ms:g} ms"
+                reason = f"the model's process gave no answer within {1000.0 * patience_s:g} ms"
                 raise Late(reason, where=self.release) from error
             raise Unavailable("the model's process ended", got=str(error), where=self.release) from error
         running.warm = True

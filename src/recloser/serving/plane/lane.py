@@ -16,10 +16,11 @@ from recloser.core import Clock, RecloserError
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
+from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
-from recloser.serving.predictor import LATE, Predictor
+from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
-from recloser.serving.scoring import OUT_OF_TIME, Course, Unwatched, nobody
+from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
 
 MOST_ROWS = 4_096
 """A batch joins requests up to so many rows."""
@@ -146,17 +147,20 @@ class Lane:
             worker.later.extend(heritage.later)
             turn, late = heritage.turn, heritage.late
             if turn is not None:
-                self._safely(turn.jobs, partial(self._take_over, worker, turn, late))
+                self._safely(worker, turn.jobs, partial(self._take_over, worker, turn, late))
         while worker.later:
             run = worker.later.popleft()
-            self._safely(run, partial(self._answer, worker, run))
+            self._safely(worker, run, partial(self._answer, worker, run))
         return True
 
-    def _safely(self, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
+    def _safely(self, worker: Worker, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
         try:
             answer()
         # The outermost loop of the thread: a defect of ours is told to the callers of this batch and to no other.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            worker.asking = None
+            if self.worker is not worker:
+                raise TakenOver from error
             hand_out([(job, error) for job in jobs if job.wanted])
 
     def _answer(self, worker: Worker, jobs: Sequence[Job]) -> None:
@@ -214,10 +218,10 @@ class Lane:
             name = None if worker is None else worker.asking
             if worker is None or name is None:
                 return now + late_after_s
-            due = worker.since + late_after_s
+            turn = worker.turn
+            due = worker.since + late_after_s + (0 if turn is None else turn.batch.n_rows) * PER_ROW_MS / 1000.0
             if now < due:
                 return due
-            turn = worker.turn
             with contextlib.suppress(RecloserError):  # asked for by name, and swapped away since
                 of = self._gateway.predictor if turn is None or turn.course is None else turn.course.predictor
                 self._stuck[id(of(name))] = (of(name), worker)
@@ -235,7 +239,7 @@ class Lane:
     def _take_over(self, heir: Worker, turn: Turn, late: str) -> None:
         """Answer what is left of a batch whose model is late, with what the others had answered."""
         heir.turn = turn
-        reason = f"{LATE}: no answer within {self.late_after_ms:g} ms"
+        reason = f"{LATE}: no answer within {self.late_after_ms + turn.batch.n_rows * PER_ROW_MS:g} ms"
         if turn.course is None:
             self._hand_out(heir, turn, nobody(reason, turn.batch), counted=False)
             return

@@ -14,6 +14,7 @@ from recloser.serving.batch import Batch
 from recloser.serving.gateway import Gateway
 from recloser.serving.plane.job import Job
 from recloser.serving.plane.lane import Lane
+from recloser.serving.predictor import PER_ROW_MS
 
 BULK_ROWS = 256
 """Requests with more rows go through a lane of their own, so that they do not hold up small ones."""
@@ -29,7 +30,8 @@ class PlanePolicy:
     """How long and how many requests may wait.
 
     Attributes:
-        deadline_ms: an answer is given within so many milliseconds unless the caller says otherwise.
+        deadline_ms: an answer is given within so many milliseconds, and PER_ROW_MS more for each row, unless the caller
+            says otherwise.
         most_waiting: requests that may be under way at once; one more is refused with `Unavailable`.
         most_rows: rows that may be under way at once.
 
@@ -94,8 +96,8 @@ class DataPlane:
             Unavailable: too many requests are under way; try again later.
             InvalidInput: a time that is not positive.
         """
-        allowed_ms = self.policy.deadline_ms if timeout_ms is None else timeout_ms
-        if not 0 < allowed_ms <= LONGEST_MS:
+        allowed_ms = self.policy.deadline_ms + batch.n_rows * PER_ROW_MS if timeout_ms is None else timeout_ms
+        if timeout_ms is not None and not 0 < timeout_ms <= LONGEST_MS:
             raise InvalidInput("unusable time for an answer", got=allowed_ms, expected=f"0 to {LONGEST_MS:g} ms")
         self._admit(batch)
         loop = asyncio.get_running_loop()

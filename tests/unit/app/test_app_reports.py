@@ -1,0 +1,65 @@
+"""What gateway workers that share a port tell each other."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recloser.app.processes.reports import Report, cut_off, read_reports, settled, write_report
+from recloser.app.processes.server import LISTENING, WORKER, Place, listen
+from recloser.app.processes.supervisor import family
+
+COMMANDS = {"gateway": ["g"], "controller": ["c"]}
+
+
+def test_reports_are_read_back_and_those_of_the_dead_or_damaged_are_not(tmp_path: Path) -> None:
+    assert read_reports(tmp_path) == []
+    mine = Report("1", os.getpid(), 7, ("rel-2",))
+    write_report(tmp_path, Report("1", os.getpid(), 6))
+    write_report(tmp_path, mine)
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    write_report(tmp_path, Report("2", gone.pid, 3))
+    (tmp_path / "gateways" / "3.json").write_text('{"worker": "3"')
+    (tmp_path / "gateways" / "4.json").write_text("[]")
+    assert read_reports(tmp_path) == [mine]
+    assert sorted(path.name for path in (tmp_path / "gateways").iterdir()) == ["1.json", "2.json", "3.json", "4.json"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "agreed"), [([], False), ([4], False), ([5], True), ([5, 4], False), ([5, 5], True), ([5, 6], True)]
+)
+def test_a_route_is_settled_when_every_worker_follows_it(epochs: list[int], *, agreed: bool) -> None:
+    reports = [Report(str(k), 1, epoch) for k, epoch in enumerate(epochs)]
+    assert settled(reports, 5) is agreed
+
+
+def test_only_trips_under_the_same_route_count() -> None:
+    reports = [Report("1", 1, 5, ("rel-2",)), Report("2", 1, 4, ("rel-3",)), Report("3", 1, 5)]
+    assert cut_off(reports, 5) == {"rel-2"}
+    assert cut_off(reports, 6) == frozenset()
+
+
+def test_one_gateway_listens_for_itself() -> None:
+    shared = listen("127.0.0.1", 0)
+    children = family(COMMANDS, 1, shared)
+    assert [(child.name, child.inherited) for child in children] == [("gateway", ()), ("controller", ())]
+    assert shared.fileno() == -1
+
+
+def test_several_gateways_share_one_socket() -> None:
+    with listen("127.0.0.1", 0) as shared:
+        children = family(COMMANDS, 2, shared)
+        assert [child.name for child in children] == ["gateway 1", "gateway 2", "controller"]
+        assert [child.environment.get(WORKER) for child in children] == ["1", "2", None]
+        assert {child.environment.get(LISTENING) for child in children} == {str(shared.fileno()), None}
+        assert all(child.environment["OMP_NUM_THREADS"] == "1" for child in children[:2])
+        place = Place("127.0.0.1", 0, "2", os.dup(shared.fileno()))
+        with place.listening() as heir, socket.create_connection(shared.getsockname()):
+            accepted, _ = heir.accept()
+            accepted.close()
