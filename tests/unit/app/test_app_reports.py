@@ -6,13 +6,21 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from recloser.app import Platform
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.evidence import LedgerEvidence
+from recloser.app.loop.history import History
 from recloser.app.processes.reports import Report, cut_off, read_reports, settled, write_report
 from recloser.app.processes.server import LISTENING, WORKER, Place, listen
 from recloser.app.processes.supervisor import family
+from recloser.core import VirtualClock
+from recloser.ledger import RouteRecord
+from recloser.rollout import Rollout, RolloutState
 
 COMMANDS = {"gateway": ["g"], "controller": ["c"]}
 
@@ -32,7 +40,7 @@ def test_reports_are_read_back_and_those_of_the_dead_or_damaged_are_not(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("epochs", "agreed"), [([], False), ([4], False), ([5], True), ([5, 4], False), ([5, 5], True), ([5, 6], True)]
+    ("epochs", "agreed"), [([], True), ([4], False), ([5], True), ([5, 4], False), ([5, 5], True), ([5, 6], True)]
 )
 def test_a_route_is_settled_when_every_worker_follows_it(epochs: list[int], *, agreed: bool) -> None:
     reports = [Report(str(k), 1, epoch) for k, epoch in enumerate(epochs)]
@@ -43,6 +51,22 @@ def test_only_trips_under_the_same_route_count() -> None:
     reports = [Report("1", 1, 5, ("rel-2",)), Report("2", 1, 4, ("rel-3",)), Report("3", 1, 5)]
     assert cut_off(reports, 5) == {"rel-2"}
     assert cut_off(reports, 6) == frozenset()
+
+
+def test_a_release_that_a_gateway_cut_off_alone_is_evidence_for_its_trip(project: Path) -> None:
+    now = datetime(2020, 4, 30, 7, tzinfo=UTC)
+    with Platform.open(project, clock=VirtualClock(now)) as platform:
+        route = RouteRecord("route", 5, "rel-1", "rel-2", 0.5, [], None, [], None, "test", now)
+        with platform.ledger.change("test", now) as change:
+            change.put(route)
+            change.note("test", "route", {})
+        evidence = LedgerEvidence(platform, DayBook(platform, History(platform.store, platform.watched)))
+        trial = Rollout("rollout-1", "rel-2", "rel-1", RolloutState.CANARY, now, now)
+        assert evidence.gather(trial, now).incidents == {}
+        write_report(platform.layout.state, Report("1", os.getpid(), 4, ("rel-2",)))  # under another route
+        assert evidence.gather(trial, now).incidents == {}
+        write_report(platform.layout.state, Report("2", os.getpid(), 5, ("rel-2",)))
+        assert evidence.gather(trial, now).incidents == {"rel-2": trial.plan.trip_count}
 
 
 def test_one_gateway_listens_for_itself() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
+from recloser.app.processes.reports import cut_off, read_reports
 from recloser.core import QUANTILES, local_midnight
-from recloser.ledger import PairedDayRecord, StateRecord
+from recloser.ledger import PairedDayRecord, RouteRecord, StateRecord
 from recloser.rollout import AreaDay, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
 
 INCIDENTS = "incidents"
@@ -34,8 +35,11 @@ class LedgerEvidence:
         incidents = self._platform.ledger.get(StateRecord, f"{INCIDENTS}/{rollout.release}")
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
+        refused = 0 if incidents is None else int(incidents.state["output"])
+        if self._cut_off(rollout.release):
+            refused = max(refused, rollout.plan.trip_count)
         return Evidence(
-            incidents={} if incidents is None else {rollout.release: int(incidents.state["output"])},
+            incidents={rollout.release: refused} if refused else {},
             input_incidents=0 if incidents is None else int(incidents.state["input"]),
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
@@ -43,6 +47,11 @@ class LedgerEvidence:
             days=days,
             labels_missing_since=missing,
         )
+
+    def _cut_off(self, release: str) -> bool:
+        """Return whether a gateway process has cut the release off under the present route, by its own guard."""
+        route = self._platform.ledger.get(RouteRecord, "route")
+        return route is not None and release in cut_off(read_reports(self._platform.layout.state), route.epoch)
 
     def _days(self, rollout: Rollout, now: datetime) -> tuple[tuple[PairedDay, ...], datetime | None]:
         """Return the paired days that the ledger does not hold yet, and since when a day's labels are overdue."""

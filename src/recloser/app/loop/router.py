@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from recloser.app.platform import Platform
+from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError
 from recloser.ledger import RouteRecord
 from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
@@ -88,8 +89,9 @@ class LocalRouter:
         return ""
 
     def settled(self, epoch: int) -> bool:
-        """Return whether the gateway follows this epoch."""
-        return self.gateway.route.epoch == epoch
+        """Return whether this gateway, and every gateway process that reports, follows this epoch."""
+        own = self.gateway.route.epoch == epoch
+        return own and settled(read_reports(self._platform.layout.state), epoch)
 
     @property
     def limits(self) -> Mapping[str, AssetLimits]:

@@ -52,8 +52,8 @@ def read_reports(state: Path) -> list[Report]:
 
 
 def settled(reports: Sequence[Report], epoch: int) -> bool:
-    """Tell whether all workers that live follow this route or a newer one; without any there is nobody to agree."""
-    return bool(reports) and all(report.epoch >= epoch for report in reports)
+    """Tell whether all workers that report follow this route or a newer one; without any nobody disagrees."""
+    return all(report.epoch >= epoch for report in reports)
 
 
 def cut_off(reports: Sequence[Report], epoch: int) -> frozenset[str]:
