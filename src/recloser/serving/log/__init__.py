@@ -1,0 +1,33 @@
+"""Owns the prediction log: every answer, durable in checksummed segments, before it counts as evidence.
+
+Does not move records to the store (that is `app`), judge them, or hold up an answer because a disk is full.
+"""
+
+from recloser.serving.log.folder import Segment, discard, identity_of, quarantine, segments
+from recloser.serving.log.frame import Damage
+from recloser.serving.log.policy import LogPolicy, LogStatus
+from recloser.serving.log.prediction_log import PredictionLog
+from recloser.serving.log.reading import Contents, Recovery, read_segment
+from recloser.serving.log.record import AnswerRecord, AreaAnswer, CloseRecord, Decided, GapRecord, Held, Record
+
+__all__ = [
+    "AnswerRecord",
+    "AreaAnswer",
+    "CloseRecord",
+    "Contents",
+    "Damage",
+    "Decided",
+    "GapRecord",
+    "Held",
+    "LogPolicy",
+    "LogStatus",
+    "PredictionLog",
+    "Record",
+    "Recovery",
+    "Segment",
+    "discard",
+    "identity_of",
+    "quarantine",
+    "read_segment",
+    "segments",
+]
