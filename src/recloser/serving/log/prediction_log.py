@@ -145,7 +145,7 @@ class PredictionLog:
     def _next_batch(self) -> list[Entry] | None:
         """Wait for something to write; empty when a segment grows too old, None when all is written and it is over."""
         with self._wake:
-            left = None if self._journal.empty else max(0.0, self._policy.segment_age_s - self._journal.age_s)
+            left = self._until_rotation()
             self._wake.wait_for(lambda: len(self._waiting) or self._waiting.gap_open or self._closing.is_set(), left)
             batch = self._waiting.take()
             return None if self._closing.is_set() and not batch else batch
@@ -202,15 +202,22 @@ class PredictionLog:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_resolve, future, durable)
 
-    def _rotate_if_due(self) -> None:
+    def _until_rotation(self) -> float | None:
+        """Return the seconds until the open segment is due to be sealed, None for one without records."""
         journal, policy = self._journal, self._policy
-        if journal.empty or (journal.size < policy.segment_bytes and journal.age_s < policy.segment_age_s):
+        if journal.empty:
+            return None
+        return 0.0 if journal.size >= policy.segment_bytes else max(0.0, policy.segment_age_s - journal.age_s)
+
+    def _rotate_if_due(self) -> None:
+        """Begin a new segment where it is time; a disk that does not allow it is asked again later."""
+        if self._until_rotation() != 0.0:
             return
         try:
-            journal.rotate(self._status.durable + 1)
+            self._journal.rotate(self._status.durable + 1)
         except OSError as error:
             self._stall(error)
-            self._closing.wait(policy.retry_s)
+            self._closing.wait(self._policy.retry_s)
         else:
             with self._wake:
                 self._status = replace(self._status, state="ok", error="")
