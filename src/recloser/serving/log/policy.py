@@ -34,7 +34,7 @@ class LogPolicy:
     segment_bytes: int = 16 * 1024 * 1024
     segment_age_s: float = 60.0
     queue_bytes: int = 64 * 1024 * 1024
-    pause_s: float = 0.01
+    pause_s: float = 0.05
     retry_s: float = 1.0
 
     def __post_init__(self) -> None:

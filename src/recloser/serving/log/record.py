@@ -16,6 +16,8 @@ from recloser.serving.batch import EPOCH, Batch, IntArray
 
 Inputs = Literal["digest", "full", "none"]
 
+_INT64, _FLOAT64 = np.dtype("<i8"), np.dtype("<f8")
+
 
 class Decided(NamedTuple):
     """One answered request as the transport hands it over; encoded later, off the request's path.
@@ -62,12 +64,12 @@ class AreaAnswer(msgspec.Struct, array_like=True, frozen=True):
 
     def targets_us(self) -> list[int] | None:
         """Return the targets in microseconds since 1970 UTC, None if the caller gave none."""
-        targets: list[int] = np.frombuffer(self.at_us, dtype="<i8").tolist()
+        targets: list[int] = np.frombuffer(self.at_us, _INT64).tolist()
         return targets or None
 
     def answer(self, release: str) -> FloatArray:
         """Return a model's answer in MW, shape (rows, n_quantiles)."""
-        return np.frombuffer(self.answers[release], dtype="<f8").reshape(self.rows, -1)
+        return np.frombuffer(self.answers[release], _FLOAT64).reshape(self.rows, -1)
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True):
@@ -149,14 +151,14 @@ def microseconds(instant: datetime) -> int:
 def inputs_digest(areas: tuple[str, ...], at_us: IntArray | None, numbers: Mapping[str, FloatArray]) -> bytes:
     """Return the SHA-256 over the rows of a request in the order of its batch (by area, then target).
 
-    Hashed are: the areas, then the column names in order, each list as msgpack; the targets as int64; the columns
-    one after the other as float64, little endian.
+    Hashed are: areas and column names as one msgpack array of two; the targets as int64; the columns one after the
+    other as float64, little endian, in the order of their names in `numbers` (the gateway's order of columns).
     """
-    names = sorted(numbers)
-    digest = hashlib.sha256(msgspec.msgpack.encode((areas, names)))
+    digest = hashlib.sha256(msgspec.msgpack.encode((areas, tuple(numbers))))
     if at_us is not None:
-        digest.update(at_us.astype("<i8", copy=False).tobytes())
-    digest.update(b"".join([numbers[name].astype("<f8", copy=False).tobytes() for name in names]))
+        digest.update(at_us.astype(_INT64, copy=False).tobytes())
+    if numbers:
+        digest.update(np.concatenate(tuple(numbers.values())).astype(_FLOAT64, copy=False).tobytes())
     return digest.digest()
 
 
@@ -182,7 +184,7 @@ def record_of(decided: Decided, inputs: Inputs) -> AnswerRecord:
         [_area_answer(batch, scoring, index) for index in range(len(batch.areas))],
         [Held(found.kind, found.reason, found.area, found.release, found.tier) for found in scoring.incidents],
         b"" if inputs == "none" else inputs_digest(batch.areas, batch.at_us, numbers),
-        {name: column.astype("<f8", copy=False).tobytes() for name, column in numbers.items()}
+        {name: column.astype(_FLOAT64, copy=False).tobytes() for name, column in numbers.items()}
         if inputs == "full"
         else {},
     )
@@ -196,6 +198,6 @@ def _area_answer(batch: Batch, scoring: Scoring, index: int) -> AreaAnswer:
         scoring.served_by[index],
         scoring.reason[index],
         rows.stop - rows.start,
-        b"" if batch.at_us is None else batch.at_us[rows].astype("<i8", copy=False).tobytes(),
-        {name: mw.astype("<f8", copy=False).tobytes() for name, mw in scoring.answers[index].items()},
+        b"" if batch.at_us is None else batch.at_us[rows].astype(_INT64, copy=False).tobytes(),
+        {name: mw.astype(_FLOAT64, copy=False).tobytes() for name, mw in scoring.answers[index].items()},
     )
