@@ -3,7 +3,7 @@
 Does not move records to the store (that is `app`), judge them, or hold up an answer because a disk is full.
 """
 
-from recloser.serving.log.folder import Segment, discard, identity_of, quarantine, segments
+from recloser.serving.log.folder import Segment, discard, identity_of, keep, quarantine, segments
 from recloser.serving.log.frame import Damage
 from recloser.serving.log.policy import LogPolicy, LogStatus
 from recloser.serving.log.prediction_log import PredictionLog
@@ -27,6 +27,7 @@ __all__ = [
     "Segment",
     "discard",
     "identity_of",
+    "keep",
     "quarantine",
     "read_segment",
     "segments",

@@ -7,8 +7,6 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +83,16 @@ def discard(segment: Segment) -> None:
     sync_folder(segment.folder)
 
 
+def keep(segment: Segment) -> None:
+    """Move a whole segment into quarantine: it holds records that this release cannot read."""
+    folder = segment.folder / QUARANTINE
+    folder.mkdir(exist_ok=True)
+    if segment.path.exists():
+        segment.path.rename(folder / segment.path.name)
+    sync_folder(folder)
+    sync_folder(segment.folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the creation, renaming and deletion of files in a folder durable."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -130,20 +138,6 @@ def quarantine(segment: Segment, content: bytes, damages: list[Damage]) -> list[
         write_durably(path, content[damage.start : damage.end])
         kept.append(path)
     return kept
-
-
-@contextmanager
-def owned(folder: Path) -> Iterator[None]:
-    """Be the only writer of a folder; the kernel ends this with the process, however it ends.
-
-    Raises:
-        Unavailable: another process writes there, or the folder cannot be made.
-    """
-    handle = take_lock(folder)
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def take_lock(folder: Path) -> int:

@@ -33,10 +33,12 @@ class Journal:
         self._open_file = open_file
         self._unsealed: list[Segment] = []
         self._suspect = False
-        self._start(first)
+        self._newest = first - 1
+        self._start()
 
-    def _start(self, first: int) -> None:
-        segment = fresh_segment(self._folder, first)
+    def _start(self) -> None:
+        # Numbers that were dropped belong to the new segment, as the record of their gap does.
+        segment = fresh_segment(self._folder, self._newest + 1)
         self._file = self._open_file(segment)
         self._segment, self._size, self._begun = segment, len(MAGIC), self._timer()
 
@@ -63,7 +65,7 @@ class Journal:
                 into another segment, because the kernel may have dropped what it could not write.
         """
         if self._suspect:
-            self._renew(bodies[0][0])
+            self._renew()
         content = b"".join([frame(body, sequence, self._segment.salt) for sequence, body in bodies])
         self._file.write(self._size, content)
         if sync:
@@ -71,8 +73,9 @@ class Journal:
         if self.empty:
             self._begun = self._timer()
         self._size += len(content)
+        self._newest = bodies[-1][0]
 
-    def rotate(self, first: int) -> None:
+    def rotate(self) -> None:
         """Begin a new segment and seal the present one.
 
         Raises:
@@ -80,7 +83,7 @@ class Journal:
         """
         self._sync()
         old, file = self._segment, self._file
-        self._start(first)
+        self._start()
         file.close()
         self._unsealed.append(old)
         while self._unsealed:
@@ -98,10 +101,10 @@ class Journal:
             self._suspect = True
             raise
 
-    def _renew(self, first: int) -> None:
+    def _renew(self) -> None:
         """Leave a segment whose last sync failed, cut back to what was durable before."""
         old, file, size = self._segment, self._file, self._size
-        self._start(first)
+        self._start()
         self._suspect = False
         file.close()
         with suppress(OSError):

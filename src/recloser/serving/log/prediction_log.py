@@ -214,7 +214,7 @@ class PredictionLog:
         if self._until_rotation() != 0.0:
             return
         try:
-            self._journal.rotate(self._status.durable + 1)
+            self._journal.rotate()
         except OSError as error:
             self._stall(error)
             self._closing.wait(self._policy.retry_s)
@@ -233,7 +233,7 @@ class PredictionLog:
         try:
             if not stalled:
                 if not self._journal.empty:
-                    self._journal.rotate(last[0][0])
+                    self._journal.rotate()
                 self._journal.append(last, sync=True)
         except OSError as failure:
             error = failure.strerror or str(failure)
