@@ -10,11 +10,20 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.schema import ArrayType
 
 from recloser.core import TIME, InvalidInput, Refused, Unavailable, require_utc
-from recloser.store.delta import HOOKS, foreign_errors
+from recloser.store.delta import foreign_errors
 from recloser.store.lock import writer_lock
 
 FORMAT = 1
@@ -47,6 +56,8 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
 """One row is one model's answer to one target, or a gap in the log; docs/rooms/store.md tells the columns."""
 
 _KINDS = {pl.String: "string", pl.Int64: "long", pl.Datetime: "timestamp", pl.Binary: "binary"}
+# Unlike samples, no version of predictions is ever pinned: old log entries may go.
+_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
 _WRITER = WriterProperties(compression="ZSTD", compression_level=3)
 
 
@@ -98,7 +109,7 @@ class PredictionTable:
                     mode="append",
                     writer_properties=_WRITER,
                     commit_properties=CommitProperties(app_transactions=[Transaction(source, sequence)]),
-                    post_commithook_properties=HOOKS,
+                    post_commithook_properties=_HOOKS,
                 )
                 self._sync_commit(int(table.version()))
         return True
@@ -141,12 +152,12 @@ class PredictionTable:
             table = self._refreshed()
             if table is None:
                 return 0
-            table.optimize.compact(writer_properties=_WRITER, post_commithook_properties=HOOKS)
+            table.optimize.compact(writer_properties=_WRITER, post_commithook_properties=_HOOKS)
             table.vacuum(
                 retention_hours=grace_hours,
                 enforce_retention_duration=False,
                 dry_run=False,
-                post_commithook_properties=HOOKS,
+                post_commithook_properties=_HOOKS,
             )
             return len(table.file_uris())
 

@@ -14,10 +14,12 @@ from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.predictions.opening import gateway_log
 from recloser.core import Clock, RecloserError, Unavailable
 from recloser.ledger import Entry, ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
+from recloser.serving.log import AnswerLog
 
 POLL_S = 0.5
 ANNOUNCED = {"forecast.issue": "forecast", "rollout.trip": "recall", "rollout.rollback": "recall"}
@@ -95,7 +97,7 @@ def event_data(entry: Entry) -> dict[str, Any]:
     return {"at": entry.at, "what": entry.action, "subject": entry.subject, "facts": dict(entry.facts)}
 
 
-def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> Starlette:
+def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer, log: AnswerLog | None = None) -> Starlette:
     """Return the ASGI application of a project's gateway."""
 
     def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
@@ -114,6 +116,7 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer) -> S
         forecasts=LedgerForecasts(platform),
         events=events,
         rollback=rollback,
+        log=log,
     )
     return build_app(service)
 
@@ -137,8 +140,9 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         follower = RouteFollower(platform, loop, events, platform.clock)
         follower.follow()
         listening = listen(host, port)
+        log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
         config = uvicorn.Config(
-            gateway_app(platform, loop, events), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+            gateway_app(platform, loop, events, log), log_level="warning", access_log=False, timeout_graceful_shutdown=3
         )
         server = uvicorn.Server(config)
         follower.start()
@@ -149,6 +153,8 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
             follower.stop()
             events.close()
             listening.close()
+            if log is not None:
+                log.close()
     return 0
 
 

@@ -28,6 +28,11 @@ class Layout:
         return self.state / "store"
 
     @property
+    def predictions(self) -> Path:
+        """Return the folder of logged predictions: the gateways' logs and the table that they are moved into."""
+        return self.state / "predictions"
+
+    @property
     def packages(self) -> Path:
         """Return the folder of signed packages."""
         return self.state / "packages"

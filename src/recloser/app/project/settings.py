@@ -189,11 +189,23 @@ class LedgerSection(Section):
     url: str | None = None
 
 
+class LogSection(Section):
+    """What the gateway writes down about every answer: `[gateway.log]`."""
+
+    enabled: bool = True
+    inputs: Literal["digest", "full", "none"] = "digest"
+    sync: Literal["group", "each", "none"] = "group"
+    segment_mb: Annotated[float, Field(gt=0, le=256)] = 16
+    segment_seconds: Annotated[float, Field(gt=0)] = 60
+    queue_mb: Annotated[float, Field(gt=0)] = 64
+
+
 class GatewaySection(Section):
     """Where `recloser up` listens: `[gateway]`."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
+    log: LogSection = LogSection()
 
 
 class Project(Section):

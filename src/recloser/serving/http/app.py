@@ -56,7 +56,8 @@ def build_app(service: Service) -> Starlette:
     meter, metadata, grid = Meter(), Metadata(service), Grid(service)
 
     async def metrics(_: Request) -> Response:
-        return Response(exposition(service.gateway, meter), media_type=None, headers={"content-type": CONTENT_TYPE})
+        page = exposition(service.gateway, meter, service.log)
+        return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     routes = [
         Route("/v2", metadata.server),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from anyio import to_thread
@@ -26,6 +27,7 @@ from recloser.serving.http.wire import (
     rows_of,
     tensors_of,
 )
+from recloser.serving.log import Decided
 
 FORECAST = "forecast"
 """Name of the model that follows the route; releases are models under their own names, without the ladder."""
@@ -47,7 +49,7 @@ class Infer:
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
         request, rows = decode_infer(body, self.service.columns)
         quantiles = self.service.gateway.quantiles
-        answers = await _decide(self.service, name, rows)
+        answers = await _decide(self.service, name, rows, request.id or "")
         content = infer_response(request, (name, _version(self.service, name)), answers, quantiles)
         await Response(content, media_type="application/json")(scope, receive, send)
 
@@ -67,7 +69,7 @@ class Invocations:
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def _decide(service: Service, name: str, rows: Rows) -> RowAnswers:
+async def _decide(service: Service, name: str, rows: Rows, request_id: str = "") -> RowAnswers:
     """Answer the rows, in a thread if there are many.
 
     Raises:
@@ -77,14 +79,22 @@ async def _decide(service: Service, name: str, rows: Rows) -> RowAnswers:
     if not rows.areas:
         raise InvalidInput("a request without rows", where=name)
     if len(rows.areas) <= INLINE_ROWS:
-        return _answer(service, name, rows)
-    return await to_thread.run_sync(_answer, service, name, rows)
+        answers = _answer(service, name, rows, request_id)
+    else:
+        answers = await to_thread.run_sync(_answer, service, name, rows, request_id)
+    if service.log is not None and service.log.holds_answers:
+        await service.log.settled()
+    return answers
 
 
-def _answer(service: Service, name: str, rows: Rows) -> RowAnswers:
+def _answer(service: Service, name: str, rows: Rows, request_id: str) -> RowAnswers:
     gateway, now = service.gateway, service.clock.now()
     batch, order = rows.batch()
+    epoch, begun = gateway.route.epoch, time.perf_counter()
     scoring = gateway.score(batch, now) if name == FORECAST else gateway.check(name, batch, now)
+    if service.log is not None:
+        took = time.perf_counter() - begun
+        service.log.append(Decided(request_id[:200], name, epoch, now, took, gateway.quantiles, batch, scoring))
     if all(release is None for release in scoring.release):
         raise _why_nothing(service, batch, scoring)
     return rows_of(scoring, batch, order, len(gateway.quantiles))

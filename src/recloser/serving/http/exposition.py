@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from recloser.serving.gateway import Gateway
+from recloser.serving.log import AnswerLog
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -71,9 +72,26 @@ def gateway_lines(gateway: Gateway) -> list[str]:
     ]
 
 
-def exposition(gateway: Gateway, meter: Meter) -> str:
+def log_lines(log: AnswerLog | None) -> list[str]:
+    """Return how the prediction log does as lines of the text format; none without a log."""
+    if log is None:
+        return []
+    status = log.status()
+    outcomes = [({"outcome": "written"}, status.written), ({"outcome": "dropped"}, status.dropped)]
+    stalled = int(status.state == "stalled")
+    return [
+        *_family("recloser_log_records_total", "counter", "Answers logged, and answers dropped unlogged.", outcomes),
+        *_family("recloser_log_gaps_total", "counter", "Times that dropping began.", [({}, status.gaps)]),
+        *_family("recloser_log_syncs_total", "counter", "Groups of records made durable.", [({}, status.syncs)]),
+        *_family("recloser_log_stalled", "gauge", "1 while the disk takes no records: alarm.", [({}, stalled)]),
+        *_family("recloser_log_waiting_bytes", "gauge", "What waits to be written.", [({}, status.waiting_bytes)]),
+        *_family("recloser_log_damaged", "gauge", "Damaged places found at the start.", [({}, status.damaged)]),
+    ]
+
+
+def exposition(gateway: Gateway, meter: Meter, log: AnswerLog | None = None) -> str:
     """Return the whole page."""
-    return "\n".join([*gateway_lines(gateway), *meter.lines(), ""])
+    return "\n".join([*gateway_lines(gateway), *log_lines(log), *meter.lines(), ""])
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:

@@ -11,6 +11,7 @@ from recloser.serving.gateway import Gateway
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.http.wire import InputColumns
+from recloser.serving.log import AnswerLog
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
 """(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
@@ -55,6 +56,7 @@ class Service:
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
+        log: where every answer is written down, or None.
     """
 
     gateway: Gateway
@@ -66,3 +68,4 @@ class Service:
     access: Access = field(default_factory=Access)
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0
+    log: AnswerLog | None = None

@@ -3,14 +3,16 @@
 Does not move records to the store (that is `app`), judge them, or hold up an answer because a disk is full.
 """
 
-from recloser.serving.log.folder import Segment, discard, identity_of, keep, quarantine, segments
+from recloser.serving.log.folder import LogInUse, Segment, discard, identity_of, keep, quarantine, segments
 from recloser.serving.log.frame import Damage
 from recloser.serving.log.policy import LogPolicy, LogStatus
 from recloser.serving.log.prediction_log import PredictionLog
 from recloser.serving.log.reading import Contents, Recovery, read_segment
 from recloser.serving.log.record import AnswerRecord, AreaAnswer, CloseRecord, Decided, GapRecord, Held, Record
+from recloser.serving.log.standby import AnswerLog, StandbyLog
 
 __all__ = [
+    "AnswerLog",
     "AnswerRecord",
     "AreaAnswer",
     "CloseRecord",
@@ -19,12 +21,14 @@ __all__ = [
     "Decided",
     "GapRecord",
     "Held",
+    "LogInUse",
     "LogPolicy",
     "LogStatus",
     "PredictionLog",
     "Record",
     "Recovery",
     "Segment",
+    "StandbyLog",
     "discard",
     "identity_of",
     "keep",

@@ -19,6 +19,10 @@ LOCK = "writer.lock"
 QUARANTINE = "quarantine"
 
 
+class LogInUse(Unavailable):
+    """Another process writes this log."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
     """One segment file.
@@ -155,7 +159,7 @@ def take_lock(folder: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        busy = error.errno in (errno.EAGAIN, errno.EACCES)
-        what = "another process writes this log" if busy else "the log cannot be locked"
-        raise Unavailable(what, got=error.strerror, where=str(folder)) from error
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise LogInUse("another process writes this log", where=str(folder)) from error
+        raise Unavailable("the log cannot be locked", got=error.strerror, where=str(folder)) from error
     return handle

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from recloser.core import Clock, Unavailable
@@ -89,6 +90,12 @@ class PredictionLog:
             if len(self._waiting) == 1:
                 self._wake.notify_all()
             return sequence
+
+    def note_gap(self, count: int, first: datetime, last: datetime) -> None:
+        """Note that so many answers between two instants (aware UTC) were given without reaching this log."""
+        with self._wake:
+            self._waiting.drop(microseconds(first), microseconds(last), count)
+            self._wake.notify_all()
 
     def status(self) -> LogStatus:
         """Return how the log does."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from recloser.serving.log.record import Decided, GapRecord, Record, microseconds, weight_of
 
-FULL = "more answers waited than the queue holds"
+FULL = "the disk took no records and the queue was full, or the log could not be opened"
 
 
 class Entry(NamedTuple):
@@ -55,14 +55,14 @@ class Waiting:
         self.end_gap()
         return self._add(decided, weight)
 
-    def drop(self, at_us: int) -> None:
-        """Count an answer of that instant as not logged; it uses up a sequence."""
+    def drop(self, from_us: int, to_us: int | None = None, count: int = 1) -> None:
+        """Count answers of that time as not logged; each uses up a sequence."""
         gap = self._gap
         self.gaps += gap is None
-        begin = (self.next, at_us) if gap is None else (gap.first, gap.from_us)
-        self._gap = GapRecord(begin[0], self.next, begin[1], at_us, FULL)
-        self.next += 1
-        self.dropped += 1
+        first, begun = (self.next, from_us) if gap is None else (gap.first, gap.from_us)
+        self.next += count
+        self.dropped += count
+        self._gap = GapRecord(first, self.next - 1, begun, from_us if to_us is None else to_us, FULL)
 
     def add(self, record: Record) -> int:
         """Queue a record of the log's own and return its sequence."""

@@ -15,6 +15,9 @@ root, name, left = Path(sys.argv[1]), sys.argv[2], [int(sys.argv[3])]
 
 
 def step(reached: str) -> None:
+    if name == "say" and reached == "commit":
+        sys.stdout.write("commit\n")
+        sys.stdout.flush()
     left[0] -= reached == name
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
