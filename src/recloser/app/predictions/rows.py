@@ -97,7 +97,7 @@ def _answer_rows(stream: str, sequence: int, record: AnswerRecord) -> Iterator[R
         "quantiles": list(record.quantiles),
         "inputs_digest": record.inputs_digest.hex() or None,
     }
-    inputs = msgspec.msgpack.encode(record.inputs) if record.inputs else None
+    inputs = msgspec.msgpack.encode((record.columns, record.inputs)) if record.columns else None
     for area in record.areas:
         for row in _area_rows(area, _faults(record, area.area)):
             yield {**shared, **row, "inputs": inputs}
@@ -136,5 +136,6 @@ def _area_rows(area: AreaAnswer, faults: dict[str, str]) -> Iterator[Row]:
 
 def inputs_of(content: bytes) -> dict[str, list[float]]:
     """Return the columns of a row's `inputs`, in the order of the request's areas and targets; NaN is missing."""
-    columns = msgspec.msgpack.decode(content, type=dict[str, bytes])
-    return {name: np.frombuffer(cells, "<f8").tolist() for name, cells in columns.items()}
+    names, cells = msgspec.msgpack.decode(content, type=tuple[tuple[str, ...], bytes])
+    table = np.frombuffer(cells, "<f8").reshape(-1, len(names))
+    return {name: table[:, index].tolist() for index, name in enumerate(names)}

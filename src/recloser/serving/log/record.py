@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -91,7 +90,8 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, tag=1):
         latency_us: from decoded rows to decision.
         areas, incidents: answers of every model area by area, and what the guard held back.
         inputs_digest: see `inputs_digest`; empty if the policy keeps no inputs.
-        inputs: column -> float64 bytes in the order of the areas' rows; empty unless the policy keeps them in full.
+        columns, inputs: names, and cells of shape (n_rows, n_names) as float64 bytes in the order of the areas' rows;
+            empty unless the policy keeps inputs in full.
     """
 
     request_id: str
@@ -104,7 +104,12 @@ class AnswerRecord(msgspec.Struct, array_like=True, frozen=True, tag=1):
     areas: list[AreaAnswer]
     incidents: list[Held]
     inputs_digest: bytes = b""
-    inputs: dict[str, bytes] = {}
+    columns: tuple[str, ...] = ()
+    inputs: bytes = b""
+
+    def table(self) -> FloatArray:
+        """Return the inputs, shape (n_rows, n_names); no rows unless they were kept."""
+        return np.frombuffer(self.inputs, dtype=_FLOAT64).reshape(-1, max(1, len(self.columns)))
 
 
 class GapRecord(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -148,17 +153,25 @@ def microseconds(instant: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def inputs_digest(areas: tuple[str, ...], at_us: IntArray | None, numbers: Mapping[str, FloatArray]) -> bytes:
+def table_of(batch: Batch) -> tuple[tuple[str, ...], FloatArray]:
+    """Return the names of the numeric columns and their cells, shape (n_rows, n_names); NaN is missing."""
+    names, rows = tuple(batch.numbers), int(batch.bounds[-1])
+    if not names:
+        return names, np.empty((rows, 0))
+    table: FloatArray = np.concatenate(tuple(batch.numbers.values())).reshape(len(names), rows).T
+    return names, table
+
+
+def inputs_digest(areas: tuple[str, ...], at_us: IntArray | None, names: tuple[str, ...], table: FloatArray) -> bytes:
     """Return the SHA-256 over the rows of a request in the order of its batch (by area, then target).
 
-    Hashed are: areas and column names as one msgpack array of two; the targets as int64; the columns one after the
-    other as float64, little endian, in the order of their names in `numbers` (the gateway's order of columns).
+    Hashed are: areas and column names as one msgpack array of two; the targets as int64; the cells row by row as
+    float64, little endian, columns in the order of their names (the gateway's order).
     """
-    digest = hashlib.sha256(msgspec.msgpack.encode((areas, tuple(numbers))))
+    digest = hashlib.sha256(msgspec.msgpack.encode((areas, names)))
     if at_us is not None:
         digest.update(at_us.astype(_INT64, copy=False).tobytes())
-    if numbers:
-        digest.update(np.concatenate(tuple(numbers.values())).astype(_FLOAT64, copy=False).tobytes())
+    digest.update(table.astype(_FLOAT64, copy=False).tobytes())
     return digest.digest()
 
 
@@ -172,7 +185,7 @@ def weight_of(decided: Decided) -> int:
 def record_of(decided: Decided, inputs: Inputs) -> AnswerRecord:
     """Return the record of an answered request."""
     batch, scoring, made = decided.batch, decided.scoring, microseconds(decided.made_at)
-    numbers = batch.numbers
+    names, table = table_of(batch) if inputs != "none" else ((), None)
     return AnswerRecord(
         decided.request_id,
         decided.asked,
@@ -183,10 +196,9 @@ def record_of(decided: Decided, inputs: Inputs) -> AnswerRecord:
         decided.quantiles,
         [_area_answer(batch, scoring, index) for index in range(len(batch.areas))],
         [Held(found.kind, found.reason, found.area, found.release, found.tier) for found in scoring.incidents],
-        b"" if inputs == "none" else inputs_digest(batch.areas, batch.at_us, numbers),
-        {name: column.astype(_FLOAT64, copy=False).tobytes() for name, column in numbers.items()}
-        if inputs == "full"
-        else {},
+        b"" if table is None else inputs_digest(batch.areas, batch.at_us, names, table),
+        names if inputs == "full" else (),
+        b"" if table is None or inputs != "full" else table.astype(_FLOAT64, copy=False).tobytes(),
     )
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from recloser.core import InvalidInput, Unavailable, VirtualClock
@@ -27,7 +26,7 @@ from recloser.serving.log import (
     read_segment,
     segments,
 )
-from recloser.serving.log.record import inputs_digest
+from recloser.serving.log.record import inputs_digest, table_of
 
 Opened = Callable[..., PredictionLog]
 
@@ -63,8 +62,10 @@ def test_an_answer_is_read_back_as_it_was(opened: Opened, folder: Path, logbook:
     assert area.answer("rel-1").tolist() == given.scoring.answers[1]["rel-1"].tolist()
     assert area.answer("rel-2").tolist() == given.scoring.answers[1]["rel-2"].tolist()
     assert [(held.kind, held.release) for held in record.incidents] == [("output", "rel-2")]
-    assert record.inputs_digest == inputs_digest(given.batch.areas, given.batch.at_us, given.batch.numbers)
-    assert np.frombuffer(record.inputs["lag"], "<f8").tolist() == given.batch.numbers["lag"].tolist()
+    names, table = table_of(given.batch)
+    assert record.inputs_digest == inputs_digest(given.batch.areas, given.batch.at_us, names, table)
+    assert record.columns == ("scale_mw", "lag")
+    assert record.table().tolist() == [[1000.0, 3.0], [1000.0, 4.0], [1000.0, 5.0], [1000.0, 6.0]]
 
 
 @pytest.mark.parametrize(("inputs", "digest", "columns"), [("digest", 32, 0), ("none", 0, 0), ("full", 32, 2)])
@@ -75,14 +76,14 @@ def test_inputs_are_kept_by_policy(
     log.append(logbook.decided(1))
     log.close()
     record = logbook.everything(folder)[0][1]
-    assert (len(record.inputs_digest), len(record.inputs)) == (digest, columns)
+    assert (len(record.inputs_digest), len(record.columns)) == (digest, columns)
 
 
 def test_the_digest_tells_inputs_apart(logbook: SimpleNamespace) -> None:
     batches = [logbook.decided(k).batch for k in (1, 1, 2)]
-    found = [inputs_digest(batch.areas, batch.at_us, batch.numbers) for batch in batches]
+    found = [inputs_digest(batch.areas, batch.at_us, *table_of(batch)) for batch in batches]
     assert found[0] == found[1] != found[2]
-    assert inputs_digest(("x", "y"), batches[0].at_us, batches[0].numbers) != found[0]
+    assert inputs_digest(("x", "y"), batches[0].at_us, *table_of(batches[0])) != found[0]
 
 
 def test_many_threads_lose_nothing_and_share_syncs(opened: Opened, folder: Path, logbook: SimpleNamespace) -> None:
