@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
+from recloser.serving.http.admission.admission import Admission
 from recloser.serving.http.data import Infer, Invocations, Metadata
 from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
@@ -75,4 +76,7 @@ def build_app(service: Service) -> Starlette:
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
     ]
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(Metered, meter=meter)])
+    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
+    return Starlette(
+        routes=routes, exception_handlers=handlers, middleware=[Middleware(Metered, meter=meter), admission]
+    )

@@ -22,6 +22,7 @@ class Meter:
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._buckets: dict[str, list[int]] = {}
         self._seconds: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def note(self, handler: str, method: str, status: int, seconds: float | None) -> None:
         """Count one finished request; `seconds` None keeps it out of the durations (streams)."""
@@ -32,16 +33,27 @@ class Meter:
                 counts[bisect_left(BUCKETS_S, seconds)] += 1
                 self._seconds[handler] += seconds  # type: ignore[assignment]  # a Counter adds floats as well
 
+    def note_refusal(self, reason: str) -> None:
+        """Count a request turned away at the gate: for its 'token', its 'rate' or the 'load'."""
+        with self._lock:
+            self._refused[reason] += 1
+
     def lines(self) -> list[str]:
         """Return the HTTP metrics as lines of the text format."""
         with self._lock:
-            requests, seconds = dict(self._requests), dict(self._seconds)
+            requests, seconds, refused = dict(self._requests), dict(self._seconds), dict(self._refused)
             buckets = {handler: list(counts) for handler, counts in self._buckets.items()}
         lines = _family(
             "recloser_http_requests_total",
             "counter",
             "HTTP requests answered.",
             (({"handler": h, "method": m, "status": str(s)}, count) for (h, m, s), count in sorted(requests.items())),
+        )
+        lines += _family(
+            "recloser_http_refused_total",
+            "counter",
+            "Requests turned away at the gate.",
+            (({"reason": reason}, count) for reason, count in sorted(refused.items())),
         )
         name = "recloser_http_request_seconds"
         lines += [f"# HELP {name} Time from request to last byte of the answer.", f"# TYPE {name} histogram"]

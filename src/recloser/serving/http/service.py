@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
+from recloser.serving.http.admission.limits import TrafficLimits
+from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.http.wire import InputColumns
@@ -57,6 +59,8 @@ class Service:
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
         log: where every answer is written down, or None.
+        limits: bounds of what callers may do.
+        audit: told of every call that operates, or None.
     """
 
     gateway: Gateway
@@ -69,3 +73,5 @@ class Service:
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0
     log: AnswerLog | None = None
+    limits: TrafficLimits = field(default_factory=TrafficLimits)
+    audit: Audit | None = None
