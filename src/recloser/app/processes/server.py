@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
+from recloser.app.security.gatekeeping import access_of, audit_of, limits_of, scheme_of, uvicorn_options
 from recloser.core import Clock, RecloserError, Unavailable
 from recloser.ledger import Entry, ForecastRecord, RouteRecord
 from recloser.rollout import served_of
@@ -116,7 +117,11 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer, log:
         forecasts=LedgerForecasts(platform),
         events=events,
         rollback=rollback,
+        access=access_of(platform),
+        body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
         log=log,
+        limits=limits_of(platform),
+        audit=audit_of(platform),
     )
     return build_app(service)
 
@@ -142,11 +147,15 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         listening = listen(host, port)
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
         config = uvicorn.Config(
-            gateway_app(platform, loop, events, log), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+            gateway_app(platform, loop, events, log),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=3,
+            **uvicorn_options(platform),
         )
         server = uvicorn.Server(config)
         follower.start()
-        ready(f"http://{host}:{listening.getsockname()[1]}")
+        ready(f"{scheme_of(platform.project.gateway.tls)}://{host}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])
         finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recloser.app.platform import Platform
 from recloser.app.processes.server import listen
+from recloser.app.security.gatekeeping import scheme_of
 from recloser.core import format_utc
 
 FIRST_WAIT_S = 0.5
@@ -76,8 +77,9 @@ def run_up(
     ended = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
-    ready({"gateway": f"http://{where}:{first}", "console": f"http://{where}:{first + 1}"})
-    say(f"gateway http://{where}:{first}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
+    address = f"{scheme_of(gateway.tls)}://{where}:{first}"
+    ready({"gateway": address, "console": f"http://{where}:{first + 1}"})
+    say(f"gateway {address}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
     try:
         while not ended.is_set():
             for child in children:

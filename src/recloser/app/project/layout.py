@@ -48,6 +48,11 @@ class Layout:
         return self.state / "keys" / "signing.pem"
 
     @property
+    def tokens(self) -> Path:
+        """Return the file of hashed tokens; while it exists every call of the gateway needs one."""
+        return self.state / "keys" / "tokens.json"
+
+    @property
     def tracking_uri(self) -> str:
         """Return the embedded MLflow tracking and registry database."""
         return f"sqlite:///{(self.state / 'mlflow.db').resolve()}"

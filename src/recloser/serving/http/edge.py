@@ -123,16 +123,14 @@ class Access:
 
     Attributes:
         tokens: SHA-256 (hex) of a bearer token -> (its owner's name, scopes); may change while it is used.
-        always: a token is needed even while there is none (all were revoked, or cannot be read).
     """
 
     tokens: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
-    always: bool = False
 
     @property
     def required(self) -> bool:
         """Tell whether every call needs a token; without, only operating is restricted, to callers on this host."""
-        return self.always or bool(self.tokens)
+        return bool(self.tokens)
 
     def actor(self, scope: Scope, needed: str) -> str:
         """Return who calls, if they may operate.
