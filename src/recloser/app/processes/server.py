@@ -13,10 +13,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.router import LEARNED_FROM
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.security.gatekeeping import access_of, audit_of, limits_of, scheme_of, uvicorn_options
-from recloser.core import Clock, RecloserError, Unavailable
+from recloser.core import LOAD, Clock, RecloserError, Unavailable
 from recloser.ledger import Entry, ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
@@ -73,9 +74,18 @@ class RouteFollower(threading.Thread):
             route = self._platform.ledger.get(RouteRecord, "route")
             if route is not None and route != self._loop.router.current():
                 self._loop.router.set_route(route)
+            self._learn_limits()
             self._announce()
         except RecloserError:
             return
+
+    def _learn_limits(self) -> None:
+        """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
+        if self._loop.router.limits:
+            return
+        extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
+        if extent is not None and extent[1] > now - LEARNED_FROM:
+            self._loop.router.refresh(now)
 
     def stop(self) -> None:
         """End the thread."""
