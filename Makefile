@@ -44,6 +44,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/accuracy/run.py
 	$(BIN)/python benchmarks/store/run.py
+	$(BIN)/python benchmarks/predictions/run.py
 
 # Needs `pip install uv`; writes lock files without index or host names.
 lock:

@@ -14,7 +14,7 @@ from recloser.core import Refused, Unavailable
 from recloser.serving.log import Segment, discard, identity_of, keep, quarantine, read_segment, segments
 from recloser.store import PREDICTION_SCHEMA, PredictionTable
 
-GROUP_BYTES = 32 * 1024 * 1024
+GROUP_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,8 +16,35 @@ from recloser.store import PREDICTION_SCHEMA
 
 DAMAGED = "damaged: these records of the log cannot be read; their bytes are in its quarantine"
 
-Row = dict[str, Any]
 INSTANTS = ("made_at", "issued_at", "at")
+
+
+class Row(NamedTuple):
+    """One row of the table, columns in the order of PREDICTION_SCHEMA, instants in microseconds since 1970 UTC."""
+
+    kind: str
+    stream: str
+    sequence: int
+    request_id: str | None = None
+    asked: str | None = None
+    epoch: int | None = None
+    made_at: int = 0
+    issued_at: int | None = None
+    latency_us: int | None = None
+    area: str | None = None
+    row: int | None = None
+    at: int | None = None
+    served_by: str | None = None
+    release: str | None = None
+    reason: str = ""
+    model: str | None = None
+    fault: str | None = None
+    quantiles: list[float] | None = None
+    mw: list[float] | None = None
+    inputs_digest: str | None = None
+    inputs: bytes | None = None
+    gap_first: int | None = None
+    gap_last: int | None = None
 
 
 def rows_of(stream: str, contents: Contents, first: int, end: int | None, now: datetime) -> pl.DataFrame:
@@ -35,73 +62,46 @@ def rows_of(stream: str, contents: Contents, first: int, end: int | None, now: d
         if isinstance(record, AnswerRecord):
             rows += _answer_rows(stream, sequence, record)
         elif isinstance(record, GapRecord):
-            instant = record.to_us
-            rows.append(_gap_row(stream, sequence, instant, (record.first, record.last), record.reason))
+            rows.append(_gap_row(stream, sequence, record.to_us, (record.first, record.last), record.reason))
     now_us = int(now.timestamp() * 1e6)
-    for low, high in holes(contents, first, end):
-        rows.append(_gap_row(stream, low, now_us, (low, high), DAMAGED))
-    return _frame(rows)
+    rows += [_gap_row(stream, low, now_us, (low, high), DAMAGED) for low, high in holes(contents, first, end)]
+    schema = {name: pl.Int64() if name in INSTANTS else kind for name, kind in PREDICTION_SCHEMA.items()}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(INSTANTS).cast(TIME))
 
 
 def holes(contents: Contents, first: int, end: int | None) -> list[tuple[int, int]]:
     """Return the runs of sequences, ends included, that neither a record nor a gap record accounts for."""
-    known = {sequence for sequence, _ in contents.records}
-    for _, record in contents.records:
-        if isinstance(record, GapRecord) and record.last is not None:
-            known.update(range(record.first, record.last + 1))
+    spans = [(sequence, sequence) for sequence, _ in contents.records]
+    spans += [(r.first, r.last) for _, r in contents.records if isinstance(r, GapRecord) and r.last is not None]
     newest = contents.newest
     stop = max(first if newest is None else newest + 1, first if end is None else end)
-    found: list[tuple[int, int]] = []
-    for sequence in range(first, stop):
-        if sequence in known:
-            continue
-        if found and found[-1][1] == sequence - 1:
-            found[-1] = (found[-1][0], sequence)
-        else:
-            found.append((sequence, sequence))
+    found, reached = [], first
+    for low, high in [*sorted(spans), (stop, stop)]:
+        if low > reached:
+            found.append((reached, low - 1))
+        reached = max(reached, high + 1)
     return found
 
 
-def _frame(rows: list[Row]) -> pl.DataFrame:
-    columns = {}
-    for name, kind in PREDICTION_SCHEMA.items():
-        cells = [row.get(name) for row in rows]
-        column = pl.Series(name, cells, dtype=pl.Int64() if name in INSTANTS else kind)
-        columns[name] = column.cast(TIME) if name in INSTANTS else column
-    return pl.DataFrame(columns)
-
-
 def _gap_row(stream: str, sequence: int, at_us: int, span: tuple[int, int | None], reason: str) -> Row:
-    return {
-        "kind": "gap",
-        "stream": stream,
-        "sequence": sequence,
-        "made_at": at_us,
-        "reason": reason,
-        "gap_first": span[0],
-        "gap_last": span[1],
-    }
+    return Row("gap", stream, sequence, made_at=at_us, reason=reason, gap_first=span[0], gap_last=span[1])
 
 
 def _answer_rows(stream: str, sequence: int, record: AnswerRecord) -> Iterator[Row]:
-    shared = {
-        "kind": "answer",
-        "stream": stream,
-        "sequence": sequence,
-        "request_id": record.request_id,
-        "asked": record.asked,
-        "epoch": record.epoch,
-        "made_at": record.made_us,
-        "issued_at": record.issued_us,
-        "latency_us": record.latency_us,
-        "quantiles": list(record.quantiles),
-        "inputs_digest": record.inputs_digest.hex() or None,
-    }
+    """Yield the rows of a request; its inputs stand once, beside the first row."""
+    head = (
+        *("answer", stream, sequence, record.request_id, record.asked, record.epoch),
+        *(record.made_us, record.issued_us, record.latency_us),
+    )
+    quantiles, digest = list(record.quantiles), record.inputs_digest.hex() or None
     inputs = msgspec.msgpack.encode((record.columns, record.inputs)) if record.columns else None
     for area in record.areas:
-        for row in _area_rows(area, _faults(record, area.area)):
-            yield {**shared, **row, "inputs": inputs}
-            inputs = None  # once a request, beside its first row
+        faults = _faults(record, area.area)
+        for model, row, at, mw in _cells(area, faults):
+            fault = faults.get(model or "", "")
+            who = (area.area, row, at, area.served_by, area.release, area.reason)
+            yield Row(*head, *who, model, fault, quantiles, mw, digest, inputs)
+            inputs = None
 
 
 def _faults(record: AnswerRecord, area: str) -> dict[str, str]:
@@ -113,25 +113,18 @@ def _faults(record: AnswerRecord, area: str) -> dict[str, str]:
     return found
 
 
-def _area_rows(area: AreaAnswer, faults: dict[str, str]) -> Iterator[Row]:
-    """Yield a row per model and target; models that failed without numbers, or nobody at all, get rows without MW."""
+def _cells(
+    area: AreaAnswer, faults: dict[str, str]
+) -> Iterator[tuple[str | None, int, int | None, list[float] | None]]:
+    """Yield model, row, target and MW; models that failed without numbers, or nobody at all, come without MW."""
     targets: Iterable[int | None] = area.targets_us() or [None] * area.rows
     silent: list[str | None] = [name for name in faults if name not in area.answers]
     models: list[str | None] = [*area.answers, *silent]
     for model in models or [None]:
-        cells = area.answer(model).tolist() if model is not None and model in area.answers else [None] * area.rows
+        given = model is not None and model in area.answers
+        cells = area.answer(model).tolist() if given and model is not None else [None] * area.rows
         for row, (at, mw) in enumerate(zip(targets, cells, strict=True)):
-            yield {
-                "area": area.area,
-                "row": row,
-                "at": at,
-                "served_by": area.served_by,
-                "release": area.release,
-                "reason": area.reason,
-                "model": model,
-                "fault": faults.get(model or "", ""),
-                "mw": mw,
-            }
+            yield model, row, at, mw
 
 
 def inputs_of(content: bytes) -> dict[str, list[float]]:

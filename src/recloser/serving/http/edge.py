@@ -147,12 +147,16 @@ class Access:
         return f"loopback {client}"
 
     def holder(self, scope: Scope, needed: str) -> str:
-        """Return the owner of the request's token.
+        """Return the owner of the request's token; see `bearer`."""
+        return self.bearer(dict(scope["headers"]).get(b"authorization", b""), needed)
+
+    def bearer(self, authorization: bytes, needed: str) -> str:
+        """Return the owner of the token in an Authorization header, of whatever transport.
 
         Raises:
             HTTPException: 401 without a known token, 403 with one that lacks the scope.
         """
-        scheme, _, token = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        scheme, _, token = authorization.partition(b" ")
         found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
         if scheme.lower() != b"bearer" or found is None:
             raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": 'Bearer realm="recloser"'})

@@ -24,6 +24,7 @@ class LogPolicy:
         queue_bytes: what may wait in memory; beyond it answers are served and counted as a gap.
         pause_s: time between two syncs of a group, which bounds their number.
         retry_s: time between two attempts after the disk failed.
+        patience_s: with sync 'each' an answer waits no longer than this.
 
     Raises:
         InvalidInput: a number that is not positive.
@@ -36,9 +37,10 @@ class LogPolicy:
     queue_bytes: int = 64 * 1024 * 1024
     pause_s: float = 0.05
     retry_s: float = 1.0
+    patience_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("segment_bytes", "segment_age_s", "queue_bytes", "retry_s"):
+        for name in ("segment_bytes", "segment_age_s", "queue_bytes", "retry_s", "patience_s"):
             if not getattr(self, name) > 0:
                 raise InvalidInput("not positive", got=getattr(self, name), expected="> 0", where=f"log.{name}")
 

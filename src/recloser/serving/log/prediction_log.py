@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recloser.core import Clock, Unavailable
 from recloser.serving.log.file import OpenFile, SegmentFile
-from recloser.serving.log.folder import Segment, identity_of, take_lock
+from recloser.serving.log.folder import Segment, identity_of, sync_folder, take_lock
 from recloser.serving.log.journal import Journal
 from recloser.serving.log.policy import LogPolicy, LogStatus
 from recloser.serving.log.reading import Recovery, examine, finish
@@ -21,6 +21,8 @@ from recloser.serving.log.record import CloseRecord, Decided, GapRecord, encode,
 from recloser.serving.log.waiting import Entry, Waiting
 
 UNCLEAN = "the last process ended without closing the log: answers of its last moments may be missing"
+SLOW = "the disk takes records more slowly than answers are given"
+ENDED = "the writer met a defect and ended; restart this gateway"
 UNTOLD = "an answer that cannot be written down"
 
 
@@ -55,6 +57,7 @@ class PredictionLog:
         self._clock = clock
         self._lock = take_lock(folder)
         try:
+            sync_folder(folder.parent)
             self.identity = identity_of(folder)
             takeover = examine(folder)
             self.recovery: Recovery = takeover.recovery
@@ -101,7 +104,9 @@ class PredictionLog:
         """Return how the log does."""
         with self._wake:
             waiting = self._waiting
-            return replace(self._status, dropped=waiting.dropped, gaps=waiting.gaps, waiting_bytes=waiting.weight)
+            told = replace(self._status, dropped=waiting.dropped, gaps=waiting.gaps, waiting_bytes=waiting.weight)
+            slow = told.state == "ok" and waiting.gap_open
+            return replace(told, state="stalled", error=SLOW) if slow else told
 
     @property
     def holds_answers(self) -> bool:
@@ -115,7 +120,7 @@ class PredictionLog:
             return self._status.durable >= sequence
 
     async def settled(self) -> bool:
-        """Return once everything appended so far is durable: True; or False as soon as the log is stalled."""
+        """Return True once everything appended so far is durable; False when the log is stalled or out of patience."""
         future = asyncio.get_running_loop().create_future()
         with self._wake:
             newest = self._waiting.next - 1
@@ -124,7 +129,11 @@ class PredictionLog:
             if self._status.state != "ok" or self._waiting.gap_open:
                 return False
             self._waiters.append((newest, asyncio.get_running_loop(), future))
-        done: bool = await future
+        try:
+            async with asyncio.timeout(self._policy.patience_s):
+                done: bool = await future
+        except TimeoutError:
+            return False
         return done
 
     def close(self, timeout_s: float = 5.0) -> bool:
@@ -138,16 +147,22 @@ class PredictionLog:
                 return not self._status.error
             error = self._status.error or "the disk did not answer in time"
             self._status = replace(self._status, state="closed", error=error)
-            return False
+        if not self._thread.is_alive():
+            self._give_back()
+        return False
 
     def _run(self) -> None:
-        while (batch := self._next_batch()) is not None:
-            if batch and not self._write(batch):
-                break
-            self._rotate_if_due()
-            if self._policy.sync != "each":
-                self._closing.wait(self._policy.pause_s)
-        self._end()
+        try:
+            while (batch := self._next_batch()) is not None:
+                if batch and not self._write(batch):
+                    break
+                self._rotate_if_due()
+                if self._policy.sync != "each":
+                    self._closing.wait(self._policy.pause_s)
+            self._end()
+        finally:
+            if self._status.state != "closed":
+                self._stall(OSError(ENDED))
 
     def _next_batch(self) -> list[Entry] | None:
         """Wait for something to write; empty when a segment grows too old, None when all is written and it is over."""
@@ -244,12 +259,15 @@ class PredictionLog:
                 self._journal.append(last, sync=True)
         except OSError as failure:
             error = failure.strerror or str(failure)
-        self._journal.close()
-        os.close(self._lock)
+        self._give_back()
         with self._wake:
             self._status = replace(self._status, error=error or self._status.error)
             self._tell(list(self._waiters), durable=False)
             self._wake.notify_all()
+
+    def _give_back(self) -> None:
+        self._journal.close()
+        os.close(self._lock)
 
 
 def _resolve(future: asyncio.Future[bool], durable: bool) -> None:  # noqa: FBT001 - called by the event loop

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from recloser.app.predictions.mover import Moved, move_all
-from recloser.app.predictions.rows import DAMAGED, inputs_of
+from recloser.app.predictions.rows import DAMAGED, Row, inputs_of
 from recloser.core import Refused
 from recloser.serving.log import segments
 from recloser.store import PREDICTION_SCHEMA, PredictionTable
@@ -40,6 +40,7 @@ def test_rows_tell_what_was_answered_by_whom(tmp_path: Path, logged: SimpleNames
     assert (moved.segments, moved.rows, moved.gaps, moved.damaged) == (1, 3, 0, 0)
     rows = table.read()
     assert dict(rows.schema) == PREDICTION_SCHEMA
+    assert tuple(PREDICTION_SCHEMA) == Row._fields
     champion, shadow, unknown = rows.sort("area", "model").rows(named=True)
     assert (champion["model"], champion["release"], champion["served_by"]) == ("rel-1", "rel-1", "champion")
     assert (champion["mw"], champion["quantiles"]) == ([99.0, 100.0, 101.0], [0.1, 0.5, 0.9])

@@ -26,6 +26,7 @@ from recloser.serving.log import (
     read_segment,
     segments,
 )
+from recloser.serving.log.file import SegmentFile
 from recloser.serving.log.record import inputs_digest, table_of
 
 Opened = Callable[..., PredictionLog]
@@ -376,3 +377,56 @@ def test_an_answer_that_cannot_be_written_down_is_a_gap(opened: Opened, folder: 
 def test_a_policy_with_nothing_to_wait_in_is_refused() -> None:
     with pytest.raises(InvalidInput, match="queue_bytes"):
         LogPolicy(queue_bytes=0)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_of_the_writer_is_told_and_holds_up_no_answer(opened: Opened, logbook: SimpleNamespace) -> None:
+    class Defect(SegmentFile):
+        def write(self, offset: int, content: bytes) -> None:
+            if offset > 8:
+                raise ZeroDivisionError
+            super().write(offset, content)
+
+    log = opened(replace(logbook.QUICK, sync="each", segment_bytes=10**9), open_file=Defect)
+
+    async def one(number: int) -> bool:
+        log.append(logbook.decided(number))
+        return await log.settled()
+
+    assert asyncio.run(one(0))
+    assert not asyncio.run(one(1))
+    assert log.status().state == "stalled"
+    assert "defect" in log.status().error
+    assert not asyncio.run(one(2))
+    assert not log.close()
+    assert opened().append(logbook.decided(3)) is not None  # the folder is free again
+
+
+def test_a_disk_that_hangs_holds_up_no_answer_for_long(opened: Opened, logbook: SimpleNamespace) -> None:
+    hang = threading.Event()
+
+    class Hanging(SegmentFile):
+        def sync(self) -> None:
+            if hang.is_set():
+                released.wait()
+            super().sync()
+
+    released = threading.Event()
+    policy = replace(logbook.QUICK, sync="each", patience_s=0.05, queue_bytes=5000)
+    log = opened(policy, open_file=Hanging)
+    hang.set()
+
+    async def one(number: int) -> bool:
+        log.append(logbook.decided(number))
+        return await log.settled()
+
+    assert not asyncio.run(one(0))
+    for number in range(1, 9):
+        log.append(logbook.decided(number))
+    told = log.status()
+    assert (told.state, told.dropped > 0) == ("stalled", True)
+    assert told.waiting_bytes <= 5000
+    hang.clear()
+    released.set()
+    until(log, "ok")
+    assert asyncio.run(one(10))
