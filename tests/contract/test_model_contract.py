@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
 
+from recloser.core import InvalidInput, ModelRows
 from recloser.models import (
     Persistence,
     PyfuncModel,
@@ -16,6 +18,7 @@ from recloser.models import (
     SeasonalNaive,
     TrainingPlan,
     load_model,
+    predict_rows,
     train_lightgbm,
 )
 
@@ -131,3 +134,35 @@ def test_a_saved_model_answers_the_same_bytes(model, rows, tmp_path):
     again.save(tmp_path / "two")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def arrays(rows: pl.DataFrame, names: tuple[str, ...] = ("scale_mw", *FEATURES)) -> ModelRows:
+    numbers = rows.select(pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in names).to_numpy()
+    at_us = rows["at"].to_physical().to_numpy()
+    return ModelRows(rows["area"].to_list(), names, np.ascontiguousarray(numbers), at_us)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 33])
+def test_arrays_and_frames_give_the_same_bytes(model, rows, n):
+    holes = np.random.default_rng(n).random((n, len(FEATURES))) < 0.2
+    some = rows[100 : 100 + n].with_columns(
+        pl.Series(name, np.where(holes[:, k], np.nan, rows[name][100 : 100 + n].to_numpy()), pl.Float32).fill_nan(None)
+        for k, name in enumerate(FEATURES)
+    )
+    blank = some.with_columns(pl.lit(None, pl.Float32).alias(name) for name in FEATURES)
+    no_scale = some.with_columns(pl.lit(None, pl.Float64).alias("scale_mw"))
+    for part in (some, blank, no_scale, some.clear()):
+        assert predict_rows(model, arrays(part)).tobytes() == model.predict(part).tobytes()
+
+
+def test_arrays_without_a_local_hour_use_the_hour_of_the_target(rows):
+    naive, part = Persistence.of(FEATURES).fitted(rows), rows[50:90].drop("hour")
+    names = ("scale_mw", *FEATURES[1:])
+    assert predict_rows(naive, arrays(part, names)).tobytes() == naive.predict(part).tobytes()
+    with pytest.raises(InvalidInput):
+        predict_rows(naive, replace(arrays(part, names), at_us=None))
+
+
+def test_arrays_without_a_needed_column_are_refused(model, rows):
+    with pytest.raises((InvalidInput, pl.exceptions.ColumnNotFoundError)):
+        predict_rows(model, arrays(rows.head(2), ("hour",)))

@@ -18,7 +18,7 @@ from recloser.core import LOAD, RecloserError, format_utc
 from recloser.ledger import RouteRecord
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
-EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime"}
+EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from recloser.app.clock import SystemClock
+from recloser.app.foreign import open_foreign
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
@@ -19,7 +20,7 @@ from recloser.app.release import LoadedRelease, NamedModel
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord
-from recloser.models import Calibration, Model, Persistence, SeasonalNaive, load_model
+from recloser.models import Calibration, Model, Persistence, SeasonalNaive, code_kind, load_model
 from recloser.pipelines import Recipe, Workbench
 from recloser.registry import (
     EnvironmentLock,
@@ -50,6 +51,7 @@ class Platform:
         features: columns of new candidates.
         signer, trusted: key of this installation and the keys whose packages may serve.
         saboteur: bad candidates on demand (replay scenarios only).
+        apart: releases with code of their own run in processes of their own (a gateway in real time).
     """
 
     layout: Layout
@@ -63,6 +65,7 @@ class Platform:
     trusted: tuple[PublicKey, ...]
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
+    apart: bool = False
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -75,6 +78,7 @@ class Platform:
         clock: Clock | None = None,
         saboteur: Mapping[str, Any] | None = None,
         isolated: bool = False,
+        apart: bool = False,
     ) -> Platform:
         """Open the project in `folder`, creating state and a signing key where there is none yet.
 
@@ -84,6 +88,7 @@ class Platform:
             saboteur: bad candidates on demand.
             isolated: use nothing outside the folder, whatever ledger and registry the project file names (a replay
                 must not write into what is in operation).
+            apart: run releases with code of their own in processes of their own.
 
         Raises:
             InvalidInput: no project, or one that does not validate.
@@ -119,6 +124,7 @@ class Platform:
             trusted=load_trusted([layout.key.parent]),
             environment=read_environment(),
             saboteur=saboteur or {},
+            apart=apart,
         )
 
     @property
@@ -168,7 +174,7 @@ class Platform:
         package = open_package(self.layout.packages / release, self.trusted)
         if package.digest != record.digest:
             raise Refused("the package is not the one the ledger knows", got=package.digest, expected=record.digest)
-        model = self.open_model(package.model_folder)
+        model = self.open_release(package.model_folder)
         golden = check_golden(package, model.predict)
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
@@ -192,6 +198,17 @@ class Platform:
     def open_model(self, folder: Path) -> Model:
         """Return the model saved in `folder`; foreign code only where the project allows it."""
         return load_model(folder, allow_code=self.project.model.allow_code)
+
+    def open_release(self, folder: Path) -> Model:
+        """Return the model of a release that is to serve; one with code of its own in its own process if `apart`."""
+        if self.apart and self.project.model.allow_code and code_kind(folder) is not None:
+            return open_foreign(folder)
+        return self.open_model(folder)
+
+    def forget(self, keep: Collection[str]) -> None:
+        """Give up loaded releases but these; a model ends with its last request, and its process with it."""
+        self._loaded = {name: release for name, release in self._loaded.items() if name in keep}
+        self._ladders = {name: rungs for name, rungs in self._ladders.items() if name in keep or not name}
 
     def champion(self) -> LoadedRelease | None:
         """Return the serving champion by the ledger's route, None before the first."""

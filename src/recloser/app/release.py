@@ -9,9 +9,9 @@ from typing import Protocol
 
 import polars as pl
 
-from recloser.core import FloatArray, parse_utc
+from recloser.core import FloatArray, ModelRows, parse_utc
 from recloser.features import FeatureSet
-from recloser.models import Calibration, Model
+from recloser.models import Calibration, Model, predict_rows
 from recloser.registry import Package
 
 
@@ -55,6 +55,11 @@ class LoadedRelease:
         answer = self.model.predict(rows)
         return answer if self.online is None else self.online.apply(rows, answer)
 
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same bits as `predict` of the same rows, without a data frame where the model can."""
+        answer = predict_rows(self.model, rows)
+        return answer if self.online is None else self.online.apply_rows(rows, answer)
+
     def with_online(self, online: Calibration | None) -> LoadedRelease:
         """Return the same release with other online offsets."""
         return replace(self, online=online)
@@ -70,3 +75,7 @@ class NamedModel:
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles)."""
         return self.model.predict(rows)
+
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same bits as `predict` of the same rows, without a data frame where the model can."""
+        return predict_rows(self.model, rows)

@@ -2,6 +2,7 @@
 
 from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsonable, short_id, stable_share
 from recloser.core.errors import InvalidInput, RecloserError, Refused, Unavailable, nearest, unknown_name
+from recloser.core.model_rows import ModelRows
 from recloser.core.quality import Quality
 from recloser.core.quantities import INCUMBENT, LOAD, TEMPERATURE
 from recloser.core.sample import SAMPLE_SCHEMA, TIME, Panel, Sample, sample_frame
@@ -28,6 +29,7 @@ __all__ = [
     "FloatArray",
     "Horizon",
     "InvalidInput",
+    "ModelRows",
     "Panel",
     "Quality",
     "RecloserError",

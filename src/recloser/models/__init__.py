@@ -6,8 +6,8 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 
 from recloser.models.calibration import Calibration, fit_calibration, recalibrate
 from recloser.models.lightgbm_quantile import LightGBMQuantile
-from recloser.models.loading import PyfuncModel, PythonModel, load_model
-from recloser.models.model import Model
+from recloser.models.loading import PyfuncModel, PythonModel, code_kind, load_model
+from recloser.models.model import Model, predict_rows
 from recloser.models.naive import Persistence, SeasonalNaive
 from recloser.models.training import TrainingPlan, train_lightgbm
 
@@ -20,8 +20,10 @@ __all__ = [
     "PythonModel",
     "SeasonalNaive",
     "TrainingPlan",
+    "code_kind",
     "fit_calibration",
     "load_model",
+    "predict_rows",
     "recalibrate",
     "train_lightgbm",
 ]

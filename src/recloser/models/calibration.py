@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import isnan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recloser.core import FloatArray, InvalidInput
-from recloser.models.model import age_days, checked_quantiles, column, ordered
+from recloser.core import FloatArray, InvalidInput, ModelRows
+from recloser.models.model import FEW, age_days, checked_quantiles, column, ordered, ordered_row
 
 BLOCKS = 6
 PRIOR_DAYS = 4.0
@@ -41,6 +42,16 @@ class Calibration:
     offsets: Offsets
     areas: Mapping[str, Offsets] = field(default_factory=dict)
     rows: int = 0
+    _tables: FloatArray = field(init=False, repr=False, compare=False)
+    _which: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            tables = np.asarray([self.offsets, *self.areas.values()], dtype=np.float64)
+        except ValueError as error:
+            raise InvalidInput("a calibration of another shape", expected="blocks x quantiles") from error
+        object.__setattr__(self, "_tables", tables)
+        object.__setattr__(self, "_which", {name: index + 1 for index, name in enumerate(self.areas)})
 
     @classmethod
     def none(cls, quantiles: tuple[float, ...]) -> Calibration:
@@ -58,13 +69,35 @@ class Calibration:
 
     def shift_mw(self, rows: pl.DataFrame) -> FloatArray:
         """Return what `apply` adds before ordering, MW, shape (n_rows, n_quantiles); NaN where the scale is unknown."""
-        tables = np.asarray([self.offsets, *self.areas.values()])
         which = np.zeros(rows.height, dtype=np.int64)
         if self.areas:
-            names = {name: index + 1 for index, name in enumerate(self.areas)}
-            which = rows["area"].replace_strict(names, default=0, return_dtype=pl.Int64).to_numpy()
-        shift: FloatArray = tables[which, block_of(rows, len(self.offsets))] * column(rows, "scale_mw")[:, None]
+            which = rows["area"].replace_strict(self._which, default=0, return_dtype=pl.Int64).to_numpy()
+        shift: FloatArray = self._tables[which, block_of(rows, len(self.offsets))] * column(rows, "scale_mw")[:, None]
         return shift
+
+    def apply_rows(self, rows: ModelRows, forecast: FloatArray) -> FloatArray:
+        """Return the same bits as `apply` of the same rows, without a data frame.
+
+        Raises:
+            InvalidInput: the rows have neither scale_mw, nor hour or at.
+        """
+        if len(rows) <= FEW:
+            return self._apply_few(rows, forecast)
+        which = [self._which.get(area, 0) for area in rows.areas] if self.areas else [0] * len(rows)
+        shift = self._tables[which, _blocks(_hours(rows), len(self.offsets))] * rows.column("scale_mw")[:, None]
+        return ordered(forecast + shift)
+
+    def _apply_few(self, rows: ModelRows, forecast: FloatArray) -> FloatArray:
+        blocks, own = len(self.offsets), self.areas
+        hours, scales = _hours(rows).tolist(), rows.column("scale_mw").tolist()
+        result = np.empty(forecast.shape)
+        for index, row in enumerate(forecast.tolist()):
+            hour = hours[index]
+            block = 0 if isnan(hour) else int(min(max(hour * blocks / 24.0, 0.0), blocks - 1.0))
+            table = own.get(rows.areas[index], self.offsets) if own else self.offsets
+            scale = scales[index]
+            result[index] = ordered_row([mw + by * scale for mw, by in zip(row, table[block], strict=True)])
+        return result
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -103,8 +136,22 @@ def _offsets(table: Any) -> Offsets:
 def block_of(rows: pl.DataFrame, blocks: int) -> npt.NDArray[np.int64]:
     """Return the block of the local day of each row; column 'hour' is local, without it the UTC hour of 'at' serves."""
     hour = column(rows, "hour") if "hour" in rows.columns else column(rows.select(pl.col("at").dt.hour()), "at")
-    result: npt.NDArray[np.int64] = np.clip(np.nan_to_num(hour) * blocks / 24.0, 0, blocks - 1).astype(np.int64)
+    return _blocks(hour, blocks)
+
+
+def _blocks(hour: FloatArray, blocks: int) -> npt.NDArray[np.int64]:
+    scaled = np.nan_to_num(hour) * blocks / 24.0
+    result: npt.NDArray[np.int64] = np.minimum(np.maximum(scaled, 0), blocks - 1).astype(np.int64)
     return result
+
+
+def _hours(rows: ModelRows) -> FloatArray:
+    if "hour" in rows.names:
+        return rows.column("hour")
+    if rows.at_us is None:
+        raise InvalidInput("rows without a local hour or a target", expected="column 'hour' or 'at'")
+    hours: FloatArray = (rows.at_us // 3_600_000_000 % 24).astype(np.float64)
+    return hours
 
 
 def fit_calibration(

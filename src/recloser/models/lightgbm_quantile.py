@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,9 +11,19 @@ import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray, Refused, digest_bytes
+from recloser.core import FloatArray, ModelRows, Refused, digest_bytes
 from recloser.models.calibration import Calibration
-from recloser.models.model import checked_quantiles, column, matrix, ordered, write_facts
+from recloser.models.model import (
+    FEW,
+    Float32Array,
+    checked_quantiles,
+    column,
+    matrix,
+    ordered,
+    ordered_row,
+    write_facts,
+)
+from recloser.models.trees import Trees
 
 KIND = "lightgbm_quantile"
 FILES = ("centre.txt", "spread.txt")
@@ -40,6 +51,10 @@ class LightGBMQuantile:
     widths: tuple[float, ...]
     calibration: Calibration
     facts: dict[str, Any]
+    _trees: tuple[Trees, Trees] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_trees", tuple(Trees(booster) for booster in self.boosters))
 
     @property
     def kind(self) -> str:
@@ -59,14 +74,37 @@ class LightGBMQuantile:
         scale = column(rows, "scale_mw")
         return self.calibration.apply(rows, self.raw(inputs) * scale[:, None])
 
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same bits as `predict` of the same rows, without a data frame.
+
+        Raises:
+            InvalidInput: a column is absent.
+        """
+        inputs, scale = rows.select(self.feature_names), rows.column("scale_mw")
+        answers = self._few(inputs, scale) if len(rows) <= FEW else self.raw(inputs) * scale[:, None]
+        return self.calibration.apply_rows(rows, answers)
+
+    def _few(self, inputs: Float32Array, scale: FloatArray) -> FloatArray:
+        """Return `raw` times the scale for a few rows, the same bits by plain Python."""
+        centre, spread = (trees.predict(inputs).tolist() for trees in self._trees)
+        result = np.empty((len(centre), len(self.quantiles)))
+        for index, (row, scale_mw) in enumerate(zip(inputs.tolist(), scale.tolist(), strict=True)):
+            unit = max(spread[index], SPREAD_FLOOR)
+            answer = [centre[index] + unit * width for width in self.widths]
+            blank = isnan(row[0]) and all(isnan(number) for number in row)
+            result[index] = [nan] * len(answer) if blank else [x * scale_mw for x in ordered_row(answer)]
+        return result
+
     def raw(self, inputs: Any) -> FloatArray:
         """Return uncalibrated answers in units of the scale for float32 inputs of shape (n_rows, n_features)."""
         if inputs.shape[0] == 0:
             return np.empty((0, len(self.quantiles)))
-        centre, spread = (booster.predict(inputs, num_threads=1) for booster in self.boosters)
+        centre, spread = (trees.predict(inputs) for trees in self._trees)
         unit = np.maximum(spread, SPREAD_FLOOR)
         answers = centre[:, None] + unit[:, None] * np.asarray(self.widths)[None, :]
-        answers[np.isnan(inputs).all(axis=1)] = np.nan
+        missing = np.isnan(inputs)
+        if missing.any():
+            answers[missing.all(axis=1)] = np.nan
         return ordered(answers)
 
     def save(self, folder: Path) -> None:

@@ -25,6 +25,16 @@ DATA_KINDS: dict[str, Loader] = {
 }
 
 
+def code_kind(folder: Path) -> str | None:
+    """Return the kind of the model saved in a folder if it runs code of its own, None if it is data only.
+
+    Raises:
+        Refused: no readable model.json.
+    """
+    kind = str(read_facts(folder)["kind"])
+    return None if kind in DATA_KINDS else kind
+
+
 def load_model(
     folder: Path, loaders: Mapping[str, Callable[[Path], Any]] | None = None, *, allow_code: bool = False
 ) -> Model:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from recloser.core import LOAD, QUANTILES, FloatArray, InvalidInput
+from recloser.core import LOAD, QUANTILES, FloatArray, InvalidInput, ModelRows
 from recloser.models.calibration import Calibration, fit_calibration
 from recloser.models.model import column, need_columns, write_facts
 
@@ -48,6 +48,18 @@ class _NewestColumn:
             picked = np.where(np.isfinite(picked), picked, column(rows, name))
         point = picked * column(rows, "scale_mw")
         return self.calibration.apply(rows, np.repeat(point[:, None], len(self.quantiles), axis=1))
+
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same bits as `predict` of the same rows, without a data frame.
+
+        Raises:
+            InvalidInput: a column is absent.
+        """
+        picked, *others = rows.select_exact(self.columns).T
+        for other in others:
+            picked = np.where(np.isfinite(picked), picked, other)
+        point = picked * rows.column("scale_mw")
+        return self.calibration.apply_rows(rows, np.repeat(point[:, None], len(self.quantiles), axis=1))
 
     def fitted(self, rows: pl.DataFrame) -> Self:
         """Return the same model with quantiles from its residuals on rows with truth (column load_mw).

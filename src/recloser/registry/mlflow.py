@@ -6,6 +6,7 @@ DO_NOT_TRACK (`MLFLOW_QUIET` in registry.model_registry) before it imports this 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import tempfile
 import warnings
@@ -187,6 +188,23 @@ class MlflowRegistry:
             token = page.token
             if not token:
                 return found
+
+
+def open_pyfunc(path: Path) -> Any:
+    """Return the MLflow pyfunc logged in a folder; runs code of its own, so only a model's process calls this.
+
+    Raises:
+        Unavailable: MLflow's pyfunc is not usable here (it needs pandas).
+        InvalidInput: the folder holds none that loads.
+    """
+    try:
+        pyfunc = importlib.import_module("mlflow.pyfunc")
+    except ImportError as error:
+        raise Unavailable("MLflow's pyfunc cannot be used", got=str(error), next_step="Install pandas.") from error
+    try:
+        return pyfunc.load_model(str(path))
+    except (MlflowException, ImportError, OSError) as error:
+        raise InvalidInput("a pyfunc that does not load", got=str(error)[:300], where=str(path)) from error
 
 
 def _version(found: Any) -> ModelVersion:

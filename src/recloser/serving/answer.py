@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from recloser.core import FloatArray, Served, Unavailable, format_utc
 
-IncidentKind = Literal["output", "input", "trip", "unavailable"]
+IncidentKind = Literal["output", "late", "input", "trip", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,15 @@ class Incident:
     """Something the guard did not let pass.
 
     Attributes:
-        kind: 'output': a model's answer failed the guard; 'input': an area's inputs did, which no model is blamed for;
-            'trip': a challenger was cut off; 'unavailable': no rung of the ladder could answer for the area.
+        kind: 'output': a model's answer failed the guard; 'late': a model did not come back in time; 'input': an
+            area's inputs failed, which no model is blamed for; 'trip': a challenger was cut off; 'unavailable': no
+            rung of the ladder could answer for the area.
         reason: short clause.
         at: when (aware UTC).
         area: the area; of a trip, the one whose failure tripped it.
         release: the model blamed, or None.
         tier: 'T0' for what the per-request guard found out about a model, else empty.
+        group: index of the area's group in its batch, where there is one.
     """
 
     kind: IncidentKind
@@ -34,6 +36,7 @@ class Incident:
     area: str | None = None
     release: str | None = None
     tier: str = ""
+    group: int | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the incident as JSON-ready data."""
@@ -68,15 +71,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The decision for one batch, area by area, before it becomes records.
+    """The decision for one batch, group by group (an area of a request), before it becomes records.
 
     Attributes:
-        release: who answers for each area, or None if nobody can.
+        release: who answers for each group, or None if nobody can.
         served_by: 'champion', 'canary', 'fallback:<name>', 'unavailable', or 'direct' where a model was asked by name.
         reason: empty where the intended model answers.
-        answers: per area, model -> MW of shape (rows of the area, n_quantiles).
+        answers: per group, model -> MW of shape (rows of the group, n_quantiles).
         incidents: what the guard held back.
-        divergence: challenger -> area -> distance to the champion in units of the recent level.
+        divergence: challenger -> index of the group -> distance to the champion in units of the recent level.
     """
 
     release: Sequence[str | None]
@@ -84,7 +87,18 @@ class Scoring:
     reason: Sequence[str]
     answers: Sequence[dict[str, FloatArray]]
     incidents: list[Incident]
-    divergence: Mapping[str, Mapping[str, float]]
+    divergence: Mapping[str, Mapping[int, float]]
+
+    def part(self, start: int, stop: int) -> Scoring:
+        """Return the decision for the groups start..stop alone, with their incidents."""
+        return Scoring(
+            self.release[start:stop],
+            self.served_by[start:stop],
+            self.reason[start:stop],
+            self.answers[start:stop],
+            [found for found in self.incidents if found.group is not None and start <= found.group < stop],
+            {},
+        )
 
 
 class Tally:
@@ -94,12 +108,18 @@ class Tally:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
-    def add(self, scoring: Scoring) -> None:
-        """Count the answers and incidents of one request."""
+    def add(self, scoring: Scoring, groups: Iterable[int] | None = None) -> None:
+        """Count the answers of one batch, or of some of its groups, and its incidents."""
         with self._lock:
-            for served_by, release in zip(scoring.served_by, scoring.release, strict=True):
-                self._counts["answers", served_by, release or ""] += 1
-            for incident in scoring.incidents:
+            for index in range(len(scoring.release)) if groups is None else groups:
+                self._counts["answers", scoring.served_by[index], scoring.release[index] or ""] += 1
+        if scoring.incidents:
+            self.add_incidents(scoring.incidents)
+
+    def add_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Count incidents."""
+        with self._lock:
+            for incident in incidents:
                 self._counts["incidents", incident.kind, incident.release or ""] += 1
 
     def snapshot(self) -> dict[tuple[str, str, str], int]:

@@ -24,7 +24,7 @@ from recloser.serving.guard import GuardPolicy
 from recloser.serving.limits import AssetLimits
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import Route
-from recloser.serving.scoring import Setting, check, score
+from recloser.serving.scoring import Course, Handover, Setting, Watch, check, score
 from recloser.serving.trips import TripSwitch
 
 
@@ -159,16 +159,61 @@ class Gateway:
                     scoring.answers[index],
                 )
             )
-        return Answer(served, scoring.incidents, missing, scoring.divergence)
+        divergence = {
+            name: {batch.areas[index]: far for index, far in found.items()}
+            for name, found in scoring.divergence.items()
+        }
+        return Answer(served, scoring.incidents, missing, divergence)
 
     def score(self, batch: Batch, now: datetime) -> Scoring:
-        """Decide who answers for each area of a batch; the wire transports use this directly."""
+        """Decide who answers for each group of a batch, on the caller's thread and without a deadline."""
         slot = self._slot
         scoring = score(slot.route, slot.setting, slot.switch, batch, now)
         self._tally.add(scoring)
         return scoring
 
-    def check(self, release: str, batch: Batch, now: datetime) -> Scoring:
+    def course(self, batch: Batch, now: datetime, watch: Watch, absent: Mapping[int, str]) -> Course:
+        """Begin a batch step by step, by the route in force; whoever drives it counts it with `tally`.
+
+        Args:
+            batch: what is asked.
+            now: when (aware UTC).
+            watch: told of every model that is asked.
+            absent: id() of a predictor that must not be asked -> why.
+        """
+        slot = self._slot
+        handover = None
+        if absent:
+            names = {
+                name: absent[id(slot.setting.predictors[name])]
+                for name in slot.route.names()
+                if id(slot.setting.predictors[name]) in absent
+            }
+            handover = Handover(range(len(batch.areas)), {}, names)
+        return Course(slot.route, slot.setting, slot.switch, batch, now, watch=watch, handover=handover)
+
+    def predictor(self, name: str) -> Predictor:
+        """Return a loaded model.
+
+        Raises:
+            InvalidInput: no such model is loaded.
+        """
+        predictors = self._slot.setting.predictors
+        if name not in predictors:
+            raise unknown_name("model", name, predictors, where="gateway")
+        return predictors[name]
+
+    @property
+    def policy(self) -> GuardPolicy:
+        """How strict the gateway is."""
+        return self._slot.setting.policy
+
+    @property
+    def tally(self) -> Tally:
+        """Running counts; `counts` reads them."""
+        return self._tally
+
+    def check(self, release: str, batch: Batch, now: datetime, watch: Watch | None = None) -> Scoring:
         """Ask one loaded model by name, guarded but without a ladder; counts towards nothing.
 
         Raises:
@@ -177,7 +222,7 @@ class Gateway:
         slot = self._slot
         if release not in slot.setting.predictors:
             raise unknown_name("model", release, slot.setting.predictors, where="gateway")
-        return check(release, slot.setting, batch, now)
+        return check(release, slot.setting, batch, now, watch)
 
 
 def _refuse_unloaded(route: Route, predictors: Mapping[str, Predictor]) -> None:

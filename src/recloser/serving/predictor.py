@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray
+from recloser.core import FloatArray, ModelRows, Unavailable
 
 
 class Predictor(Protocol):
     """A loaded model.
 
-    `predict` is thread safe, does not change its rows, and gives equal answers for equal rows. It may fail in any
-    way: what it raises or returns is judged, never trusted. It is released when the last request using it is over.
+    `predict` is thread safe, does not change its rows, and gives equal answers for equal rows; a row's answer depends
+    on that row alone. It may fail in any way: what it raises or returns is judged, never trusted. It is released when
+    the last request using it is over.
+
+    A predictor may also have `predict_rows(rows: ModelRows) -> FloatArray`: the same bits without a data frame. It is
+    used for requests that come as arrays; without it they are made into a frame with float64 columns.
     """
 
     @property
@@ -27,17 +32,30 @@ class Predictor(Protocol):
         ...
 
 
-def ask(predictor: Predictor, rows: pl.DataFrame, n_quantiles: int) -> FloatArray | str:
+class Late(Unavailable):
+    """A model did not answer in time; says so itself, instead of being left behind by the data plane."""
+
+
+LATE = "late"
+
+
+def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) -> FloatArray | str:
     """Return the model's answer as a private read-only array, or the reason why there is none.
 
     The answer may still hold anything in its cells; only type and shape are settled here.
     """
     try:
-        raw = np.asarray(predictor.predict(rows.clone()))
+        if isinstance(rows, ModelRows):
+            fast: Callable[[ModelRows], FloatArray] | None = getattr(predictor, "predict_rows", None)
+            raw = np.asarray(predictor.predict(rows.frame()) if fast is None else fast(rows))
+        else:
+            raw = np.asarray(predictor.predict(rows.clone()))
         if raw.dtype.kind not in "fiu":
             return f"not a number: dtype {raw.dtype}"
         with np.errstate(all="ignore"):
             mw = np.array(raw, dtype=np.float64, order="C")
+    except Late as error:
+        return f"{LATE}: {error.what}"
     # A foreign model may raise anything (LightGBM's own error derives from Exception, a polars panic from
     # BaseException), and one model's failure must not take down its neighbours: this is their outermost loop.
     except (Exception, SystemExit, pl.exceptions.PanicException) as error:  # noqa: BLE001

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from recloser.core import InvalidInput, format_utc, require_utc, stable_share
@@ -86,7 +87,12 @@ def chosen_for_canary(route: Route, area: str) -> bool:
     """
     if route.canary is None:
         return False
-    return area in route.cohort or stable_share(f"{route.canary}/{area}") < route.share
+    return area in route.cohort or _drawn(route.canary, area) < route.share
+
+
+@lru_cache(maxsize=65_536)
+def _drawn(canary: str, area: str) -> float:
+    return stable_share(f"{canary}/{area}")
 
 
 def lease_expired(route: Route, now: datetime) -> bool:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Self
 
 import httpx
 import numpy as np
 import polars as pl
 import pytest
+import uvicorn
 
 from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
+from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 
 STEP = timedelta(minutes=30)
@@ -167,6 +174,9 @@ class Forecasts:
         served = self.answers.get(area)
         return None if served is None else CurrentForecast(served, self.void_ids)
 
+    def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
+        return {area: current for area in areas if (current := self.current(area)) is not None}
+
 
 def service(gate: Gateway | None = None, **changes: object) -> Service:
     """Return a service over a gateway with one current forecast per area; rollbacks are written into a list."""
@@ -208,6 +218,43 @@ class Client:
         return asyncio.run(ask())
 
 
+class Running:
+    """A real uvicorn on a loopback port, in a thread."""
+
+    def __init__(self, whole: Service, lifespan: object = None) -> None:
+        self.service = whole
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        config = uvicorn.Config(build_app(self.service, lifespan), log_level="critical")
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.service.events.close()
+        self.server.should_exit = True
+        self.thread.join(20)
+        self.socket.close()
+        assert not self.thread.is_alive()
+
+    def connection(self) -> closing[http.client.HTTPConnection]:
+        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
+
+
+@contextmanager
+def grpc_port(whole: Service) -> Iterator[int]:
+    """Serve over gRPC (and HTTP) and give the port."""
+    ports: list[int] = []
+    with Running(whole, grpc_lifespan(whole, "127.0.0.1", 0, ports.append)) as running:
+        while not ports:
+            assert running.thread.is_alive()
+            running.thread.join(0.01)
+        yield ports[0]
+
+
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     return SimpleNamespace(
@@ -223,4 +270,6 @@ def kit() -> SimpleNamespace:
         Forecasts=Forecasts,
         service=service,
         Client=Client,
+        Running=Running,
+        grpc_port=grpc_port,
     )

@@ -3,19 +3,15 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import socket
 import threading
-from contextlib import closing
 from types import SimpleNamespace
-from typing import Self
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput, Refused
-from recloser.serving.http import Event, EventBuffer, build_app
+from recloser.serving.http import Event, EventBuffer
 
 
 async def collect(buffer: EventBuffer, after: int | None) -> list[Event]:
@@ -88,32 +84,6 @@ def test_server_sent_events_resume_by_id(kit: SimpleNamespace) -> None:
         assert client("GET", "/v1/events", headers=headers).status_code == 400
 
 
-class Running:
-    """A real uvicorn on a loopback port, in a thread."""
-
-    def __init__(self, kit: SimpleNamespace, **changes: object) -> None:
-        self.service = kit.service(**changes)
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        config = uvicorn.Config(build_app(self.service), log_level="critical", lifespan="off")
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
-
-    def __enter__(self) -> Self:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.service.events.close()
-        self.server.should_exit = True
-        self.thread.join(20)
-        self.socket.close()
-        assert not self.thread.is_alive()
-
-    def connection(self) -> closing[http.client.HTTPConnection]:
-        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20))
-
-
 def read_block(response: http.client.HTTPResponse) -> list[str]:
     """Read off the wire to the next empty line; the sizes of the chunks stand between the lines."""
     lines = []
@@ -123,7 +93,7 @@ def read_block(response: http.client.HTTPResponse) -> list[str]:
 
 
 def test_a_real_server_answers_the_standard_library(kit: SimpleNamespace) -> None:
-    with Running(kit) as running, running.connection() as connection:
+    with kit.Running(kit.service()) as running, running.connection() as connection:
         connection.request("GET", "/v2/health/ready")
         assert json.loads(connection.getresponse().read()) == {"ready": True}
         row = {"area": "a", "at": "2020-03-02T14:00:00Z", "scale_mw": 1000, "swing": 1.0, "lag": 1}
@@ -154,7 +124,7 @@ def follow(connection: http.client.HTTPConnection, buffer: EventBuffer) -> None:
 
 
 def test_a_real_stream_is_live_kept_alive_and_released(kit: SimpleNamespace) -> None:
-    with Running(kit, keep_alive_s=0.02) as running:
+    with kit.Running(kit.service(keep_alive_s=0.02)) as running:
         buffer = running.service.events
         buffer.publish("forecast", {"k": 0})
         with running.connection() as connection:

@@ -217,6 +217,9 @@ def test_no_rows_and_out_of_range_numbers(kit: SimpleNamespace) -> None:
         {"dataframe_records": [{"area": "a", "at": AT[0], "scale_mw": 1000, "swing": 1}]},
         {"dataframe_records": []},
         {"inputs": [[1, 2]]},
+        {"inputs": {"area": ["a"], "at": []}},
+        {"instances": [["a", "2020-03-02T14:00:00Z", 1000, 0.0, 1], {"area": "a"}]},
+        {"instances": [], "params": {"modle": "rel-1"}},
     ],
 )
 def test_invocations_that_cannot_be_read(kit: SimpleNamespace, body: dict[str, object]) -> None:
@@ -233,7 +236,7 @@ def test_wrong_paths_methods_types_and_sizes_are_problem_documents(kit: SimpleNa
     assert_problem(client("POST", infer, content=b"{}", headers={"content-type": "text/csv"}), 415)
     latin = {"content-type": "application/json; charset=latin-1"}
     assert_problem(client("POST", infer, content=b"{}", headers=latin), 415)
-    assert_problem(client("POST", infer, content=b"{}", headers={"content-encoding": "gzip"}), 415)
+    assert_problem(client("POST", infer, content=b"{}", headers={"content-encoding": "br"}), 415)
     assert_problem(client("POST", infer, content=b" " * 1001), 413)
 
     async def drip() -> object:

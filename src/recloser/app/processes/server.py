@@ -1,10 +1,10 @@
-"""Owns the gateway process of `recloser up`: follows the ledger's route, serves HTTP. Decides nothing."""
+"""Owns the gateway process of `recloser up`: follows the ledger's route, serves HTTP and gRPC. Decides nothing."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import LEARNED_FROM
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
-from recloser.app.security.gatekeeping import access_of, audit_of, limits_of, scheme_of, uvicorn_options
+from recloser.app.processes.announcing import announce, events_so_far
+from recloser.app.security.gatekeeping import access_of, audit_of, grpc_security, limits_of, scheme_of, uvicorn_options
 from recloser.core import LOAD, Clock, RecloserError, Unavailable
-from recloser.ledger import Entry, ForecastRecord, RouteRecord
+from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
+from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog
 
 POLL_S = 0.5
-ANNOUNCED = {"forecast.issue": "forecast", "rollout.trip": "recall", "rollout.rollback": "recall"}
 
 
 class LedgerForecasts:
@@ -40,12 +41,36 @@ class LedgerForecasts:
     def current(self, area: str) -> CurrentForecast | None:
         """Return the newest valid forecast of the area with the recalled ids of the same issue."""
         found = self._platform.ledger.find(ForecastRecord, area=area, order_by="made_at", descending=True, limit=12)
-        valid = [record for record in found if not record.void]
-        if not valid:
-            return None
-        newest = valid[0]
-        void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
-        return CurrentForecast(served_of(newest), void)
+        return _newest_valid(found)
+
+    def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
+        """Return the same of many areas, by one reading of what reaches into the newest issue's targets."""
+        ledger = self._platform.ledger
+        newest = ledger.find(ForecastRecord, void=False, order_by="issued_at", descending=True, limit=1)
+        since = newest[0].first_target if newest else None
+        by_area: dict[str, list[ForecastRecord]] = {}
+        if since is not None:
+            for record in ledger.find(
+                ForecastRecord, since=("last_target", since), order_by="made_at", descending=True
+            ):
+                by_area.setdefault(record.area, []).append(record)
+        found: dict[str, CurrentForecast] = {}
+        for area in areas:
+            current = _newest_valid(by_area.get(area, [])[:12])
+            if current is None or since is None or current.served.targets[0] < since:
+                current = self.current(area)  # its newest is of an older issue, and so may be what was recalled
+            if current is not None:
+                found[area] = current
+        return found
+
+
+def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
+    """Return the newest valid forecast of one area's records, newest first, with what was recalled of its targets."""
+    newest = next((record for record in found if not record.void), None)
+    if newest is None:
+        return None
+    void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
+    return CurrentForecast(served_of(newest), void)
 
 
 class RouteFollower(threading.Thread):
@@ -54,14 +79,14 @@ class RouteFollower(threading.Thread):
     With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself.
     """
 
-    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, clock: Clock) -> None:
+    def __init__(self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int) -> None:
         super().__init__(daemon=True, name="route-follower")
         self._platform = platform
         self._loop = loop
         self._events = events
-        self._clock = clock
         self._ended = threading.Event()
-        self._seen = self._newest()
+        self._seen = seen
+        self._routed: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Follow until told to stop."""
@@ -74,6 +99,7 @@ class RouteFollower(threading.Thread):
             route = self._platform.ledger.get(RouteRecord, "route")
             if route is not None and route != self._loop.router.current():
                 self._loop.router.set_route(route)
+                self._release()
             self._learn_limits()
             self._announce()
         except RecloserError:
@@ -87,29 +113,25 @@ class RouteFollower(threading.Thread):
         if extent is not None and extent[1] > now - LEARNED_FROM:
             self._loop.router.refresh(now)
 
+    def _release(self) -> None:
+        """Give up the models of neither this route nor the one before, to which a rollback may return."""
+        names = self._loop.router.gateway.route.names()
+        self._platform.forget({*names, *self._routed})
+        self._routed = names
+
     def stop(self) -> None:
         """End the thread."""
         self._ended.set()
 
-    def _newest(self) -> int:
-        entries = self._platform.ledger.entries(limit=None)
-        return entries[-1].seq if entries else 0
-
     def _announce(self) -> None:
-        for entry in self._platform.ledger.entries(after=self._seen):
-            self._seen = entry.seq
-            kind = ANNOUNCED.get(entry.action)
-            if kind is not None:
-                self._events.publish(kind, event_data(entry))
+        while (reached := announce(self._platform.ledger, self._events, self._seen)) != self._seen:
+            self._seen = reached
 
 
-def event_data(entry: Entry) -> dict[str, Any]:
-    """Return what consumers are told about an audit entry."""
-    return {"at": entry.at, "what": entry.action, "subject": entry.subject, "facts": dict(entry.facts)}
-
-
-def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer, log: AnswerLog | None = None) -> Starlette:
-    """Return the ASGI application of a project's gateway."""
+def gateway_service(
+    platform: Platform, loop: ControlLoop, events: EventBuffer, log: AnswerLog | None = None
+) -> Service:
+    """Return what the transports of a project's gateway serve."""
 
     def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
         outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
@@ -120,7 +142,7 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer, log:
             "epoch": None if route is None else route.epoch,
         }
 
-    service = Service(
+    return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns=InputColumns(("scale_mw", *platform.features.names)),
@@ -133,7 +155,20 @@ def gateway_app(platform: Platform, loop: ControlLoop, events: EventBuffer, log:
         limits=limits_of(platform),
         audit=audit_of(platform),
     )
-    return build_app(service)
+
+
+def gateway_app(platform: Platform, service: Service, host: str) -> Starlette:
+    """Return the ASGI application of a gateway; its lifespan opens the gRPC port too, unless that is 0.
+
+    Raises:
+        Unavailable: the gRPC port is taken, or the extra `grpc` is not installed.
+    """
+    port = platform.project.gateway.grpc_port
+    if port == 0:
+        return build_app(service)
+    probe = listen(host, port)
+    probe.close()
+    return build_app(service, grpc_lifespan(service, host, port, tls=grpc_security(platform)))
 
 
 def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callable[[str], None]) -> int:
@@ -149,15 +184,16 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
     Raises:
         Unavailable: the port is taken.
     """
-    with Platform.open(folder, clock=clock) as platform:
+    with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
-        events = EventBuffer()
-        follower = RouteFollower(platform, loop, events, platform.clock)
+        events, seen = events_so_far(platform.ledger)
+        follower = RouteFollower(platform, loop, events, seen)
         follower.follow()
         listening = listen(host, port)
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
+        service = gateway_service(platform, loop, events, log)
         config = uvicorn.Config(
-            gateway_app(platform, loop, events, log),
+            gateway_app(platform, service, host),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=3,

@@ -17,6 +17,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.server import listen
 from recloser.app.security.gatekeeping import scheme_of
 from recloser.core import format_utc
+from recloser.serving.grpc import require_grpc
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -63,7 +64,7 @@ def run_up(
 
     Raises:
         InvalidInput: no project.
-        Unavailable: a port is taken.
+        Unavailable: a port is taken, or gRPC is wanted and not installed.
     """
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
@@ -71,6 +72,9 @@ def run_up(
     probes = [listen(where, first)]
     first = probes[0].getsockname()[1]
     probes.append(listen(where, first + 1))
+    if gateway.grpc_port:
+        require_grpc()
+        probes.append(listen(where, gateway.grpc_port))
     for probe in probes:
         probe.close()
     children = [Child(name, command) for name, command in commands(folder, where, first, at).items()]

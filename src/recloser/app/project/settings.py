@@ -190,6 +190,7 @@ class GatewaySection(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
     tls: TlsSection = TlsSection()

@@ -71,6 +71,20 @@ def uvicorn_options(platform: Platform) -> dict[str, Any]:
     }
 
 
+def grpc_security(platform: Platform) -> tuple[bytes, bytes, bytes | None] | None:
+    """Return key, certificate and the callers' authority (PEM) for the gRPC port, None without TLS.
+
+    Raises:
+        InvalidInput: unusable TLS files.
+    """
+    root, tls = platform.layout.root, platform.project.gateway.tls
+    if tls.certificate is None or tls.key is None:
+        return None
+    tls_options(root, tls)
+    authority = None if tls.client_ca is None else (root / tls.client_ca).read_bytes()
+    return (root / tls.key).read_bytes(), (root / tls.certificate).read_bytes(), authority
+
+
 def scheme_of(tls: TlsSection) -> str:
     """Return the scheme of the gateway's address."""
     return "http" if tls.certificate is None else "https"

@@ -4,10 +4,11 @@ Does not decide answers (that is the gateway), start a server or keep forecasts.
 """
 
 from recloser.serving.http.app import build_app
+from recloser.serving.http.data import decide
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
 from recloser.serving.http.service import CurrentForecast, ForecastSource, Rollback, Service
-from recloser.serving.http.wire import InputColumns
+from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
     "Access",
@@ -20,4 +21,5 @@ __all__ = [
     "Rollback",
     "Service",
     "build_app",
+    "decide",
 ]

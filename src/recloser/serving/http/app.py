@@ -10,15 +10,19 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
 from recloser.serving.http.admission.admission import Admission
-from recloser.serving.http.data import Infer, Invocations, Metadata
-from recloser.serving.http.edge import on_crash, on_http_error, on_recloser_error
+from recloser.serving.http.data import Infer, Invocations
+from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
+from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
+from recloser.serving.http.metadata import Metadata
+from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
+from recloser.serving.wire.rows import quantile_names
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 STREAMS = frozenset({"events"})
@@ -52,31 +56,60 @@ class Metered:
             self._meter.note(handler, method, status[0], seconds)
 
 
-def build_app(service: Service) -> Starlette:
-    """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths."""
-    meter, metadata, grid = Meter(), Metadata(service), Grid(service)
+def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
+    """Return the ASGI application of the gateway; see docs/rooms/serving.md for its paths.
+
+    Args:
+        service: what is served.
+        lifespan: what lives as long as the server, such as another transport.
+    """
+    meter = Meter()
+
+    async def openapi(_: Request) -> Response:
+        """Give this document."""
+        return json_response(document)
+
+    routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
+    document = openapi_document(routes, quantile_names(service.gateway.quantiles))
+    handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
+    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
+    middleware = [Middleware(Metered, meter=meter), admission]
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
+
+
+def _routes(service: Service, meter: Meter) -> list[Route]:
+    metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
+        """Give counts and durations in Prometheus' text format."""
         page = exposition(service.gateway, meter, service.log)
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
-    routes = [
+    return [
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
+        Route("/v2/repository/index", metadata.index, methods=["POST"]),
+        Route("/v2/models/stats", metadata.all_stats),
         Route("/v2/models/{name}", metadata.model),
         Route("/v2/models/{name}/ready", metadata.model_ready),
-        Route("/v2/models/{name}/infer", Infer(service), methods=["POST"]),
+        Route("/v2/models/{name}/config", metadata.config),
+        Route("/v2/models/{name}/stats", metadata.stats),
+        Route("/v2/models/{name}/versions/{version}", metadata.model),
+        Route("/v2/models/{name}/versions/{version}/ready", metadata.model_ready),
+        Route("/v2/models/{name}/versions/{version}/config", metadata.config),
+        Route("/v2/models/{name}/versions/{version}/stats", metadata.stats),
+        Route("/v2/models/{name}/versions/{version}/infer", infer, methods=["POST"]),
         Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/ping", metadata.ping),
+        Route("/health", metadata.ping),
+        Route("/version", metadata.version),
         Route("/metrics", metrics),
         Route("/v1/areas", grid.areas),
-        Route("/v1/areas/{area:path}/forecast", grid.forecast),
+        Route("/v1/forecasts", forecasts.forecasts),
+        Route("/v1/areas/{area:path}/forecast", forecasts.forecast),
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
         Route("/v1/rollback", grid.rollback, methods=["POST"]),
     ]
-    handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
-    return Starlette(
-        routes=routes, exception_handlers=handlers, middleware=[Middleware(Metered, meter=meter), admission]
-    )

@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anyio import to_thread
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from recloser import __version__
 from recloser.core import InvalidInput, Unavailable, unknown_name
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
-from recloser.serving.http.edge import json_response, problem, read_json
+from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
 from recloser.serving.http.service import Service
-from recloser.serving.http.wire import (
-    RowAnswers,
-    Rows,
-    decode_infer,
-    decode_invocation,
-    infer_response,
-    invocation_response,
-    rows_of,
-    tensors_of,
-)
-from recloser.serving.log import Decided
+from recloser.serving.log import RequestNote
+from recloser.serving.wire.invocations import invocation_response, read_invocation
+from recloser.serving.wire.models import FORECAST, known_model, version_of
+from recloser.serving.wire.oip import Parameters, Reply, check_call, milliseconds, read_call, timeout_ms, write_reply
+from recloser.serving.wire.rows import RowAnswers, Rows, output_names, outputs_of, rows_from_tensors, rows_of
 
-FORECAST = "forecast"
-"""Name of the model that follows the route; releases are models under their own names, without the ladder."""
-
-INLINE_ROWS = 256
-"""Requests with more rows leave the event loop for a thread."""
+TIMEOUT = b"recloser-timeout-ms"
+"""Header with the caller's time in milliseconds; parameter `timeout` of an infer request: in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Infer:
-    """Raw ASGI endpoint of `/v2/models/{name}/infer`."""
+    """Raw ASGI endpoint of `/v2/models/{name}/infer`, with or without a version."""
 
     service: Service
     __name__ = "infer"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one inference request."""
-        name = _known(self.service, scope["path_params"]["name"])
-        body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
-        request, rows = decode_infer(body, self.service.columns)
-        quantiles = self.service.gateway.quantiles
-        answers = await _decide(self.service, name, rows, request.id or "")
-        content = infer_response(request, (name, _version(self.service, name)), answers, quantiles)
-        await Response(content, media_type="application/json")(scope, receive, send)
+        name = _asked(self.service, scope["path_params"])
+        with self.service.statistics.request(name, self.service.clock) as watch:
+            body, header = await read_tensors(scope, receive, self.service.body_limit)
+            call = read_call(body, header)
+            check_call(call, name, output_names(self.service.gateway.quantiles))
+            rows = rows_from_tensors(call.tensors, self.service.columns)
+            watch.lap("compute_input")
+            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters), call.id or "")
+            watch.lap("compute_infer")
+            outputs = outputs_of(answers, self.service.gateway.quantiles)
+            content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
+            watch.lap("compute_output")
+            watch.rows = len(rows.areas)
+        headers = {"content-type": JSON if length is None else BINARY}
+        if length is not None:
+            headers[HEADER_LENGTH] = str(length)
+        await Response(content, headers=headers)(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,40 +61,49 @@ class Invocations:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one MLflow scoring request."""
         body = await read_json(scope, receive, self.service.body_limit, must_be_typed=False)
-        answers = await _decide(self.service, FORECAST, decode_invocation(body, self.service.columns))
-        content = invocation_response(answers, self.service.gateway.quantiles)
+        scored = read_invocation(body, self.service.columns)
+        name = known_model(self.service.gateway, scored.model or FORECAST)
+        with self.service.statistics.request(name, self.service.clock) as watch:
+            answers = await decide(self.service, name, scored.rows, _timeout_ms(scope, {}))
+            watch.lap("compute_infer")
+            content = invocation_response(answers, self.service.gateway.quantiles)
+            watch.lap("compute_output")
+            watch.rows = len(scored.rows.areas)
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def _decide(service: Service, name: str, rows: Rows, request_id: str = "") -> RowAnswers:
-    """Answer the rows, in a thread if there are many.
+async def decide(service: Service, name: str, rows: Rows, within_ms: float | None, request_id: str = "") -> RowAnswers:
+    """Answer the rows by the data plane.
 
     Raises:
         InvalidInput: no area of the request is known.
-        Unavailable: no area of the request got a number.
+        Unavailable: no area of the request got a number, or too many requests are under way.
     """
     if not rows.areas:
         raise InvalidInput("a request without rows", where=name)
-    if len(rows.areas) <= INLINE_ROWS:
-        answers = _answer(service, name, rows, request_id)
-    else:
-        answers = await to_thread.run_sync(_answer, service, name, rows, request_id)
-    if service.log is not None and service.log.holds_answers:
-        await service.log.settled()
-    return answers
-
-
-def _answer(service: Service, name: str, rows: Rows, request_id: str) -> RowAnswers:
-    gateway, now = service.gateway, service.clock.now()
     batch, order = rows.batch()
-    epoch, begun = gateway.route.epoch, time.perf_counter()
-    scoring = gateway.score(batch, now) if name == FORECAST else gateway.check(name, batch, now)
+    gateway, note = service.gateway, None
     if service.log is not None:
-        took = time.perf_counter() - begun
-        service.log.append(Decided(request_id[:200], name, epoch, now, took, gateway.quantiles, batch, scoring))
+        asked = (request_id[:200], name, gateway.route.epoch)
+        note = RequestNote(service.log, asked, batch, gateway.quantiles, service.clock.now())
+    scoring = await service.plane.decide(batch, None if name == FORECAST else name, within_ms, note)
+    if note is not None:
+        await note.settled()
     if all(release is None for release in scoring.release):
         raise _why_nothing(service, batch, scoring)
-    return rows_of(scoring, batch, order, len(gateway.quantiles))
+    return rows_of(scoring, batch, order, len(service.gateway.quantiles))
+
+
+def _timeout_ms(scope: Scope, parameters: Parameters) -> float | None:
+    """Return the caller's time in milliseconds: parameter `timeout` (microseconds) or header; None if not given.
+
+    Raises:
+        InvalidInput: not a number.
+    """
+    given = next((text.decode("latin-1") for key, text in scope["headers"] if key == TIMEOUT), None)
+    if "timeout" in parameters or given is None:
+        return timeout_ms(parameters)
+    return milliseconds(given, 1.0)
 
 
 def _why_nothing(service: Service, batch: Batch, scoring: Scoring) -> InvalidInput | Unavailable:
@@ -108,48 +114,5 @@ def _why_nothing(service: Service, batch: Batch, scoring: Scoring) -> InvalidInp
     return Unavailable("no model could give a safe answer", got=reasons, next_step="Use the last forecast and its age.")
 
 
-def _known(service: Service, name: str) -> str:
-    if name != FORECAST and name not in service.gateway.loaded:
-        raise HTTPException(
-            404, f"No model {name[:100]!r}; there are {', '.join((FORECAST, *service.gateway.loaded))}."
-        )
-    return name
-
-
-def _version(service: Service, name: str) -> str:
-    """Return the version of a model: the route's epoch for the routed one, the name itself for a release."""
-    return str(service.gateway.route.epoch) if name == FORECAST else name
-
-
-class Metadata:
-    """Endpoints of `/v2`: server and model metadata, liveness and readiness."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def server(self, _: Request) -> Response:
-        """Tell name, version and extensions of the server."""
-        return json_response({"name": "recloser", "version": __version__, "extensions": []})
-
-    async def live(self, _: Request) -> Response:
-        """Tell that the process answers."""
-        return json_response({"live": True})
-
-    async def ready(self, _: Request) -> Response:
-        """Tell whether a route with at least one model is in force."""
-        if not self._service.gateway.route.names():
-            return problem(503, "Not ready", "No model is in the route.", ready=False)
-        return json_response({"ready": True})
-
-    async def model(self, request: Request) -> Response:
-        """Tell the inputs, outputs and version of a model."""
-        name = _known(self._service, request.path_params["name"])
-        inputs, outputs = tensors_of(self._service.columns, self._service.gateway.quantiles)
-        versions = [_version(self._service, name)]
-        return json_response(
-            {"name": name, "versions": versions, "platform": "recloser", "inputs": inputs, "outputs": outputs}
-        )
-
-    async def model_ready(self, request: Request) -> Response:
-        """Tell that a model is loaded."""
-        return json_response({"name": _known(self._service, request.path_params["name"]), "ready": True})
+def _asked(service: Service, parameters: Mapping[str, str]) -> str:
+    return known_model(service.gateway, parameters["name"], parameters.get("version", ""))

@@ -1,4 +1,4 @@
-"""Owns what every request meets: problem documents (RFC 9457), body limits, content types and tokens."""
+"""Owns what every request meets: problem documents (RFC 9457) and tokens."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, jsonable
-from recloser.serving.http.wire import MalformedBody
+from recloser.serving.wire.models import UnknownModel
+from recloser.serving.wire.strict import MalformedBody
 
 TITLES: dict[type[RecloserError], tuple[int, str]] = {
     MalformedBody: (400, "Malformed body"),
+    UnknownModel: (404, "Not found"),
     InvalidInput: (422, "Invalid input"),
     Refused: (409, "Refused"),
     Unavailable: (503, "Unavailable"),
 }
-DRAINED = 4
-"""A body up to so many times the limit is read and dropped, so that its sender lives to read the refusal."""
-
 LONGEST = 1_000
 """Characters of a text in a problem document; what the caller sent is not echoed without bound."""
 
@@ -48,73 +47,46 @@ def problem(status: int, title: str, detail: str, **members: Any) -> Response:
     return Response(msgspec.json.encode(jsonable(document)), status, media_type="application/problem+json")
 
 
-def problem_of(error: RecloserError) -> Response:
-    """Return the problem document of one of our errors, with its facts."""
+def dialect(path: str, status: int, sentence: str) -> dict[str, str]:
+    """Return the members by which clients of the protocol of a path read an error."""
+    if path.startswith("/v2"):
+        return {"error": sentence}
+    if path.startswith("/invocations"):
+        code = "BAD_REQUEST" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "TEMPORARILY_UNAVAILABLE"
+        return {"error_code": code, "message": sentence}
+    return {}
+
+
+def problem_of(error: RecloserError, path: str = "") -> Response:
+    """Return the problem document of one of our errors, with its facts and in the words of the path's protocol."""
     status, title = next((TITLES[kind] for kind in type(error).__mro__ if kind in TITLES), (500, "Internal error"))
-    response = problem(status, title, error.explain(), **error.facts())
+    sentence = error.explain()
+    response = problem(status, title, sentence, **{**error.facts(), **dialect(path, status, sentence)})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["retry-after"] = "1"
     return response
 
 
-async def on_recloser_error(_: Request, error: Exception) -> Response:
+async def on_recloser_error(request: Request, error: Exception) -> Response:
     """Answer one of our errors."""
     assert isinstance(error, RecloserError)
-    return problem_of(error)
+    return problem_of(error, request.url.path)
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer an error of the protocol itself: 401, 403, 404, 405, 413, 415."""
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    response = problem(error.status_code, title, error.detail)
+    members = dialect(request.url.path, error.status_code, error.detail)
+    response = problem(error.status_code, title, error.detail, **members)
     response.headers.update(error.headers or {})
     return response
 
 
-async def on_crash(_: Request, __: Exception) -> Response:
+async def on_crash(request: Request, _: Exception) -> Response:
     """Answer a defect of ours; its traceback goes to the server's log, never to the caller."""
-    return problem(500, "Internal error", "The gateway met a defect of its own; its log knows more.")
-
-
-async def read_json(scope: Scope, receive: Receive, limit: int, *, must_be_typed: bool) -> bytes:
-    """Return the body of a JSON request, never holding more than `limit` bytes of it.
-
-    Args:
-        scope: of the request.
-        receive: of the request.
-        limit: bytes.
-        must_be_typed: refuse a request without content type too; a browser then cannot send it across sites.
-
-    Raises:
-        HTTPException: 413 too large, 415 not JSON or compressed.
-        InvalidInput: the caller went away.
-    """
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    _require_json(headers, must_be_typed=must_be_typed)
-    chunks, size, more = [], 0, True
-    while more and size <= DRAINED * limit:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidInput("the caller went away before the body was complete")
-        size += len(message.get("body", b""))
-        more = message.get("more_body", False)
-        if size <= limit:
-            chunks.append(message.get("body", b""))
-    if size > limit:
-        raise HTTPException(413, f"The body is larger than {limit} bytes.", {"connection": "close"})
-    return b"".join(chunks)
-
-
-def _require_json(headers: Mapping[bytes, bytes], *, must_be_typed: bool) -> None:
-    given = headers.get(b"content-type", b"").decode("latin-1").lower()
-    media, _, parameters = given.partition(";")
-    charset = parameters.replace(" ", "").replace('"', "")
-    typed = media.strip() == "application/json" and charset in ("", "charset=utf-8")
-    if not typed and (given or must_be_typed):
-        raise HTTPException(415, "Send application/json in UTF-8.", {"accept": "application/json"})
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise HTTPException(415, "Send the body uncompressed.", {"accept-encoding": "identity"})
+    sentence = "The gateway met a defect of its own; its log knows more."
+    return problem(500, "Internal error", sentence, **dialect(request.url.path, 500, sentence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class Event:
     """Something a client may want to hear of.
 
     Attributes:
-        id: rises by one from event to event.
+        id: rises from event to event.
         kind: 'forecast', 'recall', 'route', ... or 'gap': events were missed, read the current state again.
         data: JSON-ready.
     """
@@ -44,7 +44,7 @@ class EventBuffer:
 
     Args:
         capacity: number of events that can be resumed from.
-        first_id: id of the first event; give a number above all of an earlier process.
+        first_id: id of the first event; a stream that left off before it is told of a gap.
     """
 
     def __init__(self, capacity: int = 1024, first_id: int = 1) -> None:
@@ -52,21 +52,27 @@ class EventBuffer:
             raise InvalidInput("an event buffer that can hold nothing", got=(capacity, first_id), expected=">= 1")
         self._lock = threading.Lock()
         self._events: deque[Event] = deque(maxlen=capacity)
-        self._next = first_id
+        self._newest = first_id - 1
+        self._forgotten = first_id - 1
         self._closed = False
         self._listeners: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
-    def publish(self, kind: str, data: Mapping[str, Any]) -> Event:
-        """Add an event and wake the listeners.
+    def publish(self, kind: str, data: Mapping[str, Any], event_id: int | None = None) -> Event:
+        """Add an event and wake the listeners; its id is the next one, or the one given, which may leave some out.
 
         Raises:
             Refused: the buffer is closed.
+            InvalidInput: an id that does not rise.
         """
         with self._lock:
             if self._closed:
                 raise Refused("the event buffer is closed", got=kind)
-            event = Event(self._next, kind, dict(data))
-            self._next += 1
+            if event_id is not None and event_id <= self._newest:
+                raise InvalidInput("an event id that does not rise", got=event_id, expected=f"> {self._newest}")
+            event = Event(self._newest + 1 if event_id is None else event_id, kind, dict(data))
+            self._newest = event.id
+            if len(self._events) == self._events.maxlen:
+                self._forgotten = self._events[0].id
             self._events.append(event)
             self._wake()
         return event
@@ -87,7 +93,7 @@ class EventBuffer:
         woken = asyncio.Event()
         with self._lock:
             self._listeners[woken] = asyncio.get_running_loop()
-            cursor = self._next - 1 if after is None else after
+            cursor = self._newest if after is None else after
         try:
             while True:
                 woken.clear()
@@ -105,9 +111,8 @@ class EventBuffer:
 
     def _due(self, cursor: int) -> tuple[list[Event], int]:
         """Return the events after the cursor, led by a 'gap' where some are lost, and the new cursor."""
-        newest, kept = self._next - 1, [event for event in self._events if event.id > cursor]
-        oldest = self._events[0].id if self._events else self._next
-        if cursor > newest or cursor < oldest - 1:
+        newest, kept = self._newest, [event for event in self._events if event.id > cursor]
+        if cursor > newest or cursor < self._forgotten:
             before = newest if not kept else kept[0].id - 1
             kept = [Event(before, "gap"), *kept]
         return kept, newest

@@ -1,11 +1,10 @@
-"""Owns the grid's own endpoints under /v1: areas, forecasts, events, route and rollback."""
+"""Owns the grid's own endpoints under /v1: areas, events, route and rollback."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any
 
 import msgspec
 from anyio import to_thread
@@ -13,12 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from recloser.core import InvalidInput, canonical_json, format_utc
-from recloser.serving.http.edge import json_response, read_json
+from recloser.core import InvalidInput, canonical_json
+from recloser.serving.http.body import read_json
+from recloser.serving.http.edge import json_response
 from recloser.serving.http.events import Event
-from recloser.serving.http.service import CurrentForecast, Service
-from recloser.serving.http.wire import decode, quantile_names
+from recloser.serving.http.service import Service
 from recloser.serving.route import arm_of, lease_expired
+from recloser.serving.wire.strict import decode
 
 
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,6 +26,9 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
 
     reason: str
     to: str | None = None
+
+
+ROLLBACK = msgspec.json.Decoder(RollbackBody)
 
 
 class Grid:
@@ -46,17 +49,6 @@ class Grid:
             rows.append({"area": area, "arm": arm, "limits_mw": bounds})
         return json_response({"areas": rows})
 
-    async def forecast(self, request: Request) -> Response:
-        """Give the current forecast of an area with quantiles in MW, age, release, prediction ids and void ids."""
-        area = request.path_params["area"]
-        current = await to_thread.run_sync(self._service.forecasts.current, area)
-        if current is None:
-            known = await to_thread.run_sync(self._service.forecasts.areas)
-            detail = f"Nothing was forecast for {area!r} yet." if area in known else f"No area {area[:100]!r}."
-            raise HTTPException(404, detail)
-        age = self._service.clock.now() - current.served.made_at
-        return json_response(forecast_document(current, age.total_seconds()))
-
     async def route(self, _: Request) -> Response:
         """Tell the route in force, trips, whether the lease has run out and whether answers are being logged."""
         gateway, now = self._service.gateway, self._service.clock.now()
@@ -69,7 +61,7 @@ class Grid:
         """Roll back to a named or the previous release; needs the scope 'operate' and a reason."""
         actor = self._service.access.actor(request.scope, "operate")
         content = await read_json(request.scope, request.receive, self._service.body_limit, must_be_typed=True)
-        body = decode(content, RollbackBody, "rollback")
+        body = decode(content, ROLLBACK, "rollback")
         if not body.reason.strip():
             raise InvalidInput("no reason given", got=body.reason, expected="why, in words", where="rollback.reason")
         done = await to_thread.run_sync(self._service.rollback, body.to, body.reason.strip(), actor)
@@ -83,29 +75,6 @@ class Grid:
         lines = _lines(self._service, int(last) if last else None)
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
-
-
-def forecast_document(current: CurrentForecast, age_s: float) -> Mapping[str, Any]:
-    """Return the JSON of a current forecast; `points` as in the command `recloser forecast`."""
-    served = current.served
-    names, void = quantile_names(served.quantiles), set(current.void_ids)
-    points = []
-    for k, (at, mw) in enumerate(zip(served.targets, served.handed_out().tolist(), strict=True)):
-        point = {"id": served.point_id(k), "at": format_utc(at), **dict(zip(names, mw, strict=True))}
-        points.append({**point, "void": served.void or served.point_id(k) in void or served.id in void})
-    return {
-        "area": served.area,
-        "id": served.id,
-        "release": served.release,
-        "served_by": served.served_by,
-        "reason": served.reason,
-        "issued_at": format_utc(served.issued_at),
-        "made_at": format_utc(served.made_at),
-        "age_s": age_s,
-        "quantiles": list(served.quantiles),
-        "points": points,
-        "void_ids": list(current.void_ids),
-    }
 
 
 def event_text(event: Event) -> bytes:

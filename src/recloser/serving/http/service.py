@@ -12,8 +12,10 @@ from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
-from recloser.serving.http.wire import InputColumns
 from recloser.serving.log import AnswerLog
+from recloser.serving.plane import DataPlane, PlanePolicy
+from recloser.serving.wire.rows import InputColumns
+from recloser.serving.wire.statistics import Statistics
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
 """(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
@@ -43,6 +45,10 @@ class ForecastSource(Protocol):
         """Return what holds for the area now, or None if nothing was forecast yet or the area is unknown."""
         ...
 
+    def many(self, areas: Sequence[str]) -> Mapping[str, CurrentForecast]:
+        """Return what `current` tells of each area, without those it tells nothing of; cheaper than one by one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -61,6 +67,9 @@ class Service:
         log: where every answer is written down, or None.
         limits: bounds of what callers may do.
         audit: told of every call that operates, or None.
+        statistics: counts requests by model, of every transport.
+        waiting: how long and how many requests for inference may wait.
+        plane: the way to the gateway's models, made from gateway, clock and `waiting`.
     """
 
     gateway: Gateway
@@ -75,3 +84,9 @@ class Service:
     log: AnswerLog | None = None
     limits: TrafficLimits = field(default_factory=TrafficLimits)
     audit: Audit | None = None
+    statistics: Statistics = field(default_factory=Statistics)
+    waiting: PlanePolicy = field(default_factory=PlanePolicy)
+    plane: DataPlane = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))

@@ -5,6 +5,7 @@ Does not move records to the store (that is `app`), judge them, or hold up an an
 
 from recloser.serving.log.folder import LogInUse, Segment, discard, identity_of, keep, quarantine, segments
 from recloser.serving.log.frame import Damage
+from recloser.serving.log.note import RequestNote
 from recloser.serving.log.policy import LogPolicy, LogStatus
 from recloser.serving.log.prediction_log import PredictionLog
 from recloser.serving.log.reading import Contents, Recovery, read_segment
@@ -27,6 +28,7 @@ __all__ = [
     "PredictionLog",
     "Record",
     "Recovery",
+    "RequestNote",
     "Segment",
     "StandbyLog",
     "discard",

@@ -153,15 +153,6 @@ def microseconds(instant: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def table_of(batch: Batch) -> tuple[tuple[str, ...], FloatArray]:
-    """Return the names of the numeric columns and their cells, shape (n_rows, n_names); NaN is missing."""
-    names, rows = tuple(batch.numbers), int(batch.bounds[-1])
-    if not names:
-        return names, np.empty((rows, 0))
-    table: FloatArray = np.concatenate(tuple(batch.numbers.values())).reshape(len(names), rows).T
-    return names, table
-
-
 def inputs_digest(areas: tuple[str, ...], at_us: IntArray | None, names: tuple[str, ...], table: FloatArray) -> bytes:
     """Return the SHA-256 over the rows of a request in the order of its batch (by area, then target).
 
@@ -179,13 +170,13 @@ def weight_of(decided: Decided) -> int:
     """Return about how many bytes an answer that waits to be written holds in memory."""
     batch = decided.batch
     rows, models = int(batch.bounds[-1]), 1 + max(map(len, decided.scoring.answers), default=0)
-    return 1_000 + 400 * len(batch.areas) + 8 * rows * (2 * len(batch.numbers) + models * len(decided.quantiles) + 2)
+    return 1_000 + 400 * len(batch.areas) + 8 * rows * (len(batch.names) + models * len(decided.quantiles) + 2)
 
 
 def record_of(decided: Decided, inputs: Inputs) -> AnswerRecord:
     """Return the record of an answered request."""
     batch, scoring, made = decided.batch, decided.scoring, microseconds(decided.made_at)
-    names, table = table_of(batch) if inputs != "none" else ((), None)
+    names, table = (batch.names, batch.table) if inputs != "none" else ((), None)
     return AnswerRecord(
         decided.request_id,
         decided.asked,

@@ -1,0 +1,220 @@
+"""The proof of safety: requests over real HTTP through a canary that goes wrong in every way, every answer checked.
+
+`python benchmarks/serving/safety.py [--requests 1000000] [--connections 32] [--json FILE]`. Exit code 1 if anything
+unsafe left the gateway, a request got no answer, or a trip came late. An answer is unsafe if it is not finite, its
+quantiles cross, it lies outside the asset's limits or farther from the champion than allowed, or if it is said to be
+the champion's and is not. A canary that repeats an old answer (frozen) is plausible and close: the guard lets it pass,
+the statistics of the rollout find it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from faulty import DEADLY, QUICK, SLOW, sequence
+from load import Outcome, load, request
+from processes import free_port, ours, started
+from world import AREAS, COLUMNS, LIMITS, POLICY, START, Named, body, gateway, models, route
+
+from recloser.models import Model
+from recloser.serving.wire.oip import read_call
+from recloser.serving.wire.rows import rows_from_tensors, rows_of
+
+PATH = "/v2/models/forecast/infer"
+
+
+@dataclass
+class Judge:
+    """Knows what the champion answers to each request, and looks at every answer that comes back.
+
+    Attributes:
+        champion: per request, rows of MW.
+        scales: per request, MW per row.
+        served: who answered -> rows.
+    """
+
+    champion: list[list[list[float]]]
+    scales: list[list[float]]
+    served: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, index: int, status: int, text: bytes) -> str | None:
+        if status != 200:
+            return f"HTTP {status}: {text[:200]!r}"
+        outputs = {output["name"]: output["data"] for output in msgspec.json.decode(text)["outputs"]}
+        rows = list(zip(outputs["q10"], outputs["q50"], outputs["q90"], strict=True))
+        if len(rows) != len(self.champion[index]):
+            return f"{len(rows)} rows for {len(self.champion[index])}"
+        for k, row in enumerate(rows):
+            by = outputs["served_by"][k]
+            self.served[by] += 1
+            why = self.fault(row, by, self.champion[index][k], self.scales[index][k])
+            if why:
+                return f"{why}: {row} by {by} ({outputs['reason'][k]})"
+        return None
+
+    def fault(self, row: tuple[Any, ...], by: str, champion: list[float], scale: float) -> str:
+        """Return why a row may not have left the gateway; empty if it may."""
+        if any(number is None or not math.isfinite(number) for number in row):
+            return "not finite"
+        if list(row) != sorted(row):
+            return "quantiles cross"
+        if row[0] < LIMITS.minimum_mw or row[-1] > LIMITS.maximum_mw:
+            return "outside the limits"
+        far = max(abs(a - b) for a, b in zip(row, champion, strict=True)) / scale
+        if by == "canary" and not far <= (POLICY.divergence_default or math.inf):
+            return "far from the champion"
+        if by == "champion" and list(row) != champion:
+            return "not the champion's answer"
+        return ""
+
+
+def prepared(options: argparse.Namespace) -> tuple[list[bytes], Judge]:
+    """Return the requests and the judge who knows the champion's answers to them."""
+    found = models(options.folder, options.trees)
+    gate = gateway({name: Named(name, model) for name, model in found.items()}, route())
+    texts = [body(1, seed) for seed in range(60)] + [body(5, seed) for seed in range(60, 75)]
+    champion, scales = [], []
+    for text in texts:
+        rows = rows_from_tensors(read_call(text, None).tensors, COLUMNS)
+        batch, order = rows.batch()
+        champion.append(rows_of(gate.score(batch, START), batch, order, 3).mw.tolist())
+        scales.append(rows.numbers["scale_mw"].tolist())
+    return [request(PATH, text) for text in texts], Judge(champion, scales)
+
+
+def counts(port: int) -> dict[str, float]:
+    """Return the incidents by kind of the canary, from the metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    pattern = r'recloser_incidents_total\{kind="(\w+)",release="rel-canary"\} (\d+)'
+    return {kind: float(count) for kind, count in re.findall(pattern, text)}
+
+
+def told(outcome: Outcome, judge: Judge, incidents: dict[str, float]) -> dict[str, Any]:
+    """Return the result of a part, JSON-ready."""
+    answered = sum(outcome.statuses.values())
+    return {
+        "requests": answered,
+        "statuses": dict(outcome.statuses),
+        "unsafe": outcome.wrong_count,
+        "first_unsafe": outcome.wrong[:5],
+        "dropped": outcome.broken,
+        "rows_served_by": dict(judge.served),
+        "incidents_of_the_canary": incidents,
+        "seconds": round(outcome.seconds, 1),
+        "p99_ms": round(outcome.quantile_ms(0.99), 2),
+        "worst_ms": round(outcome.quantile_ms(1.0), 2),
+    }
+
+
+def through_faults(options: argparse.Namespace, steps: list[str], most: int, *flags: str) -> dict[str, Any]:
+    """Send requests through a canary on all areas that never trips, so that it can do its worst to the end."""
+    requests, judge = prepared(options)
+    port = free_port()
+    command = ours(port, "ours", "--canary", "1.0", "--trip-after", str(10**9), "--faults", ",".join(steps), *flags)
+    common = ["--folder", str(options.folder), "--trees", str(options.trees)]
+    with started([*command, *common], port):
+        outcome = load(port, requests, options.connections, seconds=options.seconds, most=most, check=judge)
+        return told(outcome, judge, counts(port))
+
+
+def trips(options: argparse.Namespace, after: int = 3) -> dict[str, Any]:
+    """Tell at which failed answer each fault trips the canary, one request after another, and that it stays tripped."""
+    requests, found = prepared(options)[0][: len(AREAS)], {}
+    for fault in (*(name for name in QUICK if name != "frozen"), *SLOW):
+        judge, port = prepared(options)[1], free_port()
+        command = ours(port, "ours", "--canary", "1.0", "--trip-after", str(after), "--faults", f"none,none,{fault}")
+        with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
+            outcome = load(port, requests, 1, most=12 * after, check=judge)
+            failed = counts(port)
+        bad = failed.get("output", 0) + failed.get("late", 0)
+        found[fault] = {
+            "failed_answers_before_trip": bad,
+            "tripped": failed.get("trip", 0) == 1,
+            "unsafe": outcome.wrong_count,
+            "dropped": outcome.broken + sum(n for status, n in outcome.statuses.items() if status != 200),
+            "in_time": bad == after and failed.get("trip", 0) == 1,
+        }
+    return found
+
+
+def swaps(options: argparse.Namespace) -> dict[str, Any]:
+    """Bring in a new package every second under load: good, slow, broken and tampered ones in turn."""
+    found = models(options.folder, options.trees)
+    requests, judge = prepared(options)
+    known = {name: by_model(found[name]) for name in ("rel-champion", "rel-canary")}
+    log, port = Path(tempfile.mkdtemp()) / "swaps.json", free_port()
+    command = ours(port, "ours", "--swap", str(options.swap_seconds / 60.0), "--swap-log", str(log))
+
+    def check(index: int, status: int, text: bytes) -> str | None:
+        judge.champion[index] = known["rel-champion"][index]
+        first = judge(index, status, text)
+        judge.champion[index] = known["rel-canary"][index]
+        return first and judge(index, status, text)
+
+    with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
+        outcome = load(port, requests, 8, seconds=options.swap_seconds, check=check)
+    return {**told(outcome, judge, {}), "swaps": json.loads(log.read_text())}
+
+
+def by_model(model: Model) -> list[list[list[float]]]:
+    """Return a model's own answers to the requests of `prepared`."""
+    texts = [body(1, seed) for seed in range(60)] + [body(5, seed) for seed in range(60, 75)]
+    found = []
+    for text in texts:
+        batch, order = rows_from_tensors(read_call(text, None).tensors, COLUMNS).batch()
+        found.append(model.predict(batch.rows.frame())[order.argsort()].tolist())
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=7_200.0, help="longest time of each part")
+    parser.add_argument("--trees", type=int, default=300)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
+    parser.add_argument("--parts", nargs="+", default=["inside", "apart", "trips", "swaps"])
+    parser.add_argument("--swap-seconds", type=float, default=60.0, help="how long; a new package every sixtieth of it")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    begun, report = time.monotonic(), {}
+    if "inside" in options.parts:
+        rounds = min(max(options.requests // 16_000, 2), 60)
+        steps = [*(sequence(QUICK, 2) * rounds), *SLOW]
+        report["inside"] = through_faults(options, steps, options.requests)
+    if "apart" in options.parts:
+        steps = sequence(DEADLY, min(max(options.requests // 20_000, 3), 50))
+        report["apart"] = through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
+    if "trips" in options.parts:
+        report["trips"] = trips(options)
+    if "swaps" in options.parts:
+        report["swaps"] = swaps(options)
+    parts = [name for name in ("inside", "apart", "swaps") if name in report]
+    for name in parts:
+        part = report[name]
+        part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= {200}
+    late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
+    good = not late and all(report[name]["safe"] for name in parts)
+    report |= {"safe": good, "late_trips": late, "wall_s": round(time.monotonic() - begun, 1)}
+    text = json.dumps(report, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""A small world to serve: two trained models of equal size, the naive rungs, limits, requests of any length."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recloser.core import TIME, FloatArray, ModelRows
+from recloser.models import (
+    Model,
+    Persistence,
+    SeasonalNaive,
+    TrainingPlan,
+    load_model,
+    predict_rows,
+    train_lightgbm,
+)
+from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Predictor, Route
+from recloser.serving.http import InputColumns
+
+AREAS = tuple(f"feeder-{k:02d}" for k in range(40))
+STEP = timedelta(hours=1)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+NAMED = ("hour", "load_lag_7d", "load_newest_4d", "load_level_24h")
+FEATURES = (*NAMED, *(f"x{k:02d}" for k in range(25 - len(NAMED))))
+COLUMNS = InputColumns(("scale_mw", *FEATURES))
+POLICY = GuardPolicy(divergence_default=3.0, required=("load_level_24h",))
+LIMITS = AssetLimits(-50.0, 400.0, 300.0, STEP)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A model under a release's name."""
+
+    release: str
+    model: Model
+
+    def predict(self, rows: pl.DataFrame) -> FloatArray:
+        """Return MW, shape (n_rows, n_quantiles)."""
+        return self.model.predict(rows)
+
+    def predict_rows(self, rows: ModelRows) -> FloatArray:
+        """Return the same without a data frame."""
+        return predict_rows(self.model, rows)
+
+
+def frame(n: int, seed: int = 1, areas: tuple[str, ...] = AREAS) -> pl.DataFrame:
+    """Return n rows of a feature frame, area by area in the order of time, with a learnable truth."""
+    rng = np.random.default_rng(seed)
+    per = -(-n // len(areas))
+    who = [area for area in areas for _ in range(per)][:n]
+    at = [START + (k % per) * STEP for k in range(n)]
+    x = np.round(rng.normal(0.0, 1.0, (n, len(FEATURES))), 3)
+    x[:, 0] = [t.hour for t in at]
+    level = 1.0 + 0.15 * np.sin(x[:, 0] / 24 * 2 * np.pi)
+    x[:, 1:4] = np.round(level[:, None] + rng.normal(0, 0.02, (n, 3)), 4)
+    truth = 100.0 * (level + 0.05 * x[:, 4] * (x[:, 5] > 0) + 0.02 * np.tanh(x[:, 6:15]).sum(axis=1))
+    columns = {"area": who, "issued_at": [START + timedelta(days=k % per // 24) for k in range(n)], "at": at}
+    columns |= {"scale_mw": np.full(n, 100.0), "load_mw": np.round(truth + rng.normal(0, 2.0, n), 3)}
+    columns |= {name: x[:, k] for k, name in enumerate(FEATURES)}
+    return pl.DataFrame(columns, schema_overrides={"issued_at": TIME, "at": TIME})
+
+
+def models(folder: Path, trees: int = 300) -> dict[str, Model]:
+    """Return champion and canary of `trees` trees with 63 leaves and the naive rungs; kept in `folder`."""
+    rows = frame(40 * 24 * 40)
+    found: dict[str, Model] = {}
+    for seed, name in enumerate(("rel-champion", "rel-canary")):
+        place = folder / f"{name}-{trees}"
+        if not place.exists():
+            plan = TrainingPlan(trees=trees, leaves=63, max_rows=20_000, calibration_days=0, seed=seed + 1)
+            train_lightgbm(rows, FEATURES, plan).save(place)
+        found[name] = load_model(place)
+    return found | {"seasonal_naive": SeasonalNaive.of(FEATURES), "persistence": Persistence.of(FEATURES)}
+
+
+class Present:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return datetime.now(UTC)
+
+
+class Nothing:
+    """A source of forecasts that has none."""
+
+    def areas(self) -> list[str]:
+        """Return no area."""
+        return []
+
+    def current(self, _: str) -> None:
+        """Return nothing."""
+
+
+def route(*, share: float = 0.0, shadow: bool = False) -> Route:
+    """Return a route with the second model as canary of a share of the areas, or as shadow, or neither."""
+    if share:
+        return Route(1, "rel-champion", "rel-canary", share, fallback=NAIVE)
+    return Route(1, "rel-champion", shadow="rel-canary" if shadow else None, fallback=NAIVE)
+
+
+def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3) -> Gateway:
+    """Return a gateway over the world's areas."""
+    return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), replace(POLICY, trip_after=trip_after))
+
+
+def body(n: int, seed: int = 2) -> bytes:
+    """Return a v2 inference request of n rows with one wide tensor."""
+    rows = frame(max(n, 1), seed)[:n]
+    table = rows.select(COLUMNS.numbers).to_numpy().ravel().round(4).tolist()
+    inputs = [
+        {"name": "area", "shape": [n], "datatype": "BYTES", "data": rows["area"].to_list()},
+        {"name": "at", "shape": [n], "datatype": "BYTES", "data": [t.isoformat() for t in rows["at"].to_list()]},
+        {"name": "x", "shape": [n, len(COLUMNS.numbers)], "datatype": "FP64", "data": table},
+    ]
+    return json.dumps({"inputs": inputs}).encode()

@@ -1,0 +1,61 @@
+"""Owns the program of a model's process: `python -m recloser.serving.foreign FOLDER SOCKET MEMORY_MB PARENT`.
+
+It loads one saved model, code of its own included, and answers requests on the inherited socket. Whether the code may
+run was decided by whoever starts this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from recloser.core import RecloserError
+from recloser.models import load_model
+from recloser.serving.foreign.exchange import answer_requests
+
+LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
+
+
+def main(words: Sequence[str]) -> int:
+    """Load the model and answer until the other side ends; return the exit code."""
+    folder, number, memory_mb, parent = words
+    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    most = int(memory_mb) << 20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.dup2(2, 1)  # what foreign code prints is for the log
+    try:
+        loaders = {kind: _loader(entry) for kind, entry in LOADERS.items()}
+        model = load_model(Path(folder), loaders, allow_code=True)
+    except RecloserError as error:
+        sys.stderr.write(f"model process: {error.explain()}\n")
+        return error.exit_code
+    with socket.socket(fileno=int(number)) as link:
+        answer_requests(link, model.predict)
+    return 0
+
+
+def _loader(entry: str) -> Callable[[Path], Any]:
+    def load(path: Path) -> Any:
+        module, _, name = entry.partition(":")
+        return getattr(importlib.import_module(module), name)(path)
+
+    return load
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""Owns the gRPC methods and their errors, on grpc.aio. Decides no answer; opens its port only when told to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from grpc import aio
+from starlette.exceptions import HTTPException
+
+from recloser import __version__
+from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
+from recloser.serving.grpc.convert import call_of, config_of, message_of, parse, reply_of
+from recloser.serving.grpc.messages import MESSAGES, SERVICE
+from recloser.serving.http import Access, Service, decide
+from recloser.serving.wire.models import (
+    UnknownModel,
+    known_model,
+    model_config,
+    model_metadata,
+    model_names,
+    repository_index,
+    version_of,
+)
+from recloser.serving.wire.oip import EXTENSIONS, Call, Reply, check_call, timeout_ms
+from recloser.serving.wire.rows import output_names, outputs_of, rows_from_tensors
+
+MOST_AT_ONCE = 256
+"""Calls under way; further ones are answered RESOURCE_EXHAUSTED."""
+
+LONGEST = 1_000
+"""Characters of an error's text; what the caller sent is not echoed without bound."""
+
+DENIALS = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
+LOG = logging.getLogger(__name__)
+STATUSES: dict[type[RecloserError], grpc.StatusCode] = {
+    UnknownModel: grpc.StatusCode.NOT_FOUND,
+    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    Refused: grpc.StatusCode.FAILED_PRECONDITION,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class Methods:
+    """The methods of the service, one per name in the protocol; each takes its request and the seconds left or None."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._gateway = service.gateway
+
+    async def server_live(self, *_: Any) -> Any:
+        """Tell that the process answers."""
+        return MESSAGES["ServerLiveResponse"](live=True)
+
+    async def server_ready(self, *_: Any) -> Any:
+        """Tell whether a route with at least one model is in force."""
+        return MESSAGES["ServerReadyResponse"](ready=bool(self._gateway.route.names()))
+
+    async def model_ready(self, request: Any, *_: Any) -> Any:
+        """Tell whether a model is loaded; an unknown one is not ready, which is no error."""
+        try:
+            self._name(request)
+        except UnknownModel:
+            return MESSAGES["ModelReadyResponse"](ready=False)
+        return MESSAGES["ModelReadyResponse"](ready=True)
+
+    async def server_metadata(self, *_: Any) -> Any:
+        """Tell name, version and extensions of the server."""
+        return MESSAGES["ServerMetadataResponse"](name="recloser", version=__version__, extensions=EXTENSIONS)
+
+    async def model_metadata(self, request: Any, *_: Any) -> Any:
+        """Tell the inputs, outputs and version of a model."""
+        document = model_metadata(self._gateway, self._service.columns, self._name(request))
+        return message_of("ModelMetadataResponse", document)
+
+    async def model_config(self, request: Any, *_: Any) -> Any:
+        """Tell the configuration of a model."""
+        return config_of(model_config(self._gateway, self._service.columns, self._name(request)))
+
+    async def model_statistics(self, request: Any, *_: Any) -> Any:
+        """Tell counts and durations of one model, or of all if none is named."""
+        names = (self._name(request),) if request.name else model_names(self._gateway)
+        statistics = self._service.statistics
+        rows = [statistics.of(name, version_of(self._gateway, name)) for name in names]
+        return message_of("ModelStatisticsResponse", {"model_stats": rows})
+
+    async def repository_index(self, *_: Any) -> Any:
+        """List the models that can be asked."""
+        return message_of("RepositoryIndexResponse", {"models": repository_index(self._gateway)})
+
+    async def model_infer(self, request: Any, remaining_s: float | None) -> Any:
+        """Answer one inference request within the caller's deadline."""
+        name = known_model(self._gateway, request.model_name, request.model_version)
+        with self._service.statistics.request(name, self._service.clock) as watch:
+            call, raw = call_of(request)
+            check_call(call, name, output_names(self._gateway.quantiles))
+            rows = rows_from_tensors(call.tensors, self._service.columns)
+            watch.lap("compute_input")
+            answers = await decide(self._service, name, rows, _within_ms(call, remaining_s), call.id or "")
+            watch.lap("compute_infer")
+            outputs = outputs_of(answers, self._gateway.quantiles)
+            response = reply_of(call, Reply(name, version_of(self._gateway, name), outputs), raw=raw)
+            watch.lap("compute_output")
+            watch.rows = len(rows.areas)
+        return response
+
+    def _name(self, request: Any) -> str:
+        return known_model(self._gateway, request.name, request.version)
+
+
+def _within_ms(call: Call, remaining_s: float | None) -> float | None:
+    """Return the caller's time in milliseconds: the shorter of the call's deadline and its parameter `timeout`."""
+    given = [timeout_ms(call.parameters), None if remaining_s is None else 1_000.0 * max(remaining_s, 1e-3)]
+    return min((ms for ms in given if ms is not None), default=None)
+
+
+def handlers(service: Service) -> dict[str, Callable[[bytes, Any], Awaitable[bytes]]]:
+    """Return the methods by the protocol's names, from bytes to bytes, with errors as statuses."""
+    methods = Methods(service)
+    named = {
+        "ServerLive": methods.server_live,
+        "ServerReady": methods.server_ready,
+        "ModelReady": methods.model_ready,
+        "ServerMetadata": methods.server_metadata,
+        "ModelMetadata": methods.model_metadata,
+        "ModelConfig": methods.model_config,
+        "ModelStatistics": methods.model_statistics,
+        "RepositoryIndex": methods.repository_index,
+        "ModelInfer": methods.model_infer,
+    }
+    return {name: _answering(f"{name}Request", method, service.access) for name, method in named.items()}
+
+
+def status_of(error: RecloserError) -> grpc.StatusCode:
+    """Return the status that says what the caller should do about one of our errors."""
+    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), grpc.StatusCode.INTERNAL)
+
+
+def _authorization(context: Any) -> bytes:
+    found = next((text for name, text in context.invocation_metadata() or () if name == "authorization"), "")
+    return found.encode("latin-1", "replace") if isinstance(found, str) else bytes(found)
+
+
+def _answering(
+    kind: str, method: Callable[[Any, float | None], Awaitable[Any]], access: Access
+) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    async def answer(content: bytes, context: Any) -> bytes:
+        try:
+            if access.required:
+                access.bearer(_authorization(context), "infer" if kind == "ModelInferRequest" else "read")
+            response = await method(parse(kind, content), context.time_remaining())
+            return bytes(response.SerializeToString())
+        except HTTPException as error:
+            await context.abort(DENIALS[error.status_code], error.detail)
+            raise
+        except RecloserError as error:
+            await context.abort(status_of(error), error.explain()[:LONGEST])
+            raise
+        # The outermost loop of a call: gRPC would tell the caller the text of a defect.
+        except Exception:
+            LOG.exception("%s met a defect", kind)
+            await context.abort(grpc.StatusCode.INTERNAL, "The gateway met a defect of its own; its log knows more.")
+            raise
+
+    return answer
+
+
+async def start(
+    service: Service, host: str, port: int, tls: tuple[bytes, bytes, bytes | None] | None = None
+) -> tuple[Any, int]:
+    """Open the port in the running event loop and return the server with the port it has.
+
+    Raises:
+        Unavailable: the address is taken or not ours.
+    """
+    options = [
+        ("grpc.max_receive_message_length", service.body_limit),
+        ("grpc.so_reuseport", 0),
+    ]
+    server = aio.server(options=options, maximum_concurrent_rpcs=MOST_AT_ONCE)
+    methods = {name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in handlers(service).items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            key, certificate, authority = tls
+            secured = grpc.ssl_server_credentials([(key, certificate)], authority, authority is not None)
+            bound = server.add_secure_port(address, secured)
+    except RuntimeError as error:
+        raise Unavailable("cannot listen", where=address, next_step="Choose another gateway.grpc_port.") from error
+    await server.start()
+    return server, int(bound)

@@ -1,0 +1,95 @@
+"""Owns statistics of inference by model, as the protocol's statistics extension counts them. Keeps no history."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal
+
+from recloser.core import Clock
+
+Phase = Literal["compute_input", "compute_infer", "compute_output"]
+DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
+
+
+class Stopwatch:
+    """Times the phases of one request; lives for one call.
+
+    Attributes:
+        rows: rows answered; set by the transport.
+    """
+
+    def __init__(self, timer: Callable[[], int]) -> None:
+        self._timer = timer
+        self._begun = self._lap_begun = timer()
+        self.rows = 0
+        self.phases: dict[Phase, int] = {}
+
+    def lap(self, phase: Phase) -> None:
+        """End a phase that began where the last one ended."""
+        now = self._timer()
+        self.phases[phase] = now - self._lap_begun
+        self._lap_begun = now
+
+    def total_ns(self) -> int:
+        """Return nanoseconds since the request began."""
+        return self._timer() - self._begun
+
+
+class Statistics:
+    """Counts requests, rows and nanoseconds by model; thread safe.
+
+    Args:
+        timer: monotonic nanoseconds.
+    """
+
+    def __init__(self, timer: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._counts: dict[str, Counter[str]] = {}
+        self._last: dict[str, datetime] = {}
+
+    @contextmanager
+    def request(self, model: str, clock: Clock) -> Iterator[Stopwatch]:
+        """Time a request; one that ends with an exception counts as failed. Give the names of known models only."""
+        watch = Stopwatch(self._timer)
+        failed = True
+        try:
+            yield watch
+            failed = False
+        finally:
+            self._note(model, watch, clock.now(), failed=failed)
+
+    def _note(self, model: str, watch: Stopwatch, now: datetime, *, failed: bool) -> None:
+        outcome = "fail" if failed else "success"
+        with self._lock:
+            counts = self._counts.setdefault(model, Counter())
+            counts[f"{outcome}.count"] += 1
+            counts[f"{outcome}.ns"] += watch.total_ns()
+            if failed:
+                return
+            self._last[model] = now
+            counts["rows"] += watch.rows
+            for phase, elapsed_ns in watch.phases.items():
+                counts[f"{phase}.count"] += 1
+                counts[f"{phase}.ns"] += elapsed_ns
+
+    def of(self, model: str, version: str) -> dict[str, Any]:
+        """Return one model's statistics as a document of the extension; rows are what it calls inferences."""
+        with self._lock:
+            counts, last = Counter(self._counts.get(model, {})), self._last.get(model)
+        return {
+            "name": model,
+            "version": version,
+            "last_inference": 0 if last is None else int(last.timestamp() * 1000),
+            "inference_count": counts["rows"],
+            "execution_count": counts["success.count"],
+            "inference_stats": {
+                name: {"count": counts[f"{name}.count"], "ns": counts[f"{name}.ns"]} for name in DURATIONS
+            },
+            "batch_stats": [],
+        }
