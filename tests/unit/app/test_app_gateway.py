@@ -9,7 +9,7 @@ import pytest
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.app.processes.server import RouteFollower, gateway_app
+from recloser.app.processes.server import RouteFollower, gateway_app, gateway_service
 from recloser.core import LOAD, VirtualClock
 from recloser.serving.http import EventBuffer
 
@@ -24,7 +24,9 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         platform.clock = VirtualClock(extent[1] + later)
         loop = ControlLoop(platform, LoopOptions())
         assert loop.router.gateway.limits == {}
-        follower = RouteFollower(platform, loop, EventBuffer(), platform.clock)
+        follower = RouteFollower(platform, loop, EventBuffer(), 0)
         follower.follow()
         assert sorted(loop.router.limits) == known
-        assert gateway_app(platform, loop, EventBuffer()).routes
+        assert sorted(loop.router.gateway.limits) == known
+        service = gateway_service(platform, loop, EventBuffer())
+        assert gateway_app(platform, service, "127.0.0.1").routes
