@@ -205,7 +205,7 @@ def test_overload_sheds_inference_at_once_and_still_serves_forecasts(
     kit: SimpleNamespace, served: Served, net: SimpleNamespace
 ) -> None:
     gate = kit.gateway({"rel-1": Sluggish()})
-    server = served(kit.service(gate, limits=TrafficLimits(overload_ms=200.0)))
+    server = served(kit.service(gate, limits=TrafficLimits(overload_ms=200.0, concurrent=8)))
     statuses: list[int] = []
     forecasts: list[int] = []
     others: list[int] = []
