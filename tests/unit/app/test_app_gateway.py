@@ -27,4 +27,5 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         follower = RouteFollower(platform, loop, EventBuffer(), platform.clock)
         follower.follow()
         assert sorted(loop.router.limits) == known
+        assert sorted(loop.router.gateway.limits) == known
         assert gateway_app(platform, loop, EventBuffer()).routes

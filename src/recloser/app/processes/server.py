@@ -81,11 +81,14 @@ class RouteFollower(threading.Thread):
 
     def _learn_limits(self) -> None:
         """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
-        if self._loop.router.limits:
+        router = self._loop.router
+        if router.limits:
             return
         extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
         if extent is not None and extent[1] > now - LEARNED_FROM:
-            self._loop.router.refresh(now)
+            router.refresh(now)
+            if router.current() is None:  # before the first champion the ladder answers
+                router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
 
     def stop(self) -> None:
         """End the thread."""

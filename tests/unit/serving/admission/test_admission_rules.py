@@ -72,6 +72,8 @@ def test_priorities() -> None:
     assert priority_of("GET", "/v1/areas/a/forecast") == Priority.FORECAST
     assert priority_of("POST", "/v1/rollback") == Priority.FORECAST
     assert priority_of("GET", "/v2/health/live") == Priority.FORECAST
+    assert priority_of("GET", "/v1/forecasts") == Priority.FORECAST
+    assert priority_of("GET", "/v2/models/forecast/stats") == Priority.OTHER
     assert priority_of("POST", "/v2/models/forecast/infer") == Priority.ROUTED
     assert priority_of("POST", "/invocations") == Priority.ROUTED
     assert priority_of("POST", "/v2/models/rel-2/infer") == Priority.OTHER

@@ -9,6 +9,9 @@ from enum import IntEnum
 SCOPES = ("infer", "read", "operate", "admin")
 """What a token may be good for; 'admin' includes all others."""
 
+VITAL = frozenset({"/v1/forecasts", "/v1/rollback", "/ping", "/health"})
+"""Paths served as long as any, besides the forecast of an area and health."""
+
 AUDITED = frozenset({"operate", "admin"})
 
 
@@ -59,8 +62,12 @@ def scope_of(method: str, path: str) -> str:
 
 def priority_of(method: str, path: str) -> Priority:
     """Return how long a request is still served when there is too much to do."""
-    if path.startswith("/v1/") and (path.endswith("/forecast") or path == "/v1/rollback"):
+    if (
+        path in VITAL
+        or path.startswith("/v2/health/")
+        or (path.startswith("/v1/areas/") and path.endswith("/forecast"))
+    ):
         return Priority.FORECAST
-    if path.startswith(("/v2/health/", "/v2/models/forecast/")) or (method == "POST" and path == "/invocations"):
-        return Priority.ROUTED if method == "POST" else Priority.FORECAST
+    if method == "POST" and (path == "/invocations" or path.startswith("/v2/models/forecast/")):
+        return Priority.ROUTED
     return Priority.OTHER
