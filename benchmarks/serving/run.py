@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Contestant:
     name: str
     command: Callable[[int], list[str]]
     requests: Callable[[int], list[bytes]]
+    path: str = ""
 
 
 def v2(rows: int) -> list[bytes]:
@@ -58,14 +60,14 @@ def contestants(options: argparse.Namespace) -> list[Contestant]:
         python = venv / "bin" / "python"
         folder = prepare(peer, python, options.folder, options.trees)
         command = lambda port, peer=peer, python=python, folder=folder: peer.command(python, folder, port)  # noqa: E731
-        found.append(Contestant(name, command, peer.requests))
+        found.append(Contestant(name, command, peer.requests, f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}"))
     return [one for one in found if not options.only or one.name in options.only]
 
 
 def measure(one: Contestant, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return one row of numbers per length of request and number of connections."""
     port, found = free_port(), []
-    with started(one.command(port), port) as process:
+    with started(one.command(port), port, {"PATH": one.path} if one.path else None) as process:
         first = load(port, one.requests(1), 1, seconds=options.seconds, most=20)
         answered(one, first)
         ready_s = cpu_s(process.pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import tempfile
@@ -79,6 +80,8 @@ def main() -> None:
     parser.add_argument("--swap-log", type=Path, default=Path("swaps.json"))
     options = parser.parse_args()
     app = echo if options.what == "echo" else ours(options)
+    gc.collect()
+    gc.freeze()  # as our own gateway process does
     config = uvicorn.Config(app, port=options.port, log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run()
 

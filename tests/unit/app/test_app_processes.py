@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recloser.app.processes.server import listen
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.platform import Platform
+from recloser.app.processes.announcing import events_so_far
+from recloser.app.processes.server import gateway_app, gateway_service, listen
 from recloser.app.processes.supervisor import Child, commands, stop, watch
 from recloser.core import Unavailable
 
@@ -58,6 +61,19 @@ def test_a_taken_port_is_unavailable_and_names_it() -> None:
             listen("127.0.0.1", port)
     with pytest.raises(Unavailable):
         listen("not-a-host.invalid", 0)
+
+
+def test_a_taken_grpc_port_is_found_before_anything_is_served(project: Path) -> None:
+    pytest.importorskip("grpc", reason="the extra grpc is not installed")
+    with Platform.open(project) as platform:
+        events, _ = events_so_far(platform.ledger)
+        service = gateway_service(platform, ControlLoop(platform, LoopOptions()), events)
+        with listen("127.0.0.1", 0) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(Unavailable, match=str(port)):
+                gateway_app(service, "127.0.0.1", port)
+        assert gateway_app(service, "127.0.0.1", port).routes
+        assert gateway_app(service, "127.0.0.1", 0).routes
 
 
 def test_a_standing_clock_runs_no_controller() -> None:

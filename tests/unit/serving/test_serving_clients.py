@@ -230,3 +230,23 @@ def test_kserve_rest_client(kit: SimpleNamespace) -> None:
             assert got["q50"] == [1105.0, 1105.0]
             assert answer.id == "k-1"
             assert answer.model_name == "forecast"
+
+
+def test_mlflow_scoring_client(kit: SimpleNamespace) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client's dependencies warn on import
+        pandas = pytest.importorskip("pandas", reason="pandas, which MLflow's scoring client needs, is not installed")
+        client = pytest.importorskip("mlflow.pyfunc.scoring_server.client", reason="MLflow's client cannot be loaded")
+    columns = {"area": ["b", "a"], "at": [AT, AT], "scale_mw": [1000.0, 1000.0], "swing": [1.0, 0.0], "lag": [1, 1]}
+    with kit.Running(kit.service()) as running:
+        server = client.ScoringServerClient("127.0.0.1", running.port)
+        server.wait_server_ready(timeout=20)
+        assert server.get_version()
+        for data in (pandas.DataFrame(columns), [list(row) for row in zip(*columns.values(), strict=True)]):
+            answer = server.invoke(data).get_predictions()
+            assert answer["q50"].tolist() == [1105.0, 1005.0]
+            assert answer["served_by"].tolist() == ["canary", "canary"]
+        direct = server.invoke(pandas.DataFrame(columns), params={"model": "rel-1"}).get_predictions()
+        assert direct["release"].tolist() == ["rel-1", "rel-1"]
+        with pytest.raises(Exception, match="no such model"):
+            server.invoke(pandas.DataFrame(columns), params={"model": "rel-9"})

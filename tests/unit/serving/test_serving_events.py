@@ -68,6 +68,19 @@ def test_a_buffer_that_is_closed_or_holds_nothing() -> None:
         EventBuffer(0)
 
 
+def test_given_ids_may_leave_some_out_but_must_rise() -> None:
+    buffer = EventBuffer(capacity=2, first_id=5)
+    assert [buffer.publish("forecast", {}, event_id=k).id for k in (7, 12)] == [7, 12]
+    assert buffer.publish("forecast", {}).id == 13
+    for wrong in (13, 4, -1):
+        with pytest.raises(InvalidInput):
+            buffer.publish("forecast", {}, event_id=wrong)
+    buffer.close()
+    assert [event.id for event in asyncio.run(collect(buffer, 9))] == [12, 13]
+    assert [event.id for event in asyncio.run(collect(buffer, 7))] == [12, 13]
+    assert [event.kind for event in asyncio.run(collect(buffer, 6))] == ["gap", "forecast", "forecast"]
+
+
 def test_server_sent_events_resume_by_id(kit: SimpleNamespace) -> None:
     whole = kit.service()
     for k in range(3):

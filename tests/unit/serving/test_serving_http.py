@@ -369,6 +369,11 @@ def test_metrics_are_prometheus_text(kit: SimpleNamespace) -> None:
     assert 'recloser_answers_total{served_by="canary",release="rel-2"} 4' in lines
     assert 'recloser_incidents_total{kind="output",release="rel-2"} 1' in lines
     assert "recloser_route_epoch 1" in lines
+    assert 'recloser_inference_requests_total{model="forecast",outcome="success"} 1' in lines
+    assert 'recloser_inference_rows_total{model="forecast"} 1' in lines
+    assert any(
+        line.startswith('recloser_inference_seconds_total{model="forecast",phase="compute_infer"}') for line in lines
+    )
     assert 'recloser_challenger_tripped{release="rel-2"} 0' in lines
     assert 'recloser_http_requests_total{handler="infer",method="POST",status="200"} 1' in lines
     assert 'recloser_http_requests_total{handler="none",method="GET",status="404"} 1' in lines

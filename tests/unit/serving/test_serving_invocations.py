@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from types import SimpleNamespace
 
 import pytest
 
 from recloser import __version__
+from recloser.core import InvalidInput
 from recloser.serving import Route
+from recloser.serving.wire.invocations import read_invocation
+from recloser.serving.wire.rows import InputColumns
 
 AT = ["2020-03-02T14:00:00Z", "2020-03-02T14:30:00Z"]
 NAMES = ["area", "at", "scale_mw", "swing", "lag"]
@@ -79,3 +84,15 @@ def test_health_paths(kit: SimpleNamespace) -> None:
     assert client("GET", "/version").text == __version__
     gate.swap(Route(2, None, fallback=()), {})
     assert [client("GET", path).status_code for path in ("/ping", "/health")] == [503, 503]
+
+
+def test_rows_of_ever_other_names_make_no_table() -> None:
+    rows = [{f"name-{k}": 1} for k in range(3000)]
+    for form in ("instances", "inputs", "dataframe_records"):
+        body = json.dumps({form: rows}).encode()
+        tracemalloc.start()
+        with pytest.raises(InvalidInput, match="unknown column"):
+            read_invocation(body, InputColumns(("scale_mw",)))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -204,6 +205,8 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         )
         server = uvicorn.Server(config)
         follower.start()
+        gc.collect()
+        gc.freeze()  # what is loaded stays; the collector need not look through it again and again
         ready(f"{scheme_of(platform.project.gateway.tls)}://{host}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])

@@ -82,7 +82,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
-        page = exposition(service.gateway, meter, service.log)
+        page = exposition(service.gateway, meter, service.statistics, service.log)
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from recloser.serving.gateway import Gateway
 from recloser.serving.log import AnswerLog
+from recloser.serving.wire.statistics import Statistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -101,9 +102,33 @@ def log_lines(log: AnswerLog | None) -> list[str]:
     ]
 
 
-def exposition(gateway: Gateway, meter: Meter, log: AnswerLog | None = None) -> str:
+def inference_lines(statistics: Statistics) -> list[str]:
+    """Return the counts of inference, over every transport, as lines of the text format."""
+    models = statistics.counts()
+    requests = [
+        ({"model": model, "outcome": outcome}, counts.get(f"{outcome}.count", 0))
+        for model, counts in models.items()
+        for outcome in ("success", "fail")
+    ]
+    rows = [({"model": model}, counts.get("rows", 0)) for model, counts in models.items()]
+    seconds = [
+        ({"model": model, "phase": phase}, counts.get(f"{phase}.ns", 0) / 1e9)
+        for model, counts in models.items()
+        for phase in ("compute_input", "compute_infer", "compute_output")
+    ]
+    return [
+        *_family(
+            "recloser_inference_requests_total", "counter", "Inference requests by model, HTTP and gRPC.", requests
+        ),
+        *_family("recloser_inference_rows_total", "counter", "Rows answered by model.", rows),
+        *_family("recloser_inference_seconds_total", "counter", "Time in each phase of inference.", seconds),
+    ]
+
+
+def exposition(gateway: Gateway, meter: Meter, statistics: Statistics, log: AnswerLog | None = None) -> str:
     """Return the whole page."""
-    return "\n".join([*gateway_lines(gateway), *log_lines(log), *meter.lines(), ""])
+    lines = [*gateway_lines(gateway), *inference_lines(statistics), *log_lines(log), *meter.lines()]
+    return "\n".join([*lines, ""])
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:

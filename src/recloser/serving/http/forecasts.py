@@ -96,7 +96,7 @@ def forecast_document(current: CurrentForecast, age_s: float) -> Mapping[str, An
     }
 
 
-def table_of(found: Sequence[CurrentForecast], quantiles: Sequence[float]) -> bytes:
+def table_of(found: Sequence[CurrentForecast], quantiles: tuple[float, ...]) -> bytes:
     """Return forecasts as one Arrow IPC stream, a row per point; quantiles in MW, times in UTC."""
     names = quantile_names(quantiles)
     schema: dict[str, Any] = {

@@ -74,7 +74,7 @@ def read_invocation(body: bytes, columns: InputColumns) -> Scored:
     return Scored(_rows(cells, columns), _model(request.params or {}))
 
 
-def invocation_response(rows: RowAnswers, quantiles: Sequence[float]) -> bytes:
+def invocation_response(rows: RowAnswers, quantiles: tuple[float, ...]) -> bytes:
     """Return MLflow's answer: one record per row with the quantiles in MW and who answered why."""
     names = quantile_names(quantiles)
     cells = zip(rows.mw.tolist(), *(getattr(rows, name) for name in TEXTS), strict=True)
@@ -106,6 +106,10 @@ def _from_rows(rows: Sequence[dict[str, Cell] | list[Cell]], order: Sequence[str
         raise InvalidInput("rows of both kinds", expected="all lists or all by name", where=f"invocations.{form}")
     if by_position:
         return _by_position(order, by_position, form)
+    known = {*order, "at"}
+    for row in by_name:  # before a table is made: rows of ever other names would make it as wide as long
+        for name in row.keys() - known:
+            raise unknown_name("column", name, order, where=f"invocations.{form}")
     names = list(dict.fromkeys(name for row in by_name for name in row))
     return {name: [row.get(name) for row in by_name] for name in names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -165,25 +166,29 @@ def rows_of(scoring: Scoring, batch: Batch, order: IntArray, n_quantiles: int) -
     return RowAnswers(mw, *texts)
 
 
-def quantile_names(quantiles: Sequence[float]) -> list[str]:
-    """Return the output names, e.g. ['q10', 'q50', 'q90']."""
-    return [f"q{100 * level:g}" for level in quantiles]
+@lru_cache(maxsize=16)
+def quantile_names(quantiles: tuple[float, ...]) -> tuple[str, ...]:
+    """Return the output names, e.g. ('q10', 'q50', 'q90')."""
+    return tuple(f"q{100 * level:g}" for level in quantiles)
 
 
-def output_names(quantiles: Sequence[float]) -> tuple[str, ...]:
+@lru_cache(maxsize=16)
+def output_names(quantiles: tuple[float, ...]) -> tuple[str, ...]:
     """Return the names of all outputs, in order."""
     return (*quantile_names(quantiles), *TEXTS)
 
 
-def outputs_of(rows: RowAnswers, quantiles: Sequence[float]) -> tuple[Tensor, ...]:
+def outputs_of(rows: RowAnswers, quantiles: tuple[float, ...]) -> tuple[Tensor, ...]:
     """Return all output tensors of the answers, each of shape (n_rows,)."""
     shape = (len(rows.served_by),)
-    numbers = (Tensor(name, "FP64", shape, rows.mw[:, k]) for k, name in enumerate(quantile_names(quantiles)))
-    texts = (Tensor(name, BYTES, shape, getattr(rows, name)) for name in TEXTS)
+    numbers = [Tensor(name, "FP64", shape, mw) for name, mw in zip(quantile_names(quantiles), rows.mw.T, strict=True)]
+    texts = [Tensor(name, BYTES, shape, getattr(rows, name)) for name in TEXTS]
     return (*numbers, *texts)
 
 
-def tensors_of(columns: InputColumns, quantiles: Sequence[float]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def tensors_of(
+    columns: InputColumns, quantiles: tuple[float, ...]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the input and output tensors as model metadata names them."""
     texts = ["area", "at"] if columns.at else ["area"]
     inputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in texts]

@@ -78,6 +78,11 @@ class Statistics:
                 counts[f"{phase}.count"] += 1
                 counts[f"{phase}.ns"] += elapsed_ns
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return model -> counts: 'rows', and '<duration>.count' and '<duration>.ns' of what happened."""
+        with self._lock:
+            return {model: dict(counts) for model, counts in sorted(self._counts.items())}
+
     def of(self, model: str, version: str) -> dict[str, Any]:
         """Return one model's statistics as a document of the extension; rows are what it calls inferences."""
         with self._lock:
