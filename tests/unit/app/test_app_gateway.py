@@ -29,4 +29,4 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         assert sorted(loop.router.limits) == known
         assert sorted(loop.router.gateway.limits) == known
         service = gateway_service(platform, loop, EventBuffer())
-        assert gateway_app(platform, service, "127.0.0.1").routes
+        assert gateway_app(service, "127.0.0.1", 0).routes

@@ -18,7 +18,15 @@ from recloser.app.loop.router import LEARNED_FROM
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import announce, events_so_far
-from recloser.app.security.gatekeeping import access_of, audit_of, grpc_security, limits_of, scheme_of, uvicorn_options
+from recloser.app.security.gatekeeping import (
+    GrpcSecurity,
+    access_of,
+    audit_of,
+    grpc_security,
+    limits_of,
+    scheme_of,
+    uvicorn_options,
+)
 from recloser.core import LOAD, Clock, RecloserError, Unavailable
 from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
@@ -161,18 +169,17 @@ def gateway_service(
     )
 
 
-def gateway_app(platform: Platform, service: Service, host: str) -> Starlette:
+def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity | None = None) -> Starlette:
     """Return the ASGI application of a gateway; its lifespan opens the gRPC port too, unless that is 0.
 
     Raises:
         Unavailable: the gRPC port is taken, or the extra `grpc` is not installed.
     """
-    port = platform.project.gateway.grpc_port
-    if port == 0:
+    if grpc_port == 0:
         return build_app(service)
-    probe = listen(host, port)
+    probe = listen(host, grpc_port)
     probe.close()
-    return build_app(service, grpc_lifespan(service, host, port, tls=grpc_security(platform)))
+    return build_app(service, grpc_lifespan(service, host, grpc_port, tls=tls))
 
 
 def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callable[[str], None]) -> int:
@@ -197,7 +204,7 @@ def serve(folder: Path, host: str, port: int, clock: Clock | None, ready: Callab
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
         service = gateway_service(platform, loop, events, log)
         config = uvicorn.Config(
-            gateway_app(platform, service, host),
+            gateway_app(service, host, platform.project.gateway.grpc_port, grpc_security(platform)),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=3,

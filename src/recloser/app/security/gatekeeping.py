@@ -71,7 +71,11 @@ def uvicorn_options(platform: Platform) -> dict[str, Any]:
     }
 
 
-def grpc_security(platform: Platform) -> tuple[bytes, bytes, bytes | None] | None:
+GrpcSecurity = tuple[bytes, bytes, bytes | None]
+"""Key, certificate and the callers' authority, or None for callers without a certificate; all PEM."""
+
+
+def grpc_security(platform: Platform) -> GrpcSecurity | None:
     """Return key, certificate and the callers' authority (PEM) for the gRPC port, None without TLS.
 
     Raises:
