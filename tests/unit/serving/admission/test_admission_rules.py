@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from types import SimpleNamespace
 
@@ -116,13 +117,31 @@ def test_who_is_shed_first() -> None:
     load.under_way = 10
     assert shed() == list(Priority)
     load.under_way = 0
+    load.note_late(5.0)
+    assert shed() == []  # one pause is no overload
     load.note_late(0.06)
     assert shed() == [Priority.OTHER]
+    load.note_late(0.2)
     load.note_late(0.2)
     assert shed() == [Priority.ROUTED, Priority.OTHER]
     for _ in range(3):
         load.note_late(0.0)
     assert shed() == []
+
+
+def test_another_event_loop_is_measured_anew() -> None:
+    now = [0.0]
+    load = Load(TrafficLimits(overload_ms=100.0), lambda: now[0])
+
+    async def ask() -> str:
+        load.beat()
+        return load.too_much(Priority.OTHER)
+
+    assert asyncio.run(ask()) == ""
+    load.note_late(9.0)
+    load.note_late(9.0)
+    assert load.too_much(Priority.OTHER)
+    assert asyncio.run(ask()) == ""
 
 
 @pytest.mark.parametrize("wrong", [{"requests_per_second": -1.0}, {"burst": 0}, {"connections": 0}])

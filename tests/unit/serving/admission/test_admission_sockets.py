@@ -250,14 +250,13 @@ def test_the_audit_is_told_of_every_operation(kit: SimpleNamespace, served: Serv
     assert server.ask("GET", "/v1/route").status == 200
     until(lambda: len(noted) >= 3)
     told = [(call.actor, call.scope, call.method, call.path, call.status) for call in noted]
-    assert told == [
+    assert sorted(told) == [
+        ("127.0.0.1", "admin", "DELETE", "/v1/route", 405),
         ("127.0.0.1", "operate", "POST", "/v1/rollback", 200),
         ("127.0.0.1", "operate", "POST", "/v1/rollback", 422),
-        ("127.0.0.1", "admin", "DELETE", "/v1/route", 405),
     ]
     for _ in range(60):
         server.ask("DELETE", "/v1/route")
     assert len(noted) < 40
     server.ask("POST", "/v1/rollback", body, **JSON)
-    until(lambda: noted[-1].status == 200)
-    assert noted[-1].unnoted > 20
+    until(lambda: any(call.status == 200 and call.unnoted > 20 for call in noted))
