@@ -14,6 +14,7 @@ from recloser.app.project.scaffold import scaffold
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
+from recloser.app.security.tokens import add_token, list_tokens, revoke_token
 from recloser.app.verbs import (
     current_forecast,
     explain_gate,
@@ -30,6 +31,7 @@ __all__ = [
     "DemoOptions",
     "Platform",
     "ReplayOptions",
+    "add_token",
     "ask_to_retrain",
     "assigned",
     "check_installation",
@@ -38,11 +40,13 @@ __all__ = [
     "explain_rollout",
     "forecast_rows",
     "ingest_file",
+    "list_tokens",
     "listen",
     "operator_rollback",
     "overview",
     "project_status",
     "replay_project",
+    "revoke_token",
     "run_demo",
     "run_pipeline",
     "run_up",

@@ -12,6 +12,8 @@ from typing import Any
 
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.security.certificates import read_certificate, state_of, tls_options
+from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, format_utc
 from recloser.ledger import RouteRecord
 
@@ -77,6 +79,8 @@ def _project(folder: Path) -> list[Check]:
             ("audit", _audit),
             ("champion", _champion),
             ("rollout", _rollout),
+            ("access", _access),
+            ("tls", _tls),
         ]
         for name, part in parts:
             try:
@@ -123,3 +127,22 @@ def _rollout(platform: Platform) -> Check:
             "promotion 'no_evidence_of_harm' is the weaker policy: absence of evidence promotes; prefer 'evidence'",
         )
     return _check("rollout", "ok", f"promotes on evidence within a margin of {100 * plan.margin:g} %")
+
+
+def _access(platform: Platform) -> Check:
+    known = read_tokens(platform.layout.tokens)
+    if known is not None:
+        return _check("access", "ok", f"every call of the gateway needs one of {len(known)} tokens")
+    host = platform.project.gateway.host
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return _check("access", "ok", "no tokens; the gateway listens on this host only")
+    return _check("access", "note", f"no tokens, and {host} can be reached from elsewhere; see 'recloser token add'")
+
+
+def _tls(platform: Platform) -> Check:
+    tls = platform.project.gateway.tls
+    if tls.certificate is None:
+        return _check("tls", "ok", "not in use")
+    tls_options(platform.layout.root, tls)
+    state, why = state_of(read_certificate(platform.layout.root / tls.certificate), platform.clock.now())
+    return _check("tls", state, why)

@@ -27,6 +27,7 @@ class Incident:
         area: the area; of a trip, the one whose failure tripped it.
         release: the model blamed, or None.
         tier: 'T0' for what the per-request guard found out about a model, else empty.
+        group: index of the area's group in its batch, where there is one.
     """
 
     kind: IncidentKind
@@ -35,6 +36,7 @@ class Incident:
     area: str | None = None
     release: str | None = None
     tier: str = ""
+    group: int | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the incident as JSON-ready data."""
@@ -88,13 +90,13 @@ class Scoring:
     divergence: Mapping[str, Mapping[int, float]]
 
     def part(self, start: int, stop: int) -> Scoring:
-        """Return the decision for the groups start..stop alone, without the incidents of the whole batch."""
+        """Return the decision for the groups start..stop alone, with their incidents."""
         return Scoring(
             self.release[start:stop],
             self.served_by[start:stop],
             self.reason[start:stop],
             self.answers[start:stop],
-            [],
+            [found for found in self.incidents if found.group is not None and start <= found.group < stop],
             {},
         )
 

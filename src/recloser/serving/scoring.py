@@ -54,9 +54,10 @@ def check(release: str, setting: Setting, batch: Batch, now: datetime, watch: Wa
     watch.end()
     faults = bad | verdicts.faults
     areas = range(len(batch.areas))
-    incidents = [Incident("input", reason, now, batch.areas[index]) for index, reason in bad.items()]
+    incidents = [Incident("input", reason, now, batch.areas[index], group=index) for index, reason in bad.items()]
     incidents += [
-        Incident("output", reason, now, batch.areas[index], release, "T0") for index, reason in verdicts.faults.items()
+        Incident("output", reason, now, batch.areas[index], release, "T0", index)
+        for index, reason in verdicts.faults.items()
     ]
     return Scoring(
         [None if index in faults else release for index in areas],
@@ -142,7 +143,7 @@ class Course:
         bad = input_faults(self.batch, self.setting.limits, self.setting.policy)
         for index in self.groups:
             if index in bad:
-                self.incidents.append(Incident("input", bad[index], self.now, self.batch.areas[index]))
+                self.incidents.append(Incident("input", bad[index], self.now, self.batch.areas[index], group=index))
                 self.reasons[index].append(f"input: {bad[index]}")
         self.sound = [index for index in self.groups if index not in bad]
         self.champion = self._ask_champion()
@@ -159,6 +160,10 @@ class Course:
         shadow = self.route.shadow
         if shadow is not None and shadow not in self.switch.tripped and self.groups:
             self._ask_challenger(shadow)
+        return self._scoring()
+
+    def evidence(self) -> Scoring:
+        """Return what is known so far, for a course that ends before its shadow came back."""
         return self._scoring()
 
     def _scoring(self) -> Scoring:
@@ -178,17 +183,17 @@ class Course:
     def blame(self, name: str, reason: str) -> list[Incident]:
         """Count a model that is late although nobody waits for it; return the incidents."""
         area, policy = self.batch.areas[0], self.setting.policy
-        incidents = [Incident("late", reason, self.now, area, name, "T0")]
+        incidents = [Incident("late", reason, self.now, area, name, "T0", 0)]
         failed = len(self.batch.areas)
         challenger = name in self.route.challengers()
         if challenger and self.switch.note(name, failed, self.now, policy.trip_window, policy.trip_after):
-            incidents.append(self._trip(name, reason, area))
+            incidents.append(self._trip(name, reason, 0))
         return incidents
 
-    def _trip(self, name: str, last: str, area: str) -> Incident:
+    def _trip(self, name: str, last: str, group: int) -> Incident:
         policy = self.setting.policy
         reason = f"{policy.trip_after} failed answers within {policy.trip_window}; the last: {last}"
-        return Incident("trip", reason, self.now, area, name, "T0")
+        return Incident("trip", reason, self.now, self.batch.areas[group], name, "T0", group)
 
     def _ask(self, name: str, indices: Sequence[int]) -> Verdicts:
         """Return a model's verdicts on some groups; what it answered before the course changed hands is kept."""
@@ -228,7 +233,7 @@ class Course:
         policy = self.setting.policy
         if blamed and self.switch.note(name, len(blamed), self.now, policy.trip_window, policy.trip_after):
             last = blamed[-1]
-            self.incidents.append(self._trip(name, verdicts.faults[last], self.batch.areas[last]))
+            self.incidents.append(self._trip(name, verdicts.faults[last], last))
         return verdicts
 
     def _compare(self, name: str, verdicts: Verdicts) -> None:
@@ -258,7 +263,7 @@ class Course:
         for index, reason in verdicts.faults.items():
             if reason not in BLAMELESS:
                 kind: IncidentKind = "late" if reason.startswith(LATE) else "output"
-                self.incidents.append(Incident(kind, reason, self.now, self.batch.areas[index], name, "T0"))
+                self.incidents.append(Incident(kind, reason, self.now, self.batch.areas[index], name, "T0", index))
 
     def _choose(self, index: int, verdicts: Verdicts | None) -> None:
         """Let the intended model answer, else the champion; leave the rest to the ladder."""
@@ -306,4 +311,4 @@ class Course:
         for index in waiting:
             if self.release[index] is None:
                 reason = "; ".join(self.reasons[index])
-                self.incidents.append(Incident("unavailable", reason, self.now, self.batch.areas[index]))
+                self.incidents.append(Incident("unavailable", reason, self.now, self.batch.areas[index], group=index))

@@ -45,7 +45,7 @@ class SampleTable:
 
     def refresh(self) -> int:
         """Look for new commits and return the latest version, -1 while there is no table."""
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             if self._latest is not None:
                 self._latest.update_incremental()
                 version = int(self._latest.version())
@@ -78,7 +78,7 @@ class SampleTable:
     def create(self) -> int:
         """Create the empty table and return its version, 0; the caller holds the writer lock."""
         description = json.dumps({"format": FORMAT, "resolution_s": self.resolution.total_seconds()})
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             self._latest = DeltaTable.create(
                 str(self.folder),
                 Schema(FIELDS),
@@ -91,7 +91,7 @@ class SampleTable:
 
     def sequence(self, source: str) -> int | None:
         """Return the highest sequence that `source` has committed, None if it never gave one."""
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             found = self._table().transaction_version(source)
             return None if found is None else int(found)
 
@@ -99,7 +99,7 @@ class SampleTable:
         """Commit rows (STORED_COLUMNS) and the source's sequence as one version; return it."""
         done = [] if sequence is None else [Transaction(source, sequence)]
         properties = CommitProperties(app_transactions=done, custom_metadata={"recloser": json.dumps(facts)})
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             write_deltalake(
                 self._table(),
                 _with_month(rows),
@@ -113,7 +113,7 @@ class SampleTable:
     def rewrite(self, partition: tuple[str, str], rows: pl.DataFrame) -> int:
         """Replace the files of one (quantity, month) by `rows`, which say the same; return the version."""
         quantity, month = partition
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             write_deltalake(
                 self._table(),
                 _with_month(rows),
@@ -127,7 +127,7 @@ class SampleTable:
 
     def vacuum(self, keep_versions: list[int], grace_hours: int, *, dry_run: bool) -> list[str]:
         """Remove (or only name) files that neither the latest nor a kept version needs; paths relative to the table."""
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             return [
                 str(path)
                 for path in self._table().vacuum(
@@ -147,7 +147,7 @@ class SampleTable:
             InvalidInput: no such version yet.
             Refused: the version can no longer be read.
         """
-        with self._guard, _foreign(self.folder):
+        with self._guard, foreign_errors(self.folder):
             table = self._table()
             latest = int(table.version())
             if version < 0 or version > latest:
@@ -280,7 +280,7 @@ def _file_frame(actions: pl.DataFrame) -> pl.DataFrame:
 
 
 @contextmanager
-def _foreign(folder: Path) -> Iterator[None]:
+def foreign_errors(folder: Path) -> Iterator[None]:
     """Convert what deltalake raises into what our callers can act on."""
     try:
         yield

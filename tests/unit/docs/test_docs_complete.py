@@ -89,13 +89,21 @@ def project_model() -> type[BaseModel]:
 
 
 def keys() -> Iterator[tuple[str, str, Any]]:
-    """Yield (section, key, default) of the project file."""
+    """Yield (section, key, default) of the project file; a section inside a section is `outer.inner`."""
     for section, field in project_model().model_fields.items():
         kind = field.annotation
         assert isinstance(kind, type)
         assert issubclass(kind, BaseModel)
-        for key, inner in kind.model_fields.items():
-            yield section, key, inner.default
+        yield from keys_of(section, kind)
+
+
+def keys_of(section: str, kind: type[BaseModel]) -> Iterator[tuple[str, str, Any]]:
+    for key, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys_of(f"{section}.{key}", inner)
+        else:
+            yield section, key, field.default
 
 
 def toml_text(default: Any) -> str:

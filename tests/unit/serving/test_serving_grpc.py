@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import socket
 import struct
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from recloser.core import InvalidInput, Unavailable
 from recloser.serving.grpc import grpc_lifespan
+from recloser.serving.http import Access
 from recloser.serving.wire.oip import Call, Reply
 from recloser.serving.wire.tensors import BYTES, DTYPES, Tensor, to_raw
 
@@ -216,3 +218,22 @@ def test_numbers_and_types_are_those_of_an_independent_definition(name: str) -> 
         wire_type = "int32" if other.enum_type else other.type
         assert (field.number, field.is_repeated) == (other.number, other.is_repeated)
         assert wire_type in (field.type, "int32")
+
+
+def test_tokens_hold_over_grpc_too(kit: SimpleNamespace) -> None:
+    tokens = {hashlib.sha256(b"secret").hexdigest(): ("ann", frozenset({"read"}))}
+    with kit.grpc_port(kit.service(access=Access(tokens))) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as wire:
+
+        def status(method: str, request: Any, *metadata: tuple[str, str]) -> str:
+            try:
+                call = wire.unary_unary(f"/inference.GRPCInferenceService/{method}")
+                call(request.SerializeToString(), timeout=20, metadata=metadata)
+            except grpc.RpcError as error:
+                return str(error.code().name)
+            return "OK"
+
+        live = MESSAGES["ServerLiveRequest"]()
+        assert status("ServerLive", live) == "UNAUTHENTICATED"
+        assert status("ServerLive", live, ("authorization", "Bearer wrong")) == "UNAUTHENTICATED"
+        assert status("ServerLive", live, ("authorization", "Bearer secret")) == "OK"
+        assert status("ModelInfer", infer_request(["a"]), ("authorization", "Bearer secret")) == "PERMISSION_DENIED"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
@@ -27,7 +28,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
-        loop = ControlLoop(platform, LoopOptions(say=say))
+        loop, predictions = ControlLoop(platform, LoopOptions(say=say)), PredictionUpkeep(platform)
         hour, day = -1, platform.clock.now().date()
         minute, begun_with = -1, read_commit(folder)
         while not ended.is_set():
@@ -49,6 +50,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
                     break
                 hour, minute = now.hour, now.minute
                 loop.advance()
+                predictions.tick(now)
             except RecloserError as error:
                 say(f"control: {error.explain()}")
             ended.wait(TICK_S)

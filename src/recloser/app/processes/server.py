@@ -16,14 +16,26 @@ import uvicorn
 from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.router import LEARNED_FROM
 from recloser.app.platform import Platform
+from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import announce, events_so_far
 from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
-from recloser.core import Clock, RecloserError, Unavailable
+from recloser.app.security.gatekeeping import (
+    GrpcSecurity,
+    access_of,
+    audit_of,
+    grpc_security,
+    limits_of,
+    scheme_of,
+    uvicorn_options,
+)
+from recloser.core import LOAD, Clock, RecloserError, Unavailable
 from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
+from recloser.serving.log import AnswerLog
 
 POLL_S = 0.5
 LISTENING = "RECLOSER_LISTENING"
@@ -109,6 +121,7 @@ class RouteFollower(threading.Thread):
             if route is not None and route != self._loop.router.current():
                 self._loop.router.set_route(route)
                 self._release()
+            self._learn_limits()
             self._announce()
         except RecloserError:
             pass
@@ -116,6 +129,17 @@ class RouteFollower(threading.Thread):
             self._agree()
         except OSError:  # the disk is full or gone: the others learn nothing new from us for now
             return
+
+    def _learn_limits(self) -> None:
+        """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
+        router = self._loop.router
+        if router.limits:
+            return
+        extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
+        if extent is not None and extent[1] > now - LEARNED_FROM:
+            router.refresh(now)
+            if router.current() is None:  # before the first champion the ladder answers
+                router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
 
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""
@@ -143,7 +167,9 @@ class RouteFollower(threading.Thread):
             self._seen = reached
 
 
-def gateway_service(platform: Platform, loop: ControlLoop, events: EventBuffer) -> Service:
+def gateway_service(
+    platform: Platform, loop: ControlLoop, events: EventBuffer, log: AnswerLog | None = None
+) -> Service:
     """Return what the transports of a project's gateway serve."""
 
     def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
@@ -162,10 +188,15 @@ def gateway_service(platform: Platform, loop: ControlLoop, events: EventBuffer) 
         forecasts=LedgerForecasts(platform),
         events=events,
         rollback=rollback,
+        access=access_of(platform),
+        body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
+        log=log,
+        limits=limits_of(platform),
+        audit=audit_of(platform),
     )
 
 
-def gateway_app(service: Service, host: str, grpc_port: int) -> Starlette:
+def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity | None = None) -> Starlette:
     """Return the ASGI application of a gateway; its lifespan opens the gRPC port too, unless that is 0.
 
     Raises:
@@ -175,7 +206,7 @@ def gateway_app(service: Service, host: str, grpc_port: int) -> Starlette:
         return build_app(service)
     probe = listen(host, grpc_port)
     probe.close()
-    return build_app(service, grpc_lifespan(service, host, grpc_port))
+    return build_app(service, grpc_lifespan(service, host, grpc_port, tls=tls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,25 +251,29 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         follower = RouteFollower(platform, loop, events, seen, place.worker)
         follower.follow()
         listening = place.listening()
-        service = gateway_service(platform, loop, events)
+        log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
+        service = gateway_service(platform, loop, events, log)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
         config = uvicorn.Config(
-            gateway_app(service, place.host, grpc_port),
+            gateway_app(service, place.host, grpc_port, grpc_security(platform)),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=3,
+            **uvicorn_options(platform),
         )
         server = uvicorn.Server(config)
         follower.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
-        ready(f"http://{place.host}:{listening.getsockname()[1]}")
+        ready(f"{scheme_of(platform.project.gateway.tls)}://{place.host}:{listening.getsockname()[1]}")
         try:
             server.run(sockets=[listening])
         finally:
             follower.stop()
             events.close()
             listening.close()
+            if log is not None:
+                log.close()
     return 0
 
 

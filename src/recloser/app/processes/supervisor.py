@@ -19,6 +19,7 @@ from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
 from recloser.app.processes.reports import FOLDER
 from recloser.app.processes.server import LISTENING, WORKER, listen
+from recloser.app.security.gatekeeping import scheme_of
 from recloser.core import format_utc
 from recloser.serving.grpc import require_grpc
 
@@ -88,8 +89,9 @@ def run_up(
     ended = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
-    ready({"gateway": f"http://{where}:{first}", "console": f"http://{where}:{first + 1}"})
-    say(f"gateway http://{where}:{first}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
+    address = f"{scheme_of(gateway.tls)}://{where}:{first}"
+    ready({"gateway": address, "console": f"http://{where}:{first + 1}"})
+    say(f"gateway {address}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
     try:
         while not ended.is_set():
             for child in children:

@@ -28,6 +28,11 @@ class Layout:
         return self.state / "store"
 
     @property
+    def predictions(self) -> Path:
+        """Return the folder of logged predictions: the gateways' logs and the table that they are moved into."""
+        return self.state / "predictions"
+
+    @property
     def packages(self) -> Path:
         """Return the folder of signed packages."""
         return self.state / "packages"
@@ -41,6 +46,11 @@ class Layout:
     def key(self) -> Path:
         """Return the private signing key's file."""
         return self.state / "keys" / "signing.pem"
+
+    @property
+    def tokens(self) -> Path:
+        """Return the file of hashed tokens; while it exists every call of the gateway needs one."""
+        return self.state / "keys" / "tokens.json"
 
     @property
     def tracking_uri(self) -> str:

@@ -8,20 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
+from recloser.app.project.section import Section
 from recloser.core import Horizon, InvalidInput, nearest, parse_zone
 from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
 from recloser.staging import GatePolicy
 
 FILE_NAME = "recloser.toml"
-
-
-class Section(BaseModel):
-    """A table of the project file; a misspelt key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ProjectSection(Section):
@@ -106,7 +102,7 @@ class DataSection(Section):
     good_quality: tuple[str, ...] = ()
     telemetry_delay_minutes: Annotated[int, Field(ge=0)] = 0
     weather_lead_hours: Annotated[int, Field(ge=0)] = 48
-    extra: dict[str, ExtraColumn] = {}
+    extra: dict[str, ExtraColumn] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
 class HorizonSection(Section):
@@ -173,7 +169,7 @@ class MonitoringSection(Section):
     """False-alarm budget of the watch, and substations with the areas whose sum they measure: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
-    groups: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
 class RegistrySection(Section):
@@ -196,6 +192,9 @@ class GatewaySection(Section):
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    log: LogSection = LogSection()
+    limits: LimitsSection = LimitsSection()
+    tls: TlsSection = TlsSection()
 
 
 class Project(Section):

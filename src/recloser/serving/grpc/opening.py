@@ -34,7 +34,13 @@ def require_grpc() -> None:
             ) from error
 
 
-def grpc_lifespan(service: Service, host: str, port: int, told: Callable[[int], None] | None = None) -> Lifespan:
+def grpc_lifespan(
+    service: Service,
+    host: str,
+    port: int,
+    told: Callable[[int], None] | None = None,
+    tls: tuple[bytes, bytes, bytes | None] | None = None,
+) -> Lifespan:
     """Return a lifespan for `build_app` during which the gRPC port is open too.
 
     Args:
@@ -42,6 +48,7 @@ def grpc_lifespan(service: Service, host: str, port: int, told: Callable[[int], 
         host: address to listen on.
         port: port; 0 lets the system choose.
         told: called with the port once it is open.
+        tls: key, certificate and, if callers need a certificate, the authority that signs theirs; all PEM.
 
     Raises:
         Unavailable: gRPC is not installed; or, when the lifespan begins, the port is taken.
@@ -51,7 +58,7 @@ def grpc_lifespan(service: Service, host: str, port: int, told: Callable[[int], 
 
     @asynccontextmanager
     async def lifespan(_: Any) -> AsyncIterator[None]:
-        server, bound = await start(service, host, port)
+        server, bound = await start(service, host, port, tls)
         if told is not None:
             told(bound)
         try:

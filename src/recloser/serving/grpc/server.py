@@ -8,12 +8,13 @@ from typing import Any
 
 import grpc
 from grpc import aio
+from starlette.exceptions import HTTPException
 
 from recloser import __version__
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
 from recloser.serving.grpc.convert import call_of, config_of, message_of, parse, reply_of
 from recloser.serving.grpc.messages import MESSAGES, SERVICE
-from recloser.serving.http import Service, decide
+from recloser.serving.http import Access, Service, decide
 from recloser.serving.wire.models import (
     UnknownModel,
     known_model,
@@ -32,6 +33,7 @@ MOST_AT_ONCE = 256
 LONGEST = 1_000
 """Characters of an error's text; what the caller sent is not echoed without bound."""
 
+DENIALS = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
 LOG = logging.getLogger(__name__)
 STATUSES: dict[type[RecloserError], grpc.StatusCode] = {
     UnknownModel: grpc.StatusCode.NOT_FOUND,
@@ -96,7 +98,7 @@ class Methods:
             check_call(call, name, output_names(self._gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self._service.columns)
             watch.lap("compute_input")
-            answers = await decide(self._service, name, rows, _within_ms(call, remaining_s))
+            answers = await decide(self._service, name, rows, _within_ms(call, remaining_s), call.id or "")
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self._gateway.quantiles)
             response = reply_of(call, Reply(name, version_of(self._gateway, name), outputs), raw=raw)
@@ -128,7 +130,7 @@ def handlers(service: Service) -> dict[str, Callable[[bytes, Any], Awaitable[byt
         "RepositoryIndex": methods.repository_index,
         "ModelInfer": methods.model_infer,
     }
-    return {name: _answering(f"{name}Request", method) for name, method in named.items()}
+    return {name: _answering(f"{name}Request", method, service.access) for name, method in named.items()}
 
 
 def status_of(error: RecloserError) -> grpc.StatusCode:
@@ -136,13 +138,23 @@ def status_of(error: RecloserError) -> grpc.StatusCode:
     return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), grpc.StatusCode.INTERNAL)
 
 
+def _authorization(context: Any) -> bytes:
+    found = next((text for name, text in context.invocation_metadata() or () if name == "authorization"), "")
+    return found.encode("latin-1", "replace") if isinstance(found, str) else bytes(found)
+
+
 def _answering(
-    kind: str, method: Callable[[Any, float | None], Awaitable[Any]]
+    kind: str, method: Callable[[Any, float | None], Awaitable[Any]], access: Access
 ) -> Callable[[bytes, Any], Awaitable[bytes]]:
     async def answer(content: bytes, context: Any) -> bytes:
         try:
+            if access.required:
+                access.bearer(_authorization(context), "infer" if kind == "ModelInferRequest" else "read")
             response = await method(parse(kind, content), context.time_remaining())
             return bytes(response.SerializeToString())
+        except HTTPException as error:
+            await context.abort(DENIALS[error.status_code], error.detail)
+            raise
         except RecloserError as error:
             await context.abort(status_of(error), error.explain()[:LONGEST])
             raise
@@ -155,7 +167,9 @@ def _answering(
     return answer
 
 
-async def start(service: Service, host: str, port: int) -> tuple[Any, int]:
+async def start(
+    service: Service, host: str, port: int, tls: tuple[bytes, bytes, bytes | None] | None = None
+) -> tuple[Any, int]:
     """Open the port in the running event loop and return the server with the port it has.
 
     Raises:
@@ -170,7 +184,12 @@ async def start(service: Service, host: str, port: int) -> tuple[Any, int]:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_insecure_port(address)
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            key, certificate, authority = tls
+            secured = grpc.ssl_server_credentials([(key, certificate)], authority, authority is not None)
+            bound = server.add_secure_port(address, secured)
     except RuntimeError as error:
         raise Unavailable("cannot listen", where=address, next_step="Choose another gateway.grpc_port.") from error
     await server.start()

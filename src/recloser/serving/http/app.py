@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from recloser.core import RecloserError
+from recloser.serving.http.admission.admission import Admission
 from recloser.serving.http.data import Infer, Invocations
 from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
@@ -71,7 +72,8 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
     routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    middleware = [Middleware(Metered, meter=meter)]
+    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
+    middleware = [Middleware(Metered, meter=meter), admission]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 
@@ -80,7 +82,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
-        page = exposition(service.gateway, meter, service.statistics)
+        page = exposition(service.gateway, meter, service.statistics, service.log)
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [

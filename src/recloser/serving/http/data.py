@@ -13,6 +13,7 @@ from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
 from recloser.serving.http.service import Service
+from recloser.serving.log import RequestNote
 from recloser.serving.wire.invocations import invocation_response, read_invocation
 from recloser.serving.wire.models import FORECAST, known_model, version_of
 from recloser.serving.wire.oip import Parameters, Reply, check_call, milliseconds, read_call, timeout_ms, write_reply
@@ -38,7 +39,7 @@ class Infer:
             check_call(call, name, output_names(self.service.gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self.service.columns)
             watch.lap("compute_input")
-            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters))
+            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters), call.id or "")
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self.service.gateway.quantiles)
             content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
@@ -71,7 +72,7 @@ class Invocations:
         await Response(content, media_type="application/json")(scope, receive, send)
 
 
-async def decide(service: Service, name: str, rows: Rows, within_ms: float | None) -> RowAnswers:
+async def decide(service: Service, name: str, rows: Rows, within_ms: float | None, request_id: str = "") -> RowAnswers:
     """Answer the rows by the data plane.
 
     Raises:
@@ -81,7 +82,13 @@ async def decide(service: Service, name: str, rows: Rows, within_ms: float | Non
     if not rows.areas:
         raise InvalidInput("a request without rows", where=name)
     batch, order = rows.batch()
-    scoring = await service.plane.decide(batch, None if name == FORECAST else name, within_ms)
+    gateway, note = service.gateway, None
+    if service.log is not None:
+        asked = (request_id[:200], name, gateway.route.epoch)
+        note = RequestNote(service.log, asked, batch, gateway.quantiles, service.clock.now())
+    scoring = await service.plane.decide(batch, None if name == FORECAST else name, within_ms, note)
+    if note is not None:
+        await note.settled()
     if all(release is None for release in scoring.release):
         raise _why_nothing(service, batch, scoring)
     return rows_of(scoring, batch, order, len(service.gateway.quantiles))

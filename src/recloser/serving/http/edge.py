@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,32 +94,46 @@ class Access:
     """Who may operate the gateway.
 
     Attributes:
-        tokens: SHA-256 (hex) of a bearer token -> (its owner's name, scopes). Empty: only callers on the same host
-            may operate.
+        tokens: SHA-256 (hex) of a bearer token -> (its owner's name, scopes); may change while it is used.
     """
 
     tokens: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
 
+    @property
+    def required(self) -> bool:
+        """Tell whether every call needs a token; without, only operating is restricted, to callers on this host."""
+        return bool(self.tokens)
+
     def actor(self, scope: Scope, needed: str) -> str:
-        """Return who calls, if they may.
+        """Return who calls, if they may operate.
 
         Raises:
             HTTPException: 401 without a known token, 403 with one that lacks the scope or from another host.
         """
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not self.tokens:
-            client = (scope.get("client") or ("",))[0]
-            # The name the caller used must be local as well: a web page may rebind its own name to this host.
-            if not (_is_loopback(client) and _is_loopback(_host_named(headers))):
-                raise HTTPException(403, "Without tokens only callers on the same host, by a local name, may do this.")
-            return f"loopback {client}"
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        digest = hashlib.sha256(token.strip()).hexdigest()
-        found = [grant for known, grant in self.tokens.items() if hmac.compare_digest(known, digest)]
-        if scheme.lower() != b"bearer" or not found:
+        if self.required:
+            return self.holder(scope, needed)
+        client = (scope.get("client") or ("",))[0]
+        # The name the caller used must be local as well: a web page may rebind its own name to this host.
+        if not (_is_loopback(client) and _is_loopback(_host_named(dict(scope["headers"])))):
+            raise HTTPException(403, "Without tokens only callers on the same host, by a local name, may do this.")
+        return f"loopback {client}"
+
+    def holder(self, scope: Scope, needed: str) -> str:
+        """Return the owner of the request's token; see `bearer`."""
+        return self.bearer(dict(scope["headers"]).get(b"authorization", b""), needed)
+
+    def bearer(self, authorization: bytes, needed: str) -> str:
+        """Return the owner of the token in an Authorization header, of whatever transport.
+
+        Raises:
+            HTTPException: 401 without a known token, 403 with one that lacks the scope.
+        """
+        scheme, _, token = authorization.partition(b" ")
+        found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
+        if scheme.lower() != b"bearer" or found is None:
             raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": 'Bearer realm="recloser"'})
-        owner, scopes = found[0]
-        if needed not in scopes:
+        owner, scopes = found
+        if needed not in scopes and "admin" not in scopes:
             raise HTTPException(403, f"The token of {owner} lacks the scope {needed!r}.")
         return owner
 

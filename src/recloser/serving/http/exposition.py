@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from recloser.serving.gateway import Gateway
+from recloser.serving.log import AnswerLog
 from recloser.serving.wire.statistics import Statistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,6 +23,7 @@ class Meter:
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._buckets: dict[str, list[int]] = {}
         self._seconds: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     def note(self, handler: str, method: str, status: int, seconds: float | None) -> None:
         """Count one finished request; `seconds` None keeps it out of the durations (streams)."""
@@ -32,16 +34,27 @@ class Meter:
                 counts[bisect_left(BUCKETS_S, seconds)] += 1
                 self._seconds[handler] += seconds  # type: ignore[assignment]  # a Counter adds floats as well
 
+    def note_refusal(self, reason: str) -> None:
+        """Count a request turned away at the gate: for its 'token', its 'rate' or the 'load'."""
+        with self._lock:
+            self._refused[reason] += 1
+
     def lines(self) -> list[str]:
         """Return the HTTP metrics as lines of the text format."""
         with self._lock:
-            requests, seconds = dict(self._requests), dict(self._seconds)
+            requests, seconds, refused = dict(self._requests), dict(self._seconds), dict(self._refused)
             buckets = {handler: list(counts) for handler, counts in self._buckets.items()}
         lines = _family(
             "recloser_http_requests_total",
             "counter",
             "HTTP requests answered.",
             (({"handler": h, "method": m, "status": str(s)}, count) for (h, m, s), count in sorted(requests.items())),
+        )
+        lines += _family(
+            "recloser_http_refused_total",
+            "counter",
+            "Requests turned away at the gate.",
+            (({"reason": reason}, count) for reason, count in sorted(refused.items())),
         )
         name = "recloser_http_request_seconds"
         lines += [f"# HELP {name} Time from request to last byte of the answer.", f"# TYPE {name} histogram"]
@@ -72,6 +85,23 @@ def gateway_lines(gateway: Gateway) -> list[str]:
     ]
 
 
+def log_lines(log: AnswerLog | None) -> list[str]:
+    """Return how the prediction log does as lines of the text format; none without a log."""
+    if log is None:
+        return []
+    status = log.status()
+    outcomes = [({"outcome": "written"}, status.written), ({"outcome": "dropped"}, status.dropped)]
+    stalled = int(status.state == "stalled")
+    return [
+        *_family("recloser_log_records_total", "counter", "Answers logged, and answers dropped unlogged.", outcomes),
+        *_family("recloser_log_gaps_total", "counter", "Times that dropping began.", [({}, status.gaps)]),
+        *_family("recloser_log_syncs_total", "counter", "Groups of records made durable.", [({}, status.syncs)]),
+        *_family("recloser_log_stalled", "gauge", "1 while the disk takes no records: alarm.", [({}, stalled)]),
+        *_family("recloser_log_waiting_bytes", "gauge", "What waits to be written.", [({}, status.waiting_bytes)]),
+        *_family("recloser_log_damaged", "gauge", "Damaged places found at the start.", [({}, status.damaged)]),
+    ]
+
+
 def inference_lines(statistics: Statistics) -> list[str]:
     """Return the counts of inference, over every transport, as lines of the text format."""
     models = statistics.counts()
@@ -95,9 +125,10 @@ def inference_lines(statistics: Statistics) -> list[str]:
     ]
 
 
-def exposition(gateway: Gateway, meter: Meter, statistics: Statistics) -> str:
+def exposition(gateway: Gateway, meter: Meter, statistics: Statistics, log: AnswerLog | None = None) -> str:
     """Return the whole page."""
-    return "\n".join([*gateway_lines(gateway), *inference_lines(statistics), *meter.lines(), ""])
+    lines = [*gateway_lines(gateway), *inference_lines(statistics), *log_lines(log), *meter.lines()]
+    return "\n".join([*lines, ""])
 
 
 def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:

@@ -8,8 +8,11 @@ from typing import Any, Protocol
 
 from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
+from recloser.serving.http.admission.limits import TrafficLimits
+from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
+from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.rows import InputColumns
 from recloser.serving.wire.statistics import Statistics
@@ -61,6 +64,9 @@ class Service:
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
+        log: where every answer is written down, or None.
+        limits: bounds of what callers may do.
+        audit: told of every call that operates, or None.
         statistics: counts requests by model, of every transport.
         waiting: how long and how many requests for inference may wait.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
@@ -75,6 +81,9 @@ class Service:
     access: Access = field(default_factory=Access)
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0
+    log: AnswerLog | None = None
+    limits: TrafficLimits = field(default_factory=TrafficLimits)
+    audit: Audit | None = None
     statistics: Statistics = field(default_factory=Statistics)
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)

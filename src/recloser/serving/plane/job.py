@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, joinable
+
+Note = Callable[[Scoring, float], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +22,9 @@ class Job:
         loop, answer: where its caller waits.
         give_up: instant of the monotonic timer, seconds, from which the caller must get what there is.
         settled: True once an answer is on its way; written under the lane's lock.
+        note: told once of the whole evidence, shadow included, and when the answer was decided (monotonic seconds);
+            called in whatever thread knows it, after the answer left. Must not block or raise. None: nobody asks.
+        decided_at: that instant.
     """
 
     batch: Batch
@@ -28,6 +33,8 @@ class Job:
     answer: asyncio.Future[Scoring]
     give_up: float
     settled: bool = field(default=False)
+    note: Note | None = None
+    decided_at: float = 0.0
 
     @property
     def wanted(self) -> bool:

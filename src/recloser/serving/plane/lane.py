@@ -8,7 +8,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -42,6 +42,14 @@ class Turn:
             starts.append(starts[-1] + len(job.batch.areas))
         self.spans = list(itertools.pairwise(starts))
         self.course: Course | None = None
+        self.answered: list[tuple[Job, tuple[int, int]]] = []
+
+    def note(self, scoring: Scoring) -> None:
+        """Tell of the whole evidence about the jobs that this turn has answered, once."""
+        answered, self.answered = self.answered, []
+        for job, span in answered:
+            if job.note is not None:
+                job.note(scoring.part(*span), job.decided_at)
 
     def waiting(self) -> list[tuple[Job, tuple[int, int]]]:
         """Return the jobs whose callers still wait for the first answer, with their groups."""
@@ -181,6 +189,7 @@ class Lane:
         # The evidence on the batch is whole here: every model's answers, who served whom, and every incident.
         if len(scoring.incidents) > seen:
             self._gateway.tally.add_incidents(scoring.incidents[seen:])
+        turn.note(scoring)
 
     def _answer_by_name(self, worker: Worker, turn: Turn, name: str) -> None:
         try:
@@ -192,14 +201,17 @@ class Lane:
         except RecloserError as error:  # swapped away since it was asked for
             scoring = nobody(error.explain(), turn.batch)
         self._hand_out(worker, turn, scoring, counted=False)
+        turn.note(scoring)
 
     def _hand_out(self, worker: Worker, turn: Turn, scoring: Scoring, *, counted: bool = True) -> None:
         with self._lock:
             if self.worker is not worker:
                 raise TakenOver
             waiting = turn.waiting()
+            now = self.timer()
             for job, _ in waiting:
-                job.settled = True
+                job.settled, job.decided_at = True, now
+            turn.answered += waiting
         if counted:
             self._gateway.tally.add(scoring, [index for _, span in waiting for index in range(*span)])
         if len(turn.jobs) == 1:
@@ -241,11 +253,18 @@ class Lane:
         heir.turn = turn
         reason = f"{LATE}: no answer within {self.late_after_ms + turn.batch.n_rows * PER_ROW_MS:g} ms"
         if turn.course is None:
-            self._hand_out(heir, turn, nobody(reason, turn.batch), counted=False)
+            none = nobody(reason, turn.batch)
+            self._hand_out(heir, turn, none, counted=False)
+            turn.note(none)
             return
         waiting = turn.waiting()
         if not waiting:  # the shadow was late, or every caller's time was up
-            self._gateway.tally.add_incidents(turn.course.blame(late, reason))
+            blamed = turn.course.blame(late, reason)
+            self._gateway.tally.add_incidents(blamed)
+            evidence = turn.course.evidence()
+            places = list(enumerate(turn.batch.areas))
+            each = [replace(found, group=index, area=area) for found in blamed for index, area in places]
+            turn.note(replace(evidence, incidents=[*evidence.incidents, *each]))
             return
         groups = [index for _, span in waiting for index in range(*span)]
         turn.course = turn.course.resumed(groups, {late: reason}, heir)
@@ -259,10 +278,10 @@ class Lane:
         with self._lock:
             if not job.wanted:
                 return None
-            job.settled = True
+            job.settled, job.decided_at = True, self.timer()
             turn = None if self.worker is None else self.worker.turn
         if job.name is not None:
-            return nobody(OUT_OF_TIME, job.batch)
+            return self._told(job, nobody(OUT_OF_TIME, job.batch))
         span = (0, len(job.batch.areas))
         if turn is not None and turn.course is not None and job in turn.jobs:
             course, span = turn.course, turn.spans[turn.jobs.index(job)]
@@ -271,4 +290,9 @@ class Lane:
         absent = {name: OUT_OF_TIME for name in course.route.names() if name not in NAIVE}
         scoring = course.resumed(range(*span), absent, Unwatched()).decide()
         self._gateway.tally.add(scoring, range(*span))
-        return scoring.part(*span)
+        return self._told(job, scoring.part(*span))
+
+    def _told(self, job: Job, scoring: Scoring) -> Scoring:
+        if job.note is not None:
+            job.note(scoring, job.decided_at)
+        return scoring

@@ -12,7 +12,7 @@ from recloser.core import Clock, InvalidInput, Unavailable
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.gateway import Gateway
-from recloser.serving.plane.job import Job
+from recloser.serving.plane.job import Job, Note
 from recloser.serving.plane.lane import Lane
 from recloser.serving.predictor import PER_ROW_MS
 
@@ -83,7 +83,9 @@ class DataPlane:
         """Requests under way."""
         return self._jobs
 
-    async def decide(self, batch: Batch, name: str | None = None, timeout_ms: float | None = None) -> Scoring:
+    async def decide(
+        self, batch: Batch, name: str | None = None, timeout_ms: float | None = None, note: Note | None = None
+    ) -> Scoring:
         """Answer one request.
 
         Args:
@@ -91,6 +93,7 @@ class DataPlane:
             name: a loaded model to ask by name, without the ladder; None to follow the route.
             timeout_ms: the caller's time; None for the policy's. When it is nearly up, the answer is made of what is
                 there and of the naive rungs, and blames nobody.
+            note: told once of the whole evidence about this request, see `Job.note`.
 
         Raises:
             Unavailable: too many requests are under way; try again later.
@@ -102,7 +105,7 @@ class DataPlane:
         self._admit(batch)
         loop = asyncio.get_running_loop()
         lane = self._small if batch.n_rows <= BULK_ROWS else self._bulk
-        job = Job(batch, name, loop, loop.create_future(), self._timer() + MARGIN * allowed_ms / 1000.0)
+        job = Job(batch, name, loop, loop.create_future(), self._timer() + MARGIN * allowed_ms / 1000.0, note=note)
         watch = _Timer(self._timer, loop, lane, job)
         self._jobs += 1
         self._rows += batch.n_rows

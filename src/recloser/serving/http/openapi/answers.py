@@ -175,8 +175,19 @@ class Areas(msgspec.Struct, forbid_unknown_fields=True):
     areas: list[AreaRow]
 
 
+class LogState(msgspec.Struct, forbid_unknown_fields=True):
+    """How the prediction log does: 'ok', 'stalled' or 'closed', and what was written and dropped."""
+
+    state: str
+    error: str
+    written: int
+    dropped: int
+    gaps: int
+    waiting_bytes: int
+
+
 class RouteState(msgspec.Struct, forbid_unknown_fields=True):
-    """The route in force, what was tripped, whether the lease has run out, and what is loaded."""
+    """The route in force, what was tripped, whether the lease has run out, what is loaded, and how the log does."""
 
     epoch: int
     champion: Text
@@ -189,6 +200,7 @@ class RouteState(msgspec.Struct, forbid_unknown_fields=True):
     tripped: list[str]
     lease_expired: bool
     loaded: list[str]
+    prediction_log: LogState | None
 
 
 def forecast_types(quantiles: tuple[str, ...]) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:

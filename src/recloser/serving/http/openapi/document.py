@@ -51,6 +51,13 @@ def openapi_document(routes: Sequence[Route], quantiles: Sequence[str]) -> dict[
     }
 
 
+GATE = (401, 403, 408, 429, 431, 503)
+"""What any request can be answered before it reaches its endpoint."""
+
+LATER = frozenset({429, 503})
+"""Statuses that say when to come back."""
+
+
 def plain_path(path: str) -> str:
     """Return a route's path as OpenAPI writes it, without converters."""
     return re.sub(r"{(\w+):\w+}", r"{\1}", path)
@@ -86,8 +93,7 @@ def _described(route: Route, path: str, operation: Operation, schemas: Mapping[A
         if operation.binary_body:
             content[BINARY] = {"schema": RAW}
         described["requestBody"] = {"required": True, "content": content}
-    if operation.secured:
-        described["security"] = [{}, {"bearer": []}]
+    described["security"] = [{}, {"bearer": []}]
     return described
 
 
@@ -97,7 +103,7 @@ def _responses(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         for media, kind in operation.answers.items()
     }
     responses: dict[str, Any] = {"200": {"description": "Done", "content": content}}
-    for status in sorted({*operation.errors, 500}):
+    for status in sorted({*operation.errors, *GATE, 500}):
         problem = {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": schemas[Problem]}}}
-        responses[str(status)] = problem if status != HTTPStatus.SERVICE_UNAVAILABLE else {**problem, "headers": RETRY}
+        responses[str(status)] = {**problem, "headers": RETRY} if status in LATER else problem
     return responses

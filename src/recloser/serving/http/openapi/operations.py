@@ -34,9 +34,8 @@ class Operation:
         answers: media type -> type of the document, or a schema, of status 200.
         body: type of the JSON body, or None.
         binary_body: whether the body may be raw tensors behind a JSON header too.
-        errors: statuses of problem documents, besides 500.
+        errors: statuses of problem documents, besides 500 and those of the gate.
         parameters: in query and header; those of the path are known.
-        secured: whether a bearer token may be asked for.
     """
 
     answers: Mapping[str, Any]
@@ -44,7 +43,6 @@ class Operation:
     binary_body: bool = False
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
-    secured: bool = False
 
 
 def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
@@ -81,7 +79,6 @@ def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
             {JSON: {"type": "object"}},
             body=RollbackBody,
             errors=(*BODY_ERRORS, 401, 403, 409, 503),
-            secured=True,
         ),
     }
 
