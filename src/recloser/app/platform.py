@@ -40,6 +40,15 @@ from recloser.store import Store
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
 
 
+def features_of(project: Project, store: Store, hooks: Hooks) -> FeatureSet:
+    """Return the project's columns: the standard ones, weather where the store holds any, as its code changes them."""
+    weather = project.model.weather
+    if weather is None:
+        weather = tuple(name for name in (TEMPERATURE,) if name in store.quantities())
+    region = (project.project.country, project.project.subdivision)
+    return hooks.features(FeatureSet.standard(project.forecast_horizon(), *region, weather=weather))
+
+
 @dataclass
 class Platform:
     """One project with its rooms wired; close it after use.
@@ -105,13 +114,8 @@ class Platform:
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = Signer.from_file(layout.key) if layout.key.exists() else create_key(layout.key)
-        horizon = project.forecast_horizon()
         store = Store.open(layout.store, project.resolution)
-        weather = project.model.weather
-        if weather is None:
-            weather = tuple(name for name in (TEMPERATURE,) if name in store.quantities())
-        region = (project.project.country, project.project.subdivision)
-        features = hooks.features(FeatureSet.standard(horizon, *region, weather=weather))
+        features = features_of(project, store, hooks)
         return cls(
             layout=layout,
             project=project,
@@ -156,6 +160,19 @@ class Platform:
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
         return self._registry
+
+    def wanted_features(self) -> FeatureSet:
+        """Return the columns that a process started now would give new candidates."""
+        return features_of(self.project, self.store, self.hooks)
+
+    def reload_code(self) -> None:
+        """Read the project's own features, training and pipeline again, with the columns that follow from them.
+
+        Raises:
+            InvalidInput: the file does not load.
+        """
+        self.hooks = load_hooks(self.layout.pipeline_file)
+        self.features = self.wanted_features()
 
     def load(self, release: str) -> LoadedRelease:
         """Return a release, its package verified and its golden rows answered as recorded.

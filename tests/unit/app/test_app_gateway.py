@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from recloser.app import run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.app.processes.server import RouteFollower, gateway_app, gateway_service
-from recloser.core import LOAD, VirtualClock
+from recloser.app.processes.following import RouteFollower
+from recloser.app.processes.server import gateway_app, gateway_service
+from recloser.core import LOAD, QUANTILES, VirtualClock
+from recloser.ledger import StateRecord
+from recloser.models import Calibration
 from recloser.serving.http import EventBuffer
 
 
@@ -30,3 +35,54 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         assert sorted(loop.router.gateway.limits) == known
         service = gateway_service(platform, loop, EventBuffer())
         assert gateway_app(service, "127.0.0.1", 0).routes
+
+
+OWN_COLUMN = """
+from dataclasses import replace
+
+import polars as pl
+
+from recloser.features import Extra
+
+
+def build_features(standard):
+    freezing = (pl.col("temperature_c") < 0).cast(pl.Float32)
+    return replace(standard, extra=(Extra("freezing", freezing, known_ahead=True),))
+"""
+
+
+def test_the_gateway_takes_over_the_offsets_that_the_controller_learned(project: Path) -> None:
+    ran = run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)
+    with Platform.open(project) as platform:
+        extent = platform.store.extent(LOAD)
+        assert extent is not None
+        now = extent[1] + timedelta(hours=9)
+        platform.clock = VirtualClock(now)
+        loop = ControlLoop(platform, LoopOptions())
+        follower = RouteFollower(platform, loop, EventBuffer(), 0)
+        follower.follow()
+        assert loop.router.gateway.route.champion == ran["candidate"]
+        assert platform.load(ran["candidate"]).online is None
+        for k in (1, 2):
+            learned = replace(Calibration.none(QUANTILES), rows=k)
+            state = StateRecord(
+                f"online/{ran['candidate']}", now + k * timedelta(hours=1), {"calibration": learned.to_dict()}
+            )
+            with platform.ledger.change("test", now) as change:
+                change.put(state)
+                change.note("test", "online", {})
+            follower.follow()
+            assert platform.load(ran["candidate"]).online == learned
+
+
+def test_the_gateway_reads_the_projects_code_again_when_a_release_needs_it(project: Path) -> None:
+    with Platform.open(project) as platform:
+        loop = ControlLoop(platform, LoopOptions())
+        follower = RouteFollower(platform, loop, EventBuffer(), 0)
+        (project / "pipeline.py").write_text(OWN_COLUMN, encoding="utf-8")
+        ran = run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)
+        assert ran["verdict"] == "pass", ran["reason"]
+        assert "freezing" not in platform.features.names
+        follower.follow()
+        assert loop.router.gateway.route.champion == ran["candidate"]
+        assert "freezing" in platform.features.names

@@ -18,6 +18,7 @@ from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import Calibration, follow, recalibrate
 
 ACTOR = "monitoring"
+ONLINE = "online"
 LOOK_BACK = 12
 WINDOW_DAYS = 56
 LEAST_DAYS = 14
@@ -127,7 +128,7 @@ class DayBook:
                 self._calibrate(release, today, now)
 
     def _calibrate(self, release: str, today: date, now: datetime) -> None:
-        key = f"online/{release}"
+        key = f"{ONLINE}/{release}"
         state = self._platform.ledger.get(StateRecord, key)
         if release not in self._restored:
             self._restored.add(release)

@@ -45,8 +45,8 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
                     maintain(platform)
                 if now.minute != minute and loop.retraining.tick(now, loop.watch.unmasked()):
                     loop.advance()
-                if now.minute != minute and _moved(folder, begun_with):
-                    say("the project's code is at another commit: starting again with it")
+                if now.minute != minute and (why := _outdated(platform, begun_with)):
+                    say(f"{why}: starting again with it")
                     break
                 hour, minute = now.hour, now.minute
                 loop.advance()
@@ -57,10 +57,14 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     return 0
 
 
-def _moved(folder: Path, before: CodeCommit | None) -> bool:
-    """Return whether the folder is at another commit; changes that are not committed do not count."""
-    found = read_commit(folder)
-    return found is not None and (before is None or found.commit != before.commit)
+def _outdated(platform: Platform, begun_with: CodeCommit | None) -> str:
+    """Return why this process should begin anew, or an empty text; changes that are not committed do not count."""
+    found = read_commit(platform.layout.root)
+    if found is not None and (begun_with is None or found.commit != begun_with.commit):
+        return "the project's code is at another commit"
+    if platform.wanted_features().digest != platform.features.digest:
+        return "there is weather in the store now"
+    return ""
 
 
 def maintain(platform: Platform) -> None:

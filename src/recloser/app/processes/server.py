@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,11 +14,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
-from recloser.app.loop.router import LEARNED_FROM
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
-from recloser.app.processes.announcing import announce, events_so_far
-from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
+from recloser.app.processes.announcing import events_so_far
+from recloser.app.processes.following import RouteFollower
 from recloser.app.security.gatekeeping import (
     GrpcSecurity,
     access_of,
@@ -30,14 +27,13 @@ from recloser.app.security.gatekeeping import (
     scheme_of,
     uvicorn_options,
 )
-from recloser.core import LOAD, Clock, RecloserError, Unavailable
+from recloser.core import Clock, Unavailable
 from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog
 
-POLL_S = 0.5
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
 WORKER = "RECLOSER_WORKER"
@@ -87,84 +83,6 @@ def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
         return None
     void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
     return CurrentForecast(served_of(newest), void)
-
-
-class RouteFollower(threading.Thread):
-    """Brings the ledger's route to this process's gateway every half second, and announces what happened.
-
-    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself. Workers
-    that share the port tell each other which route they follow and whom they cut off; a trip of one is one of all.
-    """
-
-    def __init__(
-        self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int, worker: str = "1"
-    ) -> None:
-        super().__init__(daemon=True, name="route-follower")
-        self._platform = platform
-        self._worker = worker
-        self._reported: Report | None = None
-        self._loop = loop
-        self._events = events
-        self._ended = threading.Event()
-        self._seen = seen
-        self._routed: tuple[str, ...] = ()
-
-    def run(self) -> None:
-        """Follow until told to stop."""
-        while not self._ended.wait(POLL_S):
-            self.follow()
-
-    def follow(self) -> None:
-        """Take over the present route and announce new entries; what cannot be reached now is tried again."""
-        try:
-            route = self._platform.ledger.get(RouteRecord, "route")
-            if route is not None and route != self._loop.router.current():
-                self._loop.router.set_route(route)
-                self._release()
-            self._learn_limits()
-            self._announce()
-        except RecloserError:
-            pass
-        try:
-            self._agree()
-        except OSError:  # the disk is full or gone: the others learn nothing new from us for now
-            return
-
-    def _learn_limits(self) -> None:
-        """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
-        router = self._loop.router
-        if router.limits:
-            return
-        extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
-        if extent is not None and extent[1] > now - LEARNED_FROM:
-            router.refresh(now)
-            if router.current() is None:  # before the first champion the ladder answers
-                router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
-
-    def _release(self) -> None:
-        """Give up the models of neither this route nor the one before, to which a rollback may return."""
-        names = self._loop.router.gateway.route.names()
-        self._platform.forget({*names, *self._routed})
-        self._routed = names
-
-    def _agree(self) -> None:
-        """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""
-        gateway, state = self._loop.router.gateway, self._platform.layout.state
-        epoch = gateway.route.epoch
-        for name in cut_off(read_reports(state), epoch):
-            gateway.cut(name, "another worker cut it off", self._platform.clock.now())
-        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)))
-        if report != self._reported:
-            write_report(state, report)
-            self._reported = report
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._ended.set()
-
-    def _announce(self) -> None:
-        while (reached := announce(self._platform.ledger, self._events, self._seen)) != self._seen:
-            self._seen = reached
 
 
 def gateway_service(
