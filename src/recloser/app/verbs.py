@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id, unknown_name
+from recloser.core import (
+    LOAD,
+    InvalidInput,
+    Refused,
+    Unavailable,
+    VirtualClock,
+    format_utc,
+    nearest,
+    short_id,
+    unknown_name,
+)
 from recloser.ledger import (
     ForecastRecord,
     ReleaseRecord,
@@ -56,9 +66,10 @@ def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress:
         Unavailable: the engine is not installed.
     """
     with Platform.open(folder) as platform:
-        instant = as_of or newest_instant(platform)
-        clock = VirtualClock(instant)
-        platform.clock = clock
+        newest = newest_instant(platform)
+        instant = as_of or newest
+        _near_data(instant, newest)
+        platform.clock = VirtualClock(instant)
         if engine == "kubeflow":
             raise Unavailable(
                 "no Kubeflow endpoint is configured",
@@ -107,8 +118,12 @@ def current_forecast(folder: Path, *, area: str | None, as_of: datetime | None) 
         return {"areas": areas, "as_of": format_utc(instant)}
 
 
-def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None:
-    """Refuse to forecast as of long after the data ends, or before what serves now was made (it knows later data)."""
+def _near_data(instant: datetime, newest: datetime) -> None:
+    """Refuse an instant long after the data ends: what it would be about is known by nobody.
+
+    Raises:
+        InvalidInput: more than STALE after the newest load.
+    """
     if instant > newest + STALE:
         raise InvalidInput(
             "there is no load near this time",
@@ -117,6 +132,11 @@ def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None
             where="--as-of",
             next_step="Ingest newer load first.",
         )
+
+
+def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None:
+    """Refuse to forecast as of long after the data ends, or before what serves now was made (it knows later data)."""
+    _near_data(instant, newest)
     route = platform.ledger.get(RouteRecord, "route")
     release = None if route is None else platform.ledger.get(ReleaseRecord, route.champion or "")
     if release is not None and instant < release.created_at:
@@ -266,6 +286,7 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
     """Roll back now: traffic returns, unexpired forecasts of the stopped model are recalled.
 
     Raises:
+        InvalidInput: there is no release `to`.
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
@@ -273,6 +294,9 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         before = platform.ledger.get(RouteRecord, "route")
         if before is None:
             raise Refused("nothing serves yet", where=str(folder), next_step="Run: recloser run")
+        if to is not None and platform.ledger.get(ReleaseRecord, to) is None:
+            releases = platform.ledger.find(ReleaseRecord, order_by="created_at", descending=True)
+            raise _none_of("no such release", to, [record.key for record in releases])
         outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
         after = platform.ledger.get(RouteRecord, "route")
         trips = () if outcome.writes is None else outcome.writes.trips
@@ -306,8 +330,8 @@ def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
         release = run.candidate if run is not None and run.candidate else candidate
         found = platform.ledger.find(VerdictRecord, release=release, order_by="at", descending=True, limit=1)
         if not found:
-            known = [record.key for record in platform.ledger.find(ReleaseRecord, order_by="created_at", limit=20)]
-            raise InvalidInput("no verdict on this candidate", got=candidate, expected="one of " + ", ".join(known))
+            judged = [record.release for record in platform.ledger.find(VerdictRecord, order_by="at", descending=True)]
+            raise _none_of("no verdict on this candidate", candidate, judged)
         verdict = found[0]
         return {
             "release": release,
@@ -329,9 +353,7 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
         records = platform.ledger.find(RolloutRecord, order_by="started_at")
         chosen = [record for record in records if identifier in {record.key, record.release}]
         if not chosen:
-            raise InvalidInput(
-                "no such rollout", got=identifier, expected="one of " + ", ".join(record.key for record in records)
-            )
+            raise _none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
         rollout = Rollout.from_record(chosen[-1])
         loop = ControlLoop(platform, LoopOptions())
         if not rollout.finished:
@@ -340,6 +362,18 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
         evidence = Evidence() if seen is None else seen[1]
         document = explain(rollout, evidence, platform.clock.now())
         return {**document, "sentences": rollout_sentences(document)}
+
+
+def _none_of(what: str, got: str, known: Sequence[str]) -> InvalidInput:
+    """Build the error about an id that nothing bears; the nearest and the newest ones are named."""
+    guess = nearest(got, known)
+    some = ", ".join(dict.fromkeys(known[:20]))
+    return InvalidInput(
+        what,
+        got=got,
+        expected=f"one of {some}" if known else "an id; there is none yet",
+        next_step=f"Did you mean {guess!r}?" if guess else "See `recloser status`." if known else "Run: recloser run",
+    )
 
 
 def rollout_sentences(document: Mapping[str, Any]) -> list[str]:

@@ -81,7 +81,9 @@ class Refused(RecloserError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to a misspelt one, or None if nothing is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    alike = [candidate for candidate in names if candidate.casefold() == name.casefold()]
+    matches = alike or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
