@@ -353,6 +353,13 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
         records = platform.ledger.find(RolloutRecord, order_by="started_at")
         chosen = [record for record in records if identifier in {record.key, record.release}]
         if not chosen:
+            if platform.ledger.get(ReleaseRecord, identifier) is not None:
+                raise InvalidInput(
+                    "this release was never rolled out",
+                    got=identifier,
+                    expected="a release that passed the gate",
+                    next_step=f"See `recloser gate explain {identifier}`.",
+                )
             raise _none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
         rollout = Rollout.from_record(chosen[-1])
         loop = ControlLoop(platform, LoopOptions())
