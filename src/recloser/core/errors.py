@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+MANY = 40  # names in a sentence: a file may have thousands of columns
+
 
 class RecloserError(Exception):
     """Root of all errors raised on purpose; built from facts, told as a sentence by `explain`.
@@ -94,7 +96,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str | None =
     return InvalidInput(
         f"unknown {kind}",
         got=name,
-        expected="one of " + ", ".join(names),
+        expected="one of " + ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else ""),
         where=where,
         next_step=f"Did you mean {guess!r}?" if guess else f"Use one of the known {kind} names.",
     )

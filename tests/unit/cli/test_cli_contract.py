@@ -189,6 +189,28 @@ def test_rollback_stops_the_model_and_the_ladder_serves(call: Any, served: Path)
     assert call("audit", "verify", "--project", served).code == 0
 
 
+def test_an_id_that_nothing_bears_is_bad_input(call: Any, served: Path) -> None:
+    release = call("status", "--project", served, "--json").document["route"]["champion"]
+    wrong = release[:-1] + ("0" if release[-1] != "0" else "1")
+    for words in (("rollback", "--reason", "x", "--to"), ("gate", "explain"), ("rollout", "explain")):
+        told = call(*words, wrong, "--project", served, "--json")
+        assert (told.code, told.document["got"]) == (2, repr(wrong))
+        assert told.document["next_step"] == f"Did you mean {release!r}?"
+    assert call("status", "--project", served, "--json").document["route"]["champion"] == release
+
+
+def test_an_explanation_before_the_first_run_says_what_to_do(call: Any, ingested: Path) -> None:
+    for verb in ("gate", "rollout"):
+        told = call(verb, "explain", "rel-1", "--project", ingested, "--json")
+        assert (told.code, told.document["next_step"]) == (2, "Run: recloser run")
+
+
+def test_a_run_long_after_the_data_is_refused_before_it_starts(call: Any, ingested: Path) -> None:
+    told = call("run", "--as-of", "2030-01-01", "--project", ingested, "--json")
+    assert (told.code, told.document["where"]) == (2, "--as-of")
+    assert call("status", "--project", ingested, "--json").document["last_run"] is None
+
+
 def test_rollback_without_anything_serving_is_refused(call: Any, ingested: Path) -> None:
     told = call("rollback", "--project", ingested, "--reason", "why not", "--json")
     assert told.code == 1
