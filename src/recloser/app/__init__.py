@@ -4,6 +4,7 @@ Does not decide anything that a room decides, and prints nothing.
 """
 
 from recloser.app.doctor import check_installation
+from recloser.app.explanations import explain_gate, explain_rollout
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
 from recloser.app.platform import Platform
@@ -15,8 +16,6 @@ from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.verbs import (
     current_forecast,
-    explain_gate,
-    explain_rollout,
     forecast_rows,
     operator_rollback,
     project_status,
