@@ -348,7 +348,11 @@ def parse_project(text: str, where: str) -> Project:
         InvalidInput: see `load_project`.
     """
     try:
+        text.encode()
         raw = tomllib.loads(text)
+    except UnicodeEncodeError as error:
+        got = text[error.start : error.end]
+        raise InvalidInput("not text in UTF-8", got=got, where=where, next_step="Write that name in UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput("not valid TOML", got=str(error), where=where, next_step="Correct that line.") from error
     try:
