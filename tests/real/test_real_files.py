@@ -51,7 +51,10 @@ def test_eia_through_the_store(tmp_path: Path) -> None:
     assert reading.frame.height == 2 * raw.height
     store = Store.open(tmp_path, HOUR)
     result = store.append(reading.frame, reading.source)
-    assert (result.accepted, result.duplicates, result.flagged) == (2 * raw.height, 0, reading.flagged)
+    assert (result.accepted, result.duplicates) == (2 * raw.height, 0)
+    assert result.flagged == int((reading.frame["quality"] != 0).sum())
+    doubted = (pl.col("category") != "OKAY") | pl.col("demand_mw").is_null() | pl.col("forecast_da_mw").is_null()
+    assert reading.flagged == raw.filter(doubted.fill_null(value=True)).height
     assert store.append(reading.frame, reading.source).duplicates == 2 * raw.height
     assert store.areas() == ["BPAT", "MISO", "NYIS", "PJM", "TVA"]
     wide = store.read(as_of=LATER).wide()

@@ -4,6 +4,7 @@ Does not decide anything that a room decides, and prints nothing.
 """
 
 from recloser.app.doctor import check_installation
+from recloser.app.explanations import explain_gate, explain_rollout
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
 from recloser.app.platform import Platform
@@ -17,8 +18,6 @@ from recloser.app.requests import ask_to_retrain
 from recloser.app.security.tokens import add_token, list_tokens, revoke_token
 from recloser.app.verbs import (
     current_forecast,
-    explain_gate,
-    explain_rollout,
     forecast_rows,
     operator_rollback,
     project_status,

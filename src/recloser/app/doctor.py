@@ -15,7 +15,8 @@ from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
 from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, format_utc
-from recloser.ledger import RouteRecord
+from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
+from recloser.registry import open_package
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
@@ -33,6 +34,8 @@ def check_installation(folder: Path) -> dict[str, Any]:
     checks = [_python(), *_libraries(), _disk(folder)]
     if (folder / FILE_NAME).exists():
         checks += _project(folder)
+    elif not folder.exists():
+        checks.append(_check("project", "FAIL", f"there is no folder {folder}; check --project"))
     else:
         checks.append(_check("project", "note", f"no {FILE_NAME} in {folder}; 'recloser init' makes one"))
     return {"ok": all(check["state"] != "FAIL" for check in checks), "checks": checks}
@@ -76,8 +79,11 @@ def _project(folder: Path) -> list[Check]:
         checks = [_check("project", "ok", f"{platform.project.project.name}, {len(platform.areas)} areas")]
         parts: list[tuple[str, Callable[[Platform], Check]]] = [
             ("data", _data),
+            ("clock", _clock),
             ("audit", _audit),
             ("champion", _champion),
+            ("packages", _packages),
+            ("registry", _registry),
             ("rollout", _rollout),
             ("access", _access),
             ("tls", _tls),
@@ -93,6 +99,10 @@ def _project(folder: Path) -> list[Check]:
 def _data(platform: Platform) -> Check:
     extent = platform.store.extent(LOAD)
     if extent is None:
+        pins = platform.ledger.find(PinRecord, order_by="at", descending=True, limit=1)
+        if pins:
+            lost = f"the store is empty, but {pins[0].owner} was trained on its version {pins[0].version}"
+            return _check("data", "FAIL", f"{lost}: restore {platform.layout.store} from a backup")
         return _check("data", "note", "no load yet; run 'recloser ingest'")
     missing = sorted(set(platform.areas) - set(platform.store.areas()))
     if missing:
@@ -100,6 +110,16 @@ def _data(platform: Platform) -> Check:
             "data", "FAIL", f"no data of {', '.join(missing[:5])}; check [project] areas and the ingested files"
         )
     return _check("data", "ok", f"load from {format_utc(extent[0])} to {format_utc(extent[1])}")
+
+
+def _clock(platform: Platform) -> Check:
+    """A clock that is behind, or data of another zone, shows as what was known before now."""
+    now = platform.clock.now()
+    extent = platform.store.extent(LOAD)
+    if extent is not None and extent[1] > now:
+        detail = f"it is {format_utc(now)}, but there is load of {format_utc(extent[1])}"
+        return _check("clock", "FAIL", f"{detail}; set the clock, or check zone and stamp of the ingested files")
+    return _check("clock", "ok", format_utc(now))
 
 
 def _audit(platform: Platform) -> Check:
@@ -116,6 +136,31 @@ def _champion(platform: Platform) -> Check:
         return _check("champion", "note", "none serves yet; run 'recloser run'")
     problem = platform.verify(route.champion)
     return _check("champion", "FAIL" if problem else "ok", problem or f"{route.champion} verifies")
+
+
+def _packages(platform: Platform) -> Check:
+    """Every package that the ledger knows must be there and unchanged, and nothing else may be."""
+    folder = platform.layout.packages
+    known = {record.key: record.digest for record in platform.ledger.find(ReleaseRecord)}
+    for release, digest in sorted(known.items()):
+        try:
+            package = open_package(folder / release, platform.trusted)
+        except RecloserError as error:
+            return _check("packages", "FAIL", error.explain())
+        if package.digest != digest:
+            return _check("packages", "FAIL", f"{release} is not the package that the ledger knows")
+    found = {path.name for path in folder.iterdir() if path.is_dir() and path.name.startswith("rel-")}
+    if not known and found:
+        detail = f"{len(found)} package(s), such as {min(found)}, but the ledger knows no release"
+        return _check("packages", "FAIL", f"{detail}: it was lost or replaced; restore it from a backup")
+    return _check("packages", "ok", f"{len(known)} verify")
+
+
+def _registry(platform: Platform) -> Check:
+    champion = platform.registry.resolve("champion")
+    return _check(
+        "registry", "ok", "no champion yet" if champion is None else f"champion is version {champion.version}"
+    )
 
 
 def _rollout(platform: Platform) -> Check:

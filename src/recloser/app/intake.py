@@ -13,7 +13,12 @@ from recloser.app.platform import Platform
 from recloser.app.project.settings import Project, load_project
 from recloser.connectors import FileMapping, Reading, read_file
 from recloser.core import InvalidInput, nearest
+from recloser.store import AppendResult
 
+PASSED_ON = (
+    *("time_format", "ambiguous", "repeated", "delimiter", "decimal", "encoding", "skip_lines", "multiline"),
+    *("quality", "incumbent_unit", "available_at"),
+)
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
@@ -37,7 +42,7 @@ def mapping_of(project: Project, given: Mapping[str, Any]) -> FileMapping:
     weather: Any = data["weather"] or ("actual_as_forecast" if data["temperature"] else None)
     good = frozenset(data["good_quality"])
     options: dict[str, Any] = {"good": good} if good else {}
-    for name in ("time_format", "delimiter", "decimal", "quality", "incumbent_unit", "available_at"):
+    for name in PASSED_ON:
         if data.get(name) is not None:
             options[name] = data[name]
     return FileMapping(
@@ -63,7 +68,8 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
     """Read a file into the store, all of it or nothing.
 
     Returns:
-        {"rows", "accepted", "duplicates", "corrected", "flagged", "version", "notes"}.
+        {"rows", "accepted", "duplicates", "corrected", "flagged", "version", "notes"}, counted in rows of the file: one
+        is accepted if any of its values was new, corrected if one replaced an older, flagged if one is bad or absent.
 
     Raises:
         InvalidInput: the file or its mapping is wrong; where, what and what next are said.
@@ -77,18 +83,29 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
     with Platform.open(folder) as platform:
         result = platform.store.append(reading.frame, source=reading.source)
         now = platform.clock.now()
+        counts = {**_by_row(reading, result), "version": result.version}
         with platform.ledger.change("ingest", now) as change:
-            facts = {"file": file.name, "rows": result.rows, "accepted": result.accepted, "version": result.version}
-            change.note("store.ingest", reading.source, facts)
-        return {
-            "rows": result.rows,
-            "accepted": result.accepted,
-            "duplicates": result.duplicates,
-            "corrected": result.corrected,
-            "flagged": reading.flagged,
-            "version": result.version,
-            "notes": notes,
-        }
+            facts = {name: counts[name] for name in ("rows", "accepted", "version")}
+            change.note("store.ingest", reading.source, {"file": file.name, **facts})
+        return {**counts, "notes": notes}
+
+
+def _by_row(reading: Reading, result: AppendResult) -> dict[str, int]:
+    """Return what became of the file's rows; the store counts values, and a row may hold several."""
+    key = ["area", "quantity", "at", "available_at"]
+    rows = reading.rows.n_unique()
+    kept = (
+        reading.frame.select(key).with_columns(reading.rows.alias("row")).unique(key, keep="first", maintain_order=True)
+    )
+    kept = kept.join(result.kept, on=key, how="inner") if result.accepted else kept.clear().with_columns(corrects=True)
+    accepted = kept["row"].n_unique()
+    return {
+        "rows": rows,
+        "accepted": accepted,
+        "duplicates": rows - accepted,
+        "corrected": kept.filter("corrects")["row"].n_unique(),
+        "flagged": reading.flagged,
+    }
 
 
 def _dated(reading: Reading, file: Path) -> None:

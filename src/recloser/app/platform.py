@@ -28,9 +28,9 @@ from recloser.registry import (
     PublicKey,
     Signer,
     check_golden,
-    create_key,
     load_trusted,
     open_package,
+    own_key,
     read_commit,
     read_environment,
 )
@@ -113,7 +113,7 @@ class Platform:
             layout.make()
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
-        signer = Signer.from_file(layout.key) if layout.key.exists() else create_key(layout.key)
+        signer = own_key(layout.key)
         store = Store.open(layout.store, project.resolution)
         features = features_of(project, store, hooks)
         return cls(

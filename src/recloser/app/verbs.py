@@ -9,7 +9,16 @@ from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.core import LOAD, InvalidInput, Refused, Unavailable, VirtualClock, format_utc, short_id, unknown_name
+from recloser.core import (
+    LOAD,
+    InvalidInput,
+    Refused,
+    Unavailable,
+    VirtualClock,
+    format_utc,
+    short_id,
+    unknown_name,
+)
 from recloser.ledger import (
     ForecastRecord,
     ReleaseRecord,
@@ -18,9 +27,7 @@ from recloser.ledger import (
     RunRecord,
     SignalRecord,
     TripRecord,
-    VerdictRecord,
 )
-from recloser.rollout import Evidence, Rollout, explain
 
 Say = Callable[[str], None]
 STALE = timedelta(days=7)
@@ -56,9 +63,10 @@ def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress:
         Unavailable: the engine is not installed.
     """
     with Platform.open(folder) as platform:
-        instant = as_of or newest_instant(platform)
-        clock = VirtualClock(instant)
-        platform.clock = clock
+        newest = newest_instant(platform)
+        instant = as_of or newest
+        _near_data(instant, newest)
+        platform.clock = VirtualClock(instant)
         if engine == "kubeflow":
             raise Unavailable(
                 "no Kubeflow endpoint is configured",
@@ -107,8 +115,12 @@ def current_forecast(folder: Path, *, area: str | None, as_of: datetime | None) 
         return {"areas": areas, "as_of": format_utc(instant)}
 
 
-def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None:
-    """Refuse to forecast as of long after the data ends, or before what serves now was made (it knows later data)."""
+def _near_data(instant: datetime, newest: datetime) -> None:
+    """Refuse an instant long after the data ends: what it would be about is known by nobody.
+
+    Raises:
+        InvalidInput: more than STALE after the newest load.
+    """
     if instant > newest + STALE:
         raise InvalidInput(
             "there is no load near this time",
@@ -117,6 +129,11 @@ def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None
             where="--as-of",
             next_step="Ingest newer load first.",
         )
+
+
+def _answerable(platform: Platform, instant: datetime, newest: datetime) -> None:
+    """Refuse to forecast as of long after the data ends, or before what serves now was made (it knows later data)."""
+    _near_data(instant, newest)
     route = platform.ledger.get(RouteRecord, "route")
     release = None if route is None else platform.ledger.get(ReleaseRecord, route.champion or "")
     if release is not None and instant < release.created_at:
@@ -266,6 +283,7 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
     """Roll back now: traffic returns, unexpired forecasts of the stopped model are recalled.
 
     Raises:
+        InvalidInput: there is no release `to`.
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
@@ -273,6 +291,9 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         before = platform.ledger.get(RouteRecord, "route")
         if before is None:
             raise Refused("nothing serves yet", where=str(folder), next_step="Run: recloser run")
+        if to is not None and platform.ledger.get(ReleaseRecord, to) is None:
+            releases = platform.ledger.find(ReleaseRecord, order_by="created_at", descending=True)
+            raise unknown_name("release", to, [record.key for record in releases], "--to")
         outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
         after = platform.ledger.get(RouteRecord, "route")
         trips = () if outcome.writes is None else outcome.writes.trips
@@ -293,60 +314,3 @@ def verify_audit(folder: Path) -> dict[str, Any]:
     with Platform.open(folder) as platform:
         result = platform.ledger.verify()
         return {"entries": result.entries, "ok": result.ok, "first_bad": result.first_bad, "reason": result.reason}
-
-
-def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
-    """Return the verdict on a release (or on the candidate of a run) with every check.
-
-    Raises:
-        InvalidInput: no verdict is recorded for it.
-    """
-    with Platform.open(folder) as platform:
-        run = platform.ledger.get(RunRecord, candidate)
-        release = run.candidate if run is not None and run.candidate else candidate
-        found = platform.ledger.find(VerdictRecord, release=release, order_by="at", descending=True, limit=1)
-        if not found:
-            known = [record.key for record in platform.ledger.find(ReleaseRecord, order_by="created_at", limit=20)]
-            raise InvalidInput("no verdict on this candidate", got=candidate, expected="one of " + ", ".join(known))
-        verdict = found[0]
-        return {
-            "release": release,
-            "at": verdict.at,
-            "verdict": verdict.verdict,
-            "reason": verdict.reason,
-            "checks": verdict.checks,
-            "evidence_digest": verdict.evidence_digest,
-        }
-
-
-def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
-    """Return why a rollout is where it is and what would change it.
-
-    Raises:
-        InvalidInput: no such rollout or release.
-    """
-    with Platform.open(folder) as platform:
-        records = platform.ledger.find(RolloutRecord, order_by="started_at")
-        chosen = [record for record in records if identifier in {record.key, record.release}]
-        if not chosen:
-            raise InvalidInput(
-                "no such rollout", got=identifier, expected="one of " + ", ".join(record.key for record in records)
-            )
-        rollout = Rollout.from_record(chosen[-1])
-        loop = ControlLoop(platform, LoopOptions())
-        if not rollout.finished:
-            platform.clock = VirtualClock(newest_instant(platform))
-        seen = loop.controller.inspect(loop.evidence, rollout.key)
-        evidence = Evidence() if seen is None else seen[1]
-        document = explain(rollout, evidence, platform.clock.now())
-        return {**document, "sentences": rollout_sentences(document)}
-
-
-def rollout_sentences(document: Mapping[str, Any]) -> list[str]:
-    """Return the explanation of a rollout as lines for people."""
-    lines = [f"{document['release']}: {document['state']} since {document['since']} - {document['reason']}"]
-    following = document["next"]
-    lines.append(f"Next tick: {following['state']} - {following['reason']}")
-    lines += [f"To advance: {line}" for line in document["would_advance"]]
-    lines += [f"Would end it: {line}" for line in document["would_end"]]
-    return lines

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any, TextIO
 
 import click
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
     with redirect_stdout(sys.stderr if as_json else stream):
         code, facts = _outcome(words, stream)
     if as_json and facts is not None:
-        write_line(stream, json_text(facts))
+        with suppress(OSError):  # the error was told on stderr; a stdout that is full or gone changes no exit code
+            write_line(stream, json_text(facts))
     return code
 
 
@@ -101,14 +102,28 @@ def _facts(error: str, what: str, *, where: str | None = None, next_step: str) -
 
 def run() -> None:
     """Run as a program: the process exits with the verb's code."""
+    _open_closed_streams()
     out = _own_stdout() if "--json" in sys.argv[1:] else None
     code = main(None, out)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone: nothing is left to be told, nor to fail at exit.
+    except OSError:
+        # The reader has gone, or the disk is full: nothing is left to be told, nor to fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without stdout or stderr (`>&-`) an empty one, before a file takes its number."""
+    for number in (1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8")
 
 
 def _own_stdout() -> TextIO:

@@ -70,6 +70,22 @@ def init(
 @click.option(
     "--stamp", type=click.Choice(["start", "end"]), help="Whether a stamp marks the start or the end of its interval."
 )
+@click.option("--time-format", help="Pattern such as '%d/%m/%Y %H:%M', or unix_s, unix_ms (default: ISO 8601).")
+@click.option(
+    "--ambiguous",
+    type=click.Choice(["order", "earliest", "latest"]),
+    help="The hour that comes twice in autumn: by order of the rows (default), or always the first or last pass.",
+)
+@click.option(
+    "--repeated",
+    type=click.Choice(["error", "last"]),
+    help="Rows of one area and time with different values: an error (default), or the last one counts.",
+)
+@click.option("--delimiter", help="Between the columns of a CSV (default: detected).")
+@click.option("--decimal", type=click.Choice([".", ","]), help="Decimal mark of a CSV (default: detected).")
+@click.option("--encoding", help="Of a CSV, such as cp1252 (default: utf-8).")
+@click.option("--skip-lines", type=click.IntRange(min=0), help="Lines before the header of a CSV (default: 0).")
+@click.option("--multiline", is_flag=True, default=None, help="Quoted cells of a CSV hold line breaks.")
 @click.option("--quality", help="Column with a quality word.")
 @click.option("--good-quality", multiple=True, help="Quality words that mean good; repeat for several.")
 @project_option
@@ -82,7 +98,7 @@ def ingest(file: Path, project: Path, as_json: bool, **mapping: Any) -> None:
         result,
         as_json=as_json,
         text=lambda d: (
-            f"{d['rows']} values read: {d['accepted']} accepted ({d['corrected']} of them corrections), "
+            f"{d['rows']} rows read: {d['accepted']} accepted ({d['corrected']} of them corrections), "
             f"{d['duplicates']} duplicates, {d['flagged']} flagged; store version {d['version']}."
             + "".join(f"\n  note: {note}" for note in d.get("notes", []))
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import gcd
 from pathlib import Path
 
 import polars as pl
@@ -12,10 +13,12 @@ from recloser.connectors.numbers import decimal_mark, to_numbers
 from recloser.connectors.problems import bad_rows
 from recloser.connectors.quality import quality_bits
 from recloser.connectors.reading import Reading
-from recloser.connectors.table import RawTable, open_table
+from recloser.connectors.table import ROW, RawTable, open_table
 from recloser.connectors.times import to_instants
 from recloser.core import InvalidInput, Quality
 from recloser.core.quantities import conversion
+
+ENOUGH_ROWS = 48
 
 
 def read_file(path: Path | str, mapping: FileMapping) -> Reading:
@@ -35,17 +38,18 @@ def read_file(path: Path | str, mapping: FileMapping) -> Reading:
     values = [_values(table, column, decimal) for column in columns]
     times = _times(table, areas, values, mapping)
     bits = pl.lit(0, pl.Int32) if mapping.quality is None else quality_bits(table.frame[mapping.quality], mapping)
-    wide = pl.DataFrame({"row": table.frame["row"], "area": areas, "at": times}).with_columns(
+    wide = pl.DataFrame({"row": table.frame[ROW], "area": areas, "at": times}).with_columns(
         *values, bits.alias("load_quality"), _availability(table, areas, mapping)
     )
     wide = _on_grid(table, wide.filter(pl.col("at").is_not_null()), mapping)
     wide = _single(table, wide, columns, mapping)
     source = f"file:{table.file}"
-    frame = pl.concat(_samples(wide, column, mapping, source) for column in columns)
-    flagged = int((frame["quality"] != 0).sum())
+    samples = pl.concat(_samples(wide, column, mapping, source) for column in columns)
+    frame, rows = samples.drop("row"), samples["row"]
+    _note_coarser(table, wide, mapping)
     if mapping.weather == "actual_as_forecast":
         table.notes.append("Measured temperature stands in for its forecast: results look better than in operation.")
-    return Reading(frame, flagged, table.notes, source)
+    return Reading(frame, rows, table.notes, source)
 
 
 def _without_blank_rows(table: RawTable, mapping: FileMapping) -> RawTable:
@@ -53,14 +57,19 @@ def _without_blank_rows(table: RawTable, mapping: FileMapping) -> RawTable:
     times = table.frame[mapping.time]
     if table.frame.height and not times.null_count() and (times.dtype != pl.String or not (times == "").any()):
         return table
-    others = [pl.col(name) for name, kind in table.frame.schema.items() if kind != pl.String and name != "row"]
+    others = [pl.col(name) for name, kind in table.frame.schema.items() if kind != pl.String and name != ROW]
     texts = [pl.col(name) for name, kind in table.frame.schema.items() if kind == pl.String]
     empty = [*(cell.is_null() for cell in others), *(text.str.strip_chars().fill_null("") == "" for text in texts)]
     kept = table.frame.filter(~pl.all_horizontal(empty))
     dropped = table.frame.height - kept.height
     notes = [*table.notes, f"{dropped} blank row(s) dropped."] if dropped else table.notes
     if kept.is_empty():
-        raise InvalidInput("the file has no rows", where=table.file, expected="at least one row below the header")
+        raise InvalidInput(
+            "the file has no rows",
+            where=table.file,
+            expected="at least one row below the header",
+            next_step="Export it again. Nothing was stored.",
+        )
     return RawTable(kept, table.file, table.delimiter, notes)
 
 
@@ -88,7 +97,7 @@ def _times(table: RawTable, areas: pl.Series, values: list[pl.Series], mapping: 
 
 def _refuse_empty(table: RawTable, column: str, empty: pl.Series, what: str) -> None:
     if empty.any():
-        rows = table.frame.select("row", text=table.frame[column].cast(pl.String).fill_null("")).filter(empty)
+        rows = table.cells(column).with_columns(pl.col("text").fill_null("")).filter(empty)
         raise bad_rows(rows, (table.file, column), what, "a value in every row", "Fill it in, or remove the row.")
 
 
@@ -96,8 +105,18 @@ def _values(table: RawTable, column: MappedColumn, decimal: str) -> pl.Series:
     unit = conversion(column.quantity, column.unit, table.file)
     values = to_numbers(table, column.column, decimal)
     if (unit.factor, unit.offset) != (1.0, 0.0):
-        values = values * unit.factor + unit.offset
+        converted = values * unit.factor + unit.offset
+        over = values.is_not_null() & ~converted.is_finite().fill_null(value=True)
+        _refuse_over(table, column, over)
+        values = converted
     return values.alias(column.quantity)
+
+
+def _refuse_over(table: RawTable, column: MappedColumn, over: pl.Series) -> None:
+    if over.any():
+        rows = table.cells(column.column).filter(over)
+        place = (table.file, column.column)
+        raise bad_rows(rows, place, f"too large a number of {column.unit}", "a finite number", "Correct it.")
 
 
 def _availability(table: RawTable, areas: pl.Series, mapping: FileMapping) -> pl.Series | pl.Expr:
@@ -112,8 +131,7 @@ def _on_grid(table: RawTable, wide: pl.DataFrame, mapping: FileMapping) -> pl.Da
     step = int(mapping.resolution / timedelta(microseconds=1))
     off = wide.filter(pl.col("at").dt.epoch("us") % step != 0)
     if not off.is_empty():
-        texts = table.frame.select("row", text=pl.col(mapping.time).cast(pl.String))
-        rows = texts.join(off, on="row", how="semi")
+        rows = table.cells(mapping.time).join(off, on="row", how="semi")
         raise bad_rows(
             rows,
             (table.file, mapping.time),
@@ -122,6 +140,15 @@ def _on_grid(table: RawTable, wide: pl.DataFrame, mapping: FileMapping) -> pl.Da
             f"Say the right resolution and zone{_usual_step(wide)}; resampling is not done on reading.",
         )
     return wide
+
+
+def _note_coarser(table: RawTable, wide: pl.DataFrame, mapping: FileMapping) -> None:
+    """Note stamps that lie further apart than the resolution throughout: hourly rows for a grid of half hours."""
+    steps = wide.select(pl.col("at").diff().over("area").abs().unique()).to_series().drop_nulls()
+    apart = timedelta(seconds=gcd(*(int(step.total_seconds()) for step in steps)))
+    if apart > mapping.resolution and wide.height >= ENOUGH_ROWS:
+        told = f"Stamps lie {apart} apart, intervals are {mapping.resolution} long: the intervals between stay empty."
+        table.notes.append(told)
 
 
 def _usual_step(wide: pl.DataFrame) -> str:
@@ -145,7 +172,7 @@ def _single(table: RawTable, wide: pl.DataFrame, columns: list[MappedColumn], ma
         return wide.unique(key, keep="last", maintain_order=True)
     first = different.sort("row").row(0, named=True)
     same = different.filter((pl.col("area") == first["area"]) & (pl.col("at") == first["at"]))
-    text = table.frame.filter(pl.col("row") == first["row"])[mapping.time].cast(pl.String)[0]
+    text = table.cells(mapping.time).filter(pl.col("row") == first["row"])["text"][0]
     raise bad_rows(
         different.select("row", text=pl.lit(f"{text} of {first['area']} in rows {same['row'].to_list()[:5]}")),
         (table.file, mapping.time),
@@ -169,6 +196,7 @@ def _samples(wide: pl.DataFrame, column: MappedColumn, mapping: FileMapping, sou
     known = pl.col("at") + (measured if column.lead is None else -column.lead)
     bits = pl.col("load_quality") if column.column == mapping.load else pl.lit(0, pl.Int32)
     return wide.select(
+        "row",
         "area",
         pl.lit(column.quantity).alias("quantity"),
         "at",

@@ -61,10 +61,16 @@ def to_numbers(table: RawTable, column: str, decimal: str) -> pl.Series:
         values = raw.cast(pl.Float64)
         missing = values.is_null() | values.is_nan().fill_null(value=False)
     else:
-        raise InvalidInput("a column that is no number", got=str(raw.dtype), where=f"{table.file}, column {column!r}")
+        raise InvalidInput(
+            "a column that is no number",
+            got=str(raw.dtype),
+            expected="numbers, or texts that are numbers",
+            where=f"{table.file}, column {column!r}",
+            next_step="Map another column. Nothing was stored.",
+        )
     bad = ~missing & ~values.is_finite().fill_null(value=False)
     if bad.any():
-        rows = table.frame.select("row", text=raw.cast(pl.String)).filter(bad)
+        rows = table.cells(column).filter(bad)
         raise bad_rows(
             rows,
             (table.file, column),

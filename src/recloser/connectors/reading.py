@@ -13,12 +13,17 @@ class Reading:
 
     Attributes:
         frame: core.SAMPLE_SCHEMA; canonical units, aware UTC, on the grid; exact repetitions may remain.
-        flagged: rows with any quality bit (absent values count).
+        rows: of each sample the row of the source it stands in, as a person counts; one row may give several samples.
         notes: sentences for the person who ingests: what was detected, dropped or assumed.
         source: name for `Store.append`, such as 'file:load.csv'.
     """
 
     frame: pl.DataFrame
-    flagged: int
+    rows: pl.Series
     notes: list[str]
     source: str
+
+    @property
+    def flagged(self) -> int:
+        """Return the number of rows with any quality bit (absent values count)."""
+        return int(self.rows.filter(self.frame["quality"] != 0).n_unique())

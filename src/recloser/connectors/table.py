@@ -18,14 +18,15 @@ from recloser.core import InvalidInput, Unavailable, nearest, unknown_name
 DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 FIELD_LIMIT = 1 << 20
+ROW = "\0row"  # no column of a file is called that
 
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """The needed columns of a file, untouched, plus `row`: the number a person would give the row.
+    """The needed columns of a file, untouched, plus ROW: the number a person would give the row.
 
     Attributes:
-        frame: `row` (UInt32) and the needed columns under their names in the mapping; CSV cells are String or null.
+        frame: ROW (UInt32) and the needed columns under their names in the mapping; CSV cells are String or null.
         file: name for messages.
         delimiter: of a CSV, None for Parquet.
         notes: what was detected.
@@ -36,6 +37,10 @@ class RawTable:
     delimiter: str | None
     notes: list[str]
 
+    def cells(self, column: str) -> pl.DataFrame:
+        """Return a column as a person sees it: `row` and `text`."""
+        return self.frame.select(pl.col(ROW).alias("row"), pl.col(column).cast(pl.String).alias("text"))
+
 
 def open_table(path: Path, mapping: FileMapping) -> RawTable:
     """Read the columns that the mapping needs.
@@ -45,13 +50,7 @@ def open_table(path: Path, mapping: FileMapping) -> RawTable:
         Unavailable: the file cannot be read now.
     """
     if not path.is_file():
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        guess = nearest(path.name, siblings)
-        raise InvalidInput(
-            "no such file" if not path.exists() else "not a file",
-            got=str(path),
-            next_step=f"Did you mean {str(path.parent / guess)!r}?" if guess else "Check the path.",
-        )
+        raise _no_file(path)
     try:
         with path.open("rb") as handle:
             head = handle.read(4)
@@ -69,11 +68,25 @@ def open_table(path: Path, mapping: FileMapping) -> RawTable:
         raise Unavailable("the file cannot be read", got=str(error), where=str(path)) from error
 
 
+def _no_file(path: Path) -> InvalidInput:
+    if path.exists():
+        kind = "a folder, not a file" if path.is_dir() else "not a regular file"
+        return InvalidInput(kind, got=str(path), expected="a CSV or Parquet file", next_step="Name one file.")
+    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    guess = nearest(path.name, siblings)
+    return InvalidInput(
+        "no such file",
+        got=str(path),
+        expected="a CSV or Parquet file",
+        next_step=f"Did you mean {str(path.parent / guess)!r}?" if guess else "Check the path.",
+    )
+
+
 def _open_parquet(path: Path, mapping: FileMapping) -> RawTable:
     try:
         names = list(pl.read_parquet_schema(path))
         needed = _find(mapping, names, path.name)
-        frame = pl.read_parquet(path, columns=list(dict.fromkeys(needed)), row_index_name="__row", row_index_offset=1)
+        frame = pl.read_parquet(path, columns=list(dict.fromkeys(needed)), row_index_name=ROW, row_index_offset=1)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InvalidInput(
             "not a readable Parquet file",
@@ -82,7 +95,7 @@ def _open_parquet(path: Path, mapping: FileMapping) -> RawTable:
             next_step="The file is damaged: fetch or export it again.",
         ) from error
     columns = [pl.col(old).alias(new) for old, new in zip(needed, mapping.needed(), strict=True)]
-    return RawTable(frame.select(pl.col("__row").alias("row"), *columns), path.name, None, [])
+    return RawTable(frame.select(ROW, *columns), path.name, None, [])
 
 
 def _open_csv(path: Path, mapping: FileMapping) -> RawTable:
@@ -91,7 +104,12 @@ def _open_csv(path: Path, mapping: FileMapping) -> RawTable:
     delimiter = mapping.delimiter or _sniff(text_head, mapping)
     header = _header(text_head, delimiter, mapping.skip_lines)
     if not any(header):
-        raise InvalidInput("the file has no header", where=path.name, expected="column names in the first line")
+        raise InvalidInput(
+            "the file has no header",
+            where=path.name,
+            expected="column names in the first line",
+            next_step="Export it again, or say skip_lines if other lines come first. Nothing was stored.",
+        )
     if mapping.delimiter is None and delimiter != ",":
         notes.append(f"Columns are separated by {NAMES[delimiter]}s (detected).")
     if any("\ufffd" in name for name in header):
@@ -114,7 +132,7 @@ def _open_csv(path: Path, mapping: FileMapping) -> RawTable:
         raise _unreadable(source, delimiter, mapping, path.name, str(error)) from error
     if not mapping.multiline:
         _refuse_hidden_rows(source, frame.height + mapping.skip_lines + 1, path.name)
-    row = pl.int_range(mapping.skip_lines + 2, mapping.skip_lines + 2 + pl.len(), dtype=pl.UInt32).alias("row")
+    row = pl.int_range(mapping.skip_lines + 2, mapping.skip_lines + 2 + pl.len(), dtype=pl.UInt32).alias(ROW)
     columns = [pl.col(f"c{i}").alias(name) for i, name in zip(places, mapping.needed(), strict=True)]
     return RawTable(frame.select(row, *columns), path.name, delimiter, notes)
 

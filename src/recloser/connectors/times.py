@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -46,9 +47,7 @@ def to_instants(
     if stamps.aware:
         return stamps.instants
     empty = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(areas)) if valueless is None else valueless
-    frame = table.frame.select("row", text=pl.col(column).cast(pl.String)).with_columns(
-        area=areas, stamp=stamps.instants, valueless=empty
-    )
+    frame = table.cells(column).with_columns(area=areas, stamp=stamps.instants, valueless=empty)
     return localise(frame, (table.file, column), mapping)
 
 
@@ -66,7 +65,7 @@ def _parse(table: RawTable, column: str, mapping: FileMapping) -> Stamps:
         return _parse_epoch(table, raw, column, mapping.time_format)
     if raw.dtype != pl.String:
         raise InvalidInput(
-            "a time column of numbers",
+            "a time column of numbers" if raw.dtype.is_numeric() else "a column that is no time",
             got=str(raw.dtype),
             expected=_ISO,
             where=f"{table.file}, column {column!r}",
@@ -89,36 +88,50 @@ def _parse_iso(table: RawTable, text: pl.Series, column: str) -> Stamps:
         has_offset &= text.str.contains(_CLOCK)
     aware = bool(has_offset.any())
     if aware and not has_offset.all():
+        bare = text.set(has_offset.fill_null(value=True), None)
+        _refuse_unread(table, column, _first_fit(bare, _NAIVE_FORMATS, column), bare, (_ISO, "Correct it."))
         raise bad_rows(
-            table.frame.select("row", text=pl.col(column)).filter(~has_offset),
+            table.cells(column).filter(~has_offset),
             (table.file, column),
             "a time without an offset among times with one",
             "the same kind of stamp in every row",
             "Correct the column.",
         )
-    result = pl.Series(column, [None] * len(text), dtype=TIME if aware else pl.Datetime("us"))
-    for pattern in _AWARE_FORMATS if aware else _NAIVE_FORMATS:
+    result = _first_fit(text, _AWARE_FORMATS if aware else _NAIVE_FORMATS, column)
+    _refuse_unread(table, column, result, text, (_ISO, _format_hint(text)))
+    return Stamps(result, aware)
+
+
+def _first_fit(text: pl.Series, patterns: Sequence[str], column: str) -> pl.Series:
+    """Parse each cell by the first pattern that fits; null where none does."""
+    result = pl.Series(column, [None] * len(text), dtype=TIME if patterns == _AWARE_FORMATS else pl.Datetime("us"))
+    for pattern in patterns:
         left = result.is_null() & text.is_not_null()
         if not left.any():
             break
         found = _strptime(text if left.all() else text.set(~left, None), pattern)
         result = result.zip_with(result.is_not_null(), found.cast(result.dtype))
-    _refuse_unread(
-        table, column, result, text, _ISO, "Say time_format, for example '%d/%m/%Y %H:%M', if it is another."
-    )
-    return Stamps(result, aware)
+    return result
+
+
+def _format_hint(text: pl.Series) -> str:
+    """Return what to say about stamps of another format: counts since 1970, or a pattern."""
+    for digits, unit in ((10, "unix_s"), (13, "unix_ms")):
+        if text.str.contains(f"^[0-9]{{{digits}}}$").fill_null(value=True).all():
+            return f"Say time_format='{unit}' if these are counts since 1970."
+    return _FORMAT_HINT
 
 
 def _parse_format(table: RawTable, text: pl.Series, column: str, pattern: str) -> Stamps:
     result = _strptime(text, pattern)
-    _refuse_unread(table, column, result, text, f"a time like {pattern!r}", "Correct it, or correct time_format.")
+    _refuse_unread(table, column, result, text, (f"a time like {pattern!r}", "Correct it, or correct time_format."))
     aware = isinstance(result.dtype, pl.Datetime) and result.dtype.time_zone is not None
     return Stamps(result.cast(TIME if aware else pl.Datetime("us")), aware)
 
 
 def _parse_epoch(table: RawTable, raw: pl.Series, column: str, unit: str) -> Stamps:
     counts = raw.cast(pl.Int64, strict=False)
-    _refuse_unread(table, column, counts, raw.cast(pl.String), f"whole numbers ({unit})", "Correct it.")
+    _refuse_unread(table, column, counts, raw.cast(pl.String), (f"whole numbers ({unit})", "Correct it."))
     return Stamps((counts * (1_000_000 if unit == "unix_s" else 1_000)).cast(TIME), aware=True)
 
 
@@ -135,13 +148,10 @@ def _strptime(text: pl.Series, pattern: str) -> pl.Series:
         ) from error
 
 
-def _refuse_unread(
-    table: RawTable, column: str, result: pl.Series, text: pl.Series, expected: str, next_step: str
-) -> None:
+def _refuse_unread(table: RawTable, column: str, result: pl.Series, text: pl.Series, advice: tuple[str, str]) -> None:
     unread = result.is_null() & text.is_not_null()
     if unread.any():
-        rows = table.frame.select("row", text=table.frame[column].cast(pl.String)).filter(unread)
-        raise bad_rows(rows, (table.file, column), "unreadable time", expected, next_step)
+        raise bad_rows(table.cells(column).filter(unread), (table.file, column), "unreadable time", *advice)
 
 
 def localise(frame: pl.DataFrame, place: tuple[str, str], mapping: FileMapping) -> pl.Series:

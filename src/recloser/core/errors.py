@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+MANY = 40  # names in a sentence: a file may have thousands of columns
+
 
 class RecloserError(Exception):
     """Root of all errors raised on purpose; built from facts, told as a sentence by `explain`.
@@ -81,7 +83,9 @@ class Refused(RecloserError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to a misspelt one, or None if nothing is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    alike = [candidate for candidate in names if candidate.casefold() == name.casefold()]
+    matches = alike or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
@@ -92,7 +96,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str | None =
     return InvalidInput(
         f"unknown {kind}",
         got=name,
-        expected="one of " + ", ".join(names),
+        expected="one of " + ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" if len(names) > MANY else ""),
         where=where,
         next_step=f"Did you mean {guess!r}?" if guess else f"Use one of the known {kind} names.",
     )

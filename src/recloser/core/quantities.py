@@ -89,6 +89,14 @@ def unit_named(name: str, where: str | None = None) -> Unit:
     alias = aliases.get(name.lower())
     if alias is not None:
         return UNITS[alias]
+    if name.lower().endswith("wh"):
+        raise InvalidInput(
+            "an energy where a power is wanted",
+            got=name,
+            expected="one of W, kW, MW, GW: the mean power of the interval",
+            where=where,
+            next_step="Divide by the interval's hours (MWh per half hour x 2 = MW); if they are powers, say 'MW'.",
+        )
     raise unknown_name("unit", name, UNITS, where)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from recloser.core.errors import InvalidInput
+from recloser.core.errors import InvalidInput, nearest
 
 
 class Clock(Protocol):
@@ -97,8 +97,13 @@ def parse_zone(name: str, where: str = "time_zone") -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        guess = nearest(name, available_timezones())
         raise InvalidInput(
-            "unknown time zone", got=name, expected="an IANA name such as Australia/Melbourne", where=where
+            "unknown time zone",
+            got=name,
+            expected="an IANA name such as Australia/Melbourne",
+            where=where,
+            next_step=f"Did you mean {guess!r}?" if guess else "Look it up in the IANA time zone database.",
         ) from error
 
 

@@ -61,6 +61,14 @@ def _place(url: str) -> sa.URL:
     if name == "sqlite":
         if place.database in {None, "", ":memory:"} or str(place.database).startswith("file:"):
             raise InvalidInput("a ledger needs a file", expected="sqlite:////absolute/path/ledger.db", where="ledger")
+        if not Path(str(place.database)).is_absolute():
+            raise InvalidInput(
+                "a relative path would be another ledger in each working directory",
+                got=str(place.database),
+                expected="sqlite:////absolute/path/ledger.db (four slashes)",
+                where="ledger",
+                next_step="Write the whole path.",
+            )
         folder = Path(str(place.database)).absolute().parent
         if not folder.is_dir():
             raise InvalidInput(

@@ -10,7 +10,7 @@ from recloser.registry.environment import EnvironmentLock, read_environment
 from recloser.registry.facts import PackageFacts
 from recloser.registry.folder import FolderRegistry
 from recloser.registry.golden import Golden, GoldenResult, check_golden, make_golden, read_golden
-from recloser.registry.keys import PublicKey, Signer, create_key, load_trusted
+from recloser.registry.keys import PublicKey, Signer, create_key, load_trusted, own_key
 from recloser.registry.manifest import FileEntry
 from recloser.registry.model_registry import ALIASES, MLFLOW_QUIET, AliasChange, ModelRegistry, ModelVersion, RunFacts
 from recloser.registry.package import Package, open_package
@@ -38,6 +38,7 @@ __all__ = [
     "load_trusted",
     "make_golden",
     "open_package",
+    "own_key",
     "read_commit",
     "read_environment",
     "read_golden",

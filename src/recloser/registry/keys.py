@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +117,50 @@ def create_key(path: Path) -> Signer:
     return signer
 
 
+def own_key(path: Path) -> Signer:
+    """Return the key of this installation at `path`, created at first use; several processes may ask at once.
+
+    A process killed while it created the key leaves nothing that the next one does not complete.
+
+    Raises:
+        InvalidInput: the private key is gone and its public half still there, or the file holds no such key.
+        Refused: others may read it.
+        Unavailable: the folder cannot be written.
+    """
+    public = public_path(path)
+    if path.exists() and public.exists():
+        return Signer.from_file(path)
+    with _locked(path.parent):
+        if path.exists():
+            signer = Signer.from_file(path)
+            if not public.exists():
+                _write_new(public, signer.public_key.to_pem(), mode=0o644)
+            return signer
+        if public.exists():
+            raise InvalidInput(
+                "the private signing key is gone",
+                where=str(path),
+                expected=f"the other half of {public.name}",
+                next_step=f"Restore it; or rename {public.name} to former.pub: then a new key is made, "
+                "and what the old one signed stays trusted.",
+            )
+        return create_key(path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable("the folder of keys cannot be used", got=error.strerror, where=str(folder)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def public_path(path: Path) -> Path:
     """Return where `create_key` puts the public half of the private key at `path`."""
     return path.with_name(path.name + ".pub")
@@ -158,17 +204,24 @@ def _read(path: Path, *, private: bool = False) -> bytes:
 
 
 def _write_new(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a file that was not there: whole or not at all, also when killed on the way."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(part, path)
     except FileExistsError as error:
         raise InvalidInput("a key is there already", where=str(path), next_step="Choose another name.") from error
     except OSError as error:
         raise Unavailable("a key file cannot be written", got=error.strerror, where=str(path)) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def _not_a_key(kind: str, path: Path) -> InvalidInput:

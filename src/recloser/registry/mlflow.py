@@ -19,6 +19,7 @@ from typing import Any
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from recloser.core import InvalidInput, Unavailable, canonical_json
 from recloser.registry.model_registry import (
@@ -232,6 +233,13 @@ def _seam() -> Iterator[None]:
         yield
     except MlflowException as error:
         raise _unavailable(error) from error
+    except SQLAlchemyError as error:  # MLflow opens a database without converting what goes wrong
+        raise Unavailable(
+            "the MLflow database cannot be used",
+            got=str(getattr(error, "orig", None) or error)[:500],
+            where="MLflow",
+            next_step="Check [registry] tracking_uri; restore the database, or move it away to begin a new one.",
+        ) from error
     except OSError as error:
         raise Unavailable("run artifacts cannot be written", got=str(error), where="MLflow") from error
 

@@ -166,7 +166,9 @@ class RolloutController:
         command = Command(short_id("cmd", [actor, reason, to, now]), CommandKind.ROLLBACK, actor, reason)
         if to is None:
             subject = rollback_subject(world)
-            evidence = self._verified(subject, Evidence(command=command))
+            # A shadow whose champion was stopped must not bring that champion back.
+            serves = subject.champion == world.champion
+            evidence = self._verified(subject, Evidence(command=command, reference_serves=serves))
             action = decide(subject, evidence, now)
             moves, target = [Move(subject, action, evidence)], action.target
         else:

@@ -20,12 +20,12 @@ class Resolved:
     Attributes:
         rows: STORED_COLUMNS, sorted; `revision` counts the statements about one key and available_at.
         duplicates: rows of the batch that say nothing new.
-        corrected: rows to be stored that replace an older statement about their key.
+        corrects: for each of `rows` whether it replaces an older statement about its key.
     """
 
     rows: pl.DataFrame
     duplicates: int
-    corrected: int
+    corrects: pl.Series
 
 
 def resolve(batch: pl.DataFrame, stored: pl.DataFrame | None) -> Resolved:
@@ -57,7 +57,7 @@ def resolve(batch: pl.DataFrame, stored: pl.DataFrame | None) -> Resolved:
         repeats=repeats.fill_null(value=False),
         corrects=same_key.fill_null(value=False),
     ).filter((pl.col("new") == 1) & ~pl.col("repeats"))
-    return Resolved(judged.select(STORED_COLUMNS), batch.height - judged.height, int(judged["corrects"].sum()))
+    return Resolved(judged.select(STORED_COLUMNS), batch.height - judged.height, judged["corrects"])
 
 
 def valid_rows(stored: pl.DataFrame) -> pl.DataFrame:

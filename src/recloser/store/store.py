@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class AppendResult:
         corrected: accepted rows that replace an older statement about their key.
         flagged: accepted rows with any quality bit.
         version: version of the store afterwards.
+        kept: area, quantity, at, available_at of the accepted rows, and whether each `corrects` an older one.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class AppendResult:
     corrected: int
     flagged: int
     version: int
+    kept: pl.DataFrame = field(repr=False, compare=False)
 
 
 class Store:
@@ -100,14 +102,16 @@ class Store:
     def _append_locked(self, batch: pl.DataFrame, source: str, sequence: int | None, version: int) -> AppendResult:
         done = None if sequence is None else self._table.sequence(source)
         if sequence is not None and done is not None and sequence <= done:
-            return AppendResult(batch.height, 0, batch.height, 0, 0, version)
+            return AppendResult(batch.height, 0, batch.height, 0, 0, version, _kept(batch.clear(), _NO_CORRECTION))
         resolved = resolve(batch, self._stored_alike(batch, version))
         accepted = resolved.rows.height
         flagged = int((resolved.rows["quality"] != 0).sum())
-        facts = {"source": source, "accepted": accepted, "corrected": resolved.corrected}
+        corrected = int(resolved.corrects.sum())
+        facts = {"source": source, "accepted": accepted, "corrected": corrected}
         if accepted:
             version = self._table.append(resolved.rows, source, sequence, facts)
-        return AppendResult(batch.height, accepted, resolved.duplicates, resolved.corrected, flagged, version)
+        kept = _kept(resolved.rows, resolved.corrects)
+        return AppendResult(batch.height, accepted, resolved.duplicates, corrected, flagged, version, kept)
 
     def _stored_alike(self, batch: pl.DataFrame, version: int) -> pl.DataFrame | None:
         """Return the stored rows of the batch's keys; None, without reading, where no file can hold one of them."""
@@ -283,6 +287,13 @@ class Store:
     def __repr__(self) -> str:
         """Return folder and resolution."""
         return f"Store({str(self._folder)!r}, resolution={self._table.resolution})"
+
+
+_NO_CORRECTION = pl.Series("corrects", [], dtype=pl.Boolean)
+
+
+def _kept(rows: pl.DataFrame, corrects: pl.Series) -> pl.DataFrame:
+    return rows.select(*KEY, "available_at").with_columns(corrects)
 
 
 def _within(files: pl.DataFrame, selection: Selection) -> pl.DataFrame:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import tomllib
+from datetime import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recloser.app import Platform, scaffold
-from recloser.app.project.settings import FILE_NAME, Project, parse_project
+from recloser.app.project.settings import FILE_NAME, Project, load_project, parse_project
 from recloser.core import InvalidInput
 from recloser.registry import FolderRegistry
 from recloser.testing import empty_project
@@ -64,12 +65,32 @@ def test_every_key_misspelt_by_a_letter_is_found(path: tuple[str, ...], key: str
         (HEAD + "[gateway]\nport = 65535\n", "gateway.port"),
         (HEAD + "[horizon]\nissue_time = '25:00'\n", "horizon.issue_time"),
         (HEAD + "subdivision = 'VIC'\n", "subdivision"),
+        (HEAD + "[staging]\nholdout_days = '56'\n", "staging.holdout_days"),
+        (HEAD + "[triggers]\non_drift = 'yes'\n", "triggers.on_drift"),
+        (HEAD + "[horizon]\nissue_time = 9\n", "horizon.issue_time"),
+        (HEAD + "[horizon]\nissue_time = '09:00+02:00'\n", "horizon.issue_time"),
+        (HEAD + "[rollout]\ncanary_steps = [[25, 7]]\n", "[rollout]"),
+        (HEAD + "[rollout]\ncanary_steps = [[0.5, 7], [0.25, 7]]\n", "ascending"),
+        (HEAD + "[rollout]\nshadow_days = 90\n", "deadline_days"),
+        (HEAD + "[data]\nload_unit = 'MVA'\n", "MVA"),
+        (HEAD + "[data]\ntime_zone = 'Europe/Amsterdan'\n", "Did you mean 'Europe/Amsterdam'?"),
+        (HEAD + "[monitoring.groups]\nS = ['b']\n", "monitoring.groups.S"),
+        (HEAD + "[data.extra.wind]\nquantity = 'wind_m_s'\nunits = 'm/s'\n", "Did you mean 'data.extra.wind.unit'?"),
     ],
 )
 def test_a_bad_value_names_its_key(text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_project(text, "recloser.toml")
     assert said in caught.value.explain()
+
+
+def test_lists_local_times_and_whole_numbers_are_taken(tmp_path: Path) -> None:
+    text = HEAD + "[horizon]\nissue_time = 07:30:00\n[model]\nlearning_rate = 1\nweather = ['temperature_c']\n"
+    project = parse_project(text, "test")
+    assert (project.horizon.issue_time, project.model.learning_rate) == (time(7, 30), 1.0)
+    assert project.model.weather == ("temperature_c",)
+    (tmp_path / FILE_NAME).write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert load_project(tmp_path) == project  # as an editor on Windows saves it
 
 
 def test_an_isolated_project_uses_nothing_outside_its_folder(tmp_path: Path) -> None:

@@ -83,6 +83,20 @@ def test_a_file_that_is_not_there_names_the_nearest(call: Any, ingested: Path, t
     assert "load.csv" in told.document["next_step"]
 
 
+def test_a_file_of_another_kind_is_read_once_it_is_said(call: Any, tmp_path: Path) -> None:
+    """What the error advises can be done from the command line, and from the project file."""
+    folder = empty_project(tmp_path / "grid")
+    file = tmp_path / "load.csv"
+    lines = ["Auszug;;", "Feeder;Zeit;Last", *["F01;01.03.2020 00:00;1234,5"] * 2, "K\xf6ln;01.03.2020 00:00;7,5", ""]
+    file.write_text("\n".join(lines), "cp1252")
+    words = ("ingest", file, "--area", "Feeder", "--time", "Zeit", "--load", "Last", "--project", folder, "--json")
+    assert "encoding='cp1252'" in call(*words, "--skip-lines", 1).document["next_step"]
+    assert "time_format" in call(*words, "--skip-lines", 1, "--encoding", "cp1252").document["next_step"]
+    dialect = ("--skip-lines", 1, "--encoding", "cp1252", "--time-format", "%d.%m.%Y %H:%M", "--decimal", ",")
+    told = call(*words, *dialect, "--repeated", "last", "--delimiter", ";", "--ambiguous", "latest")
+    assert (told.code, told.document["rows"], told.document["accepted"]) == (0, 3, 2)
+
+
 MISSPELT = {
     "[staging]\nholdout_day = 30": ("staging.holdout_day", "staging.holdout_days"),
     "[rollot]\nshadow_days = 3": ("rollot", "rollout"),

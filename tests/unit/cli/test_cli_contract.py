@@ -41,7 +41,7 @@ def test_from_nothing_to_a_forecast(call: Any, tmp_path: Path) -> None:
 
     first = call("ingest", file, *INGEST, "--project", folder, "--json")
     assert first.code == 0
-    rows = 2 * 120 * 24 * 2
+    rows = 2 * 120 * 24  # of the file; each holds a load and a temperature
     assert {key: first.document[key] for key in ("rows", "accepted", "duplicates", "corrected", "flagged")} == {
         "rows": rows,
         "accepted": rows,
@@ -89,7 +89,7 @@ def test_parquet_and_csv_give_the_same_store(call: Any, tmp_path: Path) -> None:
         file = load_file(tmp_path / f"load.{suffix}", frame)
         versions.append(call("ingest", file, *INGEST, "--project", folder, "--json").document)
     assert versions[0] == versions[1]
-    assert versions[0]["accepted"] == 3 * 24 * 2 * 2
+    assert versions[0]["accepted"] == 3 * 24 * 2
 
 
 def test_the_mapping_may_stand_in_the_project_file(call: Any, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_correction_and_an_unknown_area_are_told(call: Any, ingested: Path, tm
     other = frame.filter(pl.col("area") == "F01").with_columns(area=pl.lit("F99"))
     file = load_file(tmp_path / "late.csv", pl.concat([frame.with_columns(value=higher), other]))
     told = call("ingest", file, *INGEST, "--project", ingested, "--json").document
-    assert (told["corrected"], told["duplicates"]) == (2 * 48, 2 * 48)
-    assert told["accepted"] == 2 * 48 + 2 * 48
+    assert (told["rows"], told["duplicates"]) == (3 * 48, 0)
+    assert (told["accepted"], told["corrected"]) == (3 * 48, 2 * 48)
     assert any("F99" in note for note in told["notes"])
 
 
@@ -189,6 +189,28 @@ def test_rollback_stops_the_model_and_the_ladder_serves(call: Any, served: Path)
     assert call("audit", "verify", "--project", served).code == 0
 
 
+def test_an_id_that_nothing_bears_is_bad_input(call: Any, served: Path) -> None:
+    release = call("status", "--project", served, "--json").document["route"]["champion"]
+    wrong = release[:-1] + ("0" if release[-1] != "0" else "1")
+    for words in (("rollback", "--reason", "x", "--to"), ("gate", "explain"), ("rollout", "explain")):
+        told = call(*words, wrong, "--project", served, "--json")
+        assert (told.code, told.document["got"]) == (2, repr(wrong))
+        assert told.document["next_step"] == f"Did you mean {release!r}?"
+    assert call("status", "--project", served, "--json").document["route"]["champion"] == release
+
+
+def test_an_explanation_before_the_first_run_says_what_to_do(call: Any, ingested: Path) -> None:
+    for verb in ("gate", "rollout"):
+        told = call(verb, "explain", "rel-1", "--project", ingested, "--json")
+        assert (told.code, told.document["next_step"]) == (2, "Run: recloser run")
+
+
+def test_a_run_long_after_the_data_is_refused_before_it_starts(call: Any, ingested: Path) -> None:
+    told = call("run", "--as-of", "2030-01-01", "--project", ingested, "--json")
+    assert (told.code, told.document["where"]) == (2, "--as-of")
+    assert call("status", "--project", ingested, "--json").document["last_run"] is None
+
+
 def test_rollback_without_anything_serving_is_refused(call: Any, ingested: Path) -> None:
     told = call("rollback", "--project", ingested, "--reason", "why not", "--json")
     assert told.code == 1
@@ -200,27 +222,6 @@ def test_forecast_before_the_first_run_is_unavailable(call: Any, ingested: Path)
     assert told.code == 3
     assert told.document["error"] == "Unavailable"
     assert "recloser run" in told.document["next_step"]
-
-
-def test_doctor_tells_what_works(call: Any, served: Path, tmp_path: Path) -> None:
-    told = call("doctor", "--project", served, "--json")
-    assert told.code == 0
-    assert told.document["ok"] is True
-    states = {check["name"]: check["state"] for check in told.document["checks"]}
-    assert {states[name] for name in ("python", "lightgbm", "project", "data", "audit", "champion")} == {"ok"}
-    nowhere = call("doctor", "--project", tmp_path / "nowhere", "--json")
-    assert nowhere.code == 0
-    assert {check["name"]: check["state"] for check in nowhere.document["checks"]}["project"] == "note"
-
-
-def test_doctor_fails_on_a_damaged_champion(call: Any, served: Path) -> None:
-    package = next((served / "state" / "packages").glob("rel-*"))
-    model = next(path for path in sorted((package / "model").rglob("*")) if path.suffix in {".txt", ".json"})
-    model.chmod(0o644)
-    model.write_bytes(model.read_bytes() + b" ")
-    told = call("doctor", "--project", served, "--json")
-    assert told.code == 1
-    assert {check["name"]: check["state"] for check in told.document["checks"]}["champion"] == "FAIL"
 
 
 @pytest.mark.story

@@ -121,3 +121,28 @@ def test_as_a_process_with_a_reader_that_leaves_and_a_narrow_locale(tmp_path: Pa
     )
     assert wrong.returncode == 2
     assert json.loads(wrong.stdout)["error"] == "InvalidInput"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_stdout_is_told_without_a_traceback(options: list[str], tmp_path: Path) -> None:
+    words = [*PROGRAM, "status", "--project", str(empty_project(tmp_path / "grid")), *options]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 3
+    assert "No space left" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
+    folder = empty_project(tmp_path / "grid")
+    for option in ("", "--json"):
+        script = f'"$0" -c "$1" status --project "$2" {option} {closed}'
+        ended = subprocess.run(["sh", "-c", script, *PROGRAM[::2], str(folder)], capture_output=True, check=False)
+        assert (ended.returncode, b"Traceback" in ended.stderr) == (0, False)
+
+
+def test_a_name_that_is_no_text_is_bad_input(call: Any, tmp_path: Path) -> None:
+    told = call("init", tmp_path / "grid", "--area", "\udcff", "--time-zone", "UTC", "--json")
+    assert (told.code, told.document["what"]) == (2, "not text in UTF-8")
+    assert not (tmp_path / "grid").exists()

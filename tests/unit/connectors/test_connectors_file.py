@@ -85,6 +85,14 @@ FAULTS: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "thousands": (PLAIN + '2020-01-01 02:00,"1,234"\n', {}, ["row 4", "'1,234'", "Thousands"]),
     "point under a comma": ("t;l\n2020-01-01 00:00;1.234\n", {"decimal": ","}, ["row 2", "'1.234'"]),
     "comma or thousands": ("t;l\n2020-01-01 00:00;1,234\n", {}, ["decimal commas or thousands"]),
+    "a word among offsets": (
+        PLAIN.replace(":00,", ":00Z,") + "soon,3\n",
+        {},
+        ["row 4", "unreadable time", "'soon'", "ISO 8601"],
+    ),
+    "seconds since 1970": ("t,l\n1577836800,1\n", {}, ["row 2", "'1577836800'", "time_format='unix_s'"]),
+    "milliseconds since 1970": ("t,l\n1577836800000,1\n", {}, ["row 2", "time_format='unix_ms'"]),
+    "too large in its unit": (PLAIN + "2020-01-01 02:00,1e308\n", {"load_unit": "GW"}, ["row 4", "'1e308'", "GW"]),
     "some with an offset": (PLAIN + "2020-01-01 02:00Z,3\n", {}, ["without an offset", "2 rows: 2, 3"]),
     "off the grid": (PLAIN + "2020-01-01 02:10,3\n", {}, ["row 4", "off the grid", "1:00:00"]),
     "same time, other value": (PLAIN + "2020-01-01 01:00,3\n", {}, ["row 3", "rows [3, 4]", "repeated='last'"]),
@@ -108,6 +116,33 @@ def test_every_fault_says_where_and_what_next(tmp_path: Path, name: str) -> None
     for part in told:
         assert part in caught.value.explain()
     assert caught.value.next_step or caught.value.expected
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["row", "__row", "text", "area", "at", "value", "known_at", "load_mw", "c0"])
+def test_columns_may_be_called_anything(tmp_path: Path, name: str, suffix: str) -> None:
+    frame = pl.DataFrame({"t": ["2020-01-01T00:00Z", "2020-01-01T01:00Z"], "l": [1.5, 2.0]})
+    for renamed in ("t", "l"):
+        file = tmp_path / f"x.{suffix}"
+        table = frame.rename({renamed: name})
+        table.write_csv(file) if suffix == "csv" else table.write_parquet(file)
+        changes = {"time" if renamed == "t" else "load": name}
+        assert values(read(tmp_path, file.read_bytes(), file.name, **changes)) == [1.5, 2.0]
+
+
+def test_hourly_rows_in_a_project_of_half_hours_are_noted(tmp_path: Path) -> None:
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    lines = [f"{(start + hour * HOUR).isoformat()},1" for hour in range(60)]
+    reading = read(tmp_path, "t,l\n" + "\n".join(lines), resolution=HOUR / 2)
+    assert any("1:00:00 apart" in note for note in reading.notes)
+    assert read(tmp_path, "t,l\n" + "\n".join(lines)).notes == []
+
+
+def test_the_rows_of_samples_are_told(tmp_path: Path) -> None:
+    content = "t,l,c\n2020-01-01 00:00,1,5\n2020-01-01 01:00,,6\n"
+    reading = read(tmp_path, content, temperature="c", weather="measured")
+    assert reading.rows.to_list() == [2, 3, 2, 3]
+    assert reading.flagged == 1
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:

@@ -84,3 +84,10 @@ def test_consecutive_issues_tile_time_without_gap_or_overlap(day: date) -> None:
     first = horizon.targets(horizon.issue_on(day))
     second = horizon.targets(horizon.issue_on(day + timedelta(days=1)))
     assert first[-1] + HALF_HOUR == second[0]
+
+
+def test_a_misspelt_zone_names_the_nearest() -> None:
+    for wrong in ("Europe/Amsterdan", "europe/amsterdam"):
+        with pytest.raises(InvalidInput) as caught:
+            parse_zone(wrong)
+        assert caught.value.next_step == "Did you mean 'Europe/Amsterdam'?"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import (
+    LOAD,
     InvalidInput,
     Panel,
     Quality,
@@ -55,6 +56,24 @@ def test_a_quantity_names_its_unit() -> None:
     assert dimension_of("incumbent_mw") == "power"
     with pytest.raises(InvalidInput):
         dimension_of("load")
+
+
+@pytest.mark.parametrize("unit", ["MWh", "kWh", "Wh", "GWh"])
+def test_an_energy_is_no_power_and_how_to_make_it_one_is_said(unit: str) -> None:
+    with pytest.raises(InvalidInput, match="energy") as caught:
+        conversion(LOAD, unit)
+    assert "hours" in (caught.value.next_step or "")
+
+
+def test_the_nearest_name_is_found_whatever_its_case() -> None:
+    assert unknown_name("column", "UTC", ["utc", "UT", "x"]).next_step == "Did you mean 'utc'?"
+    assert unknown_name("unit", "mw", ["MW", "mHz"]).next_step == "Did you mean 'MW'?"
+
+
+def test_of_thousands_of_names_some_are_listed() -> None:
+    error = unknown_name("column", "c50x", [f"c{number}" for number in range(5000)])
+    assert error.next_step == "Did you mean 'c50'?"
+    assert (error.expected or "").endswith("and 4960 more")
 
 
 def test_unknown_name_without_neighbour_still_lists() -> None:

@@ -55,7 +55,15 @@ def test_opening_and_migrating_says_nothing(tmp_path: Path, capfd: pytest.Captur
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "ledger.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/folder/ledger.db"],
+    [
+        "",
+        "ledger.db",
+        "mysql://x/y",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///rel.db",
+        "sqlite:////no/such/folder/ledger.db",
+    ],
 )
 def test_unusable_urls_are_explained(bad: str) -> None:
     with pytest.raises(InvalidInput):

@@ -3,12 +3,13 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from recloser.core import InvalidInput, Refused, Unavailable
-from recloser.registry import PublicKey, Signer, create_key, load_trusted
+from recloser.registry import PublicKey, Signer, create_key, load_trusted, own_key
 
 
 def test_a_created_key_loads_and_is_private(tmp_path: Path) -> None:
@@ -40,6 +41,42 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput):
         create_key(tmp_path / "signing.pem")
     assert (tmp_path / "signing.pem").read_bytes() == before
+
+
+def test_the_own_key_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "signing.pem"
+    made = own_key(path)
+    assert own_key(path).public_key == made.public_key
+    assert sorted(file.name for file in path.parent.iterdir()) == ["signing.pem", "signing.pem.pub"]
+
+
+def test_a_key_whose_creation_was_killed_is_completed(tmp_path: Path) -> None:
+    path = tmp_path / "signing.pem"
+    made = create_key(path)
+    (tmp_path / "signing.pem.pub").unlink()
+    assert own_key(path).public_key == made.public_key
+    assert load_trusted([tmp_path]) == (made.public_key,)
+
+
+def test_a_lost_private_key_is_not_replaced_silently(tmp_path: Path) -> None:
+    path = tmp_path / "signing.pem"
+    former = create_key(path).public_key
+    path.unlink()
+    with pytest.raises(InvalidInput, match="private signing key is gone") as caught:
+        own_key(path)
+    assert "former.pub" in (caught.value.next_step or "")
+    (tmp_path / "signing.pem.pub").rename(tmp_path / "former.pub")
+    assert own_key(path).public_key != former
+    assert former in load_trusted([tmp_path])
+
+
+def test_processes_that_ask_for_the_own_key_at_once_get_one(tmp_path: Path) -> None:
+    code = (
+        f"from pathlib import Path; from recloser.registry import own_key; own_key(Path({str(tmp_path)!r}) / 'k.pem')"
+    )
+    asking = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [process.wait() for process in asking] == [0, 0, 0, 0]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["k.pem", "k.pem.pub"]
 
 
 def test_what_is_no_key_is_said_so(tmp_path: Path) -> None:

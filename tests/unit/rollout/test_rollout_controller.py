@@ -273,6 +273,20 @@ def test_the_operator_rolls_back_in_every_state(bench):
     assert bench.ledger.verify().ok
 
 
+def test_a_second_rollback_does_not_bring_back_what_the_first_stopped(bench):
+    bench.accept("rel-1")
+    bench.controller.tick(bench.source)
+    bench.accept("rel-2")
+    bench.controller.tick(bench.source)
+    assert (bench.route().champion, bench.route().shadow) == ("rel-1", "rel-2")
+    bench.controller.rollback(reason="odd", actor="ann")
+    assert bench.route().champion is None
+    bench.controller.rollback(reason="still odd", actor="ann")
+    assert (bench.route().champion, bench.state("rel-1"), bench.state("rel-2")) == (None, "rolled_back", "rolled_back")
+    with pytest.raises(Refused, match="nothing to roll back"):
+        bench.controller.rollback(reason="again", actor="ann")
+
+
 def test_rollback_to_a_retained_release(canary):
     canary.pass_days(10, "rel-2")
     canary.accept("rel-3")

@@ -208,7 +208,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise Unavailable(
-            "cannot listen", got=error.strerror, where=f"{host}:{port}", next_step="Choose another --port."
+            "cannot listen", got=error.strerror, where=f"{host}:{port}", next_step="Choose another --host or --port."
         ) from error
     listening.listen(128)
     return listening

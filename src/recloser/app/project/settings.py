@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
+from recloser.app.project.problems import told
 from recloser.app.project.section import Section
-from recloser.core import Horizon, InvalidInput, nearest, parse_zone
+from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
+from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
+from recloser.rollout import CanaryStep, Promotion, RolloutPlan
 from recloser.staging import GatePolicy
 
 FILE_NAME = "recloser.toml"
@@ -97,6 +101,11 @@ class DataSection(Section):
     time_format: str | None = None
     delimiter: str | None = None
     decimal: Literal[".", ","] | None = None
+    encoding: str = "utf-8"
+    skip_lines: Annotated[int, Field(ge=0)] = 0
+    multiline: bool = False
+    ambiguous: Literal["order", "earliest", "latest"] = "order"
+    repeated: Literal["error", "last"] = "error"
     available_at: str | None = None
     quality: str | None = None
     good_quality: tuple[str, ...] = ()
@@ -104,12 +113,37 @@ class DataSection(Section):
     weather_lead_hours: Annotated[int, Field(ge=0)] = 48
     extra: dict[str, ExtraColumn] = {}  # noqa: RUF012 - pydantic copies defaults
 
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        return parse_zone(name, "data.time_zone").key
+
+    @field_validator("load_unit", "temperature_unit", "incumbent_unit")
+    @classmethod
+    def _unit_exists(cls, name: str | None) -> str | None:
+        if name is not None:
+            unit_named(name, "[data]")
+        return name
+
 
 class HorizonSection(Section):
     """When forecasts are issued and for which days: `[horizon]`."""
 
     issue_time: time = time(9, 0)
     days: Annotated[int, Field(ge=1, le=7)] = 1
+
+    @field_validator("issue_time")
+    @classmethod
+    def _is_local(cls, issue_time: time) -> time:
+        if issue_time.tzinfo is not None:
+            raise InvalidInput(
+                "an issue time with an offset",
+                got=issue_time.isoformat(),
+                expected="a local time such as 09:00",
+                where="horizon.issue_time",
+                next_step="Leave the offset out: [project] time_zone says it.",
+            )
+        return issue_time
 
 
 class ModelSection(Section):
@@ -154,6 +188,26 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+
+    @model_validator(mode="after")
+    def _is_a_plan(self) -> Self:
+        """A plan that no rollout could follow shall not wait for the first candidate to be found out."""
+        try:
+            RolloutPlan(
+                shadow_days=self.shadow_days,
+                steps=tuple(CanaryStep(share, days) for share, days in self.canary_steps),
+                probation_days=self.probation_days,
+                alpha=self.alpha,
+                margin=self.margin,
+                promotion=Promotion(self.promotion),
+                harmless_days=self.harmless_days,
+                deadline_days=self.deadline_days,
+            )
+        except InvalidInput as error:
+            raise InvalidInput(
+                error.what, got=error.got, expected=error.expected, where="[rollout]", next_step="Correct [rollout]."
+            ) from error
+        return self
 
 
 class TriggerSection(Section):
@@ -212,6 +266,14 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
 
+    @model_validator(mode="after")
+    def _groups_are_of_areas(self) -> Self:
+        for group, members in self.monitoring.groups.items():
+            for area in members:
+                if area not in self.project.areas:
+                    raise unknown_name("area", area, self.project.areas, f"monitoring.groups.{group}")
+        return self
+
     @property
     def zone(self) -> ZoneInfo:
         """Return the local zone of the areas."""
@@ -262,7 +324,7 @@ def load_project(folder: Path) -> Project:
     """
     path = folder / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise InvalidInput(
             f"no {FILE_NAME} here",
@@ -270,7 +332,13 @@ def load_project(folder: Path) -> Project:
             next_step="Run 'recloser init DIR --area NAME --time-zone TZ', or name the project with --project DIR.",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("cannot read the project file", got=str(error), where=str(path)) from error
+        raise InvalidInput(
+            "cannot read the project file",
+            got=str(error),
+            where=str(path),
+            expected="a text file in UTF-8",
+            next_step="Check the file's permissions and encoding.",
+        ) from error
     return parse_project(text, str(path))
 
 
@@ -281,41 +349,15 @@ def parse_project(text: str, where: str) -> Project:
         InvalidInput: see `load_project`.
     """
     try:
+        text.encode()
         raw = tomllib.loads(text)
+    except UnicodeEncodeError as error:
+        got = text[error.start : error.end]
+        raise InvalidInput("not text in UTF-8", got=got, where=where, next_step="Write that name in UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput("not valid TOML", got=str(error), where=where) from error
+        raise InvalidInput("not valid TOML", got=str(error), where=where, next_step="Correct that line.") from error
     try:
-        return Project.model_validate(raw)
+        # By way of JSON, where strict means strict and still knows lists and times: "56" is no number, 9 no time.
+        return Project.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
-        raise _told(error, where) from error
-
-
-def _told(error: ValidationError, where: str) -> InvalidInput:
-    # A misspelt key is also a missing one: the misspelling says more.
-    found = error.errors()
-    first = next((item for item in found if item["type"] == "extra_forbidden"), found[0])
-    steps = [str(step) for step in first["loc"]]
-    key = ".".join(steps)
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(steps[:-1])
-        guess = nearest(steps[-1], known)
-        return InvalidInput(
-            "unknown key",
-            got=key,
-            expected="one of " + ", ".join(known),
-            where=where,
-            next_step=f"Did you mean {'.'.join([*steps[:-1], guess])!r}?" if guess else "Remove it.",
-        )
-    if first["type"] == "missing":
-        return InvalidInput("a key is missing", got=None, expected=key, where=where, next_step=f"Add {key!r}.")
-    return InvalidInput(f"bad value of {key!r}", got=first.get("input"), expected=first["msg"], where=where)
-
-
-def _keys_at(steps: list[str]) -> list[str]:
-    model: Any = Project
-    for step in steps:
-        field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        if field is None:
-            return []
-        model = field.annotation
-    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+        raise told(error, where, Project) from error

@@ -1,0 +1,88 @@
+"""Owns the answers to why: verdicts and rollouts as documents, by an id that may be misspelt. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.platform import Platform
+from recloser.app.verbs import newest_instant
+from recloser.core import InvalidInput, VirtualClock, nearest
+from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, VerdictRecord
+from recloser.rollout import Evidence, Rollout, explain
+
+
+def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
+    """Return the verdict on a release (or on the candidate of a run) with every check.
+
+    Raises:
+        InvalidInput: no verdict is recorded for it.
+    """
+    with Platform.open(folder) as platform:
+        run = platform.ledger.get(RunRecord, candidate)
+        release = run.candidate if run is not None and run.candidate else candidate
+        found = platform.ledger.find(VerdictRecord, release=release, order_by="at", descending=True, limit=1)
+        if not found:
+            judged = [record.release for record in platform.ledger.find(VerdictRecord, order_by="at", descending=True)]
+            raise _none_of("no verdict on this candidate", candidate, judged)
+        verdict = found[0]
+        return {
+            "release": release,
+            "at": verdict.at,
+            "verdict": verdict.verdict,
+            "reason": verdict.reason,
+            "checks": verdict.checks,
+            "evidence_digest": verdict.evidence_digest,
+        }
+
+
+def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
+    """Return why a rollout is where it is and what would change it.
+
+    Raises:
+        InvalidInput: no such rollout or release.
+    """
+    with Platform.open(folder) as platform:
+        records = platform.ledger.find(RolloutRecord, order_by="started_at")
+        chosen = [record for record in records if identifier in {record.key, record.release}]
+        if not chosen:
+            if platform.ledger.get(ReleaseRecord, identifier) is not None:
+                raise InvalidInput(
+                    "this release was never rolled out",
+                    got=identifier,
+                    expected="a release that passed the gate",
+                    next_step=f"See `recloser gate explain {identifier}`.",
+                )
+            raise _none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
+        rollout = Rollout.from_record(chosen[-1])
+        loop = ControlLoop(platform, LoopOptions())
+        if not rollout.finished:
+            platform.clock = VirtualClock(newest_instant(platform))
+        seen = loop.controller.inspect(loop.evidence, rollout.key)
+        evidence = Evidence() if seen is None else seen[1]
+        document = explain(rollout, evidence, platform.clock.now())
+        return {**document, "sentences": rollout_sentences(document)}
+
+
+def _none_of(what: str, got: str, known: Sequence[str]) -> InvalidInput:
+    """Build the error about an id that nothing bears; the nearest and the newest ones are named."""
+    guess = nearest(got, known)
+    some = ", ".join(dict.fromkeys(known[:20]))
+    return InvalidInput(
+        what,
+        got=got,
+        expected=f"one of {some}" if known else "an id; there is none yet",
+        next_step=f"Did you mean {guess!r}?" if guess else "See `recloser status`." if known else "Run: recloser run",
+    )
+
+
+def rollout_sentences(document: Mapping[str, Any]) -> list[str]:
+    """Return the explanation of a rollout as lines for people."""
+    lines = [f"{document['release']}: {document['state']} since {document['since']} - {document['reason']}"]
+    following = document["next"]
+    lines.append(f"Next tick: {following['state']} - {following['reason']}")
+    lines += [f"To advance: {line}" for line in document["would_advance"]]
+    lines += [f"Would end it: {line}" for line in document["would_end"]]
+    return lines
