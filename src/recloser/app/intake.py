@@ -10,10 +10,12 @@ from typing import Any
 import polars as pl
 
 from recloser.app.platform import Platform
+from recloser.app.project.layout import Layout
+from recloser.app.project.resolution import fits, with_resolution, write_resolution
 from recloser.app.project.settings import Project, load_project
-from recloser.connectors import FileMapping, Reading, read_file
+from recloser.connectors import FileMapping, Reading, read_file, usual_step
 from recloser.core import InvalidInput, nearest
-from recloser.store import AppendResult
+from recloser.store import TABLE_NAME, AppendResult
 
 PASSED_ON = (
     *("time_format", "ambiguous", "repeated", "delimiter", "decimal", "encoding", "skip_lines", "multiline"),
@@ -75,11 +77,13 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
         InvalidInput: the file or its mapping is wrong; where, what and what next are said.
         Unavailable: the store cannot be written now.
     """
-    project = load_project(folder)
+    project, step = _with_interval(load_project(folder), folder, file, given)
     # Read before anything is opened: a file that is wrong leaves no trace, not even an empty state folder.
     reading = read_file(file, mapping_of(project, given))
     _dated(reading, file)
     notes = [*reading.notes, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
+    if step is not None:
+        notes.append(write_resolution(folder, step, file.name))
     with Platform.open(folder) as platform:
         result = platform.store.append(reading.frame, source=reading.source)
         now = platform.clock.now()
@@ -88,6 +92,18 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
             facts = {name: counts[name] for name in ("rows", "accepted", "version")}
             change.note("store.ingest", reading.source, {"file": file.name, **facts})
         return {**counts, "notes": notes}
+
+
+def _with_interval(
+    project: Project, folder: Path, file: Path, given: Mapping[str, Any]
+) -> tuple[Project, timedelta | None]:
+    """Return the project with its interval length, and that length if it is the file that first tells it."""
+    if project.project.resolution_minutes is not None or (Layout(folder).store / TABLE_NAME).exists():
+        return project, None
+    step = usual_step(file, mapping_of(project, given))
+    if step is None or not fits(project, step):
+        return project, None
+    return with_resolution(project, step), step
 
 
 def _by_row(reading: Reading, result: AppendResult) -> dict[str, int]:

@@ -20,9 +20,9 @@ from recloser.cli.output import emit, say
     "--area", "areas", multiple=True, required=True, help="Area, feeder or zone to forecast; repeat for several."
 )
 @click.option("--time-zone", required=True, help="Local zone, an IANA name such as Australia/Melbourne.")
-@click.option("--country", help="Country code for holidays, such as AU.")
+@click.option("--country", help="Country code for holidays, such as AU (default: that of the time zone).")
 @click.option("--subdivision", help="State or region code for holidays, such as VIC.")
-@click.option("--resolution-minutes", type=int, default=60, show_default=True, help="Length of one interval.")
+@click.option("--resolution-minutes", type=int, help="Length of one interval (default: as in the first file).")
 @json_option
 def init(
     folder: Path,
@@ -30,7 +30,7 @@ def init(
     time_zone: str,
     country: str | None,
     subdivision: str | None,
-    resolution_minutes: int,
+    resolution_minutes: int | None,
     as_json: bool,
 ) -> None:
     """Scaffold a project: one recloser.toml and one pipeline.py."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from math import gcd
 from pathlib import Path
@@ -50,6 +51,25 @@ def read_file(path: Path | str, mapping: FileMapping) -> Reading:
     if mapping.weather == "actual_as_forecast":
         table.notes.append("Measured temperature stands in for its forecast: results look better than in operation.")
     return Reading(frame, rows, table.notes, source)
+
+
+def usual_step(path: Path | str, mapping: FileMapping) -> timedelta | None:
+    """Return the commonest distance of neighbouring times of an area in the file; None where no two times differ.
+
+    The mapping's own resolution is not looked at, so that it may be found this way.
+
+    Raises:
+        InvalidInput: as `read_file` for the file, its columns and its times.
+        Unavailable: the file cannot be read now.
+    """
+    loose = replace(mapping, resolution=timedelta(minutes=1), ambiguous="earliest", stamp="start")
+    table = _without_blank_rows(open_table(Path(path), loose), loose)
+    areas = _areas(table, loose)
+    times = _times(table, areas, [table.frame[column.column] for column in loose.columns()], loose)
+    wide = pl.DataFrame({"area": areas, "at": times}).drop_nulls().unique().sort("area", "at")
+    steps = wide.select(step=pl.col("at").diff().over("area"))["step"].drop_nulls()
+    commonest = steps.mode().sort()
+    return commonest[0] if len(commonest) else None
 
 
 def _without_blank_rows(table: RawTable, mapping: FileMapping) -> RawTable:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from recloser.app.project.files import replace_file
 from recloser.app.project.settings import FILE_NAME, parse_project
 from recloser.core import InvalidInput
+from recloser.features.calendar import holiday_dates
 
 PIPELINE = '''"""The pipeline of this project, in plain Python: change what you need, delete what you do not.
 
@@ -42,7 +44,7 @@ TEMPLATE = """# Recloser project. Every key has a default but those of [project]
 name = {name}
 areas = {areas}
 time_zone = {time_zone}
-{holidays}resolution_minutes = {resolution}
+{holidays}{resolution}
 
 [data]              # how `recloser ingest` reads your files; flags win over this
 # time = "utc"      # column with the time stamp
@@ -72,6 +74,20 @@ on_drift = true
 """
 
 
+def country_of(time_zone: str) -> str | None:
+    """Return the country whose only zone table entry this is and whose public holidays are known, else None."""
+    table = (files("tzdata") / "zoneinfo" / "zone.tab").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in table.splitlines() if line and not line.startswith("#")]
+    codes = {row[0] for row in rows if row[2] == time_zone}
+    if len(codes) != 1:
+        return None
+    try:
+        holiday_dates(*codes, None, 2024)
+    except InvalidInput:
+        return None
+    return codes.pop()
+
+
 def scaffold(
     folder: Path,
     *,
@@ -79,7 +95,7 @@ def scaffold(
     time_zone: str,
     country: str | None = None,
     subdivision: str | None = None,
-    resolution_minutes: int = 60,
+    resolution_minutes: int | None = None,
 ) -> dict[str, Any]:
     """Write recloser.toml and pipeline.py into `folder`.
 
@@ -92,15 +108,19 @@ def scaffold(
     target = folder / FILE_NAME
     if target.exists():
         raise InvalidInput("a project is already here", where=str(target), next_step="Choose another folder.")
-    holidays = "".join(
-        f"{key} = {json.dumps(value)}\n" for key, value in (("country", country), ("subdivision", subdivision)) if value
-    )
+    told = country or (None if subdivision else country_of(time_zone))
+    region = (("country", told), ("subdivision", subdivision))
+    holidays = "".join(f"{key} = {json.dumps(value)}\n" for key, value in region if value)
+    if told and not country:
+        holidays = holidays.replace("\n", "   # of the time zone, for public holidays; a subdivision may be added\n", 1)
     text = TEMPLATE.format(
         name=json.dumps(folder.resolve().name, ensure_ascii=False),
         areas=json.dumps(list(areas), ensure_ascii=False),
         time_zone=json.dumps(time_zone),
         holidays=holidays,
-        resolution=resolution_minutes,
+        resolution="# resolution_minutes = 60   # length of an interval; taken from the first file that is ingested"
+        if resolution_minutes is None
+        else f"resolution_minutes = {resolution_minutes}",
     )
     parse_project(text, str(target))
     try:

@@ -24,6 +24,13 @@ from recloser.staging import GatePolicy
 FILE_NAME = "recloser.toml"
 
 
+def fitting_minutes(zone: ZoneInfo) -> frozenset[int]:
+    """Return the lengths of an interval, in minutes, on whose grid the zone's days begin in summer and in winter."""
+    offsets = {datetime(2024, month, 15, tzinfo=zone).utcoffset() or timedelta(0) for month in range(1, 13)}
+    steps = {minutes: timedelta(minutes=minutes) for minutes in range(1, 1441) if 1440 % minutes == 0}
+    return frozenset(m for m, step in steps.items() if not any(offset % step for offset in offsets))
+
+
 class ProjectSection(Section):
     """Who and where: `[project]`."""
 
@@ -32,7 +39,7 @@ class ProjectSection(Section):
     time_zone: str
     country: str | None = None
     subdivision: str | None = None
-    resolution_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+    resolution_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
 
     @field_validator("time_zone")
     @classmethod
@@ -58,15 +65,12 @@ class ProjectSection(Section):
     @model_validator(mode="after")
     def _days_fit(self) -> Self:
         """Local days must begin and end on the grid of the resolution, in summer and in winter."""
-        zone = parse_zone(self.time_zone)
-        offsets = [datetime(2024, month, 15, tzinfo=zone).utcoffset() or timedelta(0) for month in range(1, 13)]
-        step = timedelta(minutes=self.resolution_minutes)
-        if timedelta(days=1) % step or any(offset % step for offset in offsets):
-            fitting = [m for m in (5, 10, 15, 30, 60) if not any(offset % timedelta(minutes=m) for offset in offsets)]
+        fitting = fitting_minutes(parse_zone(self.time_zone))
+        if self.resolution_minutes is not None and self.resolution_minutes not in fitting:
             raise InvalidInput(
                 f"local days of {self.time_zone} do not begin on a grid of {self.resolution_minutes} minutes",
                 got=self.resolution_minutes,
-                expected="for example " + ", ".join(map(str, fitting)),
+                expected="for example " + ", ".join(str(m) for m in (5, 10, 15, 30, 60) if m in fitting),
                 where="project.resolution_minutes",
                 next_step="Choose the resolution of your data; resampling is not done.",
             )
@@ -281,8 +285,9 @@ class Project(Section):
 
     @property
     def resolution(self) -> timedelta:
-        """Return the length of one interval."""
-        return timedelta(minutes=self.project.resolution_minutes)
+        """Return the length of one interval; without data yet, the usual one that local days begin on."""
+        known = self.project.resolution_minutes
+        return timedelta(minutes=known or max(m for m in fitting_minutes(self.zone) if m <= 60))
 
     def training_plan(self) -> TrainingPlan:
         """Return how candidates are trained."""
