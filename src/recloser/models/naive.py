@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ class _NewestColumn:
         calibration: spread; without it all quantiles are the same number.
     """
 
+    KIND: ClassVar[str]
     columns: tuple[str, ...]
     calibration: Calibration
 
@@ -34,7 +35,7 @@ class _NewestColumn:
     @property
     def kind(self) -> str:
         """Return the word that `load_model` knows it by."""
-        raise NotImplementedError
+        return self.KIND
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles); NaN where no column is known.
@@ -85,11 +86,7 @@ class SeasonalNaive(_NewestColumn):
     """The same local time one week before (or the next older week that is known)."""
 
     __slots__ = ()
-
-    @property
-    def kind(self) -> str:
-        """Return seasonal_naive."""
-        return "seasonal_naive"
+    KIND = "seasonal_naive"
 
     @classmethod
     def of(cls, feature_names: tuple[str, ...], quantiles: tuple[float, ...] = QUANTILES) -> Self:
@@ -107,11 +104,7 @@ class Persistence(_NewestColumn):
     """The newest known load at the same local time of day, else the mean of the last day."""
 
     __slots__ = ()
-
-    @property
-    def kind(self) -> str:
-        """Return persistence."""
-        return "persistence"
+    KIND = "persistence"
 
     @classmethod
     def of(cls, feature_names: tuple[str, ...], quantiles: tuple[float, ...] = QUANTILES) -> Self:
