@@ -231,20 +231,24 @@ def follow(calibration: Calibration, rows: pl.DataFrame, truth: FloatArray, fore
     use = np.isfinite(truth) & np.isfinite(forecast).all(axis=1) & (scale > 0) & (age_days(rows) < FOLLOW_DAYS)
     if not use.any():
         return calibration
-    known = rows.filter(use)
-    residual = (truth[use] - forecast[use, median]) / scale[use]
-    names = known["area"].to_numpy()
-    areas = {
-        name: _moved(table, median, FOLLOW_SHARE * _recent_bias(known.filter(mine), residual[mine]))
-        for name, table in calibration.areas.items()
-        if (mine := names == name).any()
-    }
-    pooled = _moved(calibration.offsets, median, FOLLOW_SHARE * _recent_bias(known, residual))
-    return replace(calibration, offsets=pooled, areas={**calibration.areas, **areas})
+    known = rows.select("area", "issued_at").filter(use)
+    known = known.with_columns(residual=(truth[use] - forecast[use, median]) / scale[use])
+    told = [pl.col("residual").median(), pl.col("issued_at").n_unique()]
+    biases = {area: _followed(bias, days) for area, bias, days in known.group_by("area").agg(told).iter_rows()}
+    areas = {name: _moved(table, median, biases.get(name)) for name, table in calibration.areas.items()}
+    pooled = _moved(calibration.offsets, median, _followed(*known.select(told).row(0)))
+    return replace(calibration, offsets=pooled, areas=areas)
 
 
-def _moved(table: Offsets, median: int, bias: float) -> Offsets:
-    """Return the offsets with their median on `bias`, all levels moved by as much."""
+def _followed(bias: float, days: int) -> float:
+    """Return the share of a recent bias that the median follows; 0 where there are fewer than three issues."""
+    return FOLLOW_SHARE * float(np.clip(bias, -FOLLOW_LIMIT, FOLLOW_LIMIT)) if days >= 3 else 0.0
+
+
+def _moved(table: Offsets, median: int, bias: float | None) -> Offsets:
+    """Return the offsets with their median on `bias`, all levels moved by as much; None leaves them."""
+    if bias is None:
+        return table
     offsets = np.asarray(table)
     return _offsets(offsets + (bias - offsets[:, median])[:, None])
 
