@@ -49,7 +49,7 @@ def take_snapshot(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]
     """Fix what the run may see: a version of the store as of an instant, pinned so that it stays readable."""
     parameters = inputs["parameters"]
     as_of = parse_utc(parameters["as_of"])
-    start = as_of - timedelta(days=bench.recipe.history_days) - bench.features.memory - timedelta(days=2)
+    start = as_of - timedelta(days=_history_days(bench, inputs)) - bench.features.memory - timedelta(days=2)
     snapshot = bench.store.snapshot(list(bench.areas), None, start, None, as_of)
     owner = parameters["run"]
     now = bench.clock.now()
@@ -248,8 +248,13 @@ def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
     first = snapshot.selection.as_of if extent is None else extent[0] + bench.features.memory
     champion = bench.champion()
     reference = None if champion is None else champion.held_out_from
-    days = (bench.recipe.history_days, bench.recipe.holdout_days)
+    days = (_history_days(bench, inputs), bench.recipe.holdout_days)
     return split(bench.features.horizon, snapshot.selection.as_of, days, first, reference)
+
+
+def _history_days(bench: Workbench, inputs: Mapping[str, Any]) -> int:
+    """Return how far back the run looks: as its parameters say, else as the project does."""
+    return int(inputs["parameters"].get("history_days", bench.recipe.history_days))
 
 
 def _shares(bench: Workbench, issues: tuple[datetime, ...], areas: tuple[str, ...]) -> tuple[Share, ...]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from recloser.app.replay.scenario import load_scenario
+from recloser.core import InvalidInput
 from recloser.simulation import Lockdown, Scaled, Stuck
 
 TEXT = """
 seed = 3
+first_history_days = 90
 notes = ["one", "two"]
 
 [creeping]
@@ -64,5 +68,10 @@ def test_everything_is_read_and_times_are_utc(tmp_path: Path) -> None:
         (april[20], "creeps", "creeping", "engineer"),
     ]
     assert (scenario.seed, scenario.notes) == (3, ("one", "two"))
+    assert scenario.first_history_days == 90
+    for wrong in ("30", '"90"', "true", "90.5"):
+        path.write_text(TEXT.replace("first_history_days = 90", f"first_history_days = {wrong}"), encoding="utf-8")
+        with pytest.raises(InvalidInput, match="at least 60"):
+            load_scenario(path, ["a", "b"])
     assert scenario.drifts() == (lockdown,)
     assert set(scenario.saboteur()) == {"corrupted", "creeping"}

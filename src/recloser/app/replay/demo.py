@@ -23,6 +23,7 @@ START = datetime(2019, 1, 1, tzinfo=UTC)
 DAYS = 731
 ZONE = "Europe/Amsterdam"
 FIRST_ISSUE = datetime(2019, 11, 25, tzinfo=UTC)
+FIRST_HISTORY_DAYS = 120
 
 SETTINGS = """
 [horizon]
@@ -113,9 +114,11 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
             Candidate(creeping - 9 * day, "a vendor's model with an adaptive gain", "creeping"),
         ),
         creeping=(creeping, 6.0),
+        first_history_days=FIRST_HISTORY_DAYS,
         seed=seed,
         notes=(
             "A simulated distribution area: all synthetic, calibrated to the ranges of real load.",
+            f"The first model, which 'never retrained' keeps, knew {FIRST_HISTORY_DAYS} days, as when a feed is new.",
             "Promotion needs evidence that the candidate is less than 10 % worse; undecided after 45 days rolls back.",
         ),
     )

@@ -180,7 +180,9 @@ def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: 
             say(f"  [{policy}] {month}  {100 * index / len(issues):3.0f} %  {time.perf_counter() - began:5.1f} s")
         if index % RETRY_DAYS == 0 and loop.router.current() is None:
             key = loop.retraining.run_key(issued_at, "first")
-            loop.retraining.run(issued_at, key, "api", "the first model", {})
+            first = task.scenario.first_history_days
+            extra = {} if first is None else {"history_days": first}
+            loop.retraining.run(issued_at, key, "api", "the first model", extra)
         loop.cycle(issued_at)
 
 

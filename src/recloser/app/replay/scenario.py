@@ -42,7 +42,8 @@ EVENTS: dict[str, Callable[..., Event]] = {
     "low_actuals": low_actuals,
 }
 SABOTAGES = ("", "corrupted", "creeping")
-KEYS = ("event", "candidate", "creeping", "seed", "notes")
+KEYS = ("event", "candidate", "creeping", "first_history_days", "seed", "notes")
+LEAST_FIRST_DAYS = 60
 DAYS = ("onset", "lasting", "recovery")
 
 
@@ -83,6 +84,7 @@ class Scenario:
         events: drifts (real changes) and faults (telemetry only).
         candidates: candidates by API.
         creeping_from: when a creeping candidate begins to go wrong (aware UTC), and its growth per day.
+        first_history_days: the first model learns from so many days only, as when a feed is new; None for all there is.
         seed: of everything random.
         notes: sentences for the report.
     """
@@ -90,6 +92,7 @@ class Scenario:
     events: tuple[Event, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     creeping: tuple[datetime, float] | None = None
+    first_history_days: int | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
 
@@ -142,7 +145,16 @@ def load_scenario(path: Path, areas: Sequence[str]) -> Scenario:
     seed, notes = raw.get("seed", 0), raw.get("notes", [])
     if not isinstance(seed, int) or not isinstance(notes, list):
         raise InvalidInput("seed is a whole number and notes a list of sentences", got=(seed, notes), where=str(path))
+    first = raw.get("first_history_days")
+    if first is not None and (isinstance(first, bool) or not isinstance(first, int) or first < LEAST_FIRST_DAYS):
+        raise InvalidInput(
+            "the first model needs some history",
+            got=first,
+            expected=f"a whole number of days, at least {LEAST_FIRST_DAYS}",
+            where=f"{path}: first_history_days",
+        )
     return Scenario(
+        first_history_days=first,
         events=tuple(_event(item, areas, where) for where, item in _tables(raw, "event", path)),
         candidates=candidates,
         creeping=creeping,
