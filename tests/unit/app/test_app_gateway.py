@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -73,6 +74,33 @@ def test_the_gateway_takes_over_the_offsets_that_the_controller_learned(project:
                 change.note("test", "online", {})
             follower.follow()
             assert platform.load(ran["candidate"]).online == learned
+        platform.forget(())  # as when two other releases have served since, and a rollback returns to this one
+        follower.follow()
+        assert platform.load(ran["candidate"]).online == learned
+
+
+class Defective(RouteFollower):
+    """Meets a defect the first time it announces; tells when it got over it."""
+
+    def __init__(self, platform: Platform, loop: ControlLoop) -> None:
+        super().__init__(platform, loop, EventBuffer(), 0)
+        self.met, self.again = False, threading.Event()
+
+    def _announce(self) -> None:
+        if not self.met:
+            self.met = True
+            raise ZeroDivisionError
+        self.again.set()
+
+
+def test_a_defect_does_not_end_the_following(project: Path) -> None:
+    with Platform.open(project) as platform:
+        follower = Defective(platform, ControlLoop(platform, LoopOptions()))
+        follower.start()
+        assert follower.again.wait(30)
+        follower.stop()
+        follower.join(30)
+        assert not follower.is_alive()
 
 
 def test_the_gateway_reads_the_projects_code_again_when_a_release_needs_it(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from datetime import datetime
@@ -18,6 +19,7 @@ from recloser.models import Calibration
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
+LOG = logging.getLogger(__name__)
 
 
 class RouteFollower(threading.Thread):
@@ -44,7 +46,11 @@ class RouteFollower(threading.Thread):
     def run(self) -> None:
         """Follow until told to stop."""
         while not self._ended.wait(POLL_S):
-            self.follow()
+            try:
+                self.follow()
+            # The outermost loop of the thread: a gateway that no longer follows would miss the next rollback.
+            except Exception:
+                LOG.exception("following the ledger met a defect; it goes on")
 
     def follow(self) -> None:
         """Take over the present route and announce new entries; what cannot be reached now is tried again.
@@ -77,7 +83,10 @@ class RouteFollower(threading.Thread):
         router, fresh = self._loop.router, False
         for name in router.gateway.route.names():
             state = self._platform.ledger.get(StateRecord, f"{ONLINE}/{name}")
-            if state is not None and self._learned.get(name) != state.at:
+            if state is None:
+                continue
+            # Without offsets: given up since and loaded anew, as when a rollback returns to it.
+            if self._learned.get(name) != state.at or self._platform.load(name).online is None:
                 self._platform.set_online(name, Calibration.from_dict(state.state["calibration"]))
                 self._learned[name], fresh = state.at, True
         current = router.current()

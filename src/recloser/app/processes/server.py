@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,6 +181,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             **uvicorn_options(platform),
         )
         server = uvicorn.Server(config)
+        _end_in_order(server)
         follower.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
@@ -193,6 +195,19 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             if log is not None:
                 log.close()
     return 0
+
+
+def _end_in_order(server: uvicorn.Server) -> None:
+    """Let a signal only end the serving: uvicorn raises it again after that, and by default it would end us there.
+
+    What comes after serving is done then, above all closing the prediction log.
+    """
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
 
 
 def listen(host: str, port: int) -> socket.socket:
