@@ -56,7 +56,7 @@ def standing_requests(platform: Platform, now: datetime) -> list[Trigger]:
 def commit_request(platform: Platform, now: datetime) -> Trigger | None:
     """Return the trigger of a commit that changed the project's folder and was not seen before; None without one.
 
-    Commits elsewhere in a larger repository ask for nothing. The first commit seen is where counting begins: it asks for nothing.
+    Commits elsewhere in a larger repository ask for nothing. Neither does the first commit seen: counting begins there.
     """
     found = read_last_change(platform.layout.root)
     if found is None:

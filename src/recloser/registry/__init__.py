@@ -40,7 +40,7 @@ __all__ = [
     "open_package",
     "own_key",
     "read_commit",
-    "read_last_change",
     "read_environment",
     "read_golden",
+    "read_last_change",
 ]

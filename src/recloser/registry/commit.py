@@ -42,7 +42,7 @@ def read_commit(folder: Path) -> CodeCommit | None:
 
 
 def read_last_change(folder: Path) -> str | None:
-    """Return the full hex id of the last commit that changed something in `folder`; None where there is none, or no git.
+    """Return the full hex id of the last commit that changed something in `folder`; None without one, or without git.
 
     Commits elsewhere in a larger repository do not count.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -36,6 +37,28 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         assert sorted(loop.router.gateway.limits) == known
         service = gateway_service(platform, loop, EventBuffer())
         assert gateway_app(service, "127.0.0.1", 0).routes
+
+
+def test_limits_are_learned_again_and_sooner_while_an_area_is_unknown(project: Path) -> None:
+    file = project / "recloser.toml"
+    for areas, waits in (('["F01", "F02"]', timedelta(days=91)), ('["F01", "F02", "F09"]', timedelta(hours=1))):
+        file.write_text(re.sub(r"areas = .*", f"areas = {areas}", file.read_text("utf-8"), count=1), encoding="utf-8")
+        with Platform.open(project) as platform:
+            extent = platform.store.extent(LOAD)
+            assert extent is not None
+            clock = platform.clock = VirtualClock(extent[1])
+            loop = ControlLoop(platform, LoopOptions())
+            follower = RouteFollower(platform, loop, EventBuffer(), 0)
+            follower.follow()
+            first = loop.router.limits
+            assert sorted(first) == ["F01", "F02"]
+            clock.advance_to(extent[1] + waits - timedelta(seconds=1))
+            follower.follow()
+            assert loop.router.limits is first
+            clock.advance_to(extent[1] + waits)
+            follower.follow()
+            assert loop.router.limits is not first
+            assert sorted(loop.router.gateway.limits) == ["F01", "F02"]
 
 
 OWN_COLUMN = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -88,27 +87,33 @@ def test_a_standing_clock_runs_no_controller() -> None:
     assert all(command[-1] == "2020-01-01T00:00:00Z" for command in shown.values())
 
 
-def reachable(port: int) -> bool:
-    """Tell whether somebody listens."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.chaos
 def test_a_gateway_that_is_told_to_stop_closes_its_log(project: Path) -> None:
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    words = [sys.executable, "-m", "recloser.app", "gateway", str(project), "127.0.0.1", str(port), str(os.getpid()), "-"]
+    words = [
+        sys.executable,
+        "-m",
+        "recloser.app",
+        "gateway",
+        str(project),
+        "127.0.0.1",
+        str(port),
+        str(os.getpid()),
+        "-",
+    ]
+    log_folder = project / "state" / "predictions" / "log" / "gateway-0"
     gateway = subprocess.Popen(words)
     try:
         deadline = time.monotonic() + 60
-        while not reachable(port) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        while not (opened := (log_folder / "identity").exists()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert opened
         gateway.terminate()
         assert gateway.wait(timeout=60) == 0
     finally:
         gateway.kill()
         gateway.wait(timeout=60)
-    log = PredictionLog(project / "state" / "predictions" / "log" / "gateway-0", LogPolicy(), SystemClock())
+    log = PredictionLog(log_folder, LogPolicy(), SystemClock())
     assert log.recovery.in_order
     assert log.close()

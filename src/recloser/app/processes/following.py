@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
-from recloser.app.loop.router import LEARNED_FROM
+from recloser.app.loop.router import LEARNED_FROM, RELEARN
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
@@ -19,6 +19,7 @@ from recloser.models import Calibration
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
+LOOK_AGAIN = timedelta(hours=1)
 LOG = logging.getLogger(__name__)
 
 
@@ -42,6 +43,7 @@ class RouteFollower(threading.Thread):
         self._seen = seen
         self._routed: tuple[str, ...] = ()
         self._learned: dict[str, datetime] = {}
+        self._limits_at: datetime | None = None
 
     def run(self) -> None:
         """Follow until told to stop."""
@@ -94,13 +96,18 @@ class RouteFollower(threading.Thread):
             router.set_route(current)
 
     def _learn_limits(self) -> None:
-        """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
-        router = self._loop.router
-        if router.limits:
+        """Learn the assets' limits once there are loads to learn from: without them an area is unknown here.
+
+        Again now and then, and sooner while an area of the project is unknown.
+        """
+        router, now = self._loop.router, self._platform.clock.now()
+        after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
+        if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
-        extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
+        extent = self._platform.store.extent(LOAD)
         if extent is not None and extent[1] > now - LEARNED_FROM:
-            router.refresh(now)
+            router.refresh(now, after=timedelta(0))
+            self._limits_at = now
             if router.current() is None:  # before the first champion the ladder answers
                 router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
 
