@@ -196,8 +196,8 @@ class Platform:
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
         features = FeatureSet.from_dict(package.facts.feature_set, self.features.extra)
-        self._loaded[release] = LoadedRelease(package, model, features)
-        return self._loaded[release]
+        loaded = self._loaded[release] = LoadedRelease(package, model, features)
+        return loaded
 
     def set_online(self, release: str, online: Calibration) -> None:
         """Use these online offsets with the release from now on."""
@@ -224,8 +224,8 @@ class Platform:
 
     def forget(self, keep: Collection[str]) -> None:
         """Give up loaded releases but these; a model ends with its last request, and its process with it."""
-        self._loaded = {name: release for name, release in self._loaded.items() if name in keep}
-        self._ladders = {name: rungs for name, rungs in self._ladders.items() if name in keep or not name}
+        self._loaded = {name: release for name, release in dict(self._loaded).items() if name in keep}
+        self._ladders = {name: rungs for name, rungs in dict(self._ladders).items() if name in keep or not name}
 
     def champion(self) -> LoadedRelease | None:
         """Return the serving champion by the ledger's route, None before the first."""

@@ -45,6 +45,11 @@ class LoadedRelease:
         return self.package.release
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns of a row that it reads, besides 'scale_mw'."""
+        return self.features.names
+
+    @property
     def held_out_from(self) -> datetime | None:
         """Start of the window of which it learned every second day only (aware UTC); None if unknown."""
         text = self.package.facts.notes.get("held_out_from")

@@ -9,7 +9,7 @@ from typing import Any
 from recloser.app.platform import Platform
 from recloser.core import format_utc
 from recloser.ledger import StateRecord, Stored, TriggerRecord
-from recloser.registry import read_commit
+from recloser.registry import read_last_change
 from recloser.triggers import Trigger, api_trigger, commit_trigger
 
 REQUESTS = "triggers.requests"
@@ -54,20 +54,20 @@ def standing_requests(platform: Platform, now: datetime) -> list[Trigger]:
 
 
 def commit_request(platform: Platform, now: datetime) -> Trigger | None:
-    """Return the trigger of a commit that the project's folder is at and was not before; None without one.
+    """Return the trigger of a commit that changed the project's folder and was not seen before; None without one.
 
-    The first commit seen is where counting begins: it asks for nothing.
+    Commits elsewhere in a larger repository ask for nothing. Neither does the first commit seen: counting begins there.
     """
-    found = read_commit(platform.layout.root)
+    found = read_last_change(platform.layout.root)
     if found is None:
         return None
     known = platform.ledger.get(StateRecord, COMMIT)
     if known is not None:
-        trigger = commit_trigger(found.commit, now)
-        return None if known.state["commit"] == found.commit or _answered(platform, trigger) else trigger
+        trigger = commit_trigger(found, now)
+        return None if known.state["commit"] == found or _answered(platform, trigger) else trigger
     with platform.ledger.change("triggers", now) as change:
-        change.put(StateRecord(COMMIT, now, {"commit": found.commit}), expected_version=0)
-        change.note("trigger.commit", found.commit[:12], {"why": "the first commit seen: later ones ask for a run"})
+        change.put(StateRecord(COMMIT, now, {"commit": found}), expected_version=0)
+        change.note("trigger.commit", found[:12], {"why": "the first commit seen: later ones ask for a run"})
     return None
 
 

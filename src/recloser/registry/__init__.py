@@ -5,7 +5,7 @@ which is never imported from here because its import costs seconds; whoever need
 """
 
 from recloser.registry.building import build_package
-from recloser.registry.commit import CodeCommit, read_commit
+from recloser.registry.commit import CodeCommit, read_commit, read_last_change
 from recloser.registry.environment import EnvironmentLock, read_environment
 from recloser.registry.facts import PackageFacts
 from recloser.registry.folder import FolderRegistry
@@ -42,4 +42,5 @@ __all__ = [
     "read_commit",
     "read_environment",
     "read_golden",
+    "read_last_change",
 ]

@@ -41,6 +41,15 @@ def read_commit(folder: Path) -> CodeCommit | None:
     return CodeCommit(head.strip(), status is None or bool(status.strip()))
 
 
+def read_last_change(folder: Path) -> str | None:
+    """Return the full hex id of the last commit that changed something in `folder`; None without one, or without git.
+
+    Commits elsewhere in a larger repository do not count.
+    """
+    found = _git(folder, "log", "-1", "--format=%H", "--", ".")
+    return found.strip() or None if found is not None else None
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None or not folder.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
@@ -23,7 +23,7 @@ from recloser.serving.batch import Batch, batch_of
 from recloser.serving.guard import GuardPolicy
 from recloser.serving.handover import Handover, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import Predictor
+from recloser.serving.predictor import Predictor, reads_of
 from recloser.serving.route import Route
 from recloser.serving.scoring import Course, Setting, check, score
 from recloser.serving.trips import TripSwitch
@@ -36,6 +36,14 @@ class _Slot:
     route: Route
     setting: Setting
     switch: TripSwitch
+
+    reads: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        predictors, route = self.setting.predictors, self.route
+        first = () if route.champion is None else reads_of(predictors[route.champion])
+        others = dict.fromkeys(name for other in route.challengers() for name in reads_of(predictors[other]))
+        object.__setattr__(self, "reads", (first, tuple(name for name in others if name not in first)))
 
 
 class Gateway:
@@ -66,6 +74,11 @@ class Gateway:
     def route(self) -> Route:
         """The route in force."""
         return self._slot.route
+
+    @property
+    def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Columns that the champion says it reads, and those that only challengers read."""
+        return self._slot.reads
 
     @property
     def tripped(self) -> frozenset[str]:

@@ -19,7 +19,8 @@ class Predictor(Protocol):
     the last request using it is over.
 
     A predictor may also have `predict_rows(rows: ModelRows) -> FloatArray`: the same bits without a data frame. It is
-    used for requests that come as arrays; without it they are made into a frame with float64 columns.
+    used for requests that come as arrays; without it they are made into a frame with float64 columns. And it may say
+    with `reads: tuple[str, ...]` which columns it cannot do without.
     """
 
     @property
@@ -34,6 +35,12 @@ class Predictor(Protocol):
 
 class Late(Unavailable):
     """A model did not answer in time; says so itself, instead of being left behind by the data plane."""
+
+
+def reads_of(predictor: Predictor) -> tuple[str, ...]:
+    """Return the columns that a model says it cannot do without, besides 'scale_mw'; empty if it says nothing."""
+    names: tuple[str, ...] = getattr(predictor, "reads", ())
+    return names
 
 
 LATE = "late"

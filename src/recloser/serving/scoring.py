@@ -8,19 +8,20 @@ from datetime import datetime
 
 import numpy as np
 
-from recloser.core import FloatArray
+from recloser.core import FloatArray, ModelRows
 from recloser.serving.answer import Incident, IncidentKind, Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.guard import GuardPolicy, answer_faults, distances, input_faults
 from recloser.serving.handover import Handover, Unwatched, Verdicts, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import LATE, Predictor, ask
+from recloser.serving.predictor import LATE, Predictor, ask, reads_of
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
 from recloser.serving.trips import TripSwitch
 
 NO_REFERENCE = "no champion's answer to compare with"
 OUT_OF_TIME = "the caller's time is up"
-BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME})
+LACKING = "the request lacks columns that it reads"
+BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME, LACKING})
 """Faults that are not the model's own: no incident, no count towards a trip."""
 
 
@@ -224,6 +225,8 @@ class Course:
 
     def _ask_challenger(self, name: str) -> Verdicts:
         """Judge a challenger by the guard and by its distance to the champion; count failures and trip."""
+        if isinstance(self.batch.rows, ModelRows) and not self._has_all(name):
+            return Verdicts(faults=dict.fromkeys(self.sound, LACKING))
         verdicts = self._ask(name, self.sound)
         self._compare(name, verdicts)
         self._record(name, verdicts)
@@ -235,6 +238,10 @@ class Course:
             last = blamed[-1]
             self.incidents.append(self._trip(name, verdicts.faults[last], last))
         return verdicts
+
+    def _has_all(self, name: str) -> bool:
+        """Tell whether the caller's rows have the columns that a model reads."""
+        return set(reads_of(self.setting.predictors[name])).issubset(self.batch.names)
 
     def _compare(self, name: str, verdicts: Verdicts) -> None:
         """Measure the distance to the champion and add the faults that follow from it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +37,28 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         assert sorted(loop.router.gateway.limits) == known
         service = gateway_service(platform, loop, EventBuffer())
         assert gateway_app(service, "127.0.0.1", 0).routes
+
+
+def test_limits_are_learned_again_and_sooner_while_an_area_is_unknown(project: Path) -> None:
+    file = project / "recloser.toml"
+    for areas, waits in (('["F01", "F02"]', timedelta(days=91)), ('["F01", "F02", "F09"]', timedelta(hours=1))):
+        file.write_text(re.sub(r"areas = .*", f"areas = {areas}", file.read_text("utf-8"), count=1), encoding="utf-8")
+        with Platform.open(project) as platform:
+            extent = platform.store.extent(LOAD)
+            assert extent is not None
+            clock = platform.clock = VirtualClock(extent[1])
+            loop = ControlLoop(platform, LoopOptions())
+            follower = RouteFollower(platform, loop, EventBuffer(), 0)
+            follower.follow()
+            first = loop.router.limits
+            assert sorted(first) == ["F01", "F02"]
+            clock.advance_to(extent[1] + waits - timedelta(seconds=1))
+            follower.follow()
+            assert loop.router.limits is first
+            clock.advance_to(extent[1] + waits)
+            follower.follow()
+            assert loop.router.limits is not first
+            assert sorted(loop.router.gateway.limits) == ["F01", "F02"]
 
 
 OWN_COLUMN = """
@@ -73,6 +97,33 @@ def test_the_gateway_takes_over_the_offsets_that_the_controller_learned(project:
                 change.note("test", "online", {})
             follower.follow()
             assert platform.load(ran["candidate"]).online == learned
+        platform.forget(())  # as when two other releases have served since, and a rollback returns to this one
+        follower.follow()
+        assert platform.load(ran["candidate"]).online == learned
+
+
+class Defective(RouteFollower):
+    """Meets a defect the first time it announces; tells when it got over it."""
+
+    def __init__(self, platform: Platform, loop: ControlLoop) -> None:
+        super().__init__(platform, loop, EventBuffer(), 0)
+        self.met, self.again = False, threading.Event()
+
+    def _announce(self) -> None:
+        if not self.met:
+            self.met = True
+            raise ZeroDivisionError
+        self.again.set()
+
+
+def test_a_defect_does_not_end_the_following(project: Path) -> None:
+    with Platform.open(project) as platform:
+        follower = Defective(platform, ControlLoop(platform, LoopOptions()))
+        follower.start()
+        assert follower.again.wait(30)
+        follower.stop()
+        follower.join(30)
+        assert not follower.is_alive()
 
 
 def test_the_gateway_reads_the_projects_code_again_when_a_release_needs_it(project: Path) -> None:

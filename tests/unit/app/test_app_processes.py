@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from recloser.app.clock import SystemClock
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.server import gateway_app, gateway_service, listen
 from recloser.app.processes.supervisor import Child, commands, stop, watch
 from recloser.core import Unavailable
+from recloser.serving.log import LogPolicy, PredictionLog
 
 
 def ended(child: Child) -> None:
@@ -82,3 +85,35 @@ def test_a_standing_clock_runs_no_controller() -> None:
     shown = commands(Path("grid"), "127.0.0.1", 8080, at)
     assert set(shown) == {"gateway", "console"}
     assert all(command[-1] == "2020-01-01T00:00:00Z" for command in shown.values())
+
+
+@pytest.mark.chaos
+def test_a_gateway_that_is_told_to_stop_closes_its_log(project: Path) -> None:
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    words = [
+        sys.executable,
+        "-m",
+        "recloser.app",
+        "gateway",
+        str(project),
+        "127.0.0.1",
+        str(port),
+        str(os.getpid()),
+        "-",
+    ]
+    log_folder = project / "state" / "predictions" / "log" / "gateway-0"
+    gateway = subprocess.Popen(words)
+    try:
+        deadline = time.monotonic() + 60
+        while not (opened := (log_folder / "identity").exists()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert opened
+        gateway.terminate()
+        assert gateway.wait(timeout=60) == 0
+    finally:
+        gateway.kill()
+        gateway.wait(timeout=60)
+    log = PredictionLog(log_folder, LogPolicy(), SystemClock())
+    assert log.recovery.in_order
+    assert log.close()

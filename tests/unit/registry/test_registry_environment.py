@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recloser.core import InvalidInput
-from recloser.registry import EnvironmentLock, PackageFacts, read_commit, read_environment
+from recloser.registry import EnvironmentLock, PackageFacts, read_commit, read_environment, read_last_change
 
 
 def test_the_lock_names_interpreter_platform_and_versions() -> None:
@@ -50,6 +50,32 @@ def test_commit_and_dirty_state(tmp_path: Path) -> None:
     (repo / "new").unlink()
     (repo / "a").write_text("2")
     assert read_commit(repo) == dirty
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_last_change_of_a_folder_is_not_that_of_its_repository(tmp_path: Path) -> None:
+    assert read_last_change(tmp_path / "absent") is None
+    assert read_last_change(tmp_path) is None
+    settings = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", *settings, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "-q")
+    project = tmp_path / "project"
+    project.mkdir()
+    assert read_last_change(project) is None
+    for name in ("elsewhere", "project/a"):
+        assert read_last_change(project) is None
+        (tmp_path / name).write_text("1")
+        git("add", name)
+        git("commit", "-q", "-m", name)
+    head = read_commit(tmp_path)
+    assert head is not None
+    assert read_last_change(project) == head.commit
+    (tmp_path / "elsewhere").write_text("2")
+    git("commit", "-q", "-a", "-m", "other")
+    assert read_last_change(project) == head.commit
 
 
 def test_unreadable_facts_are_said_so() -> None:

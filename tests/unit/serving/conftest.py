@@ -193,7 +193,7 @@ def service(gate: Gateway | None = None, **changes: object) -> Service:
     whole = Service(
         gateway=gate,
         clock=VirtualClock(NOW + timedelta(minutes=10)),
-        columns=InputColumns(("scale_mw", "swing", "lag")),
+        columns_at_first=InputColumns(("scale_mw", "swing", "lag")),
         forecasts=Forecasts(answers, (f"{answers[0].id}:1",)),
         events=EventBuffer(),
         rollback=rollback,

@@ -439,3 +439,30 @@ def test_one_request_too_many_is_told_to_come_back(kit: SimpleNamespace) -> None
     response = kit.Client(whole)("POST", "/v2/models/forecast/infer", json=columns(["a"]))
     assert "busy" in str(assert_problem(response, 503)["what"])
     assert response.headers["retry-after"] == "1"
+
+
+def test_rows_without_a_canarys_own_columns_are_the_champions_and_blame_nobody(kit: SimpleNamespace) -> None:
+    champion, canary = kit.Steady("rel-1"), kit.Steady("rel-2", 5.0)
+    champion.reads, canary.reads = ("swing", "lag"), ("swing", "warmth")
+    service = kit.service(kit.gateway({"rel-1": champion, "rel-2": canary}))
+    asked, client = canary.calls, kit.Client(service)
+    for path in ("/v2/models/forecast/infer", "/invocations"):
+        whole = columns(["a", "b"])
+        names = {item["name"]: item["data"] for item in whole["inputs"]}
+        for _ in range(4):
+            body = whole if path != "/invocations" else {"inputs": names}
+            response = client("POST", path, json=body)
+            assert response.status_code == 200, response.text
+        assert canary.calls == asked
+    answer = outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a", "b"])))
+    assert answer["release"] == ["rel-1", "rel-1"]
+    assert "lacks columns" in answer["reason"][0]
+    assert not service.gateway.tripped
+    answer = outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a", "b"], warmth=[5.0, 5.0])))
+    assert answer["release"] == ["rel-2", "rel-2"]
+    assert "warmth" in [item["name"] for item in client("GET", "/v2/models/forecast").json()["inputs"]]
+    assert_problem(client("POST", "/v2/models/forecast/infer", json=columns(["a"], cold=[5.0])), 422)
+    service.gateway.swap(Route(2, "rel-2", fallback=()), {"rel-2": canary})
+    assert "warmth" in assert_problem(client("POST", "/v2/models/forecast/infer", json=columns(["a"])), 422)["detail"]
+    answer = outputs(client("POST", "/v2/models/forecast/infer", json=columns(["a"], warmth=[5.0])))
+    assert answer["release"] == ["rel-2"]  # a column that nobody reads any more may still be sent

@@ -66,9 +66,9 @@ class LocalRouter:
     def _required(self) -> tuple[str, ...]:
         return tuple(name for name in ("load_level_24h",) if name in self._platform.features.names)
 
-    def refresh(self, now: datetime) -> None:
-        """Learn the assets' limits anew now and then, and take the present online offsets into the slot."""
-        if self._limits_at is None or now - self._limits_at >= RELEARN:
+    def refresh(self, now: datetime, after: timedelta = RELEARN) -> None:
+        """Learn the assets' limits anew `after` the last time, and take the present online offsets into the slot."""
+        if self._limits_at is None or now - self._limits_at >= after:
             platform = self._platform
             year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
             self._limits = limits_from(year, ramp_margin=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
@@ -13,13 +14,13 @@ from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
-from recloser.registry import CodeCommit, read_commit
+from recloser.registry import read_last_change
 
 TICK_S = 5.0
 
 
 def control(folder: Path, say: Callable[[str], None]) -> int:
-    """Run the control loop until the process is told to stop; what is unavailable now is tried at the next tick.
+    """Run the control loop until the process is told to stop; what is unavailable now is tried again.
 
     It also ends, to be started again by its supervisor, when the project's code is at another commit: the new code is
     read, and the commit asks for a run.
@@ -29,42 +30,98 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
         loop, predictions = ControlLoop(platform, LoopOptions(say=say)), PredictionUpkeep(platform)
-        hour, day = -1, platform.clock.now().date()
-        minute, begun_with = -1, read_commit(folder)
+        rounds = Rounds(loop, predictions, say)
         while not ended.is_set():
-            try:
-                now = platform.clock.now()
-                issue = due_issue(platform, now)
-                if issue is not None:
-                    loop.cycle(issue)
-                elif now.hour != hour:
-                    loop.watch.check_data(now)
-                    loop.watch.close_days(now)
-                if now.date() != day:
-                    day = now.date()
-                    maintain(platform)
-                if now.minute != minute and loop.retraining.tick(now, loop.watch.unmasked()):
-                    loop.advance()
-                if now.minute != minute and (why := _outdated(platform, begun_with)):
-                    say(f"{why}: starting again with it")
-                    break
-                hour, minute = now.hour, now.minute
-                loop.advance()
-                predictions.tick(now)
-            except RecloserError as error:
-                say(f"control: {error.explain()}")
+            if why := rounds.go(platform.clock.now()):
+                say(f"{why}: starting again with it")
+                break
             ended.wait(TICK_S)
     return 0
 
 
-def _outdated(platform: Platform, begun_with: CodeCommit | None) -> str:
-    """Return why this process should begin anew, or an empty text; changes that are not committed do not count."""
-    found = read_commit(platform.layout.root)
-    if found is not None and (begun_with is None or found.commit != begun_with.commit):
-        return "the project's code is at another commit"
-    if platform.wanted_features().digest != platform.features.digest:
-        return "there is weather in the store now"
-    return ""
+class Rounds:
+    """What the controller does every few seconds. Each step stands for itself: one that fails keeps no other waiting.
+
+    Args:
+        loop: issues, watches, moves rollouts.
+        predictions: moves what gateways logged.
+        say: told of failures, of the same one in a row only once.
+    """
+
+    def __init__(self, loop: ControlLoop, predictions: PredictionUpkeep, say: Callable[[str], None]) -> None:
+        self._loop, self._predictions, self._say = loop, predictions, say
+        self._platform = platform = loop.platform
+        self._begun_with = read_last_change(platform.layout.root)
+        self._day, self._hour = platform.clock.now().date(), -1
+        self._minute = -1
+        self._steady: bool | None = None
+        self._told: dict[str, str] = {}
+
+    def go(self, now: datetime) -> str:
+        """Do what is due at `now` (aware UTC); return why this process should begin anew, or an empty text.
+
+        Code is looked at first, so that no run that a commit asks for is made with the code before it.
+        """
+        issue: list[datetime] = []
+        self._tried("due", lambda: issue.extend(_due(self._platform, now)))
+        fresh = now.minute != self._minute
+        self._minute = now.minute
+        why: list[str] = []
+        if issue or fresh:
+            self._tried("code", lambda: why.append(self._outdated()))
+        if any(why):
+            return why[0]
+        if issue:
+            self._tried("issue", lambda: self._loop.cycle(issue[0]))
+        elif fresh and now.hour != self._hour:
+            self._tried("watch", lambda: self._look(now))
+        if now.date() != self._day:
+            self._day = now.date()
+            self._tried("maintain", lambda: maintain(self._platform))
+        if fresh:
+            self._tried("retrain", lambda: self._retrain(now))
+        self._tried("rollout", self._loop.advance)
+        self._tried("predictions", lambda: self._predictions.tick(now))
+        return ""
+
+    def _tried(self, name: str, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except RecloserError as error:
+            sentence = error.explain()
+            if self._told.get(name) != sentence:
+                self._say(f"control: {sentence}")
+            self._told[name] = sentence
+        else:
+            self._told.pop(name, None)
+
+    def _look(self, now: datetime) -> None:
+        self._loop.watch.check_data(now)
+        self._loop.watch.close_days(now)
+        self._hour = now.hour
+
+    def _retrain(self, now: datetime) -> None:
+        if self._loop.retraining.tick(now, self._loop.watch.unmasked()):
+            self._loop.advance()
+
+    def _outdated(self) -> str:
+        """Return why to begin anew, or an empty text; changes that are not committed do not count.
+
+        Columns that come out differently each time they are made tell nothing, and are not looked at again.
+        """
+        platform = self._platform
+        found = read_last_change(platform.layout.root)
+        if found is not None and found != self._begun_with:
+            return "the project's code is at another commit"
+        differs = platform.wanted_features().digest != platform.features.digest
+        if self._steady is None:
+            self._steady = not differs
+        return "there is weather in the store now" if differs and self._steady else ""
+
+
+def _due(platform: Platform, now: datetime) -> list[datetime]:
+    issue = due_issue(platform, now)
+    return [] if issue is None else [issue]
 
 
 def maintain(platform: Platform) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
-from recloser.app.loop.router import LEARNED_FROM
+from recloser.app.loop.router import LEARNED_FROM, RELEARN
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
@@ -18,6 +19,8 @@ from recloser.models import Calibration
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
+LOOK_AGAIN = timedelta(hours=1)
+LOG = logging.getLogger(__name__)
 
 
 class RouteFollower(threading.Thread):
@@ -40,11 +43,16 @@ class RouteFollower(threading.Thread):
         self._seen = seen
         self._routed: tuple[str, ...] = ()
         self._learned: dict[str, datetime] = {}
+        self._limits_at: datetime | None = None
 
     def run(self) -> None:
         """Follow until told to stop."""
         while not self._ended.wait(POLL_S):
-            self.follow()
+            try:
+                self.follow()
+            # The outermost loop of the thread: a gateway that no longer follows would miss the next rollback.
+            except Exception:
+                LOG.exception("following the ledger met a defect; it goes on")
 
     def follow(self) -> None:
         """Take over the present route and announce new entries; what cannot be reached now is tried again.
@@ -77,7 +85,10 @@ class RouteFollower(threading.Thread):
         router, fresh = self._loop.router, False
         for name in router.gateway.route.names():
             state = self._platform.ledger.get(StateRecord, f"{ONLINE}/{name}")
-            if state is not None and self._learned.get(name) != state.at:
+            if state is None:
+                continue
+            # Without offsets: given up since and loaded anew, as when a rollback returns to it.
+            if self._learned.get(name) != state.at or self._platform.load(name).online is None:
                 self._platform.set_online(name, Calibration.from_dict(state.state["calibration"]))
                 self._learned[name], fresh = state.at, True
         current = router.current()
@@ -85,13 +96,18 @@ class RouteFollower(threading.Thread):
             router.set_route(current)
 
     def _learn_limits(self) -> None:
-        """Learn the assets' limits once there are loads to learn from: without them every area is unknown here."""
-        router = self._loop.router
-        if router.limits:
+        """Learn the assets' limits once there are loads to learn from: without them an area is unknown here.
+
+        Again now and then, and sooner while an area of the project is unknown.
+        """
+        router, now = self._loop.router, self._platform.clock.now()
+        after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
+        if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
-        extent, now = self._platform.store.extent(LOAD), self._platform.clock.now()
+        extent = self._platform.store.extent(LOAD)
         if extent is not None and extent[1] > now - LEARNED_FROM:
-            router.refresh(now)
+            router.refresh(now, after=timedelta(0))
+            self._limits_at = now
             if router.current() is None:  # before the first champion the ladder answers
                 router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
 

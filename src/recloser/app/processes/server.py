@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def gateway_service(
     return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,
-        columns=InputColumns(("scale_mw", *platform.features.names)),
+        columns_at_first=InputColumns(("scale_mw", *platform.features.names)),
         forecasts=LedgerForecasts(platform),
         events=events,
         rollback=rollback,
@@ -169,6 +170,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         follower = RouteFollower(platform, loop, events, seen, place.worker)
         follower.follow()
         listening = place.listening()
+        ending = _Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
         service = gateway_service(platform, loop, events, log)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
@@ -180,6 +182,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             **uvicorn_options(platform),
         )
         server = uvicorn.Server(config)
+        ending.of(server)
         follower.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
@@ -193,6 +196,30 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             if log is not None:
                 log.close()
     return 0
+
+
+class _Ending:
+    """Lets SIGTERM and SIGINT only end the serving, so that what comes after it is done, above all closing the log.
+
+    Uvicorn raises a signal again once it has stopped serving; by default that would end the process right there.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+        self._server: uvicorn.Server | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self)
+
+    def __call__(self, *_: object) -> None:
+        """Note the signal."""
+        self._told = True
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def of(self, server: uvicorn.Server) -> None:
+        """End this server when told to, at once if that has happened."""
+        self._server = server
+        server.should_exit = self._told
 
 
 def listen(host: str, port: int) -> socket.socket:

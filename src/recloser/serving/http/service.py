@@ -14,7 +14,7 @@ from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
-from recloser.serving.wire.rows import InputColumns
+from recloser.serving.wire.rows import InputColumns, columns_now
 from recloser.serving.wire.statistics import Statistics
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
@@ -57,7 +57,7 @@ class Service:
     Attributes:
         gateway: the data plane.
         clock: tells the time of requests and the age of forecasts.
-        columns: what a row for inference consists of.
+        columns_at_first: what a row for inference consists of while no champion says what it reads.
         forecasts: current forecasts by area.
         events: new forecasts, recalls.
         rollback: what `POST /v1/rollback` calls, in a thread.
@@ -74,7 +74,7 @@ class Service:
 
     gateway: Gateway
     clock: Clock
-    columns: InputColumns
+    columns_at_first: InputColumns
     forecasts: ForecastSource
     events: EventSource
     rollback: Rollback
@@ -87,6 +87,12 @@ class Service:
     statistics: Statistics = field(default_factory=Statistics)
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
+
+    @property
+    def columns(self) -> InputColumns:
+        """What a row for inference consists of under the present route: what only challengers read may be left out."""
+        champion, challengers = self.gateway.reads
+        return columns_now(self.columns_at_first, champion, challengers)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))

@@ -123,10 +123,11 @@ def _same_length(named: Columns) -> Columns:
 
 def _rows(cells: Columns, columns: InputColumns) -> Rows:
     times = ("at",) if columns.at or "at" in cells else ()
-    same_names(cells, ("area", *times, *columns.numbers), "invocations")
+    same_names(cells, ("area", *times, *columns.numbers), "invocations", columns.optional)
+    names = (*columns.numbers, *(name for name in columns.optional if name in cells))
     areas = _all_text(cells["area"], "area")
     at_us = instants(_all_text(cells["at"], "at"), "at", len(areas)) if times else None
-    return Rows(areas, {name: _all_numbers(cells[name], name) for name in columns.numbers}, at_us)
+    return Rows(areas, {name: _all_numbers(cells[name], name) for name in names}, at_us)
 
 
 def _all_text(cells: Sequence[Cell], name: str) -> list[str]:

@@ -27,6 +27,7 @@ class InputColumns:
 
     Attributes:
         numbers: numeric columns in the order of the single tensor; must hold 'scale_mw'.
+        optional: numeric columns that a request may leave out: a model that needs them does not answer it then.
         at: True if every row must say its target time, as text in ISO 8601; then ramps are guarded too.
 
     Raises:
@@ -35,10 +36,22 @@ class InputColumns:
 
     numbers: tuple[str, ...]
     at: bool = True
+    optional: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if SCALE not in self.numbers or len(set(self.numbers)) != len(self.numbers):
             raise InvalidInput("unusable input columns", got=self.numbers, expected=f"distinct names with {SCALE!r}")
+
+
+@lru_cache(maxsize=16)
+def columns_now(at_first: InputColumns, champion: tuple[str, ...], challengers: tuple[str, ...]) -> InputColumns:
+    """Return the columns under a route, by what its champion reads (empty: it does not say) and its challengers.
+
+    What only challengers read may be left out, and so may columns of the beginning that nobody reads any more.
+    """
+    numbers = (SCALE, *champion) if champion else at_first.numbers
+    others = dict.fromkeys((*challengers, *at_first.numbers))
+    return InputColumns(numbers, at_first.at, tuple(name for name in others if name not in numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +93,20 @@ def rows_from_tensors(given: Sequence[Tensor], columns: InputColumns) -> Rows:
     if wide is not None and len(wide.shape) == 2 and wide.shape[1] == len(columns.numbers):
         table = _floats(wide, len(areas) * len(columns.numbers)).reshape(len(areas), len(columns.numbers))
         return Rows(areas, dict(zip(columns.numbers, table.T.copy(), strict=True)), at_us)
-    same_names(tensors, columns.numbers, "infer.inputs")
-    return Rows(areas, {name: _floats(tensors[name], len(areas)) for name in columns.numbers}, at_us)
+    same_names(tensors, columns.numbers, "infer.inputs", columns.optional)
+    names = (*columns.numbers, *(name for name in columns.optional if name in tensors))
+    return Rows(areas, {name: _floats(tensors[name], len(areas)) for name in names}, at_us)
 
 
-def same_names(got: Iterable[str], expected: Sequence[str], where: str) -> None:
-    """Check that exactly the expected columns are there.
+def same_names(got: Iterable[str], expected: Sequence[str], where: str, optional: Sequence[str] = ()) -> None:
+    """Check that exactly the expected columns are there, and of the optional ones any.
 
     Raises:
         InvalidInput: an unknown one, with the nearest known, or a missing one.
     """
     known = set(got)
-    for name in known - set(expected):
-        raise unknown_name("column", name, expected, where=where)
+    for name in known - {*expected, *optional}:
+        raise unknown_name("column", name, (*expected, *optional), where=where)
     missing = [name for name in expected if name not in known]
     if missing:
         raise InvalidInput("missing columns", got=missing[:10], expected=", ".join(expected), where=where)
@@ -192,7 +206,7 @@ def tensors_of(
     """Return the input and output tensors as model metadata names them."""
     texts = ["area", "at"] if columns.at else ["area"]
     inputs = [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in texts]
-    inputs += [{"name": name, "datatype": "FP64", "shape": [-1]} for name in columns.numbers]
+    inputs += [{"name": name, "datatype": "FP64", "shape": [-1]} for name in (*columns.numbers, *columns.optional)]
     outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in quantile_names(quantiles)]
     outputs += [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in TEXTS]
     return inputs, outputs
