@@ -83,7 +83,7 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
     _dated(reading, file)
     notes = [*reading.notes, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
     if step is not None:
-        notes.append(write_resolution(folder, step, file.name))
+        notes.append(write_resolution(folder, step))
     with Platform.open(folder) as platform:
         result = platform.store.append(reading.frame, source=reading.source)
         now = platform.clock.now()

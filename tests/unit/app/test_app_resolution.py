@@ -82,7 +82,7 @@ def test_a_project_file_of_ones_own_gets_the_line_below_its_table(tmp_path: Path
     text = '# mine\n[project] # here\nareas = ["A"]\ntime_zone = "Asia/Kolkata"\n'
     (tmp_path / "recloser.toml").write_text(text, encoding="utf-8")
     assert parse_project(text, "x").resolution == timedelta(minutes=30)  # local days begin on half hours
-    write_resolution(tmp_path, timedelta(minutes=15), "load.csv")
+    write_resolution(tmp_path, timedelta(minutes=15))
     assert load_project(tmp_path).resolution == timedelta(minutes=15)
     assert (tmp_path / "recloser.toml").read_text(encoding="utf-8").startswith("# mine\n[project] # here\nresolution")
 

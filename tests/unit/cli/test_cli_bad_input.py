@@ -129,7 +129,7 @@ BAD_INIT = {
     "area twice": ("--area", "a", "--area", "a", "--time-zone", "UTC"),
     "seven minutes": ("--area", "a", "--time-zone", "UTC", "--resolution-minutes", "7"),
     "no minutes": ("--area", "a", "--time-zone", "UTC", "--resolution-minutes", "0"),
-    "hourly in a half-hour zone": ("--area", "a", "--time-zone", "Asia/Kolkata"),
+    "hourly in a half-hour zone": ("--area", "a", "--time-zone", "Asia/Kolkata", "--resolution-minutes", "60"),
     "country": ("--area", "a", "--time-zone", "UTC", "--country", "Atlantis"),
     "region": ("--area", "a", "--time-zone", "UTC", "--country", "NL", "--subdivision", "Atlantis"),
     "region alone": ("--area", "a", "--time-zone", "UTC", "--subdivision", "VIC"),

@@ -26,7 +26,7 @@ def with_resolution(project: Project, step: timedelta) -> Project:
     return project.model_copy(update={"project": section})
 
 
-def write_resolution(folder: Path, step: timedelta, found_in: str) -> str:
+def write_resolution(folder: Path, step: timedelta) -> str:
     """Write the interval length into the project file, where the template has its place, and return a note.
 
     Raises:
@@ -50,4 +50,4 @@ def write_resolution(folder: Path, step: timedelta, found_in: str) -> str:
         replace_file(path, new.encode())
     except OSError as error:
         raise Unavailable("cannot write the project file", got=str(error), where=str(path)) from error
-    return f"intervals are {minutes} minutes long, as found in {found_in}; written into {FILE_NAME}"
+    return f"intervals are {minutes} minutes long, as found in this file; written into {FILE_NAME}"
