@@ -45,6 +45,7 @@ def test_what_dies_at_once_is_restarted_after_growing_waits() -> None:
     assert child.process is None  # not before its wait is over
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_stop_ends_also_what_does_not_listen() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
@@ -87,6 +88,7 @@ def test_a_standing_clock_runs_no_controller() -> None:
     assert all(command[-1] == "2020-01-01T00:00:00Z" for command in shown.values())
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_a_gateway_that_is_told_to_stop_closes_its_log(project: Path) -> None:
     with listen("127.0.0.1", 0) as free:

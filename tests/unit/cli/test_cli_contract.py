@@ -224,6 +224,7 @@ def test_forecast_before_the_first_run_is_unavailable(call: Any, ingested: Path)
     assert "recloser run" in told.document["next_step"]
 
 
+@pytest.mark.slow
 @pytest.mark.story
 def test_mlflow_mirrors_the_run_and_stdout_stays_one_document(tmp_path: Path) -> None:
     """The default registry, as a user's shell sees it: a real process, its stdout parsed as it is."""

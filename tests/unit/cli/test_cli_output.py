@@ -95,6 +95,7 @@ def test_times_in_documents_are_utc_with_a_z(call: Any, ingested: Path) -> None:
         assert data[name] == format_utc(datetime.fromisoformat(data[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.story
 def test_as_a_process_with_a_reader_that_leaves_and_a_narrow_locale(tmp_path: Path) -> None:
     """`recloser status | head -0`, and an area that ASCII cannot write: no traceback, right exit codes."""
@@ -123,6 +124,7 @@ def test_as_a_process_with_a_reader_that_leaves_and_a_narrow_locale(tmp_path: Pa
     assert json.loads(wrong.stdout)["error"] == "InvalidInput"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_a_full_stdout_is_told_without_a_traceback(options: list[str], tmp_path: Path) -> None:
     words = [*PROGRAM, "status", "--project", str(empty_project(tmp_path / "grid")), *options]
@@ -133,6 +135,7 @@ def test_a_full_stdout_is_told_without_a_traceback(options: list[str], tmp_path:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_are_no_error(closed: str, tmp_path: Path) -> None:
     folder = empty_project(tmp_path / "grid")

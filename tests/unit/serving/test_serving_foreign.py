@@ -120,6 +120,7 @@ def test_a_model_that_raises_stays_and_is_told(predictor: ProcessPredictor) -> N
     assert predictor.pid == pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", [CRASH, SEGFAULT, MEMORY, HANG])
 def test_a_process_that_ends_or_hangs_is_replaced(predictor: ProcessPredictor, mood: float) -> None:
     until(lambda: predictor.pid)
@@ -144,6 +145,7 @@ def test_one_that_does_not_get_ready_is_unavailable(tmp_path: Path) -> None:
         ProcessPredictor("rel-2", nobody)
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_predictor(folder: Path) -> None:
     own = ProcessPredictor("rel-2", program(folder))
     pid = own.pid
@@ -154,6 +156,7 @@ def test_the_process_ends_with_the_predictor(folder: Path) -> None:
     assert until(lambda: not alive(pid))
 
 
+@pytest.mark.slow
 def test_in_the_gateway_the_next_rung_answers_in_the_same_request(kit: SimpleNamespace, folder: Path) -> None:
     own = ProcessPredictor("rel-2", program(folder, patience_ms=300.0))
     own.predict(rows(0.0))

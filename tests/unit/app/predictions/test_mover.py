@@ -86,6 +86,7 @@ def test_ended_at_any_step_nothing_is_lost_or_stored_twice(tmp_path: Path, logge
     assert request_ids(table) == [f"r{k}" for k in range(30)]
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_kill_9_at_every_step_in_turn(tmp_path: Path, logged: SimpleNamespace) -> None:
     root, table = places(tmp_path)

@@ -74,6 +74,7 @@ def test_the_controller_moves_what_is_sealed_once_a_minute_and_notes_gaps(
         assert dict(entry.facts) == {"gaps": 1, "damaged": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_killed_at_any_moment_of_a_commit(tmp_path: Path, logged: SimpleNamespace) -> None:
     import subprocess

@@ -112,6 +112,7 @@ def test_the_state_of_a_certificate(since: int, until: int, state: str) -> None:
     assert state_of(certificate, NOW)[0] == state
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_certificate_and_tokens(grid: Grid, authority: Authorities) -> None:
     certificate, key = authority("own").issue("gateway", timedelta(days=-1))
     folder = grid(section(certificate, key) + '[gateway]\nhost = "0.0.0.0"\n')

@@ -219,6 +219,7 @@ def kill_writer(folder: Path, count: int, *extra: str) -> list[str]:
     return acknowledged
 
 
+@pytest.mark.slow
 @pytest.mark.chaos
 def test_every_acknowledged_answer_survives_kill_9_once(opened: Opened, folder: Path, logbook: SimpleNamespace) -> None:
     acknowledged: list[str] = []
