@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 .PHONY: demo test unit lint check bench lock format clean help
 
 help:
-	@echo "make demo   set up and live through two years of a simulated grid in about two and a half minutes"
+	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
 	@echo "make test   set up for development and run all tests"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"

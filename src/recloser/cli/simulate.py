@@ -78,7 +78,7 @@ def replay(
 @click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True, help="Port for --serve.")
 @json_option
 def demo(out: Path, seed: int, feeders: int, serve: bool, port: int, as_json: bool) -> int:
-    """Live through two years of a simulated distribution area in about two and a half minutes."""
+    """Live through two years of a simulated distribution area in somewhat over two minutes."""
     options = DemoOptions(out=out, seed=seed, feeders=feeders, serve_port=port if serve else None)
     result = run_demo(options, say)
     emit(result, as_json=as_json, text=lambda d: d["story"])
