@@ -13,7 +13,7 @@ from recloser.app import Platform, ask_to_retrain
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.requests import commit_request, standing_requests
 from recloser.cli import main
-from recloser.core import InvalidInput
+from recloser.core import InvalidInput, VirtualClock
 from recloser.ledger import RunRecord, TriggerRecord
 
 NOW = datetime(2020, 4, 30, 7, tzinfo=UTC)
@@ -92,3 +92,14 @@ def test_a_new_commit_asks_for_a_run_once_and_the_first_one_seen_does_not(projec
 def test_without_a_repository_nothing_is_asked(project: Path) -> None:
     with Platform.open(project, clock=StandingClock()) as platform:
         assert commit_request(platform, NOW) is None
+
+
+def test_a_due_date_that_falls_into_a_restart_is_not_lost(project: Path) -> None:
+    assert 'schedule = "monthly"' in (project / "recloser.toml").read_text(encoding="utf-8")
+    before, after = NOW - timedelta(days=3), NOW + timedelta(days=2)  # the first of May lies between
+    for now, due in ((before, False), (after, True), (after + timedelta(hours=1), False)):
+        with Platform.open(project, clock=VirtualClock(now)) as platform:
+            loop = ControlLoop(platform, LoopOptions())
+            assert loop.retraining.tick(now, frozenset()) is due
+    with Platform.open(project) as platform:
+        assert [run.trigger for run in platform.ledger.find(RunRecord)] == ["schedule"]

@@ -12,10 +12,11 @@ from recloser.app.platform import Platform
 from recloser.app.requests import commit_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
-from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord
+from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import CanaryStep, Promotion, RolloutController, RolloutPlan
 from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
 
+BEGUN = "triggers.begun"
 LIVE = ("queued", "shadow", "canary", "probation", "held")
 
 
@@ -60,7 +61,7 @@ class Retraining:
         self.requests = [item for item in self.requests if item[0].at > now]
         due += [(trigger, {}) for trigger in self._asked(now)]
         around = Surroundings(
-            begun_at=self._begun_at,
+            begun_at=self._begun(now),
             areas=frozenset(self._platform.areas),
             unmasked=unmasked,
             rollout_live=bool(self._platform.ledger.find(RolloutRecord, state=list(LIVE), limit=1)),
@@ -73,6 +74,16 @@ class Retraining:
                 self._desk.attach(decision, key)
                 started = self._tried(now, key, str(decision.kind), decision.reason, extra)
         return started
+
+    def _begun(self, now: datetime) -> datetime:
+        """Return when this project first watched its triggers: a due date that falls into a restart is not lost."""
+        state = self._platform.ledger.get(StateRecord, BEGUN)
+        if state is not None:
+            return parse_utc(state.state["at"], BEGUN)
+        with self._platform.ledger.change("triggers", now) as change:
+            change.put(StateRecord(BEGUN, now, {"at": format_utc(self._begun_at)}), expected_version=0)
+            change.note("trigger.begin", BEGUN, {"at": format_utc(self._begun_at)})
+        return self._begun_at
 
     def _asked(self, now: datetime) -> list[Trigger]:
         """Return what people and programs asked for, and a new commit; a replay lives without either."""
