@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,9 @@ def test_every_answer_is_logged_with_all_models_and_why(
     assert client("POST", "/invocations", json={"dataframe_split": split}).status_code == 200
     metrics = client("GET", "/metrics").text
     assert "recloser_log_stalled 0" in metrics
-    told = client("GET", "/v1/route").json()["prediction_log"]
+    patience = time.monotonic() + 10.0  # a record is told once its evidence is whole, which may be after the answer
+    while (told := client("GET", "/v1/route").json()["prediction_log"])["written"] < 4 and time.monotonic() < patience:
+        time.sleep(0.01)
     assert (told["state"], told["dropped"]) == ("ok", 0)
     assert log.close()
     first, direct, nowhere, mlflow = [
