@@ -234,15 +234,18 @@ def follow(calibration: Calibration, rows: pl.DataFrame, truth: FloatArray, fore
     known = rows.select("area", "issued_at").filter(use)
     known = known.with_columns(residual=(truth[use] - forecast[use, median]) / scale[use])
     told = [pl.col("residual").median(), pl.col("issued_at").n_unique()]
-    biases = {area: _followed(bias, days) for area, bias, days in known.group_by("area").agg(told).iter_rows()}
+    biases = {
+        area: FOLLOW_SHARE * _within_limit(bias, days)
+        for area, bias, days in known.group_by("area").agg(told).iter_rows()
+    }
     areas = {name: _moved(table, median, biases.get(name)) for name, table in calibration.areas.items()}
-    pooled = _moved(calibration.offsets, median, _followed(*known.select(told).row(0)))
+    pooled = _moved(calibration.offsets, median, FOLLOW_SHARE * _within_limit(*known.select(told).row(0)))
     return replace(calibration, offsets=pooled, areas=areas)
 
 
-def _followed(bias: float, days: int) -> float:
-    """Return the share of a recent bias that the median follows; 0 where there are fewer than three issues."""
-    return FOLLOW_SHARE * float(np.clip(bias, -FOLLOW_LIMIT, FOLLOW_LIMIT)) if days >= 3 else 0.0
+def _within_limit(bias: float, days: int) -> float:
+    """Return a recent bias within the limit; 0 where there are fewer than three issues."""
+    return float(np.clip(bias, -FOLLOW_LIMIT, FOLLOW_LIMIT)) if days >= 3 else 0.0
 
 
 def _moved(table: Offsets, median: int, bias: float | None) -> Offsets:
@@ -283,10 +286,8 @@ def _table(
 def _recent_bias(rows: pl.DataFrame, residual: FloatArray) -> float:
     """Return the median residual of the newest days within the limit; 0 where there are fewer than three issues."""
     recent = age_days(rows) < FOLLOW_DAYS
-    if rows.filter(recent)["issued_at"].n_unique() < 3:
-        return 0.0
-    limit = FOLLOW_LIMIT
-    return float(np.clip(np.median(residual[recent]), -limit, limit))
+    days = rows.filter(recent)["issued_at"].n_unique()
+    return _within_limit(float(np.median(residual[recent])), days) if days else 0.0
 
 
 def _weights(rows: pl.DataFrame, half_life: timedelta | None) -> FloatArray:

@@ -13,7 +13,7 @@ from recloser.app.requests import commit_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
-from recloser.rollout import CanaryStep, Promotion, RolloutController, RolloutPlan
+from recloser.rollout import RolloutController, RolloutPlan
 from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
 
 BEGUN = "triggers.begun"
@@ -153,17 +153,5 @@ class Retraining:
 
     def plan(self) -> RolloutPlan:
         """Return the rollout plan of the project file."""
-        rollout = self._platform.project.rollout
-        steps = tuple(CanaryStep(share, days) for share, days in rollout.canary_steps)
-        per_hour = timedelta(hours=1) / self._platform.project.resolution
-        return RolloutPlan(
-            shadow_days=rollout.shadow_days,
-            steps=steps,
-            probation_days=rollout.probation_days,
-            alpha=rollout.alpha,
-            margin=rollout.margin,
-            promotion=Promotion(rollout.promotion),
-            harmless_days=rollout.harmless_days,
-            deadline_days=rollout.deadline_days,
-            divergence_steps=max(2, int(3 * per_hour)),
-        )
+        project = self._platform.project
+        return project.rollout.plan(divergence_steps=max(2, int(timedelta(hours=3) / project.resolution)))

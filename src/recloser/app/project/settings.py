@@ -197,21 +197,30 @@ class RolloutSection(Section):
     def _is_a_plan(self) -> Self:
         """A plan that no rollout could follow shall not wait for the first candidate to be found out."""
         try:
-            RolloutPlan(
-                shadow_days=self.shadow_days,
-                steps=tuple(CanaryStep(share, days) for share, days in self.canary_steps),
-                probation_days=self.probation_days,
-                alpha=self.alpha,
-                margin=self.margin,
-                promotion=Promotion(self.promotion),
-                harmless_days=self.harmless_days,
-                deadline_days=self.deadline_days,
-            )
+            self.plan()
         except InvalidInput as error:
             raise InvalidInput(
                 error.what, got=error.got, expected=error.expected, where="[rollout]", next_step="Correct [rollout]."
             ) from error
         return self
+
+    def plan(self, divergence_steps: int = 2) -> RolloutPlan:
+        """Return the plan of every rollout.
+
+        Args:
+            divergence_steps: steps in a row over the divergence limit that trip; depends on the resolution.
+        """
+        return RolloutPlan(
+            shadow_days=self.shadow_days,
+            steps=tuple(CanaryStep(share, days) for share, days in self.canary_steps),
+            probation_days=self.probation_days,
+            alpha=self.alpha,
+            margin=self.margin,
+            promotion=Promotion(self.promotion),
+            harmless_days=self.harmless_days,
+            deadline_days=self.deadline_days,
+            divergence_steps=divergence_steps,
+        )
 
 
 class TriggerSection(Section):
