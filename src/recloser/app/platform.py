@@ -269,6 +269,7 @@ class Platform:
             load=self.open_model,
             timer=time.perf_counter,
             saboteur=self.saboteur,
+            groups=self.project.monitoring.groups,
         )
 
     def close(self) -> None:

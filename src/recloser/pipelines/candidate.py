@@ -17,7 +17,7 @@ from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
 from recloser.models import Model, Persistence, SeasonalNaive
 from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
-from recloser.pipelines.judging import judged
+from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
@@ -168,10 +168,8 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     built = inputs["package"]
     folder = _folder(bench, inputs)
     opened = open_package(bench.packages / built["path"], bench.trusted)
-    evaluation = Evaluation.from_frame(pl.read_parquet(folder / "evaluation.parquet"))
-    training = pl.read_parquet(folder / "training.parquet")
-    holdout = pl.read_parquet(folder / "holdout.parquet")
-    verdict = judged(bench, opened, evaluation, training, holdout)
+    evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
+    verdict = judged(bench, evidence)
     now = bench.clock.now()
     checks = verdict.to_dict()["checks"]
     state = "accepted" if verdict.verdict == "pass" else "refused"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,6 +72,7 @@ class Workbench:
         champion: returns the serving contender, or None before the first.
         load: opens a saved model folder.
         timer: monotonic seconds, for the latency check.
+        groups: asset groups, name -> areas, that the gate looks at each by itself.
         saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
     """
 
@@ -95,6 +96,7 @@ class Workbench:
     load: Callable[[Path], Model]
     timer: Callable[[], float]
     saboteur: Mapping[str, Any]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:

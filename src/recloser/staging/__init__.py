@@ -3,31 +3,47 @@
 Every check is a pure function of the evidence and a `GatePolicy`; no data is a hold, never a pass.
 """
 
-from recloser.staging.data import TrainingData, check_data, temperature_columns
-from recloser.staging.holdout import HoldOut, PairScale, bootstrap_bounds, pair_scale, paired_days
-from recloser.staging.latency import Latency, check_latency, measure_latency
+from recloser.staging.data import (
+    KnownFault,
+    KnownFaults,
+    SeriesWindow,
+    TrainingData,
+    check_data,
+    temperature_columns,
+)
+from recloser.staging.leak import LeakProbe, check_leak
 from recloser.staging.outputs import check_coverage, check_metrics, check_parity
-from recloser.staging.performance import check_performance
+from recloser.staging.performance import HoldOut, check_performance
+from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
 from recloser.staging.safety import SafetyProbe, check_safety
-from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, Verdict, judge
+from recloser.staging.trial.calls import Latency, check_latency, measure_latency
+from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, Verdict, judge, timed
+from recloser.staging.waivers import WAIVE, Waiver, waivers_in
 
 __all__ = [
     "HOLD",
     "PASS",
     "REFUSE",
+    "WAIVE",
     "CheckResult",
     "GatePolicy",
     "HoldOut",
+    "KnownFault",
+    "KnownFaults",
     "Latency",
+    "LeakProbe",
     "PairScale",
     "SafetyProbe",
+    "SeriesWindow",
     "TrainingData",
     "Verdict",
+    "Waiver",
     "bootstrap_bounds",
     "check_coverage",
     "check_data",
     "check_latency",
+    "check_leak",
     "check_metrics",
     "check_parity",
     "check_performance",
@@ -37,4 +53,6 @@ __all__ = [
     "pair_scale",
     "paired_days",
     "temperature_columns",
+    "timed",
+    "waivers_in",
 ]
