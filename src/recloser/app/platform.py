@@ -35,6 +35,7 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.model_registry import MLFLOW_QUIET
+from recloser.staging import TrialRunner
 from recloser.store import Store
 
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
@@ -60,6 +61,8 @@ class Platform:
         features: columns of new candidates.
         signer, trusted: key of this installation and the keys whose packages may serve.
         saboteur: bad candidates on demand (replay scenarios only).
+        trial: runs candidates in processes of their own; None: the gate judges in this one, for the reason `untried`.
+        untried: why there is none.
         apart: releases with code of their own run in processes of their own (a gateway in real time).
     """
 
@@ -75,6 +78,8 @@ class Platform:
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
+    trial: TrialRunner | None = None
+    untried: str = "a replay, or a single step"
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -270,6 +275,9 @@ class Platform:
             timer=time.perf_counter,
             saboteur=self.saboteur,
             groups=self.project.monitoring.groups,
+            trial=self.trial,
+            trial_plan=staging.trial_plan(self.project.gateway.sla.requests_per_second),
+            untried=self.untried,
         )
 
     def close(self) -> None:

@@ -13,15 +13,16 @@ import polars as pl
 from recloser.core import LOAD, FloatArray, Panel, format_utc, parse_utc
 from recloser.core.digests import digest_bytes
 from recloser.features import FeatureSet, attach_truth
-from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
+from recloser.ledger import PinRecord, ReleaseRecord
 from recloser.models import Model, Persistence, SeasonalNaive
 from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
-from recloser.registry import PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.registry import Package, PackageFacts, RunFacts, build_package, make_golden, open_package
 from recloser.store import Snapshot
 
 ACTOR = "pipeline"
@@ -168,34 +169,22 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     built = inputs["package"]
     folder = _folder(bench, inputs)
     opened = open_package(bench.packages / built["path"], bench.trusted)
+    run = str(inputs["parameters"]["run"])
+    if bench.trial is not None:  # its process asks the ledger which package the release is
+        _record_candidate(bench, opened, run)
     evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
     verdict = judged(bench, evidence)
-    now = bench.clock.now()
+    record_verdict(bench.ledger, opened, run, verdict, bench.clock.now())
     checks = verdict.to_dict()["checks"]
-    state = "accepted" if verdict.verdict == "pass" else "refused"
-    with bench.ledger.change("staging", now) as change:
-        known = bench.ledger.get(ReleaseRecord, opened.release)
-        if known is None or known.state in {"candidate", "refused", "accepted"}:
-            facts = {"metrics": dict(opened.facts.metrics), "scales": dict(opened.facts.scales)}
-            run, path = str(inputs["parameters"]["run"]), str(opened.path)
-            change.put(ReleaseRecord(opened.release, opened.digest, path, run, now, state, None, facts))
-        change.put(
-            VerdictRecord(
-                f"verdict-{opened.release}",
-                opened.release,
-                now,
-                verdict.verdict,
-                verdict.reason,
-                checks,
-                verdict.evidence_digest,
-            )
-        )
-        change.note(
-            f"staging.{verdict.verdict}",
-            opened.release,
-            {"reason": verdict.reason, "evidence": verdict.evidence_digest},
-        )
     return {"candidate": opened.release, "verdict": verdict.verdict, "reason": verdict.reason, "checks": checks}
+
+
+def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
+    if bench.ledger.get(ReleaseRecord, package.release) is None:
+        now = bench.clock.now()
+        with bench.ledger.change("staging", now) as change:
+            change.put(release_record(package, run, now, "candidate"), expected_version=0)
+            change.note("staging.candidate", package.release, {"digest": package.digest})
 
 
 def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from recloser.ledger import SignalRecord
 from recloser.models import Model
 from recloser.pipelines.evaluation import Evaluation
 from recloser.pipelines.handed_out import handed_out
+from recloser.pipelines.measured import measured_checks
 from recloser.pipelines.special_days import special_days
 from recloser.pipelines.workbench import Workbench
 from recloser.registry import Package, check_golden
@@ -29,20 +30,18 @@ from recloser.staging import (
     Verdict,
     check_coverage,
     check_data,
-    check_latency,
     check_leak,
     check_metrics,
     check_parity,
     check_performance,
     check_safety,
     judge,
-    measure_latency,
     temperature_columns,
     timed,
     waivers_in,
 )
 
-REQUIRED = ("data.shape", "leak", "metrics", "coverage", "parity", "latency", "safety", "performance")
+REQUIRED = ("data.shape", "leak", "metrics", "coverage", "parity", "latency", "trial", "safety", "performance")
 RECENT = timedelta(days=28)
 PROBE_DAYS = 7
 
@@ -58,6 +57,7 @@ class Evidence:
         training: rows the candidate learned from, with truth.
         holdout: rows of the hold-out with all features.
         digests: name -> SHA-256 of the files and snapshots these come from.
+        folder: the run's files; what is measured once is kept there.
     """
 
     package: Package
@@ -66,6 +66,7 @@ class Evidence:
     training: pl.DataFrame
     holdout: pl.DataFrame
     digests: dict[str, str]
+    folder: Path
 
     @classmethod
     def read(cls, folder: Path, package: Package, panel: Panel, snapshot: str) -> Evidence:
@@ -82,7 +83,7 @@ class Evidence:
         digests = {name: digest_bytes(path.read_bytes()) for name, path in frames.items()}
         digests |= {"package": package.digest, "snapshot": snapshot}
         training, holdout, evaluation = (pl.read_parquet(path) for path in frames.values())
-        return cls(package, panel, Evaluation.from_frame(evaluation), training, holdout, digests)
+        return cls(package, panel, Evaluation.from_frame(evaluation), training, holdout, digests, folder)
 
     def of(self, *names: str) -> dict[str, str]:
         """Return the digests of these names."""
@@ -174,8 +175,12 @@ def _performance_checks(bench: Workbench, evidence: Evidence) -> Iterator[CheckR
     found = evidence.of("holdout", "evaluation")
     yield from check_performance(pair, bench.policy, bench.timer, found)
     own = {name: n for name, n in evidence.package.facts.metrics.items() if not name.startswith("incumbent_")}
-    rest = (check() for check in (lambda: check_coverage(pair, bench.policy), lambda: check_metrics(own, bench.policy)))
-    yield from timed(bench.timer, found, rest)
+    yield from timed(bench.timer, found, _own_checks(bench, pair, own))
+
+
+def _own_checks(bench: Workbench, pair: HoldOut, own: Mapping[str, float | int | None]) -> Iterator[CheckResult]:
+    yield check_coverage(pair, bench.policy)
+    yield check_metrics(own, bench.policy)
 
 
 def _safety_checks(bench: Workbench, evidence: Evidence, model: Model) -> Sequence[CheckResult]:
@@ -191,9 +196,8 @@ def _safety_checks(bench: Workbench, evidence: Evidence, model: Model) -> Sequen
 
 def _process_checks(bench: Workbench, evidence: Evidence, model: Model) -> Iterator[CheckResult]:
     yield check_parity(check_golden(evidence.package, model.predict))
-    if not evidence.holdout.is_empty():
-        requests = day_requests(evidence.holdout)
-        yield check_latency(measure_latency(model.predict, requests, bench.timer), bench.policy)
+    requests = [] if evidence.holdout.is_empty() else day_requests(evidence.holdout)
+    yield from measured_checks(bench, evidence.folder, evidence.package, model, requests)
 
 
 def day_requests(holdout: pl.DataFrame) -> list[pl.DataFrame]:

@@ -15,7 +15,7 @@ from recloser.features import FeatureSet
 from recloser.ledger import Ledger
 from recloser.models import Model, TrainingPlan
 from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
-from recloser.staging import GatePolicy
+from recloser.staging import GatePolicy, TrialPlan, TrialRunner
 from recloser.store import Store
 
 Train = Callable[[pl.DataFrame, tuple[str, ...], TrainingPlan], Model]
@@ -73,6 +73,8 @@ class Workbench:
         load: opens a saved model folder.
         timer: monotonic seconds, for the latency check.
         groups: asset groups, name -> areas, that the gate looks at each by itself.
+        trial: runs candidates in processes of their own; None: not done, for the reason `untried`.
+        trial_plan: how.
         saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
     """
 
@@ -97,6 +99,9 @@ class Workbench:
     timer: Callable[[], float]
     saboteur: Mapping[str, Any]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trial: TrialRunner | None = None
+    trial_plan: TrialPlan = field(default_factory=TrialPlan)
+    untried: str = "no trial was asked for"
 
 
 def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:

@@ -18,6 +18,8 @@ from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pa
 from recloser.staging.policy import GatePolicy
 from recloser.staging.safety import SafetyProbe, check_safety
 from recloser.staging.trial.calls import Latency, check_latency, measure_latency
+from recloser.staging.trial.checks import check_trial, failed_trial, not_tried
+from recloser.staging.trial.report import GoldenTold, LoadReport, TrialPlan, TrialReport, TrialRunner
 from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, Verdict, judge, timed
 from recloser.staging.waivers import WAIVE, Waiver, waivers_in
 
@@ -28,15 +30,20 @@ __all__ = [
     "WAIVE",
     "CheckResult",
     "GatePolicy",
+    "GoldenTold",
     "HoldOut",
     "KnownFault",
     "KnownFaults",
     "Latency",
     "LeakProbe",
+    "LoadReport",
     "PairScale",
     "SafetyProbe",
     "SeriesWindow",
     "TrainingData",
+    "TrialPlan",
+    "TrialReport",
+    "TrialRunner",
     "Verdict",
     "Waiver",
     "bootstrap_bounds",
@@ -48,8 +55,11 @@ __all__ = [
     "check_parity",
     "check_performance",
     "check_safety",
+    "check_trial",
+    "failed_trial",
     "judge",
     "measure_latency",
+    "not_tried",
     "pair_scale",
     "paired_days",
     "temperature_columns",

@@ -49,6 +49,9 @@ class GatePolicy:
         max_ramp_ratio: the same of a forecast.
         max_weather_change: how far the median may move in extreme weather, over the recent level.
         latency_p50_ms, latency_p99_ms: service level of one request.
+        sla_p50_ms, sla_p99_ms, sla_p999_ms: service level of the gateway under load, from the meant departure.
+        sla_error_share: share of requests without a good answer.
+        sla_start_s, sla_memory_mb: start of the gateway to its first answer; its largest memory.
         required_metrics: that must be there and finite.
     """
 
@@ -96,6 +99,12 @@ class GatePolicy:
     max_weather_change: float = 2.0
     latency_p50_ms: float = 500.0
     latency_p99_ms: float = 1000.0
+    sla_p50_ms: float = 250.0
+    sla_p99_ms: float = 1000.0
+    sla_p999_ms: float = 3000.0
+    sla_error_share: float = 0.001
+    sla_start_s: float = 60.0
+    sla_memory_mb: float = 2048.0
     required_metrics: tuple[str, ...] = ("wmape", "bias_pct", "rmae", "rcrps", "coverage80")
 
     def __post_init__(self) -> None:

@@ -77,8 +77,9 @@ class Waiver:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Waiver:
         """Read what `to_dict` wrote."""
-        times = (parse_utc(str(data[name]), f"waiver.{name}") for name in ("given_at", "expires_at"))
-        return cls(*(str(data[name]) for name in ("candidate", "check", "name", "reason")), *times)
+        given, expires = (parse_utc(str(data[name]), f"waiver.{name}") for name in ("given_at", "expires_at"))
+        candidate, check, name, reason = (str(data[key]) for key in ("candidate", "check", "name", "reason"))
+        return cls(candidate, check, name, reason, given, expires)
 
 
 def waivers_in(entries: Iterable[Entry], now: datetime) -> tuple[Waiver, ...]:

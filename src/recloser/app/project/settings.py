@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
+from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.problems import told
 from recloser.app.project.section import Section
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
@@ -19,7 +19,7 @@ from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
 from recloser.rollout import CanaryStep, Promotion, RolloutPlan
-from recloser.staging import GatePolicy
+from recloser.staging import GatePolicy, TrialPlan
 
 FILE_NAME = "recloser.toml"
 
@@ -178,6 +178,19 @@ class StagingSection(Section):
     minimum_coverage80: float = 65.0
     maximum_coverage80: float = 99.0
     latency_p99_ms: float = 1000.0
+    slice_margin: Annotated[float, Field(ge=0)] = 0.25
+    metric_margin: Annotated[float, Field(ge=0)] = 0.10
+    recent_days: Annotated[int, Field(ge=3)] = 14
+    recent_margin: Annotated[float, Field(ge=0)] = 0.15
+    process: Literal["separate", "own"] = "separate"
+    environment: Literal["installed", "fresh"] = "installed"
+    wheelhouse: str = "wheelhouse"
+    trial_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    start_within_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+    def trial_plan(self, rate_per_s: float) -> TrialPlan:
+        """Return how a candidate is tried in a process of its own, at this rate of requests."""
+        return TrialPlan(rate_per_s, self.trial_seconds, self.environment, self.start_within_seconds)
 
 
 class RolloutSection(Section):
@@ -261,6 +274,7 @@ class GatewaySection(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
+    sla: SlaSection = SlaSection()
     tls: TlsSection = TlsSection()
 
 
@@ -314,7 +328,7 @@ class Project(Section):
 
     def gate_policy(self) -> GatePolicy:
         """Return the thresholds of the staging gate."""
-        staging = self.staging
+        staging, sla = self.staging, self.gateway.sla
         return GatePolicy(
             margin=staging.margin,
             uncertainty=staging.uncertainty,
@@ -323,6 +337,16 @@ class Project(Section):
             minimum_coverage80=staging.minimum_coverage80,
             maximum_coverage80=staging.maximum_coverage80,
             latency_p99_ms=staging.latency_p99_ms,
+            slice_margin=staging.slice_margin,
+            metric_margin=staging.metric_margin,
+            recent_days=staging.recent_days,
+            recent_margin=staging.recent_margin,
+            sla_p50_ms=sla.p50_ms,
+            sla_p99_ms=sla.p99_ms,
+            sla_p999_ms=sla.p999_ms,
+            sla_error_share=sla.error_share,
+            sla_start_s=sla.start_seconds,
+            sla_memory_mb=sla.memory_mb,
         )
 
     def forecast_horizon(self) -> Horizon:

@@ -12,6 +12,8 @@ from recloser.staging.performance.slices import check_slices
 from recloser.staging.policy import GatePolicy
 from recloser.staging.verdict import PASS, CheckResult, timed
 
+__all__ = ["HoldOut", "check_performance"]
+
 
 def check_performance(
     holdout: HoldOut,

@@ -107,7 +107,7 @@ class HoldOut:
         """Return it with the asset group of every row; `groups` names the areas of each, the first one counts."""
         if not groups:
             return self
-        group_of = {area: name for name, areas in reversed(groups.items()) for area in areas}
+        group_of = {area: name for name, areas in reversed(list(groups.items())) for area in areas}
         return replace(self, group=np.array([group_of.get(area, "") for area in self.area.tolist()], dtype=object))
 
     def scale(self) -> FloatArray:

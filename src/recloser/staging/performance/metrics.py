@@ -164,6 +164,6 @@ def _means(column: FloatArray, index: npt.NDArray[np.int64], size: int) -> Float
 
 
 def _told(metric: str, row: dict[str, float]) -> str:
-    unit = " points" if metric == "coverage80" else ""
-    size = (lambda x: f"{x:+.1f}") if unit else (lambda x: f"{x:+.1%}")
-    return f"{size(row['worse'])}{unit} ({size(row['lower'])} .. {size(row['upper'])})"
+    if metric == "coverage80":
+        return f"{row['worse']:+.1f} points ({row['lower']:+.1f} .. {row['upper']:+.1f})"
+    return f"{row['worse']:+.1%} ({row['lower']:+.1%} .. {row['upper']:+.1%})"

@@ -10,6 +10,8 @@ from recloser.staging.safety.odd import check_fuzz, check_odd
 from recloser.staging.safety.scenarios import check_days, check_weather
 from recloser.staging.verdict import CheckResult, timed
 
+__all__ = ["SafetyProbe", "check_safety"]
+
 
 def check_safety(
     predict: Predict,

@@ -80,7 +80,8 @@ def _spoken(answers: FloatArray) -> npt.NDArray[np.bool_]:
 
 def _some(probe: SafetyProbe) -> pl.DataFrame:
     picks = np.unique(np.linspace(0, probe.rows.height - 1, _ODD_ROWS).astype(int))
-    return probe.rows[picks.tolist()]
+    rows: pl.DataFrame = probe.rows[picks.tolist()]
+    return rows
 
 
 def _odd_inputs(probe: SafetyProbe) -> Iterator[tuple[str, pl.DataFrame]]:
