@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recloser.core import LOAD, FloatArray, Panel, format_utc, parse_utc
 from recloser.core.digests import digest_bytes
 from recloser.features import FeatureSet, attach_truth
 from recloser.ledger import PinRecord, ReleaseRecord
-from recloser.models import Model, Persistence, SeasonalNaive
+from recloser.models import Model, Persistence, SeasonalNaive, split_rows
 from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
@@ -22,7 +23,7 @@ from recloser.pipelines.pipeline import Pipeline, Step
 from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
-from recloser.registry import Package, PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.registry import Golden, Package, PackageFacts, RunFacts, build_package, make_golden, open_package
 from recloser.store import Snapshot
 
 ACTOR = "pipeline"
@@ -159,9 +160,17 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         },
     )
     rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
-    golden = make_golden(rows, bench.features.names, model.predict)
+    golden = at_splits(make_golden(rows, bench.features.names, model.predict), model)
     built = build_package(bench.packages, folder / "model", facts, bench.signer, golden)
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
+
+
+def at_splits(golden: Golden, model: Model) -> Golden:
+    """Return golden rows with further ones that lie exactly on the model's splits."""
+    rows = split_rows(model, golden.rows.head(1))
+    if rows.is_empty():
+        return golden
+    return Golden(pl.concat([golden.rows, rows]), np.vstack([golden.answers, model.predict(rows)]))
 
 
 def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:

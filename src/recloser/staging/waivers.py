@@ -60,8 +60,8 @@ class Waiver:
             )
 
     def in_force(self, now: datetime) -> bool:
-        """Return whether it has an effect at `now` (aware UTC)."""
-        return self.given_at <= now < self.expires_at
+        """Return whether it still has an effect at `now` (aware UTC), which may be the past of a run on old data."""
+        return now < self.expires_at
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form: what the audit entry says."""

@@ -180,14 +180,14 @@ def bootstrap_means(daily: FloatArray, *, block: int, draws: int, seed: int) -> 
 
     Args:
         daily: in order of time, shape (n_days, n_columns), n_days >= 1; a row's columns stay together.
-        block: days per block, at most n_days.
+        block: days per block, at most a third of the days: fewer than three blocks say nothing of the spread.
         draws: bootstrap samples.
         seed: equal seeds give equal samples.
 
     Source: Kuensch (1989), Annals of Statistics 17; circular form of Politis & Romano (1992).
     """
     n = len(daily)
-    block = min(block, n)
+    block = min(block, max(1, n // 3))
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, n, size=(draws, -(-n // block)))
     # Sums of whole blocks by a running sum; the last block is cut to the number of days still missing.
@@ -204,7 +204,7 @@ def bootstrap_bounds(daily: FloatArray, *, block: int, draws: int, seed: int, co
 
     Args:
         daily: one number per day, in order of time, n_days >= 1.
-        block: days per block, at most n_days.
+        block: days per block, at most a third of the days.
         draws: bootstrap samples.
         seed: equal seeds give equal bounds.
         confidence: of each bound on its own.
