@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -85,29 +86,42 @@ def thresholds_of(check: Mapping[str, Any]) -> str:
 
 
 def screen(document: Mapping[str, Any]) -> list[str]:
-    """Return the explanation as lines that fit one screen: what decides in full, what passed by name."""
+    """Return the explanation as lines that fit one screen: what decides in full, what passed in a line or by name."""
     deciding = [check for check in document["checks"] if check["verdict"] != "pass"]
     passed = [check for check in document["checks"] if check["verdict"] == "pass"]
-    lines = [f"{document['release']}: {document['verdict'].upper()} at {_at(document['at'])} - {document['reason']}"]
+    lines = _wrapped(f"{document['release']}: {document['verdict'].upper()} - {document['reason']}", "    ")
     for check in deciding:
-        mark = "waived" if check.get("waiver") else check["verdict"]
-        lines.append(f"  {mark:<6} {check['name']}{_duration(check)}: {check['reason']}")
-        numbers = ", ".join(f"{name} {told(item)}" for name, item in check["numbers"].items() if not _deep(item))
-        lines += [
-            f"         {head}: {text}" for head, text in (("is", numbers), ("limit", thresholds_of(check))) if text
-        ]
-        if check.get("waiver"):
-            waiver = check["waiver"]
-            lines.append(f"         by {waiver['name']} until {waiver['expires_at']}: {waiver['reason']}")
-    room = max(0, SCREEN - len(lines) - len(document["would_change"]) - 3)
-    shown = passed if len(passed) <= room else passed[: room - 1]
-    lines += [f"  pass   {check['name']}{_duration(check)}: {check['reason']}" for check in shown]
+        lines += _deciding(check)
+    change = [text for line in document["would_change"] for text in _wrapped(f"Would change it: {line}", "    ")]
+    room = max(0, SCREEN - len(lines) - len(change) - 3)
+    shown = passed if len(passed) <= room else passed[: max(0, room - 2)]
+    lines += [_cut(f"  pass   {check['name']}{_duration(check)}: {check['reason']}") for check in shown]
     if len(shown) < len(passed):
-        rest = ", ".join(check["name"] for check in passed[len(shown) :])
-        lines.append(f"  pass   {rest}")
-    lines += [f"Would change it: {line}" for line in document["would_change"]]
-    lines.append(f"Evidence {document['evidence_digest'][:16]}; all numbers: --json")
-    return [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in lines]
+        lines += _wrapped("  pass   " + ", ".join(check["name"] for check in passed[len(shown) :]), "         ")
+    lines += change
+    lines.append(f"Judged {_at(document['at'])}, evidence {document['evidence_digest'][:16]}; all numbers: --json")
+    return lines
+
+
+def _deciding(check: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a check that does not pass: reason, numbers, limits, waiver."""
+    mark = "waived" if check.get("waiver") else check["verdict"]
+    lines = _wrapped(f"  {mark:<6} {check['name']}{_duration(check)}: {check['reason']}", "         ")
+    numbers = ", ".join(f"{name} {told(item)}" for name, item in check["numbers"].items() if not _deep(item))
+    pairs = (("is", numbers), ("limit", thresholds_of(check)))
+    lines += [_cut(f"         {head}: {text}") for head, text in pairs if text]
+    if check.get("waiver"):
+        waiver = check["waiver"]
+        lines += _wrapped(f"         by {waiver['name']} until {waiver['expires_at']}: {waiver['reason']}", "         ")
+    return lines
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, subsequent_indent=indent, replace_whitespace=True, drop_whitespace=True)
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def told(item: Any) -> str:

@@ -36,7 +36,7 @@ def fresh_interpreter(package: Package, wheelhouse: Path, folder: Path) -> Path:
         )
     venv.EnvBuilder(with_pip=True).create(folder)
     python = folder / "bin" / "python"
-    words = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(wheelhouse.resolve())]
+    words = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "-f", str(wheelhouse.resolve())]
     pinned = [f"{name}=={version}" for name, version in sorted(lock.libraries.items()) if version is not None]
     if any(entry.path == REQUIREMENTS for entry in package.files):
         listed = folder / "requirements.txt"
