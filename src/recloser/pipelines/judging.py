@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recloser.core import LOAD, QUANTILES, Panel, Quality, digest_bytes, digest_of, instant
+from recloser.core import LOAD, QUANTILES, Panel, Quality, Unavailable, digest_bytes, digest_of, instant
 from recloser.ledger import SignalRecord
 from recloser.models import Model
 from recloser.pipelines.evaluation import Evaluation
@@ -19,11 +19,13 @@ from recloser.pipelines.special_days import special_days
 from recloser.pipelines.workbench import Workbench
 from recloser.registry import Package, check_golden
 from recloser.staging import (
+    HOLD,
     CheckResult,
     HoldOut,
     KnownFault,
     KnownFaults,
     LeakProbe,
+    NetworkProbe,
     SafetyProbe,
     SeriesWindow,
     TrainingData,
@@ -32,6 +34,7 @@ from recloser.staging import (
     check_data,
     check_leak,
     check_metrics,
+    check_network,
     check_parity,
     check_performance,
     check_safety,
@@ -98,6 +101,7 @@ def judged(bench: Workbench, evidence: Evidence) -> Verdict:
         *timed(bench.timer, evidence.of("training", "holdout", "snapshot"), _leak_checks(bench, evidence)),
         *_performance_checks(bench, evidence),
         *_safety_checks(bench, evidence, model),
+        *timed(bench.timer, evidence.of("holdout", "evaluation"), _network_checks(bench, evidence)),
         *timed(bench.timer, evidence.of("package"), _process_checks(bench, evidence, model)),
     ]
     entries = bench.ledger.entries(subject=evidence.package.release)
@@ -192,6 +196,24 @@ def _safety_checks(bench: Workbench, evidence: Evidence, model: Model) -> Sequen
         days=special_days(bench.features, evidence.panel, sorted(evidence.training["area"].unique().to_list())),
     )
     return check_safety(model.predict, probe, bench.policy, bench.timer, evidence.of("package", "holdout"))
+
+
+def _network_checks(bench: Workbench, evidence: Evidence) -> Iterator[CheckResult]:
+    if bench.network is None or evidence.holdout.is_empty():
+        return
+    evaluation = evidence.evaluation
+    against = "champion" if "champion" in evaluation.answers else "seasonal_naive"
+    sides = {"candidate": evaluation.answers["candidate"], "reference": evaluation.answers[against]}
+    columns = {f"{who}_{end}": mw[:, k] for who, mw in sides.items() for end, k in (("low", 0), ("high", -1))}
+    frame = evaluation.rows.select("area", "at", pl.col(LOAD).alias("truth")).with_columns(
+        **{name: pl.Series(mw) for name, mw in columns.items()}
+    )
+    try:
+        grid = bench.network()
+    except Unavailable as error:
+        yield CheckResult("safety.network", HOLD, f"the network cannot be tried: {error.explain()}")
+        return
+    yield check_network(grid, NetworkProbe(frame, against.replace("_", " ")), bench.policy)
 
 
 def _process_checks(bench: Workbench, evidence: Evidence, model: Model) -> Iterator[CheckResult]:

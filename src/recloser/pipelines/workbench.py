@@ -15,7 +15,7 @@ from recloser.features import FeatureSet
 from recloser.ledger import Ledger
 from recloser.models import Model, TrainingPlan
 from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
-from recloser.staging import GatePolicy, TrialPlan, TrialRunner
+from recloser.staging import GatePolicy, GridModel, TrialPlan, TrialRunner
 from recloser.store import Store
 
 Train = Callable[[pl.DataFrame, tuple[str, ...], TrainingPlan], Model]
@@ -75,6 +75,8 @@ class Workbench:
         groups: asset groups, name -> areas, that the gate looks at each by itself.
         trial: runs candidates in processes of their own; None: not done, for the reason `untried`.
         trial_plan: how.
+        network: opens the network model that forecasts are tried on, None without one; slow, so only a run with trials
+            does so.
         saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
     """
 
@@ -101,6 +103,7 @@ class Workbench:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trial: TrialRunner | None = None
     trial_plan: TrialPlan = field(default_factory=TrialPlan)
+    network: Callable[[], GridModel] | None = None
     untried: str = "no trial was asked for"
 
 

@@ -12,6 +12,7 @@ from recloser.staging.data import (
     temperature_columns,
 )
 from recloser.staging.leak import LeakProbe, check_leak
+from recloser.staging.network import GridModel, NetworkProbe, check_network
 from recloser.staging.outputs import check_coverage, check_metrics, check_parity
 from recloser.staging.performance import HoldOut, check_performance
 from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
@@ -31,12 +32,14 @@ __all__ = [
     "CheckResult",
     "GatePolicy",
     "GoldenTold",
+    "GridModel",
     "HoldOut",
     "KnownFault",
     "KnownFaults",
     "Latency",
     "LeakProbe",
     "LoadReport",
+    "NetworkProbe",
     "PairScale",
     "SafetyProbe",
     "SeriesWindow",
@@ -52,6 +55,7 @@ __all__ = [
     "check_latency",
     "check_leak",
     "check_metrics",
+    "check_network",
     "check_parity",
     "check_performance",
     "check_safety",

@@ -52,6 +52,8 @@ class GatePolicy:
         sla_p50_ms, sla_p99_ms, sla_p999_ms: service level of the gateway under load, from the meant departure.
         sla_error_share: share of requests without a good answer.
         sla_start_s, sla_memory_mb: start of the gateway to its first answer; its largest memory.
+        network_missed_margin, network_vain_margin: intervals in which the network decision may be wrong more often than
+            by the reference, as a share: violations that are missed, action that is not needed.
         required_metrics: that must be there and finite.
     """
 
@@ -105,6 +107,8 @@ class GatePolicy:
     sla_error_share: float = 0.001
     sla_start_s: float = 60.0
     sla_memory_mb: float = 2048.0
+    network_missed_margin: float = 0.1
+    network_vain_margin: float = 0.3
     required_metrics: tuple[str, ...] = ("wmape", "bias_pct", "rmae", "rcrps", "coverage80")
 
     def __post_init__(self) -> None:

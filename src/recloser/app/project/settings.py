@@ -167,6 +167,17 @@ class ModelSection(Section):
     weather: tuple[str, ...] | None = None
 
 
+class NetworkSection(Section):
+    """A network on which the decisions that forecasts imply are tried: `[staging.network]`; extra `network`."""
+
+    file: str | None = None
+    loads: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
+    lowest_pu: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    highest_pu: Annotated[float, Field(gt=1, lt=2)] = 1.1
+    loading_percent: Annotated[float, Field(gt=0)] = 100.0
+    lost_loading_percent: Annotated[float, Field(gt=0)] = 120.0
+
+
 class StagingSection(Section):
     """What a candidate must prove: `[staging]`."""
 
@@ -187,6 +198,7 @@ class StagingSection(Section):
     wheelhouse: str = "wheelhouse"
     trial_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     start_within_seconds: Annotated[float, Field(gt=0)] = 120.0
+    network: NetworkSection = NetworkSection()
 
     def trial_plan(self, rate_per_s: float) -> TrialPlan:
         """Return how a candidate is tried in a process of its own, at this rate of requests."""
@@ -299,6 +311,9 @@ class Project(Section):
             for area in members:
                 if area not in self.project.areas:
                     raise unknown_name("area", area, self.project.areas, f"monitoring.groups.{group}")
+        for area in self.staging.network.loads:
+            if area not in self.project.areas:
+                raise unknown_name("area", area, self.project.areas, "staging.network.loads")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import json
 import os
 import selectors
@@ -29,11 +30,12 @@ from recloser.features import FeatureSet
 from recloser.models import Model
 from recloser.registry import Package, read_golden
 from recloser.serving.wire.rows import quantile_names
-from recloser.staging import GoldenTold, TrialPlan, TrialReport
+from recloser.staging import GoldenTold, GridModel, TrialPlan, TrialReport
 from recloser.staging.trial.load import Target, load_of
 from recloser.staging.trial.report import FRESH
 
 GRACE_S = 15.0
+NETWORK = "recloser.staging.network.power_flow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +183,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def with_trials(platform: Platform) -> Platform:
-    """Let the platform try candidates in processes of their own, if the project file says so."""
+    """Let the platform try candidates in processes of their own, and on the network, if the project file says so."""
     staging = platform.project.staging
+    if staging.network.file is not None:
+        platform.network = lambda: open_grid(platform)
     if staging.process == "own":
         platform.untried = '[staging] process = "own"'
         return platform
@@ -194,3 +198,17 @@ def with_trials(platform: Platform) -> Platform:
         wheelhouse=platform.layout.root / staging.wheelhouse,
     )
     return platform
+
+
+def open_grid(platform: Platform) -> GridModel:
+    """Return the network model of the project file.
+
+    Raises:
+        Unavailable: the extra `network` is not installed.
+        InvalidInput: no such file, or its loads are not those that the project names.
+    """
+    named = platform.project.staging.network
+    module = importlib.import_module(NETWORK)  # seconds, and only where a network is named
+    limits = module.NetworkLimits(named.lowest_pu, named.highest_pu, named.loading_percent, named.lost_loading_percent)
+    grid: GridModel = module.PandapowerGrid.open(platform.layout.root / str(named.file), named.loads, limits)
+    return grid
