@@ -161,4 +161,6 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(head[0].split(" ", 2)[1])
     fields = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in head[1:])}
+    if "content-length" not in fields:
+        raise ValueError("an answer without a Content-Length")
     return status, await reader.readexactly(int(fields["content-length"]))
