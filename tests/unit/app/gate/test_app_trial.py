@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +18,7 @@ import pytest
 
 from recloser.app import Platform, explain_gate, run_pipeline
 from recloser.app.trial.bodies import Judge, answers_in, body_of
-from recloser.app.trial.environment import fresh_interpreter
+from recloser.app.trial.environment import LOCK, fresh_interpreter
 from recloser.app.trial.machine import differences, machine_facts
 from recloser.app.trial.runner import ProcessTrials, with_trials
 from recloser.core import RecloserError, Refused, Unavailable
@@ -95,6 +98,39 @@ def test_a_fresh_environment_needs_a_wheelhouse_and_every_wheel(package: Package
     with pytest.raises(Unavailable, match="cannot be made from the wheelhouse") as caught:
         fresh_interpreter(package, tmp_path / "wheels", tmp_path / "venv")
     assert "No matching distribution" in str(caught.value.got)
+
+
+def wheel(folder: Path, name: str, version: str) -> bytes:
+    """Make an empty wheel."""
+    info, file = f"{name}-{version}.dist-info", folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        facts = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{info}/WHEEL", facts)
+        archive.writestr(f"{info}/RECORD", "")
+    return file.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_lock_with_hashes_is_kept_to_the_byte(package: Package, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    digest = hashlib.sha256(wheel(wheels, "tinygrid", "1.2")).hexdigest()
+    wheel(wheels, "recloser", str(package.facts.environment.libraries["recloser"]))
+    for number, (hashed, fits) in enumerate(((digest, True), ("0" * 64, False))):
+        lock = f"tinygrid==1.2 --hash=sha256:{hashed}\n".encode()
+        folder = tmp_path / f"package-{number}"
+        (folder / "environment").mkdir(parents=True)
+        (folder / LOCK).write_bytes(lock)
+        entry = replace(package.files[0], path=LOCK, size=len(lock), sha256=hashlib.sha256(lock).hexdigest())
+        locked = replace(package, path=folder, files=(entry,))
+        if fits:
+            python = fresh_interpreter(locked, wheels, tmp_path / f"venv-{number}")
+            subprocess.run([python, "-c", "import tinygrid, recloser"], check=True)
+        else:
+            with pytest.raises(Unavailable, match="cannot be made"):
+                fresh_interpreter(locked, wheels, tmp_path / f"venv-{number}")
 
 
 def test_without_a_process_of_its_own_the_verdict_says_so(project: Path) -> None:
