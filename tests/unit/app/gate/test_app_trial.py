@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
+import sys
+import urllib.request
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +21,7 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform, explain_gate, run_pipeline
-from recloser.app.trial.bodies import Judge, answers_in, body_of
+from recloser.app.trial.bodies import PATH, Judge, answers_in, body_of
 from recloser.app.trial.environment import LOCK, fresh_interpreter
 from recloser.app.trial.machine import differences, machine_facts
 from recloser.app.trial.runner import ProcessTrials, with_trials
@@ -25,6 +29,7 @@ from recloser.core import RecloserError, Refused, Unavailable
 from recloser.ledger import ReleaseRecord
 from recloser.registry import Package, open_package
 from recloser.staging import TrialPlan
+from recloser.staging.trial.load import Target, load_of
 
 NOW = datetime(2020, 4, 30, tzinfo=UTC)
 TRIED = ("trial.package", "trial.environment", "trial.golden", "trial.answers", "latency.load", "latency.start")
@@ -65,6 +70,48 @@ def test_a_run_tries_its_candidate_by_the_real_gateway_and_measures_once(project
     told = explain_gate(project, ran["candidate"])
     assert len(told["sentences"]) <= 42
     assert "latency.load" in "\n".join(told["sentences"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed")
+def test_the_gateways_own_count_agrees_with_ours_and_with_wrks(project: Path, tmp_path: Path) -> None:
+    ran = run_pipeline(project, as_of=NOW, engine="local", progress=lambda _line: None)
+    rows = pl.read_parquet(project / "state" / "runs" / ran["run"] / "holdout.parquet")
+    rows = rows.filter((pl.col("area") == "F01") & (pl.col("issued_at") == pl.col("issued_at").max()))
+    with Platform.open(project) as platform:
+        body = body_of(rows, platform.features.names)
+    words = [str(project), ran["candidate"], "2020-04-30T00:00:00Z", str(tmp_path), str(os.getpid())]
+    command = [sys.executable, "-m", "recloser.app.trial", *words]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            port = json.loads(process.stdout.readline())["port"]
+            report = load_of(Target("127.0.0.1", port, PATH, (body,)), 20.0, 1.0)
+            assert (report.answered, report.errors) == (20, {})
+            ours = counted(port)
+            script = tmp_path / "post.lua"
+            text = body.decode().replace("\\", "\\\\")
+            headers = 'wrk.headers["Content-Type"] = "application/json"'
+            script.write_text(f"wrk.method = 'POST'\n{headers}\nwrk.body = [==[{text}]==]\n", encoding="utf-8")
+            url = f"http://127.0.0.1:{port}{PATH}"
+            told = subprocess.run(
+                ["wrk", "-t1", "-c2", "-d2s", "-s", str(script), url], capture_output=True, text=True, check=True
+            ).stdout
+            by_wrk = int(next(line for line in told.splitlines() if "requests in" in line).split()[0])
+            assert ours == 20
+            assert "Non-2xx" not in told
+            assert abs(counted(port) - ours - by_wrk) <= 4  # wrk breaks off what is under way at its end
+        finally:
+            process.terminate()
+
+
+def counted(port: int) -> int:
+    """Return how many inference requests the gateway says that it answered well."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    lines = [line for line in text.splitlines() if "requests_total{" in line and '"infer"' in line and '"200"' in line]
+    return round(sum(float(line.rsplit(" ", 1)[1]) for line in lines))
 
 
 @pytest.mark.slow
