@@ -18,8 +18,10 @@ from recloser.pipelines.measured import measured_checks
 from recloser.pipelines.special_days import special_days
 from recloser.pipelines.workbench import Workbench
 from recloser.registry import Package, check_golden
+from recloser.serving import limits_from
 from recloser.staging import (
     HOLD,
+    AssetBounds,
     CheckResult,
     HoldOut,
     KnownFault,
@@ -46,6 +48,7 @@ from recloser.staging import (
 
 REQUIRED = ("data.shape", "leak", "metrics", "coverage", "parity", "latency", "trial", "safety", "performance")
 RECENT = timedelta(days=28)
+ASSETS_FROM = timedelta(days=400)
 PROBE_DAYS = 7
 
 
@@ -193,9 +196,22 @@ def _safety_checks(bench: Workbench, evidence: Evidence, model: Model) -> Sequen
         feature_names=bench.features.names,
         quantiles=QUANTILES,
         temperature_columns=temperature_columns(bench.features.names),
+        assets=_assets(bench, evidence.panel),
         days=special_days(bench.features, evidence.panel, sorted(evidence.training["area"].unique().to_list())),
     )
     return check_safety(model.predict, probe, bench.policy, bench.timer, evidence.of("package", "holdout"))
+
+
+def _assets(bench: Workbench, panel: Panel) -> dict[str, AssetBounds]:
+    """Return what each asset can do, learned from the last year of its load as the gateway learns it."""
+    year = (pl.col("quantity") == LOAD) & (pl.col("at") >= instant(panel.as_of - ASSETS_FROM))
+    found = limits_from(Panel(panel.frame.filter(year), panel.resolution, panel.as_of), ramp_margin=1.0)
+    mine = set(bench.areas)
+    return {
+        area: AssetBounds(limit.minimum_mw, limit.maximum_mw, limit.ramp_mw)
+        for area, limit in found.items()
+        if area in mine
+    }
 
 
 def _network_checks(bench: Workbench, evidence: Evidence) -> Iterator[CheckResult]:

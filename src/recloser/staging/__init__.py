@@ -17,7 +17,7 @@ from recloser.staging.outputs import check_coverage, check_metrics, check_parity
 from recloser.staging.performance import HoldOut, check_performance
 from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
-from recloser.staging.safety import SafetyProbe, check_safety
+from recloser.staging.safety import AssetBounds, SafetyProbe, check_safety
 from recloser.staging.trial.calls import Latency, check_latency, measure_latency
 from recloser.staging.trial.checks import check_trial, failed_trial, not_tried
 from recloser.staging.trial.report import GoldenTold, LoadReport, TrialPlan, TrialReport, TrialRunner
@@ -29,6 +29,7 @@ __all__ = [
     "PASS",
     "REFUSE",
     "WAIVE",
+    "AssetBounds",
     "CheckResult",
     "GatePolicy",
     "GoldenTold",

@@ -47,6 +47,7 @@ class GatePolicy:
         max_affected_areas: share of areas that may lie beyond the latter: one odd feeder does not stop a fleet.
         max_jump_ratio, max_jump_share: steps between intervals over the recent level.
         max_ramp_ratio: the same of a forecast.
+        max_beyond_share: answers of an area that may lie beyond what its asset can do: the guard turns those away.
         max_weather_change: how far the median may move in extreme weather, over the recent level.
         latency_p50_ms, latency_p99_ms: service level of one request.
         sla_p50_ms, sla_p99_ms, sla_p999_ms: service level of the gateway under load, from the meant departure.
@@ -98,6 +99,7 @@ class GatePolicy:
     max_jump_ratio: float = 1.5
     max_jump_share: float = 0.01
     max_ramp_ratio: float = 1.5
+    max_beyond_share: float = 0.01
     max_weather_change: float = 2.0
     latency_p50_ms: float = 500.0
     latency_p99_ms: float = 1000.0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from recloser.core import FloatArray, InvalidInput
 from recloser.registry import GoldenResult
 from recloser.staging import (
+    AssetBounds,
     GatePolicy,
     Latency,
     SafetyProbe,
@@ -194,3 +196,19 @@ def test_parity_verdicts() -> None:
     assert check_parity(None).verdict == "hold"
     assert check_parity(GoldenResult(True, 48, 0.0, 0.0, "equal")).verdict == "pass"
     assert check_parity(GoldenResult(False, 48, 3.0, 0.0, "differ")).verdict == "refuse"
+
+
+def test_answers_beyond_what_an_asset_can_do_are_refused_by_area(world: Any, probe: SafetyProbe) -> None:
+    both = world.held.filter(pl.col("at") < world.held["at"].min() + timedelta(days=7))
+
+    def found(**bounds: AssetBounds) -> Any:
+        checks = check_safety(careful(world), replace(probe, rows=both, assets=bounds), POLICY)
+        return next(check for check in checks if check.name == "safety.limits")
+
+    wide = AssetBounds(0.0, 500.0, 200.0)
+    assert found(north=wide).verdict == "pass"
+    low = found(north=wide, south=AssetBounds(0.0, 60.0, 200.0))
+    assert (low.verdict, low.numbers["worst_area"]) == ("refuse", "south")
+    slow = found(north=AssetBounds(0.0, 500.0, 0.01), south=wide)
+    assert (slow.verdict, slow.numbers["worst_area"]) == ("refuse", "north")
+    assert found(elsewhere=wide).reason == "no asset's limits are known"

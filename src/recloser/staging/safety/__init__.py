@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from recloser.staging.policy import GatePolicy
-from recloser.staging.safety.answers import Predict, SafetyProbe, check_answers, check_ramp, check_repeat
+from recloser.staging.safety.answers import AssetBounds, Predict, SafetyProbe, check_answers, check_ramp, check_repeat
+from recloser.staging.safety.assets import check_assets
 from recloser.staging.safety.odd import check_fuzz, check_odd
 from recloser.staging.safety.scenarios import check_days, check_weather
 from recloser.staging.verdict import CheckResult, timed
 
-__all__ = ["SafetyProbe", "check_safety"]
+__all__ = ["AssetBounds", "SafetyProbe", "check_safety"]
 
 
 def check_safety(
@@ -42,6 +43,8 @@ def _each(predict: Predict, probe: SafetyProbe, policy: GatePolicy) -> Iterator[
     if answers is None:
         return
     yield check_ramp(answers, probe.rows, probe, policy)
+    if probe.assets:
+        yield check_assets(answers, probe, policy)
     yield check_repeat(predict, answers, probe)
     yield check_weather(predict, answers, probe, policy)
     if probe.days:

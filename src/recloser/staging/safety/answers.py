@@ -28,6 +28,15 @@ BREAKS = (
 _REPEAT = 1e-9
 
 
+@dataclass(frozen=True, slots=True)
+class AssetBounds:
+    """What an asset can do, in MW: no answer below or above, no larger change of the median between intervals."""
+
+    lowest_mw: float
+    highest_mw: float
+    ramp_mw: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SafetyProbe:
     """Inputs of the safety checks.
@@ -39,6 +48,7 @@ class SafetyProbe:
         limits_mw: physical (lowest, highest) MW by area; others are bound by their recent level.
         temperature_columns: features that are plain temperatures in degC.
         days: rows of special days by name, e.g. 'clocks forward 2021-03-28', as production would send them.
+        assets: what each area's asset can do, as the gateway's guard will have it.
         seed: of the fuzzed inputs.
     """
 
@@ -48,6 +58,7 @@ class SafetyProbe:
     limits_mw: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     temperature_columns: tuple[str, ...] = ()
     days: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    assets: Mapping[str, AssetBounds] = field(default_factory=dict)
     seed: int = 20260101
 
 
