@@ -37,7 +37,13 @@ def check_coverage(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     told = f"{coverage:.1f} % of the truths lie in the 80 % band"
     if policy.minimum_coverage80 <= coverage <= policy.maximum_coverage80:
         return CheckResult(name, PASS, told, numbers, thresholds)
-    return CheckResult(name, REFUSE, f"{told}: {'too few' if coverage < 80 else 'too many'}", numbers, thresholds)
+    return CheckResult(
+        name,
+        REFUSE,
+        f"{told}: {'too few' if coverage < policy.minimum_coverage80 else 'too many'}",
+        numbers,
+        thresholds,
+    )
 
 
 def check_metrics(metrics: Mapping[str, float | int | None], policy: GatePolicy) -> CheckResult:

@@ -18,6 +18,8 @@ from recloser.staging.waivers import NEVER
 SCREEN = 40
 """Lines of one screen."""
 WIDTH = 118
+FIRST = ("performance", "coverage", "latency", "trial", "leak", "parity", "safety")
+"""Groups of passed checks that are told before the others, which may be left to their names."""
 
 
 def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def thresholds_of(check: Mapping[str, Any]) -> str:
 def screen(document: Mapping[str, Any]) -> list[str]:
     """Return the explanation as lines that fit one screen: what decides in full, what passed in a line or by name."""
     deciding = [check for check in document["checks"] if check["verdict"] != "pass"]
-    passed = [check for check in document["checks"] if check["verdict"] == "pass"]
+    passed = sorted((check for check in document["checks"] if check["verdict"] == "pass"), key=_rank)
     lines = _wrapped(f"{document['release']}: {document['verdict'].upper()} - {document['reason']}", "    ")
     for check in deciding:
         lines += _deciding(check)
@@ -101,6 +103,11 @@ def screen(document: Mapping[str, Any]) -> list[str]:
     lines += change
     lines.append(f"Judged {_at(document['at'])}, evidence {document['evidence_digest'][:16]}; all numbers: --json")
     return lines
+
+
+def _rank(check: Mapping[str, Any]) -> int:
+    group = str(check["name"]).split(".", maxsplit=1)[0]
+    return FIRST.index(group) if group in FIRST else len(FIRST)
 
 
 def _deciding(check: Mapping[str, Any]) -> list[str]:
