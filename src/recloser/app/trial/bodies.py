@@ -46,6 +46,18 @@ def answers_in(body: bytes, quantile_names: Sequence[str]) -> tuple[FloatArray, 
     return np.array(rows, dtype=np.float64).T, list(outputs["served_by"])
 
 
+def turned_away(status: int, body: bytes) -> bool:
+    """Tell whether the guard did not let the inputs pass, so that the model was not asked."""
+    try:
+        document = json.loads(body)
+        if status != 200:
+            return "input: " in json.dumps(document) or "unknown area" in json.dumps(document)
+        outputs = {item["name"]: item["data"] for item in document["outputs"]}
+        return all(str(reason).startswith("input: ") for reason in outputs["reason"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 @dataclass(slots=True)
 class Judge:
     """Compares answers under load with the model's own, bit for bit, and counts.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import polars as pl
 
 from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
-from recloser.app.trial.bodies import HOST, PATH, Judge, answers_in, body_of, same_bits
+from recloser.app.trial.bodies import HOST, PATH, Judge, answers_in, body_of, same_bits, turned_away
 from recloser.app.trial.environment import fresh_interpreter
 from recloser.app.trial.machine import differences, machine_facts
 from recloser.core import InvalidInput, Refused, Unavailable, format_utc
@@ -89,15 +90,19 @@ class ProcessTrials:
         names = FeatureSet.from_dict(package.facts.feature_set, self.extra).names
         model, port = self.load(package.model_folder), int(told["port"])
         outputs = quantile_names(package.facts.quantiles)
-        bodies = tuple(body_of(rows, names) for rows in requests)
+        bodies = [body_of(rows, names) for rows in requests]
         if not bodies:
             raise InvalidInput("no requests to try a candidate with", where=package.release)
-        _post(port, bodies[0])
+        passed = [not turned_away(*_post(port, bodies[0]))]
         start_s = time.monotonic() - began
+        passed += [not turned_away(*_post(port, body)) for body in bodies[1:]]
+        if not any(passed):
+            raise Unavailable("the guard lets no request of the hold-out pass", got=f"{len(bodies)} turned away")
         golden = [GoldenTold(**item) for item in told["golden"]]
         golden.append(gateway_golden(package, port, names, outputs))
-        judge = Judge([model.predict(rows) for rows in requests], outputs)
-        load = load_of(Target(HOST, port, PATH, bodies), plan.rate_per_s, plan.seconds, judge)
+        judge = Judge([model.predict(rows) for rows in compress(requests, passed)], outputs)
+        target = Target(HOST, port, PATH, tuple(compress(bodies, passed)))
+        load = load_of(target, plan.rate_per_s, plan.seconds, judge)
         process.terminate()
         ended = _line(process, GRACE_S)
         return TrialReport(
@@ -110,6 +115,7 @@ class ProcessTrials:
             locked={name: (pair[0], pair[1]) for name, pair in told["locked"].items()},
             staging=told["staging"],
             differs=differences(told["staging"], machine_facts()),
+            turned_away=passed.count(False),
         )
 
 

@@ -83,12 +83,16 @@ def _check_answers(report: TrialReport) -> CheckResult:
     """Check that answers under load are the model's own, bit for bit, and that nobody had to answer for it."""
     load, name = report.load, "trial.answers"
     numbers = {"compared": load.compared, "different": load.different, "fallbacks": load.fallbacks}
+    numbers["turned_away"] = report.turned_away
     if load.compared == 0 and load.fallbacks == 0:
         return CheckResult(name, HOLD, "no answer was compared", numbers)
     if load.different or load.fallbacks:
         reason = f"{load.different} answers differ from the model's own, {load.fallbacks} were given by a fallback"
         return CheckResult(name, REFUSE, f"under load: {reason}, of {load.sent}", numbers)
-    return CheckResult(name, PASS, f"{load.compared} answers under load are the model's own, bit for bit", numbers)
+    left_out = f"; {report.turned_away} requests with faulty inputs were left out" if report.turned_away else ""
+    return CheckResult(
+        name, PASS, f"{load.compared} answers under load are the model's own, bit for bit{left_out}", numbers
+    )
 
 
 def _check_load(report: TrialReport, policy: GatePolicy) -> CheckResult:

@@ -102,6 +102,7 @@ class TrialReport:
         locked: name -> (in the package's lock, in the trial's process), differences only.
         staging: what the trial's process is: interpreter, OS, CPU, threads, libraries.
         differs: name -> (in the trial's process, in the process that would serve), differences only.
+        turned_away: requests that were left out because the guard does not let their inputs pass.
     """
 
     release: str
@@ -113,6 +114,7 @@ class TrialReport:
     locked: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     staging: Mapping[str, Any] = field(default_factory=dict)
     differs: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    turned_away: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form."""
@@ -131,6 +133,7 @@ class TrialReport:
             {name: (pair[0], pair[1]) for name, pair in data["locked"].items()},
             dict(data["staging"]),
             {name: (pair[0], pair[1]) for name, pair in data["differs"].items()},
+            int(data["turned_away"]),
         )
 
 

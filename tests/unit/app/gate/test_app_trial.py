@@ -21,7 +21,7 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform, explain_gate, run_pipeline
-from recloser.app.trial.bodies import PATH, Judge, answers_in, body_of
+from recloser.app.trial.bodies import PATH, Judge, answers_in, body_of, turned_away
 from recloser.app.trial.environment import LOCK, fresh_interpreter
 from recloser.app.trial.machine import differences, machine_facts
 from recloser.app.trial.runner import ProcessTrials, with_trials
@@ -59,7 +59,7 @@ def test_a_run_tries_its_candidate_by_the_real_gateway_and_measures_once(project
     golden = checks["trial.golden"]["numbers"]
     assert golden["process, data frame"] == golden["process, arrays"]
     assert golden["gateway, HTTP"]["rows"] >= 100  # real rows and rows on splits; rows of nothing go to the ladder
-    assert checks["trial.answers"]["numbers"] == {"compared": 20, "different": 0, "fallbacks": 0}
+    assert checks["trial.answers"]["numbers"] == {"compared": 20, "different": 0, "fallbacks": 0, "turned_away": 0}
     load = checks["latency.load"]["numbers"]
     assert (load["sent"], load["answered"], load["error_share"]) == (20, 20, 0)
     staging = checks["trial.environment"]["numbers"]["staging"]
@@ -246,6 +246,20 @@ def test_bodies_keep_bits_and_gaps_and_answers_are_compared_by_them() -> None:
     assert judge(2, body.replace(b"champion", b"fallback:naive")) is None
     assert judge(3, b"{}") == "unreadable answer: KeyError"
     assert (judge.compared, judge.different, judge.fallbacks) == (2, 1, 1)
+
+
+def test_only_what_the_guard_did_not_let_pass_is_left_out_of_a_load() -> None:
+    def answer(*reasons: str) -> bytes:
+        return json.dumps({"outputs": [{"name": "reason", "data": list(reasons)}]}).encode()
+
+    assert turned_away(200, answer("input: stale data", "input: stale data"))
+    assert not turned_away(200, answer("", ""))
+    assert not turned_away(200, answer("output: not finite"))
+    assert not turned_away(200, b"[]")
+    assert turned_away(503, b'{"what": "no model", "got": {"F01": "input: stale data"}}')
+    assert turned_away(400, b'{"what": "unknown area"}')
+    assert not turned_away(500, b'{"what": "a defect"}')
+    assert not turned_away(503, b"not json")
 
 
 def test_differences_of_machines_are_told_by_name() -> None:
