@@ -9,12 +9,14 @@ from recloser.serving.guard import GuardPolicy
 from recloser.serving.limits import AssetLimits, limits_from
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import NAIVE, Arm, Route, arm_of
+from recloser.serving.trips import Cut
 
 __all__ = [
     "NAIVE",
     "Answer",
     "Arm",
     "AssetLimits",
+    "Cut",
     "Gateway",
     "GuardPolicy",
     "Incident",

@@ -183,18 +183,17 @@ class Course:
 
     def blame(self, name: str, reason: str) -> list[Incident]:
         """Count a model that is late although nobody waits for it; return the incidents."""
-        area, policy = self.batch.areas[0], self.setting.policy
-        incidents = [Incident("late", reason, self.now, area, name, "T0", 0)]
-        failed = len(self.batch.areas)
-        challenger = name in self.route.challengers()
-        if challenger and self.switch.note(name, failed, self.now, policy.trip_window, policy.trip_after):
-            incidents.append(self._trip(name, reason, 0))
+        incidents = [Incident("late", reason, self.now, self.batch.areas[0], name, "T0", 0)]
+        if name in self.route.challengers():
+            incidents += self._count(name, dict.fromkeys(range(len(self.batch.areas)), reason), 0)
         return incidents
 
-    def _trip(self, name: str, last: str, group: int) -> Incident:
-        policy = self.setting.policy
-        reason = f"{policy.trip_after} failed answers within {policy.trip_window}; the last: {last}"
-        return Incident("trip", reason, self.now, self.batch.areas[group], name, "T0", group)
+    def _count(self, name: str, failures: Mapping[int, str], group: int) -> list[Incident]:
+        """Count a challenger's failures, by group; return the incident of its trip, blamed on `group`, if it trips."""
+        policy, areas = self.setting.policy, self.batch.areas
+        words = [f"{areas[index]}: {reason}" for index, reason in list(failures.items())[-policy.trip_after :]]
+        cut = self.switch.note(name, words, self.now, policy.trip_window, policy.trip_after)
+        return [] if cut is None else [Incident("trip", cut.reason, self.now, areas[group], name, "T0", group)]
 
     def _ask(self, name: str, indices: Sequence[int]) -> Verdicts:
         """Return a model's verdicts on some groups; what it answered before the course changed hands is kept."""
@@ -233,10 +232,8 @@ class Course:
         blamed = [index for index, reason in verdicts.faults.items() if reason not in BLAMELESS]
         if name in self.known:  # the course that asked it has counted its failures
             return verdicts
-        policy = self.setting.policy
-        if blamed and self.switch.note(name, len(blamed), self.now, policy.trip_window, policy.trip_after):
-            last = blamed[-1]
-            self.incidents.append(self._trip(name, verdicts.faults[last], last))
+        if blamed:
+            self.incidents += self._count(name, {index: verdicts.faults[index] for index in blamed}, blamed[-1])
         return verdicts
 
     def _has_all(self, name: str) -> bool:

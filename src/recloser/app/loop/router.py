@@ -29,6 +29,11 @@ def route_of(record: RouteRecord) -> Route:
     )
 
 
+def releases_of(record: RouteRecord) -> tuple[str, ...]:
+    """Return the packages that a ledger record's route needs; the rungs of the naive ladder need none."""
+    return tuple(name for name in route_of(record).names() if name.startswith("rel-"))
+
+
 class LocalRouter:
     """The Router of one embedded gateway: loads what a route names, then swaps by pointer.
 
@@ -52,7 +57,7 @@ class LocalRouter:
         if self._record is not None and route.epoch < self._record.epoch:
             return
         wanted = route_of(route)
-        releases = {name: self._platform.load(name) for name in wanted.names() if name.startswith("rel-")}
+        releases = {name: self._platform.load(name) for name in releases_of(route)}
         champion = releases.get(wanted.champion or "")
         predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
         divergence = {}

@@ -168,7 +168,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         follower = RouteFollower(platform, loop, events, seen, place.worker)
-        follower.follow()
+        follower.begin()
         listening = place.listening()
         ending = _Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over

@@ -6,6 +6,7 @@ run was decided by whoever starts this.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import resource
@@ -19,7 +20,7 @@ from typing import Any
 
 from recloser.core import RecloserError
 from recloser.models import load_model
-from recloser.serving.foreign.exchange import answer_requests
+from recloser.serving.foreign.exchange import ERROR, Disturbed, answer_requests, send
 
 LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
 
@@ -32,15 +33,24 @@ def main(words: Sequence[str]) -> int:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(2, 1)  # what foreign code prints is for the log
-    try:
-        loaders = {kind: _loader(entry) for kind, entry in LOADERS.items()}
-        model = load_model(Path(folder), loaders, allow_code=True)
-    except RecloserError as error:
-        sys.stderr.write(f"model process: {error.explain()}\n")
-        return error.exit_code
     with socket.socket(fileno=int(number)) as link:
+        try:
+            loaders = {kind: _loader(entry) for kind, entry in LOADERS.items()}
+            model = load_model(Path(folder), loaders, allow_code=True)
+        except RecloserError as error:
+            return _failed(link, error.explain(), error.exit_code)
+        # The outermost loop of the process: whatever foreign code raises is told on the other side.
+        except Exception as error:  # noqa: BLE001
+            return _failed(link, f"{type(error).__name__}: {error}", RecloserError.exit_code)
         answer_requests(link, model.predict)
     return 0
+
+
+def _failed(link: socket.socket, why: str, code: int) -> int:
+    sys.stderr.write(f"model process: {why}\n")
+    with contextlib.suppress(Disturbed):
+        send(link, ERROR, why[:300].encode(errors="replace"))
+    return code
 
 
 def _loader(entry: str) -> Callable[[Path], Any]:

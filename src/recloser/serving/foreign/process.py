@@ -15,6 +15,7 @@ import polars as pl
 
 from recloser.core import FloatArray, ModelRows, RecloserError, Unavailable
 from recloser.serving.foreign.exchange import (
+    ERROR,
     READY,
     ROWS,
     Disturbed,
@@ -181,8 +182,11 @@ def _start(program: Program, timer: Callable[[], float]) -> _Running:
     said = "no greeting"
     try:
         ours.settimeout(program.start_s)
-        if receive(ours).kind == READY:
+        greeting = receive(ours)
+        if greeting.kind == READY:
             return running
+        if greeting.kind == ERROR:
+            said = greeting.payload.decode(errors="replace")
     except Disturbed as error:
         said = str(error)
     running.end()
