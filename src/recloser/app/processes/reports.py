@@ -49,7 +49,7 @@ def read_reports(state: Path) -> list[Report]:
             report = Report(facts["worker"], int(facts["pid"]), int(facts["epoch"]), tripped, problem)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if _alive(report.pid):
+        if alive(report.pid):
             found.append(report)
     return found
 
@@ -59,7 +59,8 @@ def settled(reports: Sequence[Report], epoch: int) -> bool:
     return all(report.epoch >= epoch for report in reports)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Tell whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -82,8 +83,7 @@ class Methods:
     async def model_statistics(self, request: Any, *_: Any) -> Any:
         """Tell counts and durations of one model, or of all if none is named."""
         names = (self._name(request),) if request.name else model_names(self._gateway)
-        statistics = self._service.statistics
-        rows = [statistics.of(name, version_of(self._gateway, name)) for name in names]
+        rows = await asyncio.to_thread(self._service.model_statistics, names)
         return message_of("ModelStatisticsResponse", {"model_stats": rows})
 
     async def repository_index(self, *_: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -16,12 +17,13 @@ from recloser.core import RecloserError
 from recloser.serving.http.admission.admission import Admission
 from recloser.serving.http.data import Infer, Invocations
 from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
-from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
+from recloser.serving.http.exposition import CONTENT_TYPE, Meter
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
+from recloser.serving.wire.figures import by_worker, text_of
 from recloser.serving.wire.rows import quantile_names
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -63,13 +65,13 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter = Meter()
+    meter = service.meter
 
     async def openapi(_: Request) -> Response:
         """Give this document."""
         return json_response(document)
 
-    routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
+    routes = [*_routes(service), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
     admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
@@ -77,12 +79,13 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 
-def _routes(service: Service, meter: Meter) -> list[Route]:
+def _routes(service: Service) -> list[Route]:
     metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
-        page = exposition(service.gateway, meter, service.statistics, service.log)
+        figures = await to_thread.run_sync(service.figures)
+        page = text_of(figures[""].families if "" in figures else by_worker(figures))
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from recloser.core import Clock
+from recloser.serving.wire.figures import ModelCounts
 
 Phase = Literal["compute_input", "compute_infer", "compute_output"]
 DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
@@ -83,18 +84,34 @@ class Statistics:
         with self._lock:
             return {model: dict(counts) for model, counts in sorted(self._counts.items())}
 
-    def of(self, model: str, version: str) -> dict[str, Any]:
-        """Return one model's statistics as a document of the extension; rows are what it calls inferences."""
+    def snapshot(self) -> dict[str, ModelCounts]:
+        """Return the counts of every model asked so far, and when it was asked last."""
         with self._lock:
-            counts, last = Counter(self._counts.get(model, {})), self._last.get(model)
-        return {
-            "name": model,
-            "version": version,
-            "last_inference": 0 if last is None else int(last.timestamp() * 1000),
-            "inference_count": counts["rows"],
-            "execution_count": counts["success.count"],
-            "inference_stats": {
-                name: {"count": counts[f"{name}.count"], "ns": counts[f"{name}.ns"]} for name in DURATIONS
-            },
-            "batch_stats": [],
-        }
+            return {
+                model: ModelCounts(dict(counts), _milliseconds(self._last.get(model)))
+                for model, counts in sorted(self._counts.items())
+            }
+
+    def of(self, model: str, version: str) -> dict[str, Any]:
+        """Return one model's statistics in this process as a document of the extension."""
+        return statistics_document(model, version, self.snapshot().get(model, ModelCounts()))
+
+
+def statistics_document(model: str, version: str, counted: ModelCounts) -> dict[str, Any]:
+    """Return one model's statistics as a document of the extension; rows are what it calls inferences."""
+    counts = Counter(counted.counts)
+    return {
+        "name": model,
+        "version": version,
+        "last_inference": counted.last_ms,
+        "inference_count": counts["rows"],
+        "execution_count": counts["success.count"],
+        "inference_stats": {
+            name: {"count": counts[f"{name}.count"], "ns": counts[f"{name}.ns"]} for name in DURATIONS
+        },
+        "batch_stats": [],
+    }
+
+
+def _milliseconds(instant: datetime | None) -> int:
+    return 0 if instant is None else int(instant.timestamp() * 1000)
