@@ -11,6 +11,7 @@ from pathlib import Path
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
+from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
@@ -29,13 +30,14 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
-        loop, predictions = ControlLoop(platform, LoopOptions(say=say)), PredictionUpkeep(platform)
-        rounds = Rounds(loop, predictions, say)
-        while not ended.is_set():
-            if why := rounds.go(platform.clock.now()):
-                say(f"{why}: starting again with it")
-                break
-            ended.wait(TICK_S)
+        with RunProcesses(platform, say) as runs:
+            loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
+            rounds = Rounds(loop, predictions, say)
+            while not ended.is_set():
+                if why := rounds.go(platform.clock.now()):
+                    say(f"{why}: starting again with it")
+                    break
+                ended.wait(TICK_S)
     return 0
 
 
@@ -67,7 +69,7 @@ class Rounds:
         fresh = now.minute != self._minute
         self._minute = now.minute
         why: list[str] = []
-        if issue or fresh:
+        if (issue or fresh) and not self._loop.retraining.busy:  # a run goes on with the code that it began with
             self._tried("code", lambda: why.append(self._outdated()))
         if any(why):
             return why[0]
@@ -80,6 +82,7 @@ class Rounds:
             self._tried("maintain", lambda: maintain(self._platform))
         if fresh:
             self._tried("retrain", lambda: self._retrain(now))
+        self._tried("runs", self._loop.retraining.collect)
         self._tried("rollout", self._loop.advance)
         self._tried("predictions", lambda: self._predictions.tick(now))
         return ""

@@ -21,6 +21,7 @@ from typing import Any
 from recloser.core import RecloserError
 from recloser.models import load_model
 from recloser.serving.foreign.exchange import ERROR, Disturbed, answer_requests, send
+from recloser.serving.foreign.lifeline import hang_on
 
 LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
 
@@ -28,6 +29,7 @@ LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
 def main(words: Sequence[str]) -> int:
     """Load the model and answer until the other side ends; return the exit code."""
     folder, number, memory_mb, parent = words
+    hang_on(os.environ)
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     most = int(memory_mb) << 20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
