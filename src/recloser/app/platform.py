@@ -35,6 +35,7 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.model_registry import MLFLOW_QUIET
+from recloser.serving.foreign import LOADERS
 from recloser.store import Store
 
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
@@ -229,7 +230,7 @@ class Platform:
 
     def open_model(self, folder: Path) -> Model:
         """Return the model saved in `folder`; foreign code only where the project allows it."""
-        return load_model(folder, allow_code=self.project.model.allow_code)
+        return load_model(folder, LOADERS, allow_code=self.project.model.allow_code)
 
     def open_release(self, folder: Path) -> Model:
         """Return the model of a release that is to serve; one with code of its own in its own process if `apart`."""

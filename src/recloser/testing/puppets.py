@@ -1,4 +1,4 @@
-"""Owns a release that does what a file tells it to: for tests of canaries that turn bad, and of slow or hanging ones."""
+"""Owns a release that does what a file tells it to: canaries that turn bad, releases that hang. For tests only."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def follower_of(platform: Platform, worker: str = "1") -> RouteFollower:
 
 
 def gateway_of(follower: RouteFollower):  # type: ignore[no-untyped-def]
-    return follower._loop.router.gateway  # noqa: SLF001
+    return follower._loop.router.gateway
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_rollback_takes_effect_while_a_candidate_hangs(platform: Platform, str
     assert gateway_of(follower).route == before  # nobody serves worse for what cannot be loaded
     follower.follow()
     assert read_reports(platform.layout.state)[0].epoch == before.epoch  # the rollout does not count as settled
-    outcome = follower._loop.controller.rollback(reason="it hangs", actor="test")  # noqa: SLF001
+    outcome = follower._loop.controller.rollback(reason="it hangs", actor="test")
     assert outcome.rollout is not None
     assert outcome.rollout.release == release
     follower.follow()

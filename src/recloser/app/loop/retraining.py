@@ -16,6 +16,7 @@ from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import RolloutController, RolloutPlan
 from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
 
+
 @dataclass(frozen=True, slots=True)
 class RunOrder:
     """A run to make.

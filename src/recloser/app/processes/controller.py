@@ -29,15 +29,14 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Platform.open(folder) as platform, platform.ledger.hold("controller"):
-        with RunProcesses(platform, say) as runs:
-            loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
-            rounds = Rounds(loop, predictions, say)
-            while not ended.is_set():
-                if why := rounds.go(platform.clock.now()):
-                    say(f"{why}: starting again with it")
-                    break
-                ended.wait(TICK_S)
+    with Platform.open(folder) as platform, platform.ledger.hold("controller"), RunProcesses(platform, say) as runs:
+        loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
+        rounds = Rounds(loop, predictions, say)
+        while not ended.is_set():
+            if why := rounds.go(platform.clock.now()):
+                say(f"{why}: starting again with it")
+                break
+            ended.wait(TICK_S)
     return 0
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.app.processes.controller import control
-from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.app.processes.running import make_run
+from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 from recloser.serving.foreign import hang_on
 

@@ -7,23 +7,20 @@ run was decided by whoever starts this.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import resource
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from recloser.core import RecloserError
 from recloser.models import load_model
 from recloser.serving.foreign.exchange import ERROR, Disturbed, answer_requests, send
 from recloser.serving.foreign.lifeline import hang_on
-
-LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
+from recloser.serving.foreign.loaders import LOADERS
 
 
 def main(words: Sequence[str]) -> int:
@@ -37,8 +34,7 @@ def main(words: Sequence[str]) -> int:
     os.dup2(2, 1)  # what foreign code prints is for the log
     with socket.socket(fileno=int(number)) as link:
         try:
-            loaders = {kind: _loader(entry) for kind, entry in LOADERS.items()}
-            model = load_model(Path(folder), loaders, allow_code=True)
+            model = load_model(Path(folder), LOADERS, allow_code=True)
         except RecloserError as error:
             return _failed(link, error.explain(), error.exit_code)
         # The outermost loop of the process: whatever foreign code raises is told on the other side.
@@ -53,14 +49,6 @@ def _failed(link: socket.socket, why: str, code: int) -> int:
     with contextlib.suppress(Disturbed):
         send(link, ERROR, why[:300].encode(errors="replace"))
     return code
-
-
-def _loader(entry: str) -> Callable[[Path], Any]:
-    def load(path: Path) -> Any:
-        module, _, name = entry.partition(":")
-        return getattr(importlib.import_module(module), name)(path)
-
-    return load
 
 
 def _end_with(parent: int) -> None:

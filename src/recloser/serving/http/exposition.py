@@ -84,9 +84,7 @@ def gateway_families(gateway: Gateway) -> list[Family]:
         family("recloser_answers_total", "counter", "Answers per area, by who gave them.", answers),
         family("recloser_incidents_total", "counter", "What the guard held back, by kind and model.", incidents),
         family("recloser_route_epoch", "gauge", "Epoch of the route in force.", [({}, route.epoch)]),
-        family(
-            "recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]
-        ),
+        family("recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]),
         family("recloser_challenger_tripped", "gauge", "1 if the gateway has cut the challenger off.", tripped),
     ]
 
@@ -123,9 +121,7 @@ def inference_families(statistics: Statistics) -> list[Family]:
         for phase in ("compute_input", "compute_infer", "compute_output")
     ]
     return [
-        family(
-            "recloser_inference_requests_total", "counter", "Inference requests by model, HTTP and gRPC.", requests
-        ),
+        family("recloser_inference_requests_total", "counter", "Inference requests by model, HTTP and gRPC.", requests),
         family("recloser_inference_rows_total", "counter", "Rows answered by model.", rows),
         family("recloser_inference_seconds_total", "counter", "Time in each phase of inference.", seconds),
     ]

@@ -106,9 +106,7 @@ def statistics_document(model: str, version: str, counted: ModelCounts) -> dict[
         "last_inference": counted.last_ms,
         "inference_count": counts["rows"],
         "execution_count": counts["success.count"],
-        "inference_stats": {
-            name: {"count": counts[f"{name}.count"], "ns": counts[f"{name}.ns"]} for name in DURATIONS
-        },
+        "inference_stats": {name: {"count": counts[f"{name}.count"], "ns": counts[f"{name}.ns"]} for name in DURATIONS},
         "batch_stats": [],
     }
 
