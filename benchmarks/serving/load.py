@@ -7,6 +7,7 @@ beforehand, whatever the server does, and latency counts from the time a request
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import sys
@@ -55,9 +56,10 @@ class Outcome:
 
 @dataclass
 class Job:
-    """What a generator in a process of its own is asked to do.
+    """What a generator is asked to do.
 
     Attributes:
+        seconds, most: it ends after so many seconds or, in a closed loop, requests.
         rate: requests a second of an open loop; None: a closed loop.
         seed: of random arrivals (exponential gaps); None: even gaps.
     """
@@ -65,7 +67,7 @@ class Job:
     port: int
     requests: list[bytes]
     connections: int
-    seconds: float
+    seconds: float = 60.0
     most: int = 10**9
     rate: float | None = None
     seed: int | None = None
@@ -199,7 +201,7 @@ class OpenCaller(Caller):
     def connection_lost(self, _: Exception | None) -> None:
         if self.due is not None:
             self.outcome.broken += 1
-            self.pool.open -= 1
+            self.pool.ended()
         if self in self.pool.idle:
             self.pool.idle.remove(self)
 
@@ -213,16 +215,23 @@ class Pool:
         self.late: deque[float] = deque()
         self.asked = 0
         self.open = 0
+        self.quiet = asyncio.Event()
 
     def ask(self, due: float) -> None:
         self.open += 1
+        self.quiet.clear()
         if self.idle:
             self._send(self.idle.pop(), due)
         else:
             self.late.append(due)
 
-    def free(self, caller: OpenCaller) -> None:
+    def ended(self) -> None:
         self.open -= 1
+        if not self.open:
+            self.quiet.set()
+
+    def free(self, caller: OpenCaller) -> None:
+        self.ended()
         if self.late:
             self._send(caller, self.late.popleft())
         else:
@@ -281,8 +290,8 @@ async def drive_open(job: Job, patience_s: float = 8.0) -> Outcome:
     loop.add_reader(timer.file, wake)
     timer.set(begun)
     await finished
-    while pool.open and time.monotonic() < begun + dues[-1] + patience_s:
-        await asyncio.sleep(0.01)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(pool.quiet.wait(), patience_s)
     outcome.seconds, outcome.unanswered = time.monotonic() - begun, pool.open
     loop.remove_reader(timer.file)
     timer.close()
@@ -292,38 +301,25 @@ async def drive_open(job: Job, patience_s: float = 8.0) -> Outcome:
     return outcome
 
 
-async def drive(port: int, requests: list[bytes], connections: int, plan: Plan) -> Outcome:
+async def drive(job: Job, plan: Plan) -> Outcome:
     """Load a server on this host in a closed loop and return what it answered."""
     outcome, loop, begun = Outcome(), asyncio.get_running_loop(), time.perf_counter()
     made = [
-        await loop.create_connection(lambda k=k: Connection(requests, k * 7, outcome, plan), "127.0.0.1", port)
-        for k in range(connections)
+        await loop.create_connection(lambda k=k: Connection(job.requests, k * 7, outcome, plan), "127.0.0.1", job.port)
+        for k in range(job.connections)
     ]
     await asyncio.gather(*(protocol.done for _, protocol in made))
     outcome.seconds = time.perf_counter() - begun
     return outcome
 
 
-def load(
-    port: int,
-    requests: list[bytes],
-    connections: int,
-    *,
-    seconds: float = 60.0,
-    most: int = 10**9,
-    check: Check | None = None,
-) -> Outcome:
-    """Load a server on this host from this process; `check` is asked about every answer."""
-    return asyncio.run(drive(port, requests, connections, Plan(most, time.perf_counter() + seconds, check)))
-
-
-def done(job: Job) -> Outcome:
-    """Do a job in this process."""
+def load(job: Job, check: Check | None = None) -> Outcome:
+    """Load a server from this process; in a closed loop `check` is asked about every answer."""
     begun = time.process_time()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if job.rate is None:
-            plan = Plan(job.most, time.perf_counter() + job.seconds)
-            outcome = runner.run(drive(job.port, job.requests, job.connections, plan))
+            plan = Plan(job.most, time.perf_counter() + job.seconds, check)
+            outcome = runner.run(drive(job, plan))
         else:
             outcome = runner.run(drive_open(job))
     outcome.cpu_s = time.process_time() - begun
@@ -344,7 +340,7 @@ def get(stream: BinaryIO) -> bytes:
 
 def main() -> None:
     while text := get(sys.stdin.buffer):
-        put(sys.stdout.buffer, done(msgspec.msgpack.decode(text, type=Job)))
+        put(sys.stdout.buffer, load(msgspec.msgpack.decode(text, type=Job)))
 
 
 if __name__ == "__main__":

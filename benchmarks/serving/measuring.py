@@ -21,6 +21,10 @@ ENOUGH = 1_000
 """Answers from which a quantile of 99.9 % is told."""
 
 
+MOST_BUSY = 0.8
+"""Share of a CPU that the generator may need for an overload."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contestant:
     """One server.
@@ -73,10 +77,8 @@ class Visit:
 
     def closed(self) -> list[Record]:
         """Return CPU, rate and latency for each number of rows and connections."""
-        found = []
-        for rows in self.course.rows:
-            for connections in self.course.connections:
-                found.append(self._closed(rows, connections, self.one.requests(rows), "json"))
+        pairs = [(rows, connections) for rows in self.course.rows for connections in self.course.connections]
+        found = [self._closed(rows, connections, self.one.requests(rows), "json") for rows, connections in pairs]
         if self.one.binary is not None:
             rows = max(self.course.rows)
             requests = self.one.binary(rows)
@@ -102,15 +104,15 @@ class Visit:
         }
 
     def open(self, capacity: float) -> list[Record]:
-        """Return latency at shares of the capacity (requests of one row a second), arrivals even, at half random too."""
+        """Return latency at shares of the capacity (requests of one row a second), evenly, at half randomly too."""
         found = [self._open("open even", capacity, load, self.course.callers) for load in self.course.loads]
         if 0.5 in self.course.loads:
             found.append(self._open("open random", capacity, 0.5, self.course.callers))
         return found
 
-    def overloaded(self, capacity: float) -> list[Record]:
-        """Return what happens when more comes than the server can do; its callers do not wait for each other."""
-        if not self.course.overload:
+    def overloaded(self, capacity: float, generator_us: float) -> list[Record]:
+        """Return what happens when more comes than the server can do; nothing if the generator could not send it."""
+        if not self.course.overload or capacity * self.course.overload * generator_us > MOST_BUSY * 1e6:
             return []
         return [self._open("overload", capacity, self.course.overload, self.course.crowd)]
 
@@ -166,10 +168,10 @@ def visited(one: Contestant, course: Course, generator: Generator, *, extras: bo
         visit = Visit(one, course, generator, process.pid, port)
         found = [ready, *visit.closed()]
         found.append({"kind": "memory", "pss_mb": memory_mb(process.pid)})
-        capacity = max(record["per_s"] for record in found if record.get("rows") == 1)
-        found += visit.open(capacity)
+        best = max((record for record in found if record.get("rows") == 1), key=lambda record: record["per_s"])
+        found += visit.open(best["per_s"])
         if extras:
-            found += [*visit.cross_check(), *visit.overloaded(capacity)]
+            found += [*visit.cross_check(), *visit.overloaded(best["per_s"], best["generator_cpu_us"])]
     return [{"server": one.name, **record} for record in found]
 
 

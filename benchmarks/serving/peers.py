@@ -174,9 +174,7 @@ PEERS = {
     "mlflow": Peer("mlflow models serve", "mlflow", MLFLOW, _write_pyfunc, _mlflow, split),
     "fastapi": Peer("FastAPI around mlflow.pyfunc", "mlflow", MLFLOW, _write_pyfunc, _fastapi, split),
     "mlserver": Peer("MLServer, LightGBM runtime", "mlserver", MLSERVER, _write_mlserver, _mlserver, tensors),
-    "kserve": Peer(
-        "KServe Python server", "kserve", ("kserve==0.21.0", LIGHTGBM), _write_kserve, _kserve, tensors
-    ),
+    "kserve": Peer("KServe Python server", "kserve", ("kserve==0.21.0", LIGHTGBM), _write_kserve, _kserve, tensors),
     "bentoml": Peer("BentoML", "bentoml", ("bentoml==1.4.39", LIGHTGBM, "numpy==2.4.6"), _write_bento, _bento, arrays),
 }
 

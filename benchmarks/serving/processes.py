@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgspec
 from load import Job, Outcome, get, put
@@ -79,9 +80,7 @@ def started(
 
 
 @contextmanager
-def launched(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def launched(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; what it says on its way is shown only if it fails to start."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
@@ -146,7 +145,7 @@ def wait_for_answer(process: subprocess.Popen[bytes], port: int, text: bytes) ->
 class Generator:
     """The load generator in a process of its own, kept for all jobs; use it in a `with` block."""
 
-    def __enter__(self) -> Generator:
+    def __enter__(self) -> Self:
         command = [sys.executable, str(HERE / "load.py")]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
@@ -168,15 +167,23 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class Wrk:
-    """What `wrk` says of a closed loop."""
+    """What `wrk` says of a closed loop.
+
+    Attributes:
+        bad: answers without 2xx.
+        broken: connections and requests that failed.
+        said: all of it.
+    """
 
     per_s: float
     count: int
     bad: int
+    broken: int
+    said: str
 
 
-def wrk(job: Job) -> Wrk | None:
-    """Drive a server with `wrk` by the requests of a job; None where it is not installed."""
+def wrk(job: Job, more: str = "") -> Wrk | None:
+    """Drive a server with `wrk` by the requests of a job and more Lua; None where it is not installed."""
     if shutil.which("wrk") is None:
         return None
     with tempfile.TemporaryDirectory() as place:
@@ -184,16 +191,18 @@ def wrk(job: Job) -> Wrk | None:
         quoted = ",\n".join('"' + "".join(f"\\{byte:03d}" for byte in text) + '"' for text in job.requests)
         script.write_text(
             f"local requests = {{{quoted}}}\nlocal k = 0\n"
-            "request = function()\n  k = k % #requests + 1\n  return requests[k]\nend\n"
+            "request = function()\n  k = k % #requests + 1\n  return requests[k]\nend\n" + more
         )
-        words = ["-t1", f"-c{job.connections}", f"-d{max(round(job.seconds), 1)}s", "-s", str(script)]
-        command = ["wrk", *words, f"http://127.0.0.1:{job.port}/"]
+        words = ["-t1", f"-c{job.connections}", f"-d{max(round(job.seconds), 1)}s", "--timeout", "20s"]
+        command = ["wrk", *words, "-s", str(script), f"http://127.0.0.1:{job.port}/"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     per_s, count = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"(\d+) requests in", said)
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     assert per_s, said
     assert count, said
-    return Wrk(float(per_s[1]), int(count[1]), int(bad[1]) if bad else 0)
+    broken = sum(map(int, errors.groups())) if errors else 0
+    return Wrk(float(per_s[1]), int(count[1]), int(bad[1]) if bad else 0, broken, said)
 
 
 def ours(port: int, *options: str) -> list[str]:

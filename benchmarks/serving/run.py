@@ -101,7 +101,9 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
     parser.add_argument("--venvs", type=Path, help="where the peers' virtual environments are")
-    parser.add_argument("--make-venvs", type=Path, metavar="DIR", help="the same, those missing are made (minutes, 2 GB)")
+    parser.add_argument(
+        "--make-venvs", type=Path, metavar="DIR", help="the same, those missing are made (minutes, 2 GB)"
+    )
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of: echo, {', '.join([*OURS, *PEERS])}")
     parser.add_argument("--quick", action="store_true", help="one short round with small models")
     parser.add_argument("--json", type=Path)

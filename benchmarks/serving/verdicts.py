@@ -13,7 +13,7 @@ from typing import Any
 Record = dict[str, Any]
 GUARD, SPLIT, FULL = "ours: guard", "ours: guard, split", "ours: guard, split, log"
 ALL = "ours: guard, split, log, shadow"
-OURS = (GUARD, SPLIT, FULL, ALL)
+PEERS = ("mlflow", "fastapi", "mlserver", "kserve", "bentoml")
 JSON, BINARY = "closed json", "closed binary"
 
 
@@ -109,8 +109,9 @@ def judged(results: Results) -> list[Verdict]:
         ("CPU until ready", "cpu_s", "ready"),
         ("time until ready", "wall_s", "ready"),
     ):
-        for peer in ("mlflow", "fastapi", "mlserver", "kserve", "bentoml"):
-            found.append(_verdict(f"{title} / {peer}", "", results.ratio(number, FULL, peer, kind=kind), 1.0))
+        found += [
+            _verdict(f"{title} / {peer}", "", results.ratio(number, FULL, peer, kind=kind), 1.0) for peer in PEERS
+        ]
     return found
 
 
