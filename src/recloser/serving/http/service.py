@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
+from recloser.serving.http.admission.gate import Gate
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
+from recloser.serving.http.exposition import Meter
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.rows import InputColumns, columns_now
@@ -68,8 +70,10 @@ class Service:
         limits: bounds of what callers may do.
         audit: told of every call that operates, or None.
         statistics: counts requests by model, of every transport.
+        meter: counts HTTP requests.
         waiting: how long and how many requests for inference may wait.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
+        gate: what every call of every transport passes, made from access, limits, audit, meter and plane.
     """
 
     gateway: Gateway
@@ -85,8 +89,10 @@ class Service:
     limits: TrafficLimits = field(default_factory=TrafficLimits)
     audit: Audit | None = None
     statistics: Statistics = field(default_factory=Statistics)
+    meter: Meter = field(default_factory=Meter)
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
+    gate: Gate = field(init=False, compare=False)
 
     @property
     def columns(self) -> InputColumns:
@@ -95,4 +101,7 @@ class Service:
         return columns_now(self.columns_at_first, champion, challengers)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))
+        plane = DataPlane(self.gateway, self.clock, self.waiting)
+        gate = Gate(self.access, self.limits, self.audit, meter=self.meter, behind_s=plane.behind_s)
+        object.__setattr__(self, "plane", plane)
+        object.__setattr__(self, "gate", gate)

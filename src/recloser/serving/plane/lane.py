@@ -18,6 +18,7 @@ from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
+from recloser.serving.plane.pace import Pace
 from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
 from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
@@ -116,6 +117,7 @@ class Lane:
         self.timer = timer
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.worker: Worker | None = None
+        self.pace = Pace()
         self._gateway = gateway
         self._clock = clock
         self._lock = threading.Lock()
@@ -125,6 +127,14 @@ class Lane:
     def late_after_ms(self) -> float:
         """How long a model may work on one batch."""
         return self._gateway.policy.late_after_ms
+
+    def behind_s(self) -> float:
+        """Return the seconds until all that has come is answered, 0 for a lane that has just begun to work."""
+        worker, ahead = self.worker, self.queue.qsize()
+        if worker is not None:
+            turn = worker.turn
+            ahead += sum(map(len, tuple(worker.later))) + (0 if turn is None else len(turn.jobs))
+        return self.pace.behind_s(ahead)
 
     def put(self, job: Job) -> None:
         """Take a job in; thread safe."""
@@ -142,6 +152,8 @@ class Lane:
         """Wait for jobs and answer all there are; return False when the lane is closed."""
         heritage, worker.heritage = worker.heritage, None
         if heritage is None:
+            if self.queue.empty():
+                self.pace.rest()
             jobs = [self.queue.get()]
             with contextlib.suppress(queue.Empty):
                 while True:
@@ -157,8 +169,9 @@ class Lane:
             if turn is not None:
                 self._safely(worker, turn.jobs, partial(self._take_over, worker, turn, late))
         while worker.later:
-            run = worker.later.popleft()
+            run, begun = worker.later.popleft(), self.timer()
             self._safely(worker, run, partial(self._answer, worker, run))
+            self.pace.note(len(run), self.timer() - begun)
         return True
 
     def _safely(self, worker: Worker, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
