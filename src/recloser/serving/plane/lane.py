@@ -34,9 +34,10 @@ class TakenOver(BaseException):
 class Turn:
     """One batch at work: its jobs, where their groups lie, and how far it is."""
 
-    def __init__(self, jobs: Sequence[Job], now: datetime) -> None:
+    def __init__(self, jobs: Sequence[Job], now: datetime, begun: float) -> None:
         self.jobs = jobs
         self.now = now
+        self.begun = begun
         self.batch: Batch = joined([job.batch for job in jobs])
         starts = [0]
         for job in jobs:
@@ -130,11 +131,12 @@ class Lane:
 
     def behind_s(self) -> float:
         """Return the seconds until all that has come is answered, 0 for a lane that has just begun to work."""
-        worker, ahead = self.worker, self.queue.qsize()
-        if worker is not None:
-            turn = worker.turn
-            ahead += sum(map(len, tuple(worker.later))) + (0 if turn is None else len(turn.jobs))
-        return self.pace.behind_s(ahead)
+        worker, waiting, now = self.worker, self.queue.qsize(), self.timer()
+        turn = None if worker is None else worker.turn
+        if worker is None or turn is None:
+            return self.pace.behind_s(waiting, 0, 0.0, now)
+        waiting += sum(map(len, tuple(worker.later)))
+        return self.pace.behind_s(waiting, len(turn.jobs), now - turn.begun, now)
 
     def put(self, job: Job) -> None:
         """Take a job in; thread safe."""
@@ -155,6 +157,7 @@ class Lane:
             if self.queue.empty():
                 self.pace.rest()
             jobs = [self.queue.get()]
+            self.pace.begin(self.timer())
             with contextlib.suppress(queue.Empty):
                 while True:
                     jobs.append(self.queue.get_nowait())
@@ -185,7 +188,7 @@ class Lane:
             hand_out([(job, error) for job in jobs if job.wanted])
 
     def _answer(self, worker: Worker, jobs: Sequence[Job]) -> None:
-        turn = worker.turn = Turn(jobs, self._clock.now())
+        turn = worker.turn = Turn(jobs, self._clock.now(), self.timer())
         name = jobs[0].name
         if name is not None:
             self._answer_by_name(worker, turn, name)
