@@ -74,8 +74,7 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
     routes = [*_routes(service), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
-    middleware = [Middleware(Metered, meter=meter), admission]
+    middleware = [Middleware(Metered, meter=meter), Middleware(Admission, gate=service.gate)]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
+from recloser.serving.http.admission.gate import Gate
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
@@ -90,6 +91,7 @@ class Service:
         colleagues: the other processes on the same port, or None.
         waiting: how long and how many requests for inference may wait.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
+        gate: what every call of every transport passes, made from access, limits, audit, meter and plane.
     """
 
     gateway: Gateway
@@ -109,6 +111,7 @@ class Service:
     colleagues: Colleagues | None = None
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
+    gate: Gate = field(init=False, compare=False)
 
     @property
     def columns(self) -> InputColumns:
@@ -131,4 +134,7 @@ class Service:
         return [statistics_document(name, version_of(self.gateway, name), model_sums(figures, name)) for name in names]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))
+        plane = DataPlane(self.gateway, self.clock, self.waiting)
+        gate = Gate(self.access, self.limits, self.audit, meter=self.meter, behind_s=plane.behind_s)
+        object.__setattr__(self, "plane", plane)
+        object.__setattr__(self, "gate", gate)

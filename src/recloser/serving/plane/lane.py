@@ -18,6 +18,7 @@ from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
+from recloser.serving.plane.pace import Pace
 from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
 from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
@@ -33,9 +34,10 @@ class TakenOver(BaseException):
 class Turn:
     """One batch at work: its jobs, where their groups lie, and how far it is."""
 
-    def __init__(self, jobs: Sequence[Job], now: datetime) -> None:
+    def __init__(self, jobs: Sequence[Job], now: datetime, begun: float) -> None:
         self.jobs = jobs
         self.now = now
+        self.begun = begun
         self.batch: Batch = joined([job.batch for job in jobs])
         starts = [0]
         for job in jobs:
@@ -116,6 +118,7 @@ class Lane:
         self.timer = timer
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.worker: Worker | None = None
+        self.pace = Pace()
         self._gateway = gateway
         self._clock = clock
         self._lock = threading.Lock()
@@ -125,6 +128,15 @@ class Lane:
     def late_after_ms(self) -> float:
         """How long a model may work on one batch."""
         return self._gateway.policy.late_after_ms
+
+    def behind_s(self) -> float:
+        """Return the seconds until all that has come is answered, 0 for a lane that has just begun to work."""
+        worker, waiting, now = self.worker, self.queue.qsize(), self.timer()
+        turn = None if worker is None else worker.turn
+        if worker is None or turn is None:
+            return self.pace.behind_s(waiting, 0, 0.0, now)
+        waiting += sum(map(len, tuple(worker.later)))
+        return self.pace.behind_s(waiting, len(turn.jobs), now - turn.begun, now)
 
     def put(self, job: Job) -> None:
         """Take a job in; thread safe."""
@@ -142,7 +154,10 @@ class Lane:
         """Wait for jobs and answer all there are; return False when the lane is closed."""
         heritage, worker.heritage = worker.heritage, None
         if heritage is None:
+            if self.queue.empty():
+                self.pace.rest()
             jobs = [self.queue.get()]
+            self.pace.begin(self.timer())
             with contextlib.suppress(queue.Empty):
                 while True:
                     jobs.append(self.queue.get_nowait())
@@ -157,8 +172,9 @@ class Lane:
             if turn is not None:
                 self._safely(worker, turn.jobs, partial(self._take_over, worker, turn, late))
         while worker.later:
-            run = worker.later.popleft()
+            run, begun = worker.later.popleft(), self.timer()
             self._safely(worker, run, partial(self._answer, worker, run))
+            self.pace.note(len(run), self.timer() - begun)
         return True
 
     def _safely(self, worker: Worker, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
@@ -172,7 +188,7 @@ class Lane:
             hand_out([(job, error) for job in jobs if job.wanted])
 
     def _answer(self, worker: Worker, jobs: Sequence[Job]) -> None:
-        turn = worker.turn = Turn(jobs, self._clock.now())
+        turn = worker.turn = Turn(jobs, self._clock.now(), self.timer())
         name = jobs[0].name
         if name is not None:
             self._answer_by_name(worker, turn, name)

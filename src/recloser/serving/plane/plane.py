@@ -83,6 +83,10 @@ class DataPlane:
         """Requests under way."""
         return self._jobs
 
+    def behind_s(self) -> float:
+        """Return the seconds that a small request would wait for the models now; 0 unless there is no end of work."""
+        return self._small.behind_s()
+
     async def decide(
         self, batch: Batch, name: str | None = None, timeout_ms: float | None = None, note: Note | None = None
     ) -> Scoring:

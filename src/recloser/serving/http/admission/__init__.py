@@ -4,6 +4,7 @@ Does not keep tokens on disk or write the audit log (that is `app`), and decides
 """
 
 from recloser.serving.http.admission.admission import Admission
+from recloser.serving.http.admission.gate import Gate, Refusal
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.load import Load
 from recloser.serving.http.admission.protocol import PatientProtocol, protocol_with
@@ -16,10 +17,12 @@ __all__ = [
     "Admission",
     "Audit",
     "Call",
+    "Gate",
     "Load",
     "PatientProtocol",
     "Priority",
     "Rates",
+    "Refusal",
     "TrafficLimits",
     "priority_of",
     "protocol_with",
