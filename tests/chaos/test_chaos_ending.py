@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,9 +21,9 @@ import pytest
 
 from recloser.app.predictions.mover import move_all
 from recloser.cli import main
-from recloser.serving.log import AnswerRecord, read_segment, segments
+from recloser.simulation import GridPlan, SimulatedGrid
+from recloser.store import PredictionTable
 from recloser.testing import small_project
-from recloser.testing.projects import FIRST, QUICK
 
 pytestmark = pytest.mark.chaos
 PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
@@ -30,9 +31,12 @@ PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[Path, str, subprocess.Popen[str]]]:
-    folder = small_project(tmp_path / "grid", settings=QUICK)
-    at = (FIRST + timedelta(days=119)).strftime("%Y-%m-%dT12:00:00Z")
-    assert main(["run", "--project", str(folder), "--as-of", at]) == 0
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)  # limits are learned from recent loads
+    start = now.replace(hour=0) - timedelta(days=120)
+    plan = GridPlan(seed=3, feeders=2, start=start, days=121, resolution=timedelta(hours=1), substations=0)
+    frame = SimulatedGrid(plan).frame().filter(pl.col("at") < now)
+    folder = small_project(tmp_path / "grid", frame=frame)
+    assert main(["run", "--project", str(folder)]) == 0
     words = [*PROGRAM, "up", "--port", "0", "--json", "--project", str(folder)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
@@ -73,14 +77,21 @@ class Caller(threading.Thread):
             wire.close()
 
 
-def one_row(address: str) -> bytes:
-    """Return a request for area F01 with whatever columns the model wants."""
-    split = urlsplit(address)
-    wire = http.client.HTTPConnection(str(split.hostname), split.port, timeout=60)
-    wire.request("GET", "/v2/models/forecast")
-    inputs: list[dict[str, Any]] = json.loads(wire.getresponse().read())["inputs"]
-    wire.close()
-    texts = {"area": "F01", "at": "2026-03-02T14:00:00Z"}
+def columns(address: str) -> list[dict[str, Any]]:
+    """Return what a row consists of, once the gateway serves."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address + "/v2/models/forecast", timeout=60) as answer:  # noqa: S310 - ours
+                return list(json.loads(answer.read())["inputs"])
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the gateway does not serve")
+
+
+def one_row(inputs: list[dict[str, Any]]) -> bytes:
+    """Return a request for area F01."""
+    texts = {"area": "F01", "at": datetime.now(UTC).strftime("%Y-%m-%dT12:00:00Z")}
     tensors = [
         {"name": each["name"], "shape": [1], "datatype": each["datatype"], "data": [texts.get(each["name"], 1.0)]}
         for each in inputs
@@ -89,21 +100,21 @@ def one_row(address: str) -> bytes:
 
 
 def logged(folder: Path) -> set[str]:
-    """Return the names of all requests in the log, moved ones too."""
-    found: set[str] = set()
-    for log in sorted((folder / "state").rglob("gateway-*")):
-        if log.is_dir():
-            for segment in segments(log):
-                found |= {r.request_id for _, r in read_segment(segment).records if isinstance(r, AnswerRecord)}
-    return found
+    """Return the names of all requests in the log, whether the controller has moved them or not."""
+    predictions = folder / "state" / "predictions"
+    table = PredictionTable(predictions)
+    move_all(predictions / "log", table, datetime.now(UTC))
+    return set(table.read()["request_id"])
 
 
 def test_every_answered_request_is_in_the_log(started: tuple[Path, str, subprocess.Popen[str]]) -> None:
     folder, address, process = started
-    callers = [Caller(address, one_row(address)) for _ in range(6)]
+    body = one_row(columns(address))
+    callers = [Caller(address, body) for _ in range(6)]
     for caller in callers:
         caller.start()
     while sum(len(caller.answered) for caller in callers) < 300:
+        assert any(caller.is_alive() for caller in callers)
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 0

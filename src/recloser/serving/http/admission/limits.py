@@ -21,6 +21,7 @@ class TrafficLimits:
         header_bytes: of a request line with its headers.
         header_seconds: a connection must have sent them by then.
         body_seconds: the same for the body behind them.
+        write_seconds: a caller that takes too little of its answer for so long loses the connection.
 
     Raises:
         InvalidInput: a number out of its range.
@@ -34,6 +35,7 @@ class TrafficLimits:
     header_bytes: int = 32_768
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    write_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if not self.requests_per_second >= 0:
