@@ -67,7 +67,7 @@ def test_the_same_rows_trip_a_challenger_whose_ranges_nobody_knows(kit: SimpleNa
 
 @pytest.mark.parametrize(("scale_mw", "tripped"), [(2_990.0, False), (1_000.0, True)])
 def test_what_the_champion_cannot_answer_safely_either_lies_in_the_inputs(
-    kit: SimpleNamespace, scale_mw: float, tripped: bool
+    *, kit: SimpleNamespace, scale_mw: float, tripped: bool
 ) -> None:
     """A level near the peak takes both beyond what the asset can carry; a usual one only the challenger."""
     gate = kit.gateway({"rel-2": kit.Faulty("rel-2", "x1000")}, DIRECT["canary"], GuardPolicy(trip_after=3))

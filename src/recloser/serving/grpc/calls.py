@@ -92,9 +92,7 @@ class Calls:
         self._gate = gate
         self._streams = 0
 
-    async def outcome(
-        self, kind: str, method: Method, content: bytes, caller: Caller, asked: Asked
-    ) -> Any | Failure:
+    async def outcome(self, kind: str, method: Method, content: bytes, caller: Caller, asked: Asked) -> Any | Failure:
         """Return the response of one call or message, or how it failed.
 
         Args:
@@ -129,6 +127,7 @@ class Calls:
             found = await self.outcome(kind, method, content, caller, asked)
             if isinstance(found, Failure):
                 await context.abort(found.status, found.text, (*found.trailing, (REQUEST_ID, asked.name)))
+            assert not isinstance(found, Failure)  # to abort raises
             name = asked.name if caller.name else named(getattr(found, "id", None), asked.name)
             context.set_trailing_metadata(((REQUEST_ID, name),))
             return bytes(found.SerializeToString())

@@ -31,7 +31,7 @@ MOST_AT_ONCE = 256
 
 
 class Methods:
-    """The methods of the service, one per name in the protocol; each takes its request and what else is known of the call."""
+    """The methods of the service, one per name in the protocol; each takes a request and what else is known of it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -85,7 +85,9 @@ class Methods:
             check_call(call, name, output_names(self._gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self._service.columns)
             watch.lap("compute_input")
-            answers = await decide(self._service, name, rows, _within_ms(call, asked.remaining_s), call.id or asked.name)
+            answers = await decide(
+                self._service, name, rows, _within_ms(call, asked.remaining_s), call.id or asked.name
+            )
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self._gateway.quantiles)
             response = reply_of(call, Reply(name, version_of(self._gateway, name), outputs), raw=raw)

@@ -93,7 +93,8 @@ class DataPlane:
         A model that hangs is left behind as ever. Nothing may be asked any more. False if it took too long.
         """
         until = self._timer() + timeout_s
-        return all([lane.close(until) for lane in (self._small, self._bulk)])
+        closed = [lane.close(until) for lane in (self._small, self._bulk)]
+        return all(closed)
 
     async def decide(
         self, batch: Batch, name: str | None = None, timeout_ms: float | None = None, note: Note | None = None

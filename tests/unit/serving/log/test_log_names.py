@@ -83,7 +83,7 @@ def test_every_answer_has_a_name_even_a_refusal_and_a_defect(kit: SimpleNamespac
 
 def test_calls_over_grpc_have_a_name_too(kit: SimpleNamespace, opened: Opened, folder: Path, logbook: Any) -> None:
     grpc = pytest.importorskip("grpc", reason="the extra grpc is not installed")
-    from recloser.serving.grpc.messages import MESSAGES  # noqa: PLC0415  # only with the extra
+    from recloser.serving.grpc.messages import MESSAGES  # only with the extra
 
     def content(request_id: str) -> bytes:
         request = MESSAGES["ModelInferRequest"](model_name="forecast", id=request_id)

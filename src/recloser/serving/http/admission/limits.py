@@ -15,8 +15,8 @@ class TrafficLimits:
         requests_per_second: of one caller (token, or address without tokens); 0: no such limit.
         burst: requests a caller may send at once beyond that.
         concurrent: requests under way; forecast reads may use all of it, routed inference 4/5, the rest 1/2.
-        overload_ms: requests may wait so long to be read, and for the models; beyond it routed inference is shed, the rest
-            beyond half of it.
+        overload_ms: requests may wait so long to be read, and for the models; beyond it routed inference is shed, the
+            rest beyond half of it.
         connections: open at once.
         header_bytes: of a request line with its headers.
         header_seconds: a connection must have sent them by then.

@@ -26,10 +26,9 @@ LEAST_BYTES_PER_SECOND = 4_096
 
 class PatientProtocol(HttpToolsProtocol):
     """Uvicorn's protocol with bounds: headers and body must come in time, headers must be small, connections few.
-    An answer must be taken, if slowly.
 
-    A request that comes in one piece arms no timer. What is too slow or too big gets a problem document, as far as
-    its answer has not begun, and the connection is closed.
+    An answer must be taken, if slowly. A request that comes in one piece arms no timer. What is too slow or too big
+    gets a problem document, as far as its answer has not begun, and the connection is closed.
     """
 
     limits: ClassVar[TrafficLimits] = TrafficLimits()
