@@ -168,7 +168,7 @@ def test_a_package_tells_the_ranges_it_was_trained_on_and_the_router_hands_them_
         assert "hour" not in ranges
         assert ranges["load_level_24h"] == [training["load_level_24h"].min(), training["load_level_24h"].max()]
         router = LocalRouter(platform)
-        router.set_route(RouteRecord("route", 1, None, outcome.candidate, 1.0, [], None, [], None, "test", NOW))
+        router.set_route(RouteRecord("route", 1, None, None, 0.0, [], outcome.candidate, [], None, "test", NOW))
         (seen,) = router.gateway.policy.seen.values()
         low, high = next((low, high) for name, low, high in seen if name == "load_level_24h")
         assert low < ranges["load_level_24h"][0] < ranges["load_level_24h"][1] < high
