@@ -38,7 +38,11 @@ def request_name(scope: Scope, own: str | None = None) -> str:
     """Return the name of a request, the same each time: its header, else `own`, else a new one."""
     found: str | None = scope.get(NAME)
     if found is None:
-        given = next((text.decode("latin-1") for name, text in scope["headers"] if name == HEADER), None)
+        given = None
+        for name, text in scope["headers"]:
+            if name == HEADER:
+                given = text.decode("latin-1")
+                break
         found = scope[NAME] = named(given, own)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
+from secrets import token_hex
 
 REQUEST_ID = "x-request-id"
 """Name of the header, and of the metadata of gRPC."""
@@ -14,4 +14,7 @@ USABLE = re.compile(r"[!-~]{1,128}").fullmatch
 
 def named(*given: str | None) -> str:
     """Return the first usable name, or a new one that no other request has."""
-    return next((text for text in given if text and USABLE(text)), None) or uuid4().hex
+    for text in given:
+        if text and USABLE(text):
+            return text
+    return token_hex(16)
