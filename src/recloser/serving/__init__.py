@@ -9,6 +9,7 @@ from recloser.serving.guard import GuardPolicy
 from recloser.serving.limits import AssetLimits, limits_from
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import NAIVE, Arm, Route, arm_of
+from recloser.serving.seen import ranges_of
 from recloser.serving.trips import Cut
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "Route",
     "arm_of",
     "limits_from",
+    "ranges_of",
 ]

@@ -11,17 +11,20 @@ import numpy as np
 from recloser.core import FloatArray, ModelRows
 from recloser.serving.answer import Incident, IncidentKind, Scoring
 from recloser.serving.batch import Batch
-from recloser.serving.guard import GuardPolicy, answer_faults, distances, input_faults
+from recloser.serving.guard import OUTSIDE, RAMP, GuardPolicy, answer_faults, distances, input_faults
 from recloser.serving.handover import Handover, Unwatched, Verdicts, Watch
 from recloser.serving.limits import AssetLimits
 from recloser.serving.predictor import LATE, Predictor, ask, reads_of
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
+from recloser.serving.seen import unseen
 from recloser.serving.trips import TripSwitch
 
 NO_REFERENCE = "no champion's answer to compare with"
 OUT_OF_TIME = "the caller's time is up"
 LACKING = "the request lacks columns that it reads"
-BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME, LACKING})
+UNSEEN = "inputs beyond what it was trained on"
+SHARED = "no safe answer, nor is the champion's: it lies in the inputs"
+BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME, LACKING, UNSEEN, SHARED})
 """Faults that are not the model's own: no incident, no count towards a trip."""
 
 
@@ -226,8 +229,14 @@ class Course:
         """Judge a challenger by the guard and by its distance to the champion; count failures and trip."""
         if isinstance(self.batch.rows, ModelRows) and not self._has_all(name):
             return Verdicts(faults=dict.fromkeys(self.sound, LACKING))
-        verdicts = self._ask(name, self.sound)
+        odd = unseen(self.batch, self.setting.policy.seen.get(name, ()), self.setting.limits)
+        verdicts = self._ask(name, [index for index in self.sound if index not in odd] if odd else self.sound)
+        for index, reason in verdicts.faults.items():
+            if reason in (OUTSIDE, RAMP) and self.champion.faults.get(index) == reason:
+                verdicts.faults[index] = SHARED
         self._compare(name, verdicts)
+        if odd:
+            verdicts.faults |= {index: UNSEEN for index in self.sound if index in odd}
         self._record(name, verdicts)
         blamed = [index for index, reason in verdicts.faults.items() if reason not in BLAMELESS]
         if name in self.known:  # the course that asked it has counted its failures

@@ -19,8 +19,8 @@ import pytest
 from recloser.serving import GuardPolicy, Route
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Access
-from recloser.serving.plane import PlanePolicy
 from recloser.serving.http.admission import Priority, TrafficLimits
+from recloser.serving.plane import PlanePolicy
 
 grpc = pytest.importorskip("grpc", reason="the extra grpc is not installed")
 
@@ -37,13 +37,13 @@ INFER, STREAM, LIVE, INDEX, CHECK = (
 )
 
 
-def infer_request(area: str = "a", model: str = "forecast", id: str = "") -> bytes:
+def infer_request(area: str = "a", model: str = "forecast", name: str = "") -> bytes:
     """Return a request of one row."""
-    request = MESSAGES["ModelInferRequest"](model_name=model, id=id)
-    for name, text in (("area", area), ("at", "2020-03-02T14:00:00Z")):
-        request.inputs.add(name=name, datatype="BYTES", shape=[1]).contents.bytes_contents.append(text.encode())
-    for name, number in (("scale_mw", 1000.0), ("swing", 1.0), ("lag", 1.0)):
-        request.inputs.add(name=name, datatype="FP64", shape=[1]).contents.fp64_contents.append(number)
+    request = MESSAGES["ModelInferRequest"](model_name=model, id=name)
+    for column, text in (("area", area), ("at", "2020-03-02T14:00:00Z")):
+        request.inputs.add(name=column, datatype="BYTES", shape=[1]).contents.bytes_contents.append(text.encode())
+    for column, number in (("scale_mw", 1000.0), ("swing", 1.0), ("lag", 1.0)):
+        request.inputs.add(name=column, datatype="FP64", shape=[1]).contents.fp64_contents.append(number)
     return bytes(request.SerializeToString())
 
 
@@ -145,7 +145,7 @@ def test_when_there_is_too_much_to_do_probes_are_answered_and_the_rest_is_sent_a
     assert isinstance(wire(INFER, infer_request()), bytes)
 
 
-def test_health_is_the_standard_one(kit: SimpleNamespace, opened: Any) -> None:
+def test_health_is_the_standard_one(opened: Any) -> None:
     wire = opened()
     assert wire(CHECK) == b"\x08\x01"
     assert wire(CHECK, b"\n\x1e" + b"inference.GRPCInferenceService") == b"\x08\x01"
@@ -178,8 +178,8 @@ def streamed(wire: Wire, contents: Any, *metadata: tuple[str, str]) -> list[Any]
 
 
 def test_a_stream_answers_in_order_and_an_error_ends_it_not(opened: Any) -> None:
-    wrong = {3: infer_request("nowhere", id="3"), 5: b"\xff\xff", 7: infer_request(model="rel-9", id="7")}
-    contents = [wrong.get(k, infer_request(id=str(k))) for k in range(100)]
+    wrong = {3: infer_request("nowhere", name="3"), 5: b"\xff\xff", 7: infer_request(model="rel-9", name="7")}
+    contents = [wrong.get(k, infer_request(name=str(k))) for k in range(100)]
     answers = streamed(opened(), contents)
     assert [one.infer_response.id for one in answers] == [str(k) if k != 5 else "" for k in range(100)]
     assert {k for k, one in enumerate(answers) if one.error_message} == set(wrong)
@@ -196,7 +196,7 @@ def test_a_stream_reads_no_more_than_it_can_answer(kit: SimpleNamespace, opened:
     def contents() -> Iterator[bytes]:
         for k in range(60):
             taken.append(k)
-            yield infer_request(id=str(k))
+            yield infer_request(name=str(k))
 
     answers: list[Any] = []
     reader = threading.Thread(target=lambda: answers.extend(streamed(wire, contents())))

@@ -44,7 +44,9 @@ def test_one_pause_among_quick_batches_is_no_overload() -> None:
     assert pace.behind_s(50, 0, 0.0, now) < 0.4
 
 
-@given(st.lists(st.tuples(st.integers(1, 300), st.floats(1e-4, 2.0)), min_size=BATCHES, max_size=30), st.integers(0, 99))
+@given(
+    st.lists(st.tuples(st.integers(1, 300), st.floats(1e-4, 2.0)), min_size=BATCHES, max_size=30), st.integers(0, 99)
+)
 def test_a_steady_price_of_a_request_is_found(batches: list[tuple[int, float]], waiting: int) -> None:
     price = batches[0][1] / 100
     pace, now = at_work(*[(requests, requests * price) for requests, _ in batches])

@@ -9,7 +9,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError
 from recloser.ledger import RouteRecord
-from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
+from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from, ranges_of
 
 LEARNED_FROM = timedelta(days=400)
 RELEARN = timedelta(days=91)
@@ -60,11 +60,12 @@ class LocalRouter:
         releases = {name: self._platform.load(name) for name in releases_of(route)}
         champion = releases.get(wanted.champion or "")
         predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
-        divergence = {}
+        divergence, seen = {}, {}
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")
             divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
-        policy = GuardPolicy(divergence=divergence, required=self._required())
+            seen[name] = ranges_of(releases[name].package.facts.notes.get("feature_ranges"))
+        policy = GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
 

@@ -203,6 +203,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             publishing.stop()
             events.close()
             listening.close()
+            service.plane.close()  # evidence that follows an answer, before its log ends
             if log is not None:
                 log.close()
     return 0

@@ -6,6 +6,7 @@ Knows no method of the protocol.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from recloser.serving.grpc.convert import parse
 from recloser.serving.grpc.failure import DEFECT, MANY_STREAMS, Failure, failure_of, turned_away
 from recloser.serving.grpc.messages import MESSAGES
 from recloser.serving.http.admission import Gate, Priority
+from recloser.serving.wire.identity import REQUEST_ID, named
 
 MOST_STREAMS = 64
 """Streams open at once; they last, and must not take the room of single calls."""
@@ -29,7 +31,22 @@ ROUTED = b"\n\x08forecast"
 """How a request by the route begins, as every library writes it: fields go by their numbers, the first is the name."""
 
 LOG = logging.getLogger(__name__)
-Method = Callable[[Any, float | None], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a method knows of its call beside the request.
+
+    Attributes:
+        remaining_s: seconds until the caller has no more use for the answer, or None.
+        name: of the call, where the request has none of its own.
+    """
+
+    remaining_s: float | None
+    name: str
+
+
+Method = Callable[[Any, Asked], Awaitable[Any]]
 
 
 def address_of(peer: str) -> str:
@@ -49,18 +66,19 @@ def priority_of_call(kind: str, content: bytes) -> Priority:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the Authorization header and the address."""
+    """Who calls: the Authorization header, the address, and the name given to the call."""
 
     authorization: bytes
     address: str
+    name: str
 
     @classmethod
     def of(cls, context: Any) -> Caller:
         """Return who made a call."""
-        metadata = context.invocation_metadata() or ()
-        found = next((text for name, text in metadata if name == "authorization"), "")
+        metadata = dict(context.invocation_metadata() or ())
+        found, name = metadata.get("authorization", ""), metadata.get(REQUEST_ID)
         given = found.encode("latin-1", "replace") if isinstance(found, str) else bytes(found)
-        return cls(given, address_of(context.peer()))
+        return cls(given, address_of(context.peer()), name if isinstance(name, str) else "")
 
 
 class Calls:
@@ -74,9 +92,7 @@ class Calls:
         self._gate = gate
         self._streams = 0
 
-    async def outcome(
-        self, kind: str, method: Method, content: bytes, caller: Caller, remaining_s: float | None
-    ) -> Any | Failure:
+    async def outcome(self, kind: str, method: Method, content: bytes, caller: Caller, asked: Asked) -> Any | Failure:
         """Return the response of one call or message, or how it failed.
 
         Args:
@@ -84,7 +100,7 @@ class Calls:
             method: answers it.
             content: the request.
             caller: who calls.
-            remaining_s: seconds until the caller has no more use for the answer, or None.
+            asked: what else is known.
         """
         needed = "infer" if kind == INFER else "read"
         _, refusal = self._gate.judge(caller.authorization, caller.address, needed, priority_of_call(kind, content))
@@ -92,7 +108,7 @@ class Calls:
             return turned_away(refusal)
         self._gate.load.under_way += 1
         try:
-            return await method(parse(kind, content), remaining_s)
+            return await method(parse(kind, content), asked)
         except RecloserError as error:
             return failure_of(error)
         # The outermost loop of a call: gRPC would tell the caller the text of a defect.
@@ -106,9 +122,14 @@ class Calls:
         """Return the handler of a method with one request and one response."""
 
         async def answer(content: bytes, context: Any) -> bytes:
-            found = await self.outcome(kind, method, content, Caller.of(context), context.time_remaining())
+            caller = Caller.of(context)
+            asked = Asked(context.time_remaining(), named(caller.name))
+            found = await self.outcome(kind, method, content, caller, asked)
             if isinstance(found, Failure):
-                await context.abort(found.status, found.text, found.trailing)
+                await context.abort(found.status, found.text, (*found.trailing, (REQUEST_ID, asked.name)))
+            assert not isinstance(found, Failure)  # to abort raises
+            name = asked.name if caller.name else named(getattr(found, "id", None), asked.name)
+            context.set_trailing_metadata(((REQUEST_ID, name),))
             return bytes(found.SerializeToString())
 
         return answer
@@ -133,13 +154,16 @@ class Calls:
         return answer
 
     async def _converse(self, method: Method, contents: AsyncIterator[bytes], context: Any) -> Failure | None:
-        caller, room = Caller.of(context), asyncio.Semaphore(STREAM_AT_ONCE)
+        caller, room, count = Caller.of(context), asyncio.Semaphore(STREAM_AT_ONCE), itertools.count()
+        stream = named(caller.name)
+        context.set_trailing_metadata(((REQUEST_ID, stream),))
         begun: asyncio.Queue[tuple[bytes, asyncio.Task[Any]] | None] = asyncio.Queue()
 
         async def read() -> None:
             await room.acquire()
             async for content in contents:
-                begun.put_nowait((content, group.create_task(self.outcome(INFER, method, content, caller, None))))
+                asked = Asked(None, f"{stream}/{next(count)}")
+                begun.put_nowait((content, group.create_task(self.outcome(INFER, method, content, caller, asked))))
                 await room.acquire()
             begun.put_nowait(None)
 

@@ -10,7 +10,7 @@ from grpc import aio
 
 from recloser import __version__
 from recloser.core import Unavailable
-from recloser.serving.grpc.calls import Calls
+from recloser.serving.grpc.calls import Asked, Calls
 from recloser.serving.grpc.convert import call_of, config_of, message_of, reply_of
 from recloser.serving.grpc.health import HEALTH_SERVICE, checked
 from recloser.serving.grpc.messages import MESSAGES, SERVICE
@@ -32,7 +32,7 @@ MOST_AT_ONCE = 256
 
 
 class Methods:
-    """The methods of the service, one per name in the protocol; each takes its request and the seconds left or None."""
+    """The methods of the service, one per name in the protocol; each takes a request and what else is known of it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -77,7 +77,7 @@ class Methods:
         """List the models that can be asked."""
         return message_of("RepositoryIndexResponse", {"models": repository_index(self._gateway)})
 
-    async def model_infer(self, request: Any, remaining_s: float | None) -> Any:
+    async def model_infer(self, request: Any, asked: Asked) -> Any:
         """Answer one inference request within the caller's deadline."""
         name = known_model(self._gateway, request.model_name, request.model_version)
         with self._service.statistics.request(name, self._service.clock) as watch:
@@ -85,7 +85,9 @@ class Methods:
             check_call(call, name, output_names(self._gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self._service.columns)
             watch.lap("compute_input")
-            answers = await decide(self._service, name, rows, _within_ms(call, remaining_s), call.id or "")
+            answers = await decide(
+                self._service, name, rows, _within_ms(call, asked.remaining_s), call.id or asked.name
+            )
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self._gateway.quantiles)
             response = reply_of(call, Reply(name, version_of(self._gateway, name), outputs), raw=raw)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from recloser.core import RecloserError
 from recloser.serving.http.admission.admission import Admission
 from recloser.serving.http.data import Infer, Invocations
-from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
+from recloser.serving.http.edge import HEADER, json_response, on_crash, on_http_error, on_recloser_error, request_name
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
@@ -31,7 +31,7 @@ STREAMS = frozenset({"events"})
 
 
 class Metered:
-    """ASGI middleware that counts and times every request."""
+    """ASGI middleware that counts and times every request, and tells its name."""
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
         self._app = app
@@ -47,6 +47,7 @@ class Metered:
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_name(scope).encode())]
             await send(message)
 
         try:

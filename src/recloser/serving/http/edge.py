@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, jsonable
+from recloser.serving.wire.identity import REQUEST_ID, named
 from recloser.serving.wire.models import UnknownModel
 from recloser.serving.wire.strict import MalformedBody
 
@@ -28,6 +29,22 @@ TITLES: dict[type[RecloserError], tuple[int, str]] = {
 }
 LONGEST = 1_000
 """Characters of a text in a problem document; what the caller sent is not echoed without bound."""
+
+
+NAME, HEADER = "recloser.request", REQUEST_ID.encode()
+
+
+def request_name(scope: Scope, own: str | None = None) -> str:
+    """Return the name of a request, the same each time: its header, else `own`, else a new one."""
+    found: str | None = scope.get(NAME)
+    if found is None:
+        given = None
+        for name, text in scope["headers"]:
+            if name == HEADER:
+                given = text.decode("latin-1")
+                break
+        found = scope[NAME] = named(given, own)
+    return found
 
 
 def json_response(body: Any, status: int = 200) -> Response:
@@ -86,7 +103,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, _: Exception) -> Response:
     """Answer a defect of ours; its traceback goes to the server's log, never to the caller."""
     sentence = "The gateway met a defect of its own; its log knows more."
-    return problem(500, "Internal error", sentence, **dialect(request.url.path, 500, sentence))
+    response = problem(500, "Internal error", sentence, **dialect(request.url.path, 500, sentence))
+    response.headers[REQUEST_ID] = request_name(request.scope)  # no middleware of ours sees this answer
+    return response
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,16 @@ class Lane:
             self._start(Heritage(turn, name, later))
         return now + late_after_s
 
+    def close(self, until: float) -> bool:
+        """Let the thread end once all is answered; False if it did not by that instant (monotonic seconds)."""
+        self.queue.put(None)
+        while (worker := self.worker) is not None and worker.is_alive():
+            left = min(self.look(), until) - self.timer()
+            if self.timer() >= until:
+                return False
+            worker.join(max(0.001, left))
+        return True
+
     def came_back(self, worker: Worker) -> None:
         """Forget what a thread that was left behind had been stuck in; it ends now."""
         with self._lock:

@@ -87,6 +87,15 @@ class DataPlane:
         """Return the seconds that a small request would wait for the models now; 0 unless there is no end of work."""
         return self._small.behind_s()
 
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all evidence about what was answered is told, such as a shadow's answers; for a server that ends.
+
+        A model that hangs is left behind as ever. Nothing may be asked any more. False if it took too long.
+        """
+        until = self._timer() + timeout_s
+        closed = [lane.close(until) for lane in (self._small, self._bulk)]
+        return all(closed)
+
     async def decide(
         self, batch: Batch, name: str | None = None, timeout_ms: float | None = None, note: Note | None = None
     ) -> Scoring:

@@ -61,7 +61,7 @@ class Gate:
         timer: monotonic seconds.
     """
 
-    def __init__(  # noqa: PLR0913 - what admission consists of, each from another place
+    def __init__(
         self,
         access: Access,
         limits: TrafficLimits,
