@@ -30,7 +30,11 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Platform.open(folder, apart=True) as platform, platform.ledger.hold("controller"), RunProcesses(platform, say) as runs:
+    with (
+        Platform.open(folder, apart=True) as platform,
+        platform.ledger.hold("controller"),
+        RunProcesses(platform, say) as runs,
+    ):
         loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say)
         while not ended.is_set():

@@ -1,0 +1,130 @@
+"""The controller of `up` while a run is under way, and gateways while the ledger is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.app import Platform, ask_to_retrain
+from recloser.cli import main
+from recloser.ledger import RolloutRecord, RouteRecord, RunRecord, StepRecord
+from recloser.rollout import RolloutState
+from recloser.testing.puppets import puppet_release, put_on_trial
+
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+TRAIN = """
+import os, pathlib, time
+from recloser.models import train_lightgbm
+
+HERE = pathlib.Path(__file__).parent
+
+def train(rows, names, plan):
+    (HERE / "training").write_text(str(os.getpid()))
+    while not (HERE / "go").exists():
+        time.sleep(0.05)
+    return train_lightgbm(rows, names, plan)
+"""
+
+
+@pytest.fixture
+def canary(served: Path, platform: Platform, tmp_path: Path) -> str:
+    """A canary on all areas, with a lease so short that each look of the controller renews it."""
+    strings = tmp_path / "strings"
+    strings.write_text("honest")
+    file = served / "recloser.toml"
+    text = file.read_text(encoding="utf-8")
+    assert "[rollout]" in text
+    file.write_text(text.replace("[rollout]", "[rollout]\nlease_seconds = 20", 1), encoding="utf-8")
+    release = puppet_release(platform, strings)
+    put_on_trial(platform, release, RolloutState.CANARY, lease_until=platform.clock.now() + timedelta(minutes=5))
+    return release
+
+
+def leases(platform: Platform) -> int:
+    return len([entry for entry in platform.ledger.entries() if entry.action == "rollout.lease"])
+
+
+def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_controller(
+    served: Path, platform: Platform, canary: str, up: Callable[..., Any], until: Any, alive: Callable[[int], bool]
+) -> None:
+    route = platform.ledger.get(RouteRecord, "route")
+    assert route is not None
+    short = platform.clock.now() + timedelta(seconds=60)
+    with platform.ledger.change("test", platform.clock.now()) as change:
+        change.put(RouteRecord(**{**_fields(route), "lease_until": short}))
+        change.note("test", "route", {})
+    (served / "pipeline.py").write_text(TRAIN)
+    ask_to_retrain(served, reason="a test", actor="test")
+    running = up(served)
+    training = until(lambda: (served / "training").exists() and (served / "training").read_text(), "the training")
+    assert running.pids("run") == [int(training)]
+    begun = leases(platform)
+    until(lambda: leases(platform) >= begun + 2, "two renewals of the lease")
+    assert alive(int(training))
+    (run,) = [run for run in platform.ledger.find(RunRecord) if run.state == "running"]
+
+    (controller,) = running.pids("controller")
+    os.kill(controller, signal.SIGKILL)
+    until(lambda: not alive(int(training)), "the run to end with its controller")
+    (served / "training").unlink()
+    until(lambda: (served / "training").exists(), "the next controller to resume the run")
+    (served / "go").write_text("go")
+    until(lambda: platform.ledger.get(RunRecord, run.key).state != "running", "the run to end")
+    done = platform.ledger.get(RunRecord, run.key)
+    assert done is not None
+    assert done.state == "done"
+    assert len(platform.ledger.find(RunRecord, trigger="api")) == len(
+        [step for step in platform.ledger.find(StepRecord, name="train") if step.run != "puppet"]
+    )
+    assert main(["audit", "verify", "--project", str(served)]) == 0
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def test_answers_go_on_while_the_ledger_is_locked_or_gone(
+    served: Path, platform: Platform, canary: str, up: Callable[..., Any], until: Any, request_body: dict[str, Any]
+) -> None:
+    running = up(served)
+    until(lambda: running.get("/v1/areas"), "the gateway")
+
+    def answered() -> set[tuple[str, str]]:
+        status, text = running.ask("/invocations", request_body)
+        assert status == 200, text
+        return {(row["served_by"], row["reason"]) for row in json.loads(text)["predictions"]}
+
+    until(lambda: answered() == {("canary", "")}, "the canary")
+    until(lambda: leases(platform) > 0, "a lease of the short kind")
+    database = served / "state" / "ledger.db"
+    other = sqlite3.connect(database)
+    other.execute("BEGIN IMMEDIATE")  # nobody else can write
+    until(lambda: answered() == {("champion", "lease expired")}, "the lease to run out")
+    other.rollback()
+    other.close()
+    until(lambda: running.route()["shadow"] == canary, "the rollout to go back to the shadow")
+    (trial,) = [record for record in platform.ledger.find(RolloutRecord) if record.release == canary]
+    assert (trial.state, trial.reason) == ("shadow", "the controller was silent longer than the lease")
+
+    away = served / "state" / "away"
+    away.mkdir()
+    for file in served.glob("state/ledger.db*"):
+        shutil.move(file, away)
+    for _ in range(40):
+        assert answered() == {("champion", "")}
+    for file in away.iterdir():
+        shutil.move(file, served / "state")
+    before = running.route()["epoch"]
+    status, text = running.ask("/v1/rollback", {"reason": "after the ledger came back"})
+    assert status == 200, text
+    until(lambda: running.route()["epoch"] > before, "the rollback")
+    assert main(["audit", "verify", "--project", str(served)]) == 0
