@@ -21,7 +21,7 @@ from recloser.app.processes.cuts import read_cuts
 from recloser.app.processes.reports import read_reports
 from recloser.cli import main
 from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord, TripRecord
-from recloser.rollout import RolloutState
+from recloser.rollout import Rollout, RolloutState
 from recloser.testing.puppets import puppet_release, put_on_trial
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -50,6 +50,19 @@ def served_by(running: Any, body: Any) -> set[str]:
 
 def epochs(served: Path) -> list[int]:
     return [report.epoch for report in read_reports(served / "state")]
+
+
+def assert_tripped_for_its_own_failures(platform: Platform, trial: Rollout) -> None:
+    (tripped,) = platform.ledger.find(TripRecord)
+    assert (tripped.release, tripped.tier) == (trial.release, "T0")
+    (entry,) = [entry for entry in platform.ledger.entries() if entry.action == "rollout.trip"]
+    assert "cut it off: 3 failed answers" in entry.facts["reason"]
+    assert "not finite" in entry.facts["reason"]
+    assert len(entry.facts["numbers"]["failures"]) == 3
+    assert all(failure.endswith("not finite") for failure in entry.facts["numbers"]["failures"])
+    ended = platform.ledger.get(RolloutRecord, trial.key)
+    assert ended is not None
+    assert ended.state == "tripped"
 
 
 def test_a_bad_canary_is_cut_off_durably_and_rolled_back_with_its_reason(
@@ -89,16 +102,7 @@ def test_a_bad_canary_is_cut_off_durably_and_rolled_back_with_its_reason(
 
     os.kill(controller, signal.SIGCONT)
     until(lambda: platform.ledger.find(TripRecord), "the trip in the ledger")
-    (tripped,) = platform.ledger.find(TripRecord)
-    assert (tripped.release, tripped.tier) == (release, "T0")
-    (entry,) = [entry for entry in platform.ledger.entries() if entry.action == "rollout.trip"]
-    assert "cut it off: 3 failed answers" in entry.facts["reason"]
-    assert "not finite" in entry.facts["reason"]
-    assert len(entry.facts["numbers"]["failures"]) == 3
-    assert all(failure.endswith("not finite") for failure in entry.facts["numbers"]["failures"])
-    ended = platform.ledger.get(RolloutRecord, trial.key)
-    assert ended is not None
-    assert ended.state == "tripped"
+    assert_tripped_for_its_own_failures(platform, trial)
     now = platform.ledger.get(RouteRecord, "route")
     assert now is not None
     assert (now.champion, now.canary) == (route.champion, None)

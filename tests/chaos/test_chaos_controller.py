@@ -69,6 +69,7 @@ def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_control
     assert running.pids("run") == [int(training)]
     begun = leases(platform)
     until(lambda: leases(platform) >= begun + 2, "two renewals of the lease")
+    assert running.route()["canary"] == canary
     assert alive(int(training))
     (run,) = [run for run in platform.ledger.find(RunRecord) if run.state == "running"]
 
@@ -76,7 +77,7 @@ def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_control
     os.kill(controller, signal.SIGKILL)
     until(lambda: not alive(int(training)), "the run to end with its controller")
     (served / "training").unlink()
-    until(lambda: (served / "training").exists(), "the next controller to resume the run")
+    until((served / "training").exists, "the next controller to resume the run")
     (served / "go").write_text("go")
     until(lambda: platform.ledger.get(RunRecord, run.key).state != "running", "the run to end")
     done = platform.ledger.get(RunRecord, run.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from recloser.cli import main
+from recloser.testing.certificates import Authority
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
@@ -58,3 +60,32 @@ def test_without_their_supervisor_the_processes_end_by_themselves(
     running.process.wait()
     until(lambda: not any(alive(pid) for pid in left), "the children to end")
     assert main(["audit", "verify", "--project", str(served)]) == 0
+
+
+def test_with_mutual_tls_only_callers_with_a_certificate_get_an_answer(
+    served: Path, tmp_path: Path, up: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    certificate, key = ours.issue("host")
+    with (served / "recloser.toml").open("a", encoding="utf-8") as file:
+        files = {"certificate": certificate, "key": key, "client_ca": ours.path}
+        file.write("\n[gateway.tls]\n" + "".join(f'{name} = "{path}"\n' for name, path in files.items()))
+
+    def caller(authority: Authority | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(ours.path))
+        if authority is not None:
+            context.load_cert_chain(*authority.issue("caller"))
+        return context
+
+    known = caller(ours)
+    running = up(served, known)
+    assert running.gateway.startswith("https://")
+    until(lambda: running.get("/v2/health/live"), "the gateway")
+    assert running.ask("/v1/areas", tls=caller(None)) == (0, "")
+    assert running.ask("/v1/areas", tls=caller(others)) == (0, "")
+    assert running.ask(running.gateway.replace("https", "http") + "/v1/areas")[0] == 0
+    (gateway,) = running.pids("gateway")
+    os.kill(gateway, signal.SIGKILL)
+    until(lambda: running.pids("gateway") not in ([], [gateway]), "a new gateway")
+    until(lambda: running.get("/v1/areas"), "the new gateway, by TLS again")
+    assert running.ask("/v1/areas", tls=caller(None)) == (0, "")

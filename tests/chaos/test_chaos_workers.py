@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from recloser.app import Platform
 from recloser.app.processes.reports import read_reports, settled
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -55,7 +54,7 @@ def test_two_workers_agree_and_one_may_die(served: Path, up: Callable[..., Any],
 
 
 def test_any_worker_tells_the_figures_of_all_and_they_never_go_backwards(
-    served: Path, platform: Platform, up: Callable[..., Any], until: Callable[..., Any], request_body: dict[str, Any]
+    served: Path, up: Callable[..., Any], until: Callable[..., Any], request_body: dict[str, Any]
 ) -> None:
     running, state = up(several(served)), served / "state"
 

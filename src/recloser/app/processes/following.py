@@ -167,8 +167,9 @@ class RouteFollower(threading.Thread):
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""
         names = self._loop.router.gateway.route.names()
-        self._platform.forget({*names, *self._routed})
-        self._routed = names
+        if names != self._routed:  # not only a longer lease
+            self._platform.forget({*names, *self._routed})
+            self._routed = names
 
     def _agree(self) -> None:
         """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""
