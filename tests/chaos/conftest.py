@@ -114,6 +114,12 @@ class Up:
         self.seen |= {*first, *second}
         return sorted(pid for pid, name in {**first, **second}.items() if name == kind)
 
+    def below(self, pid: int) -> set[int]:
+        """Return the children of one of the processes."""
+        found = set(children_of(pid))
+        self.seen |= found
+        return found
+
     def close(self) -> None:
         """End everything that is left."""
         self.pids("gateway")

@@ -125,15 +125,14 @@ def test_the_processes_of_foreign_models_end_with_those_they_answer(
 
     strings.write_text("hang")
     hanging = up(served)
-    (model, *_) = until(lambda: hanging.pids("recloser.serving.foreign"), "a process that hangs while it loads")
     until(lambda: hanging.get("/v1/areas"), "the gateway, which serves the champion")
     assert hanging.route()["canary"] is None
-    for gateway in hanging.pids("gateway"):
-        os.kill(gateway, signal.SIGKILL)
-    controller_s = hanging.pids("controller")
-    until(lambda: not alive(model) or model in hanging.pids("recloser.serving.foreign"), "its end")
-    for pid in (*controller_s, hanging.process.pid):
-        os.kill(pid, signal.SIGKILL)
+    (gateway,) = hanging.pids("gateway")
+    models = until(lambda: hanging.below(gateway), "a process that hangs while it loads")
+    os.kill(gateway, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in models), "its end with the gateway")
+    hanging.pids("controller")
+    hanging.process.kill()
     until(lambda: not any(alive(pid) for pid in hanging.seen), "every process to end")
 
 

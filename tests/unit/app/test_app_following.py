@@ -196,6 +196,13 @@ def test_the_end_of_a_canary_is_followed_though_the_next_candidate_fails(platfor
     now = gateway_of(follower).route
     assert (now.epoch, now.champion, now.canary, now.shadow) == (route.epoch + 1, route.champion, None, None)
     until(lambda: follower.follow() or "told to fail" in read_reports(platform.layout.state)[0].problem, "the reason")
+    with platform.ledger.change("test", platform.clock.now()) as change:
+        change.put(replace(ended, epoch=route.epoch + 3))
+        change.note("test", "route", {})
+    follower.follow()
+    follower.follow()
+    assert gateway_of(follower).route.epoch == route.epoch + 3
+    until(lambda: follower.follow() or not read_reports(platform.layout.state)[0].problem, "nobody to want it any more")
 
 
 @pytest.mark.slow

@@ -102,6 +102,7 @@ class RouteFollower(threading.Thread):
         route, router = self._platform.ledger.get(RouteRecord, "route"), self._loop.router
         if route is None or route == router.current():
             self._loader.want((), 0 if route is None else route.epoch)
+            self._tell_problems()
             return
         missing = [name for name in releases_of(route) if not self._platform.loaded(name)]
         for release in self._loader.want(missing, route.epoch):
