@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +108,20 @@ def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_control
     assert main(["audit", "verify", "--project", str(served)]) == 0
 
 
+@contextmanager
+def writer_of(database: Path) -> Iterator[None]:
+    """Let another process be in the middle of a write, so that nobody else can."""
+    program = (
+        "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None);"
+        "held.execute('BEGIN IMMEDIATE'); print(1, flush=True); sys.stdin.read(); held.rollback()"
+    )
+    words = [sys.executable, "-c", program, str(database)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == b"1"
+        yield
+
+
 def test_answers_go_on_while_the_ledger_is_locked_or_gone(
     served: Path, platform: Platform, canary: str, up: Callable[..., Any], until: Any, request_body: dict[str, Any]
 ) -> None:
@@ -120,12 +136,8 @@ def test_answers_go_on_while_the_ledger_is_locked_or_gone(
     until(lambda: answered() == {("canary", "")}, "the canary")
     shorten_lease(platform)
     until(lambda: leases(platform) > 0, "a lease of the short kind")
-    database = served / "state" / "ledger.db"
-    other = sqlite3.connect(database)
-    other.execute("BEGIN IMMEDIATE")  # nobody else can write
-    until(lambda: answered() == {("champion", "lease expired")}, "the lease to run out")
-    other.rollback()
-    other.close()
+    with writer_of(served / "state" / "ledger.db"):
+        until(lambda: answered() == {("champion", "lease expired")}, "the lease to run out")
     until(lambda: running.route()["shadow"] == canary, "the rollout to go back to the shadow")
     (trial,) = [record for record in platform.ledger.find(RolloutRecord) if record.release == canary]
     assert (trial.state, trial.reason) == ("shadow", "the controller was silent longer than the lease")
