@@ -141,7 +141,7 @@ def test_one_that_hangs_keeps_no_other_waiting_and_is_given_up_when_nobody_wants
 def test_a_rollback_takes_effect_while_a_candidate_hangs(platform: Platform, strings: Path) -> None:
     release = puppet_release(platform, strings)
     follower = follower_of(platform)
-    follower.begin()
+    follower.begin(challengers_s=PATIENCE_S)
     before = gateway_of(follower).route
     strings.write_text("hang")
     put_on_trial(platform, release, RolloutState.CANARY)
@@ -182,7 +182,7 @@ def test_the_end_of_a_canary_is_followed_though_the_next_candidate_fails(platfor
     first, second = (puppet_release(platform, path) for path in words)
     put_on_trial(platform, first, RolloutState.CANARY)
     follower = follower_of(platform)
-    follower.begin()
+    follower.begin(challengers_s=PATIENCE_S)
     assert gateway_of(follower).route.canary == first
     words[1].write_text("fail")
     route = platform.ledger.get(RouteRecord, "route")
@@ -196,6 +196,13 @@ def test_the_end_of_a_canary_is_followed_though_the_next_candidate_fails(platfor
     now = gateway_of(follower).route
     assert (now.epoch, now.champion, now.canary, now.shadow) == (route.epoch + 1, route.champion, None, None)
     until(lambda: follower.follow() or "told to fail" in read_reports(platform.layout.state)[0].problem, "the reason")
+    with platform.ledger.change("test", platform.clock.now()) as change:
+        change.put(replace(ended, epoch=route.epoch + 3))
+        change.note("test", "route", {})
+    follower.follow()
+    follower.follow()
+    assert gateway_of(follower).route.epoch == route.epoch + 3
+    until(lambda: follower.follow() or not read_reports(platform.layout.state)[0].problem, "nobody to want it any more")
 
 
 @pytest.mark.slow
@@ -212,7 +219,7 @@ def test_a_restarted_worker_begins_cut_off_and_says_why(platform: Platform, stri
     (state / "cuts" / f"{route.epoch}-damaged.json").write_text("{")
     assert read_cuts(state, route.epoch) == [FoundCut(route.epoch, "2", cut)]
     follower = follower_of(platform, "2")
-    follower.begin()
+    follower.begin(challengers_s=PATIENCE_S)
     gateway = gateway_of(follower)
     assert gateway.tripped == {release}
     assert gateway.cuts == (route.epoch, (Cut(release, f"gateway worker 2 cut it off: {cut.reason}", at),))

@@ -190,9 +190,9 @@ class Retraining:
         ledger = self._platform.ledger
         for run in ledger.find(RunRecord, state="done", order_by="finished_at", descending=True, limit=1):
             release = ledger.get(ReleaseRecord, run.candidate or "")
-            if release is not None and release.state == "accepted":
-                if not ledger.find(RolloutRecord, release=release.key, limit=1):
-                    self._submit_passed(run)
+            accepted = release is not None and release.state == "accepted"
+            if accepted and not ledger.find(RolloutRecord, release=run.candidate, limit=1):
+                self._submit_passed(run)
 
     def _tried(self, order: RunOrder) -> bool:
         """Run, and tell a failure instead of raising it: forecasts go on without a new model."""

@@ -106,7 +106,8 @@ class Publishing(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Publish until told to stop, and once more."""
+        """Publish at once, until told to stop, and once more."""
+        self._publish()
         while not self._ended.wait(EVERY_S):
             self._publish()
         self._publish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -63,13 +64,12 @@ class RouteFollower(threading.Thread):
 
     def begin(self, champion_s: float = CHAMPION_S, challengers_s: float = CHALLENGERS_S) -> None:
         """Take the present route over before anything is served, as far as it loads within these times."""
-        self.follow()
-        route = self._wanted()
-        if route is None or route == self._loop.router.current():
-            return
-        everyone = releases_of(route)
-        self._loader.wait([name for name in everyone if name == route.champion], champion_s)
-        self._loader.wait(everyone, challengers_s)
+        with contextlib.suppress(RecloserError):
+            self._take_route()
+            route = self._platform.ledger.get(RouteRecord, "route")
+            everyone = () if route is None else releases_of(route)
+            self._loader.wait([name for name in everyone if route is not None and name == route.champion], champion_s)
+            self._loader.wait(everyone, challengers_s)
         self.follow()
 
     def run(self) -> None:
@@ -98,16 +98,11 @@ class RouteFollower(threading.Thread):
         except OSError:  # the disk is full or gone: the others learn nothing new from us for now
             return
 
-    def _wanted(self) -> RouteRecord | None:
-        try:
-            return self._platform.ledger.get(RouteRecord, "route")
-        except RecloserError:
-            return None
-
     def _take_route(self) -> None:
         route, router = self._platform.ledger.get(RouteRecord, "route"), self._loop.router
         if route is None or route == router.current():
             self._loader.want((), 0 if route is None else route.epoch)
+            self._tell_problems()
             return
         missing = [name for name in releases_of(route) if not self._platform.loaded(name)]
         for release in self._loader.want(missing, route.epoch):
@@ -173,8 +168,9 @@ class RouteFollower(threading.Thread):
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""
         names = self._loop.router.gateway.route.names()
-        self._platform.forget({*names, *self._routed})
-        self._routed = names
+        if names != self._routed:  # not only a longer lease
+            self._platform.forget({*names, *self._routed})
+            self._routed = names
 
     def _agree(self) -> None:
         """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""

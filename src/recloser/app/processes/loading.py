@@ -73,7 +73,7 @@ class ReleaseLoader:
             return [release for release in found if release is not None]
 
     def problems(self) -> Mapping[str, str]:
-        """Return why the last try of what could not be loaded failed, by release."""
+        """Return why the last try of what is wanted and could not be loaded failed, by release."""
         with self._changed:
             return {name: attempt.problem for name, attempt in self._attempts.items() if attempt.problem}
 

@@ -58,7 +58,7 @@ class Colleagues(Protocol):
     """The gateway processes that share a port. Thread safe; may block for a moment, and never raises."""
 
     def share(self, own: Callable[[], Figures]) -> Mapping[str, Figures] | None:
-        """Count and publish this process's figures and return those of all by worker's name; None where there are no others.
+        """Count and publish this process's figures and return those of all by worker's name; None if it is alone.
 
         What was once returned is never larger than what is returned later, whoever dies and is started anew.
         """
