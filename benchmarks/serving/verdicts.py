@@ -116,11 +116,15 @@ def judged(results: Results) -> list[Verdict]:
 
 
 def shadow_cost(results: Results, key: dict[str, Any]) -> Spread | None:
-    """Return what the shadow adds over what the second model of the split adds: one evaluation and its guard."""
-    four = [results.by_round("cpu_us", server=name, **key) for name in (ALL, FULL, SPLIT, GUARD)]
-    rounds = set.intersection(*(set(one) for one in four))
-    costs = [[one[k] for one in four] for k in rounds]
-    return _spread((a - f) / (s - g) for a, f, s, g in costs if s > g)
+    """Return what the shadow adds over what the second model of the split adds: one evaluation and its guard.
+
+    Both are differences of medians, as a difference within one round is mostly noise; None if the split adds nothing.
+    """
+    found = [results.spread("cpu_us", server=name, **key) for name in (ALL, FULL, SPLIT, GUARD)]
+    if any(one is None for one in found):
+        return None
+    everything, full, split, guard = (one.median for one in found if one is not None)
+    return _spread([(everything - full) / (split - guard)]) if split > guard else None
 
 
 def _verdict(target: str, at: str, got: Spread | None, limit: float) -> Verdict:
