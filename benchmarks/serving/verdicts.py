@@ -241,6 +241,6 @@ def _checks(results: Results) -> str:
 def _judgements(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for one in verdicts:
-        said = "not measured" if one.met is None else "met" if one.met else f"missed, {one.over:.2g} times the limit"
+        said = "not measured" if one.met is None else "met" if one.met else f"missed, {one.over:.3g} times the limit"
         rows.append([one.target, one.at, _cell(one.got), f"{one.limit:.3g}", said])
     return _table(f"Targets, of `{FULL}`", ["target", "at", "got", "limit", "verdict"], rows)
