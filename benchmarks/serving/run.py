@@ -107,7 +107,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of: echo, {', '.join([*OURS, *PEERS])}")
     parser.add_argument("--quick", action="store_true", help="one short round with small models")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="only print the tables of an earlier --json file")
     options = parser.parse_args()
+    if options.report:
+        print(report(Results(json.loads(options.report.read_text())["records"])))
+        return
     if options.make_venvs is not None:
         options.venvs = options.make_venvs
         make_homes(options.venvs)

@@ -65,8 +65,13 @@ def test_the_shadow_is_compared_with_the_evaluation_that_the_split_added(verdict
 def test_the_report_says_what_was_missed_and_what_was_not_measured(verdicts: ModuleType) -> None:
     records = closed(verdicts.FULL, 100.0) + closed("mlserver", 400.0)
     text = verdicts.report(verdicts.Results(records))
-    assert "| CPU per request / mlserver | 1 row, 32 conn. | 0.25 ±0% | 0.125 | missed, 2 times the limit |" in text
+    assert "| CPU per request / mlserver | 1 row, 32 conn. | 0.25 | 0.125 | missed, 2 times the limit |" in text
     assert "| CPU per request / kserve | 1 row, 32 conn. | - | 0.125 | not measured |" in text
+
+
+def test_a_number_stands_with_its_spread_where_there_is_one(verdicts: ModuleType) -> None:
+    assert str(verdicts.Spread(200.0, 180.0, 240.0)) == "200 ±15%"
+    assert str(verdicts.Spread(0.12345, 0.12345, 0.12345)) == "0.123"
 
 
 def test_even_arrivals_are_even_and_random_ones_keep_the_mean(load: ModuleType) -> None:
