@@ -96,8 +96,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=11.0, help="no round is begun that would take longer")
-    parser.add_argument("--seconds", type=float, default=Course.seconds, help="of a closed loop")
-    parser.add_argument("--open-seconds", type=float, default=Course.open_seconds, help="of an open loop")
+    parser.add_argument("--seconds", type=float, default=Course().seconds, help="of a closed loop")
+    parser.add_argument("--open-seconds", type=float, default=Course().open_seconds, help="of an open loop")
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
     parser.add_argument("--venvs", type=Path, help="where the peers' virtual environments are")
@@ -107,7 +107,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of: echo, {', '.join([*OURS, *PEERS])}")
     parser.add_argument("--quick", action="store_true", help="one short round with small models")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--report", type=Path, metavar="FILE", help="only print the tables of an earlier --json file")
     options = parser.parse_args()
+    if options.report:
+        print(report(Results(json.loads(options.report.read_text())["records"])))
+        return
     if options.make_venvs is not None:
         options.venvs = options.make_venvs
         make_homes(options.venvs)

@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from recloser.serving.wire.oip import read_call
 from recloser.serving.wire.rows import rows_from_tensors, rows_of
 
 PATH = "/v2/models/forecast/infer"
-PARTS = ("inside", "apart", "trips", "swaps", "sensors", "wrk")
 LUA = """
 unsafe, seen = 0, 0
 local function numbers(body, name)
@@ -254,6 +254,40 @@ def by_wrk(options: argparse.Namespace) -> dict[str, Any] | None:
     return {**facts, "statuses": {200: said.count - said.bad} | ({0: said.bad} if said.bad else {}), "held": held}
 
 
+def inside(options: argparse.Namespace) -> dict[str, Any]:
+    """Send the requests through every fault that a model in the gateway's own process can have."""
+    rounds = min(max(options.requests // 16_000, 2), 60)
+    return through_faults(options, [*(sequence(QUICK, 2) * rounds), *SLOW], options.requests)
+
+
+def apart(options: argparse.Namespace) -> dict[str, Any]:
+    """Send a twentieth of the requests through a model that ends, blocks or fills a process of its own."""
+    steps = sequence(DEADLY, min(max(options.requests // 20_000, 3), 50))
+    return through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any] | None]] = {
+    "inside": inside,
+    "apart": apart,
+    "trips": trips,
+    "swaps": swaps,
+    "sensors": sensors,
+    "wrk": by_wrk,
+}
+
+
+def judged(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report with what is safe in it: each part, each trip, all."""
+    parts = {name: part for name, part in report.items() if name != "trips"}
+    for name, part in parts.items():
+        allowed = {200, 503} if name == "sensors" else {200}
+        part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= allowed
+    if "sensors" in report:
+        report["sensors"]["safe"] &= not report["sensors"]["incidents_of_the_canary"]
+    late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
+    return report | {"safe": not late and all(part["safe"] for part in parts.values()), "late_trips": late}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
@@ -261,42 +295,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=7_200.0, help="longest time of each part")
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--wrk-seconds", type=float, default=60.0, help="length of the part that `wrk` does")
     parser.add_argument("--swap-seconds", type=float, default=60.0, help="how long; a new package every sixtieth of it")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    begun, report = time.monotonic(), {}
-    if "inside" in options.parts:
-        rounds = min(max(options.requests // 16_000, 2), 60)
-        steps = [*(sequence(QUICK, 2) * rounds), *SLOW]
-        report["inside"] = through_faults(options, steps, options.requests)
-    if "apart" in options.parts:
-        steps = sequence(DEADLY, min(max(options.requests // 20_000, 3), 50))
-        report["apart"] = through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
-    if "trips" in options.parts:
-        report["trips"] = trips(options)
-    if "swaps" in options.parts:
-        report["swaps"] = swaps(options)
-    if "sensors" in options.parts:
-        report["sensors"] = sensors(options)
-    if "wrk" in options.parts and (seen := by_wrk(options)) is not None:
-        report["wrk"] = seen
-    parts = [name for name in PARTS if name in report and name != "trips"]
-    for name in parts:
-        part = report[name]
-        allowed = {200, 503} if name == "sensors" else {200}
-        part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= allowed
-    if "sensors" in report:
-        report["sensors"]["safe"] &= not report["sensors"]["incidents_of_the_canary"]
-    late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
-    good = not late and all(report[name]["safe"] for name in parts)
-    report |= {"safe": good, "late_trips": late, "wall_s": round(time.monotonic() - begun, 1)}
+    begun, seen = time.monotonic(), {name: PARTS[name](options) for name in options.parts}
+    report = judged({name: part for name, part in seen.items() if part is not None})
+    report["wall_s"] = round(time.monotonic() - begun, 1)
     text = json.dumps(report, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return 0 if report["safe"] else 1
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ class Spread:
     high: float
 
     def __str__(self) -> str:
+        if self.low == self.high:
+            return _short(self.median)
         half = 100.0 * (self.high - self.low) / 2.0 / abs(self.median) if self.median else 0.0
         return f"{_short(self.median)} ±{half:.0f}%"
 
@@ -116,11 +118,15 @@ def judged(results: Results) -> list[Verdict]:
 
 
 def shadow_cost(results: Results, key: dict[str, Any]) -> Spread | None:
-    """Return what the shadow adds over what the second model of the split adds: one evaluation and its guard."""
-    four = [results.by_round("cpu_us", server=name, **key) for name in (ALL, FULL, SPLIT, GUARD)]
-    rounds = set.intersection(*(set(one) for one in four))
-    costs = [[one[k] for one in four] for k in rounds]
-    return _spread((a - f) / (s - g) for a, f, s, g in costs if s > g)
+    """Return what the shadow adds over what the second model of the split adds: one evaluation and its guard.
+
+    Both are differences of medians, as a difference within one round is mostly noise; None if the split adds nothing.
+    """
+    found = [results.spread("cpu_us", server=name, **key) for name in (ALL, FULL, SPLIT, GUARD)]
+    if any(one is None for one in found):
+        return None
+    everything, full, split, guard = (one.median for one in found if one is not None)
+    return _spread([(everything - full) / (split - guard)]) if split > guard else None
 
 
 def _verdict(target: str, at: str, got: Spread | None, limit: float) -> Verdict:
@@ -157,7 +163,14 @@ def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 def report(results: Results) -> str:
     """Return all tables as Markdown."""
-    parts = [_costs(results), _latencies(results), _open(results), _overload(results), _checks(results)]
+    parts = [
+        _ratios(results),
+        _costs(results),
+        _latencies(results),
+        _open(results),
+        _overload(results),
+        _checks(results),
+    ]
     return "\n".join([*(part for part in parts if part), _judgements(judged(results))])
 
 
@@ -174,16 +187,22 @@ def _head(key: dict[str, Any]) -> str:
     return _at(key) + (", binary" if key["kind"] == BINARY else "")
 
 
-def _costs(results: Results) -> str:
-    keys = _closed_keys(results)
+def _ratios(results: Results) -> str:
+    keys = [key for key in _closed_keys(results) if key["kind"] == JSON]
     heads = ["server", *(_head(key) for key in keys), "PSS MB", "ready CPU s", "ready s"]
     rows = []
     for name in results.servers:
-        cells = [_cell(results.spread("cpu_us", server=name, **key)) for key in keys]
+        cells = [_plain(results.ratio("cpu_us", name, FULL, **key)) for key in keys]
         pss = _plain(results.spread("pss_mb", server=name, kind="memory"))
-        ready = [_cell(results.spread(number, server=name, kind="ready")) for number in ("cpu_s", "wall_s")]
+        ready = [_plain(results.spread(number, server=name, kind="ready")) for number in ("cpu_s", "wall_s")]
         rows.append([name, *cells, pss, *ready])
-    return _table("CPU us per request, closed loop; memory after it; until the first answer", heads, rows)
+    return _table(f"CPU per request, `{FULL}` = 1; memory after the load; until the first answer", heads, rows)
+
+
+def _costs(results: Results) -> str:
+    keys = _closed_keys(results)
+    rows = [[name, *(_cell(results.spread("cpu_us", server=name, **key)) for key in keys)] for name in results.servers]
+    return _table("CPU us per request, closed loop", ["server", *map(_head, keys)], rows)
 
 
 def _latencies(results: Results) -> str:
@@ -237,6 +256,6 @@ def _checks(results: Results) -> str:
 def _judgements(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for one in verdicts:
-        said = "not measured" if one.met is None else "met" if one.met else f"missed, {one.over:.2g} times the limit"
+        said = "not measured" if one.met is None else "met" if one.met else f"missed, {one.over:.3g} times the limit"
         rows.append([one.target, one.at, _cell(one.got), f"{one.limit:.3g}", said])
     return _table(f"Targets, of `{FULL}`", ["target", "at", "got", "limit", "verdict"], rows)

@@ -110,9 +110,14 @@ def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3
     return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), replace(POLICY, trip_after=trip_after))
 
 
+def _rows(n: int, seed: int) -> pl.DataFrame:
+    first = seed % len(AREAS)
+    return frame(max(n, 1), seed, AREAS[first:] + AREAS[:first])[:n]
+
+
 def binary_body(n: int, seed: int = 2) -> tuple[bytes, int]:
     """Return the same as binary tensors, and the length of its JSON part."""
-    rows = frame(max(n, 1), seed)[:n]
+    rows = _rows(n, seed)
     areas = b"".join(len(name).to_bytes(4, "little") + name.encode() for name in rows["area"].to_list())
     at = np.array([round(t.timestamp()) * 10**6 for t in rows["at"].to_list()], dtype="<i8").tobytes()
     table = rows.select(COLUMNS.numbers).to_numpy().ravel().round(4).astype("<f8").tobytes()
@@ -129,8 +134,8 @@ def binary_body(n: int, seed: int = 2) -> tuple[bytes, int]:
 
 
 def body(n: int, seed: int = 2) -> bytes:
-    """Return a v2 inference request of n rows with one wide tensor."""
-    rows = frame(max(n, 1), seed)[:n]
+    """Return a v2 inference request of n rows with one wide tensor; other seeds begin with other areas."""
+    rows = _rows(n, seed)
     table = rows.select(COLUMNS.numbers).to_numpy().ravel().round(4).tolist()
     inputs = [
         {"name": "area", "shape": [n], "datatype": "BYTES", "data": rows["area"].to_list()},
