@@ -70,18 +70,28 @@ class Up:
     def __init__(self, folder: Path, environment: dict[str, str], tls: ssl.SSLContext | None = None) -> None:
         self.folder, self._tls = folder, tls
         words = [*PROGRAM, "up", "--port", "0", "--json", "--project", str(folder)]
-        self.process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
         self.seen: set[int] = set()
+        addresses: dict[str, Any] = {}
+        while "gateway" not in addresses:  # somebody else may have taken the port between its choice and its use
+            self.process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+            )
+            addresses = self._said()
+        self.gateway, self.console = addresses["gateway"], addresses["console"]
+
+    def _said(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         text = ""
         while "}" not in text:
             line = self.process.stdout.readline()
             assert line, f"up ended with {self.process.wait()}"
             text += line
-        addresses = json.loads(text)
-        self.gateway, self.console = addresses["gateway"], addresses["console"]
+        said = dict(json.loads(text))
+        if "gateway" not in said:
+            assert "cannot listen" in text, text
+            self.process.stdout.close()
+            self.process.wait()
+        return said
 
     def ask(self, path: str, body: Any = None, tls: ssl.SSLContext | None = None) -> tuple[int, str]:
         """Return status and body of an answer; status 0 while nobody answers."""
