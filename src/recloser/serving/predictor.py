@@ -20,7 +20,8 @@ class Predictor(Protocol):
 
     A predictor may also have `predict_rows(rows: ModelRows) -> FloatArray`: the same bits without a data frame. It is
     used for requests that come as arrays; without it they are made into a frame with float64 columns. And it may say
-    with `reads: tuple[str, ...]` which columns it cannot do without.
+    with `reads: tuple[str, ...]` which columns it cannot do without, and with `prompt: bool` that a few rows take it
+    bounded time (under a millisecond) in code of ours, so that they may be answered on the event loop's own thread.
     """
 
     @property
@@ -41,6 +42,11 @@ def reads_of(predictor: Predictor) -> tuple[str, ...]:
     """Return the columns that a model says it cannot do without, besides 'scale_mw'; empty if it says nothing."""
     names: tuple[str, ...] = getattr(predictor, "reads", ())
     return names
+
+
+def is_prompt(predictor: Predictor) -> bool:
+    """Tell whether a model says that it answers a few rows at once and cannot hang."""
+    return getattr(predictor, "prompt", False) is True
 
 
 LATE = "late"

@@ -19,6 +19,7 @@ from recloser.serving.http.edge import json_response, on_crash, on_http_error, o
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
+from recloser.serving.http.hot import HotWay
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
@@ -63,22 +64,23 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter = Meter()
+    meter, infer, invocations = Meter(), Infer(service), Invocations(service)
 
     async def openapi(_: Request) -> Response:
         """Give this document."""
         return json_response(document)
 
-    routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
+    routes = [*_routes(service, meter, infer, invocations), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
     admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
-    middleware = [Middleware(Metered, meter=meter), admission]
+    hot = Middleware(HotWay, infer=infer, invocations=invocations)
+    middleware = [Middleware(Metered, meter=meter), admission, hot]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 
-def _routes(service: Service, meter: Meter) -> list[Route]:
-    metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
+def _routes(service: Service, meter: Meter, infer: Infer, invocations: Invocations) -> list[Route]:
+    metadata, grid, forecasts = Metadata(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
@@ -86,7 +88,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [
-        Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
@@ -101,7 +103,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         Route("/v2/models/{name}/versions/{version}/config", metadata.config),
         Route("/v2/models/{name}/versions/{version}/stats", metadata.stats),
         Route("/v2/models/{name}/versions/{version}/infer", infer, methods=["POST"]),
-        Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/invocations", invocations, methods=["POST"]),
         Route("/ping", metadata.ping),
         Route("/health", metadata.ping),
         Route("/version", metadata.version),

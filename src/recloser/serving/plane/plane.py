@@ -13,6 +13,7 @@ from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.gateway import Gateway
 from recloser.serving.plane.job import Job, Note
+from recloser.serving.plane.express import MOST_ROWS, Express
 from recloser.serving.plane.lane import Lane
 from recloser.serving.predictor import PER_ROW_MS
 
@@ -74,6 +75,8 @@ class DataPlane:
         self._jobs = 0
         self._rows = 0
         self._small = Lane("plane", gateway, clock, timer)
+        self._gateway = gateway
+        self._express = Express(gateway, clock, timer)
         self._bulk = Lane("plane-bulk", gateway, clock, timer)
         for lane in (self._small, self._bulk):
             weakref.finalize(self, lane.queue.put, None)
@@ -104,6 +107,16 @@ class DataPlane:
             raise InvalidInput("unusable time for an answer", got=allowed_ms, expected=f"0 to {LONGEST_MS:g} ms")
         self._admit(batch)
         loop = asyncio.get_running_loop()
+        if name is None and batch.n_rows <= MOST_ROWS and self._gateway.prompt:
+            job = Job(batch, None, loop, loop.create_future(), float("inf"), note=note)
+            self._jobs += 1
+            self._rows += batch.n_rows
+            try:
+                self._express.put(job)
+                return await job.answer
+            finally:
+                self._jobs -= 1
+                self._rows -= batch.n_rows
         lane = self._small if batch.n_rows <= BULK_ROWS else self._bulk
         job = Job(batch, name, loop, loop.create_future(), self._timer() + MARGIN * allowed_ms / 1000.0, note=note)
         watch = _Timer(self._timer, loop, lane, job)
