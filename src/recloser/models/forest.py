@@ -75,6 +75,8 @@ class Forest:
         # Of each feature: a row per interval between its thresholds, then the row of a missing value.
         lengths = [len(thresholds) + 2 for thresholds in self._lists]
         self._starts = [0, *itertools.accumulate(lengths)]
+        ends_of = [start - 1 for start in self._starts[1:]]
+        self._lookup = list(zip(self._used, self._starts, self._lists, ends_of, strict=False))
         self._masks: Masks = np.full((self._starts[-1], len(trees)), _ALL, dtype=np.uint64)
         for place, feature in enumerate(self._used):
             self._fill(place, nodes[feature])
@@ -104,18 +106,15 @@ class Forest:
         return [np.add.accumulate(values[start:stop]).item(-1) + 0.0 for start, stop in self._spans]
 
     def _row(self, row: list[float]) -> list[int]:
-        starts = self._starts
-        places = []
-        for place, feature in enumerate(self._used):
-            number, thresholds = row[feature], self._lists[place]
-            at = bisect_left(thresholds, number) if number == number else len(thresholds) + 1  # noqa: PLR0124 - NaN
-            places.append(starts[place] + at)
-        return places
+        return [
+            start + bisect_left(thresholds, row[feature]) if row[feature] == row[feature] else missing
+            for feature, start, thresholds, missing in self._lookup
+        ]
 
     def _block(self, inputs: Float32Array) -> list[FloatArray]:
         left: Masks | None = None
         found = np.empty((len(inputs), self._masks.shape[1]), dtype=np.uint64)
-        missing = np.isnan(inputs)
+        missing: npt.NDArray[np.bool_] = np.isnan(inputs)
         some = missing.any(axis=0).tolist()
         columns = inputs.astype(np.float64).T
         for place, feature in enumerate(self._used):

@@ -66,10 +66,13 @@ def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) 
             raw = np.asarray(predictor.predict(rows.frame()) if fast is None else fast(rows))
         else:
             raw = np.asarray(predictor.predict(rows.clone()))
-        if raw.dtype.kind not in "fiu":
+        if raw.dtype == np.float64:
+            mw = np.array(raw, order="C")
+        elif raw.dtype.kind not in "fiu":
             return f"not a number: dtype {raw.dtype}"
-        with np.errstate(all="ignore"):
-            mw = np.array(raw, dtype=np.float64, order="C")
+        else:
+            with np.errstate(all="ignore"):
+                mw = np.array(raw, dtype=np.float64, order="C")
     except Late as error:
         return f"{LATE}: {error.what}"
     # A foreign model may raise anything (LightGBM's own error derives from Exception, a polars panic from

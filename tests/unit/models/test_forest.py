@@ -28,7 +28,9 @@ def grown(seed=1, rounds=25, categories="auto", **parameters):
     truth = np.abs(np.nan_to_num(inputs[:, 0])) + 0.3 * np.nan_to_num(inputs[:, 1]) ** 2 + np.isnan(inputs[:, 4])
     truth += 2.0 * (inputs[:, 3].astype(int) == 1)
     plan = {"objective": "huber", "num_leaves": 31, "min_data_in_leaf": 5, "verbosity": -1, "num_threads": 1}
-    return lgb.train({**plan, **parameters}, lgb.Dataset(inputs, truth, categorical_feature=categories), rounds).model_to_string()
+    return lgb.train(
+        {**plan, **parameters}, lgb.Dataset(inputs, truth, categorical_feature=categories), rounds
+    ).model_to_string()
 
 
 @pytest.fixture(scope="module")

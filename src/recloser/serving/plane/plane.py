@@ -12,8 +12,8 @@ from recloser.core import Clock, InvalidInput, Unavailable
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.gateway import Gateway
-from recloser.serving.plane.job import Job, Note
 from recloser.serving.plane.express import MOST_ROWS, Express
+from recloser.serving.plane.job import Job, Note
 from recloser.serving.plane.lane import Lane
 from recloser.serving.predictor import PER_ROW_MS
 

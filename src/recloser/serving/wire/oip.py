@@ -168,15 +168,19 @@ def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
 def write_reply(call: Call, reply: Reply) -> tuple[bytes, int | None]:
     """Return the body of an answer, and the length of its JSON header if raw tensors follow."""
     chosen = chosen_outputs(call, reply)
+    if not any(binary for _, binary in chosen):
+        return _document(call, reply, [_described(tensor, None) for tensor, _ in chosen]), None
     raw = [to_raw(tensor) if binary else None for tensor, binary in chosen]
     outputs = [
         _described(tensor, None if data is None else len(data)) for (tensor, _), data in zip(chosen, raw, strict=True)
     ]
-    body = {"model_name": reply.model, "model_version": reply.version, "outputs": outputs}
-    header = msgspec.json.encode(body if call.id is None else {**body, "id": call.id})
-    if all(data is None for data in raw):
-        return header, None
+    header = _document(call, reply, outputs)
     return b"".join((header, *(data for data in raw if data is not None))), len(header)
+
+
+def _document(call: Call, reply: Reply, outputs: list[dict[str, Any]]) -> bytes:
+    body = {"model_name": reply.model, "model_version": reply.version, "outputs": outputs}
+    return msgspec.json.encode(body if call.id is None else {**body, "id": call.id})
 
 
 def _wanted(request: InferRequest) -> tuple[tuple[tuple[str, bool], ...], bool]:
