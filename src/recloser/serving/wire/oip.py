@@ -160,7 +160,8 @@ def check_call(call: Call, model: str, known: Sequence[str]) -> None:
 def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
     """Return the outputs a call asked for, with whether each goes out in binary."""
     if not call.wanted:
-        return [(tensor, call.binary) for tensor in reply.tensors]
+        binary = call.binary
+        return [(tensor, binary) for tensor in reply.tensors]
     known = {tensor.name: tensor for tensor in reply.tensors}
     return [(known[name], binary) for name, binary in call.wanted]
 
@@ -271,7 +272,8 @@ def _from_json(given: RequestInput) -> Tensor:
 
 def _described(tensor: Tensor, size: int | None) -> dict[str, Any]:
     described: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
-    if size is not None:
-        return {**described, "parameters": {"binary_data_size": size}}
-    values: Sequence[Any] = tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()
-    return {**described, "data": values}
+    if size is None:
+        described["data"] = tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()
+    else:
+        described["parameters"] = {"binary_data_size": size}
+    return described
