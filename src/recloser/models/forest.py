@@ -115,11 +115,11 @@ class Forest:
         left: Masks | None = None
         found = np.empty((len(inputs), self._masks.shape[1]), dtype=np.uint64)
         missing: npt.NDArray[np.bool_] = np.isnan(inputs)
-        some = missing.any(axis=0).tolist()
+        gappy = set(np.flatnonzero(missing.any(axis=0)).tolist())
         columns = inputs.astype(np.float64).T
         for place, feature in enumerate(self._used):
             at = self._thresholds[place].searchsorted(columns[feature])
-            if some[feature]:
+            if feature in gappy:
                 at[missing[:, feature]] = len(self._lists[place]) + 1
             part = self._masks[self._starts[place] : self._starts[place + 1]]
             if left is None:

@@ -55,7 +55,7 @@ class Express:
                 if not self._answered(run):
                     left += run
             # The outermost loop of these jobs: a defect of ours is told to the callers of this batch and to no other.
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 settle([(job, error) for job in run])
         for job in left:
             hand_over(job)
