@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +23,8 @@ from recloser.app.loop.retraining import RunOrder
 from recloser.cli import main
 from recloser.core import LOAD
 from recloser.engines import RunBook
-from recloser.ledger import RouteRecord, RunRecord, StepRecord
+from recloser.ledger import RolloutRecord, RouteRecord, RunRecord, StepRecord
+from recloser.ledger.database import WAIT_S
 from recloser.pipelines import candidate_pipeline
 from recloser.rollout import RolloutState
 from recloser.testing.puppets import puppet_release, put_on_trial
@@ -100,4 +107,58 @@ def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_control
     until(lambda: platform.ledger.find(RunRecord, key=run, state="done"), "the run to end")
     (trained,) = platform.ledger.find(StepRecord, run=run, name="train")
     assert trained.attempts == 2
+    assert main(["audit", "verify", "--project", str(served)]) == 0
+
+
+@contextmanager
+def writing(database: Path) -> Iterator[None]:
+    """Let another process be in the middle of a write, so that nobody else can."""
+    program = (
+        "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None);"
+        "held.execute('BEGIN IMMEDIATE'); print(1, flush=True); sys.stdin.read(); held.rollback()"
+    )
+    words = [sys.executable, "-c", program, str(database)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline().strip() == b"1"
+        yield
+        holder.stdin.close()
+
+
+def test_answers_go_on_while_the_ledger_is_locked_or_gone(
+    served: Path, platform: Platform, canary: str, up: Callable[..., Any], until: Any, request_body: dict[str, Any]
+) -> None:
+    running = up(served)
+    until(lambda: running.get("/v1/areas"), "the gateway")
+
+    def answered() -> set[tuple[str, str]]:
+        status, text = running.ask("/invocations", request_body)
+        assert status == 200, text
+        return {(row["served_by"], row["reason"]) for row in json.loads(text)["predictions"]}
+
+    until(lambda: answered() == {("canary", "")}, "the canary")
+    shorten_lease(platform)
+    until(lambda: leases(platform) > 0, "a lease of the short kind")
+    with writing(served / "state" / "ledger.db"):
+        seen = leases(platform)
+        until(lambda: answered() == {("champion", "lease expired")}, "the lease to run out")
+        assert leases(platform) == seen
+        time.sleep(WAIT_S + 1)  # a renewal that was decided in time and waits for the lock is given up
+    until(lambda: running.route()["shadow"] == canary, "the rollout to go back to the shadow")
+    (trial,) = [record for record in platform.ledger.find(RolloutRecord) if record.release == canary]
+    assert (trial.state, trial.reason) == ("shadow", "the controller was silent longer than the lease")
+
+    away = served / "state" / "away"
+    away.mkdir()
+    for file in served.glob("state/ledger.db*"):
+        shutil.move(file, away)
+    for _ in range(40):
+        assert answered() == {("champion", "")}
+    for file in away.iterdir():
+        shutil.move(file, served / "state")
+    before = running.route()["epoch"]
+    status, text = running.ask("/v1/rollback", {"reason": "after the ledger came back"})
+    assert status == 200, text
+    until(lambda: running.route()["epoch"] > before, "the rollback")
     assert main(["audit", "verify", "--project", str(served)]) == 0
