@@ -16,7 +16,7 @@ def split_points(model: LightGBMQuantile) -> list[tuple[int, float]]:
     points: set[tuple[int, float]] = set()
     for booster in model.boosters:
         features: list[int] = []
-        for line in booster.model_to_string(num_iteration=-1).splitlines():
+        for line in booster.splitlines():
             name, _, texts = line.partition("=")
             if name == "split_feature":
                 features = [int(text) for text in texts.split()]

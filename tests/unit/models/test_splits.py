@@ -9,6 +9,7 @@ import polars as pl
 
 from recloser.core import LOAD
 from recloser.models import LightGBMQuantile, SeasonalNaive, TrainingPlan, split_rows, train_lightgbm
+from recloser.models.lightgbm_native import booster_of
 from recloser.models.splits import split_points
 
 NAMES = ("hour", "warmth")
@@ -36,7 +37,7 @@ def test_split_points_are_those_of_the_dumped_trees() -> None:
     trained = model()
     found: set[tuple[int, float]] = set()
     for booster in trained.boosters:
-        stack = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
+        stack = [tree["tree_structure"] for tree in booster_of(booster).dump_model()["tree_info"]]
         while stack:
             node = stack.pop()
             if "threshold" in node:
