@@ -19,9 +19,12 @@ from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
 from recloser.pipelines.judging import judged
 from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.proving import attest_verdict
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
 from recloser.registry import PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.registry.content.description import describe
+from recloser.registry.content.schema import input_columns
 from recloser.store import Snapshot
 
 ACTOR = "pipeline"
@@ -159,7 +162,10 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     )
     rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
     golden = make_golden(rows, bench.features.names, model.predict)
-    built = build_package(bench.packages, folder / "model", facts, bench.signer, golden)
+    columns = input_columns(rows, bench.features)
+    areas = sorted(rows["area"].unique())
+    documents = describe(facts, columns, areas, _files(folder / "model"), bench.surroundings())
+    built = build_package(bench.packages, folder / "model", facts, bench.signer, golden, documents)
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
 
 
@@ -201,9 +207,10 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
 
 
 def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the model registry about the run and, if it passed, about the version; the ledger already knows."""
+    """Sign the verdict beside the package; tell the model registry about the run and, if it passed, the version."""
     parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
     opened = open_package(bench.packages / built["path"], bench.trusted)
+    attest_verdict(bench, opened)
     as_of = parse_utc(parameters["as_of"])
     facts = opened.facts
     run = RunFacts(
@@ -282,7 +289,12 @@ def _ladder(features: FeatureSet, rows: pl.DataFrame) -> dict[str, Model]:
     return dict(zip(FALLBACKS, rungs, strict=True))
 
 
-def _digest_folder(folder: Path) -> str:
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder by its relative path, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    listed = "".join(f"{path.relative_to(folder)} {digest_bytes(path.read_bytes())}\n" for path in files)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _digest_folder(folder: Path) -> str:
+    listed = "".join(f"{name} {digest_bytes(content)}\n" for name, content in _files(folder).items())
     return digest_bytes(listed.encode())

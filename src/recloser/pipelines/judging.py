@@ -8,9 +8,11 @@ import polars as pl
 
 from recloser.core import LOAD, QUANTILES
 from recloser.pipelines.evaluation import Evaluation
+from recloser.pipelines.proving import check_formats
 from recloser.pipelines.workbench import Workbench
 from recloser.registry import Package, check_golden
 from recloser.staging import (
+    PASS,
     CheckResult,
     HoldOut,
     SafetyProbe,
@@ -28,7 +30,7 @@ from recloser.staging import (
     temperature_columns,
 )
 
-REQUIRED = ("data.shape", "metrics", "coverage", "parity", "latency", "safety", "performance")
+REQUIRED = ("formats", "data.shape", "metrics", "coverage", "parity", "latency", "safety", "performance")
 RECENT = timedelta(days=28)
 PROBE_DAYS = 7
 
@@ -45,11 +47,14 @@ def judged(
         training: rows the candidate learned from, with truth.
         holdout: rows of the hold-out with all features.
     """
+    formats = check_formats(package, allow_pickle=bench.allow_pickle)
+    if formats.verdict != PASS:
+        return judge([formats], REQUIRED)  # such a model is not even opened
     zone = bench.features.horizon.zone
     model = bench.load(package.model_folder)
     recent, whole = _load(bench, RECENT), _load(bench, timedelta(days=bench.recipe.history_days))
     data = TrainingData(training, bench.features.names, zone, recent, whole)
-    results: list[CheckResult] = [*check_data(data, bench.policy)]
+    results: list[CheckResult] = [formats, *check_data(data, bench.policy)]
     answers = evaluation.answers
     pair = HoldOut.from_frame(
         holdout,

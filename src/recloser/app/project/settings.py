@@ -246,6 +246,12 @@ class RegistrySection(Section):
     tracking_uri: str | None = None
 
 
+class PackageSection(Section):
+    """What goes into packages: `[package]`; file names are relative to the project."""
+
+    lock: str | None = None
+
+
 class LedgerSection(Section):
     """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
 
@@ -259,6 +265,7 @@ class GatewaySection(Section):
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    allow_pickle: bool = False
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
     tls: TlsSection = TlsSection()
@@ -276,6 +283,7 @@ class Project(Section):
     triggers: TriggerSection = TriggerSection()
     monitoring: MonitoringSection = MonitoringSection()
     registry: RegistrySection = RegistrySection()
+    package: PackageSection = PackageSection()
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
 
