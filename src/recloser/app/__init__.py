@@ -13,6 +13,7 @@ from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
 from recloser.app.project.scaffold import scaffold
 from recloser.app.releases.bundles import install_bundle, make_bundle, verify_bundle
+from recloser.app.releases.dossiers import make_dossier, verify_dossier
 from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image
 from recloser.app.replay.demo import DemoOptions, run_demo
@@ -47,6 +48,7 @@ __all__ = [
     "list_tokens",
     "listen",
     "make_bundle",
+    "make_dossier",
     "operator_rollback",
     "overview",
     "project_status",
@@ -62,6 +64,7 @@ __all__ = [
     "sign_release",
     "verify_audit",
     "verify_bundle",
+    "verify_dossier",
     "verify_package",
     "write_context",
     "write_image",

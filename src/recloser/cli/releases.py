@@ -1,4 +1,4 @@
-"""Owns the verbs of finished releases: package (verify, sign, score, build-context, oci), bundle (write, verify, install)."""
+"""Owns the verbs of finished releases: of packages (verify, sign, score, images) and of bundles."""
 
 from __future__ import annotations
 
