@@ -15,6 +15,7 @@ from recloser.app.project.scaffold import scaffold
 from recloser.app.releases.bundles import install_bundle, make_bundle, verify_bundle
 from recloser.app.releases.dossiers import make_dossier, verify_dossier
 from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
+from recloser.app.releases.lineage import export_lineage
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
@@ -41,6 +42,7 @@ __all__ = [
     "current_forecast",
     "explain_gate",
     "explain_rollout",
+    "export_lineage",
     "forecast_rows",
     "ingest_file",
     "install_bundle",

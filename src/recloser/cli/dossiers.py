@@ -1,4 +1,4 @@
-"""Owns the verbs of a dossier: write, verify."""
+"""Owns the verbs that tell outsiders what came from what: dossier (write, verify), lineage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from recloser.app import make_dossier, verify_dossier
+from recloser.app import export_lineage, make_dossier, verify_dossier
 from recloser.cli.groups import DefaultGroup
 from recloser.cli.options import example, json_option, project_option
 from recloser.cli.output import emit
@@ -40,4 +40,12 @@ def dossier_verify(file: Path, keys: Path | None, project: Path, as_json: bool) 
     emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
 
 
-VERBS = (dossier,)
+@click.command("lineage", epilog=example("recloser lineage --project mygrid"))
+@project_option
+@json_option
+def lineage(project: Path, as_json: bool) -> None:
+    """Carry out what came from what, from file to forecast, as OpenLineage events; `recloser up` does so by itself."""
+    emit(export_lineage(project), as_json=as_json, text=lambda d: str(d["sentence"]))
+
+
+VERBS = (dossier, lineage)

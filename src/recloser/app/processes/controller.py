@@ -10,6 +10,7 @@ from pathlib import Path
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.releases.lineage import carry_on
 from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
@@ -81,6 +82,8 @@ class Rounds:
         if fresh:
             self._tried("retrain", lambda: self._retrain(now))
         self._tried("rollout", self._loop.advance)
+        if fresh:
+            self._tried("lineage", lambda: carry_on(self._platform))
         self._tried("predictions", lambda: self._predictions.tick(now))
         return ""
 

@@ -252,6 +252,13 @@ class PackageSection(Section):
     lock: str | None = None
 
 
+class LineageSection(Section):
+    """Where OpenLineage events go: `[lineage]`; the file is relative to the project."""
+
+    file: str = "state/lineage.jsonl"
+    url: str | None = None
+
+
 class LedgerSection(Section):
     """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
 
@@ -284,6 +291,7 @@ class Project(Section):
     monitoring: MonitoringSection = MonitoringSection()
     registry: RegistrySection = RegistrySection()
     package: PackageSection = PackageSection()
+    lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
 

@@ -12,7 +12,8 @@ from recloser.registry.dossier.mapping import SUPPORTS
 from recloser.registry.package import Package
 
 FORMAT = "recloser-dossier/1"
-HUMANLY = ("approval.", "operator", "key.", "package.sign", "gate.waive", "rollback", "trigger.request")
+RULES = frozenset({"controller", "engine", "gateway", "monitoring", "pipeline", "rollout", "staging", "triggers"})
+"""Actors that follow rules; any other name is a person, or a program that acts for one."""
 
 
 def dossier_document(facts: DossierFacts) -> dict[str, Any]:
@@ -93,12 +94,12 @@ def _percent(number: Any) -> str | None:
 
 
 def _approval(facts: DossierFacts) -> list[Block]:
-    people = [entry for entry in facts.entries if entry.action.startswith(HUMANLY) or entry.actor == "operator"]
+    people = [entry for entry in facts.entries if entry.actor not in RULES]
     first = (
-        "No person is on record for this release: policy in recloser.toml let it pass, shadow, canary and probation "
-        "decided by the rules below. The times are those of the project's clock."
+        "No person is on record for this release: the rules of recloser.toml let it pass, and decided about shadow, "
+        "canary and probation. The times are those of the project's clock."
         if not people
-        else f"{len(people)} entries below are acts of people; all others follow the rules of the project file."
+        else f"{len(people)} of the entries below are acts of people; all others follow the rules of recloser.toml."
     )
     keep = [entry for entry in facts.entries if not entry.action.startswith("step.")]
     rows = [[entry.seq, entry.at, entry.actor, entry.action, entry.facts.get("reason")] for entry in keep]
