@@ -14,7 +14,6 @@ from recloser.core import InvalidInput, Refused
 from recloser.ledger import ReleaseRecord, RouteRecord
 from recloser.registry import PublicKey, load_trusted
 from recloser.registry.content.lock import LOCK_NAME, load_lock, shipped_lock, write_lock
-from recloser.registry.package import walk
 from recloser.registry.shipping.archive import Content
 from recloser.registry.shipping.bundle import BundleCard, check_bundle, peek_keys, unpack_bundle, write_bundle
 from recloser.registry.shipping.installing import ask_installed, install_environment, python_tag
@@ -181,4 +180,5 @@ def _documentation() -> dict[str, bytes]:
     """Return the documentation that lies beside Recloser: in the installed package, or in its source tree."""
     room = Path(__file__).parents[2]
     folder = next((place for place in (room / "docs", room.parents[1] / "docs") if place.is_dir()), None)
-    return {} if folder is None else {name: (folder / name).read_bytes() for name in walk(folder)}
+    files = [] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(str(folder)).as_posix(): path.read_bytes() for path in files}
