@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from recloser.app import export_lineage, make_dossier, verify_dossier
-from recloser.cli.groups import DefaultGroup
-from recloser.cli.options import example, json_option, project_option
+from recloser.cli.options import DefaultGroup, example, json_option, project_option
 from recloser.cli.output import emit
 from recloser.cli.releases import FILE, FOLDER, keys_option
 

@@ -17,8 +17,7 @@ from recloser.app import (
     write_context,
     write_image,
 )
-from recloser.cli.groups import DefaultGroup
-from recloser.cli.options import example, json_option, project_option, said
+from recloser.cli.options import DefaultGroup, example, json_option, project_option, said
 from recloser.cli.output import emit
 
 FILE = click.Path(dir_okay=False, path_type=Path)

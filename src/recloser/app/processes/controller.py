@@ -10,9 +10,9 @@ from pathlib import Path
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
-from recloser.app.releases.lineage import carry_on
 from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.server import due_issue
+from recloser.app.releases.lineage import carry_on
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
 from recloser.registry import read_last_change

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
 from recloser.app.project.problems import told
+from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
@@ -244,19 +245,6 @@ class RegistrySection(Section):
 
     kind: Literal["mlflow", "folder"] = "mlflow"
     tracking_uri: str | None = None
-
-
-class PackageSection(Section):
-    """What goes into packages: `[package]`; file names are relative to the project."""
-
-    lock: str | None = None
-
-
-class LineageSection(Section):
-    """Where OpenLineage events go: `[lineage]`; the file is relative to the project."""
-
-    file: str = "state/lineage.jsonl"
-    url: str | None = None
 
 
 class LedgerSection(Section):

@@ -279,9 +279,9 @@ def _risks(facts: DossierFacts) -> list[Block]:
 def _rollback(facts: DossierFacts) -> list[Block]:
     former = facts.champion.release if facts.champion is not None else None
     lines = [
-        f"One action by one person: recloser rollback --reason TEXT, or POST /v1/rollback. Traffic goes to "
-        f"{former or 'the fallback ladder'} at once.",
-        "Its unexpired forecasts are voided and issued again in the same transaction; readers learn it from /v1/events.",
+        "One action by one person: recloser rollback --reason TEXT, or POST /v1/rollback.",
+        f"Traffic goes to {former or 'the fallback ladder'} at once.",
+        "Its unexpired forecasts are voided and issued again in one transaction; readers learn it from /v1/events.",
         f"If nothing else serves, in this order: {', '.join(facts.fallback)}.",
         "Without any action: a trip by limits, lateness, divergence or degradation does the same by itself.",
         "Afterwards: recloser status, recloser rollout explain, recloser audit verify.",

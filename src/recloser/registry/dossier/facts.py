@@ -93,7 +93,7 @@ def text(sentence: str) -> Block:
 def shown(item: Any) -> str:
     """Return a value as people read it: times in UTC to the second, four significant digits, a dash for nothing."""
     if item is None or item == "":
-        return "–"
+        return "-"
     if isinstance(item, bool):
         return "yes" if item else "no"
     if isinstance(item, float):

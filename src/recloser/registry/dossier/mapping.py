@@ -1,4 +1,4 @@
-"""Owns which section of a dossier supports which item of a framework. It supports them; it claims conformity with none."""
+"""Owns which section of a dossier supports which item of a framework. Claims conformity with none."""
 
 from __future__ import annotations
 

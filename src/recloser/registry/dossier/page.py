@@ -19,35 +19,42 @@ nav a{display:block;color:#262626;text-decoration:none;padding:1px 0}nav a:hover
 .status{display:flex;gap:12px;flex-wrap:wrap;margin:16px 0 0}
 .status div{border:1px solid #d5d5d0;padding:8px 14px;min-width:120px}
 .status b{display:block;font-size:16px;font-weight:600;overflow-wrap:anywhere}.status span{color:#5c5c58;font-size:12px}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;margin:8px 0 14px;font-size:12.5px;line-height:1.4}
+table{border-collapse:collapse;width:100%;
+font-variant-numeric:tabular-nums;margin:8px 0 14px;font-size:12.5px;line-height:1.4}
 th{background:#ecece8;text-align:left;font-weight:600}
 th,td{padding:4px 8px;border-bottom:1px solid #e2e2de;vertical-align:top;overflow-wrap:break-word}
 tr{break-inside:avoid}
 table.facts{width:auto;min-width:60%}table.facts td:first-child{color:#5c5c58;width:220px}
-tr.refuse td{background:#fbe6dc}tr.hold td{background:#fbf3d6}tr.refuse td:first-child,tr.hold td:first-child{font-weight:600}
+tr.refuse td{background:#fbe6dc}tr.hold td{background:#fbf3d6}
+tr.refuse td:first-child,tr.hold td:first-child{font-weight:600}
 footer{margin-top:40px;color:#5c5c58;font-size:12px}
 @page{size:A4;margin:16mm 14mm}
-@media print{body{background:#fff;font-size:10pt}main{border:0;padding:0;max-width:none}table{font-size:8.5pt}nav{columns:2}
+@media print{body{background:#fff;font-size:10pt}main{border:0;padding:0;max-width:none}table{font-size:8.5pt}
+nav{columns:2}
 a{color:inherit}thead{display:table-header-group}}
 """
+
+FOOTER = (
+    "This page is signed: the last line of the file holds the signature, and any change to the file breaks it. "
+    "Check it without a network: recloser dossier verify FILE --keys FOLDER. "
+    "It supports assessments; it certifies nothing."
+)
 
 
 def render_page(document: Mapping[str, Any]) -> str:
     """Return the page of a dossier, without the signature that is put behind it."""
     title = f"Release dossier {document['release']}"
     sections = document["sections"]
+    made = f"Project {document['project']}. Made {document['made_at']} by {document['made_by']}."
     parts = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title><style>{STYLE}</style></head>',
         f"<body><main><h1>{_text(title)}</h1>",
-        f'<p class="quiet">Project {_text(document["project"])}. Made {_text(document["made_at"])} '
-        f"by {_text(document['made_by'])}.</p>",
+        f'<p class="quiet">{_text(made)}</p>',
         _status(document),
         _contents(sections),
         *(_section(number, section) for number, section in enumerate(sections, 1)),
-        "<footer>This page is signed: the last line of the file holds the signature, and any change to the file breaks "
-        "it. Check it without a network: recloser dossier verify FILE --keys FOLDER. It supports assessments; it "
-        "certifies nothing.</footer>",
+        f"<footer>{FOOTER}</footer>",
         "</main></body></html>",
     ]
     return "\n".join(parts) + "\n"

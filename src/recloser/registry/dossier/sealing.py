@@ -83,5 +83,5 @@ def _json(content: bytes, trusted: Sequence[PublicKey], where: str) -> CheckedDo
 def _checked(card: Mapping[str, Any], name: str, content: bytes, key_id: str, where: str) -> CheckedDossier:
     if card.get(name) != digest_bytes(content):
         raise refused("a changed dossier", where, got=digest_bytes(content)[:16], expected=str(card.get(name))[:16])
-    told = [str(card.get(part)) for part in ("release", "digest", "made_at")]
-    return CheckedDossier(*told, key_id, "html" if name == "page_sha256" else "json")
+    release, digest, made_at = (str(card.get(part)) for part in ("release", "digest", "made_at"))
+    return CheckedDossier(release, digest, made_at, key_id, "html" if name == "page_sha256" else "json")

@@ -65,8 +65,8 @@ def _of(entry: Entry, context: LineageContext) -> list[Event]:
     if action in {"run.start", "run.done", "run.failed"}:
         return [_run(entry, context)]
     if action in {"staging.pass", "staging.refuse", "staging.hold"}:
-        verdict = {"namespace": context.namespace, "name": f"verdicts/{entry.subject}"}
-        verdict["facets"] = _version(context, str(facts.get("evidence", "")))
+        evidence = _version(context, str(facts.get("evidence", "")))
+        verdict = {"namespace": context.namespace, "name": f"verdicts/{entry.subject}", "facets": evidence}
         told = {"verdict": action.partition(".")[2], "reason": facts.get("reason")}
         ends = ([_package(context, entry.subject)], [verdict])
         return [_event("COMPLETE", entry, context, ("gate", entry.hash), ends, told)]

@@ -128,7 +128,7 @@ def bundled(served: Path, tmp_path: Path) -> tuple[Path, str]:
 
 
 def test_a_bundle_holds_what_serves_and_never_the_private_key(
-    served: Path, release: str, bundled: tuple[Path, str], tmp_path: Path
+    served: Path, release: str, bundled: tuple[Path, str]
 ) -> None:
     file, key = bundled
     told = verify_bundle(file, keys=None, key_id=key)

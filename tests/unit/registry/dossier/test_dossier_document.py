@@ -203,8 +203,8 @@ def test_added_bytes_other_keys_and_other_files_are_refused(facts: DossierFacts,
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        (None, "–"),
-        ("", "–"),
+        (None, "-"),
+        ("", "-"),
         (True, "yes"),
         (3.14159, "3.142"),
         (AT, "2021-02-03T04:05:06Z"),
