@@ -15,10 +15,22 @@ import jsonschema_rs
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from recloser.core import Horizon, InvalidInput
+from recloser.core import Horizon, InvalidInput, Refused
 from recloser.features import FeatureSet
-from recloser.registry import Golden, PackageFacts, Signer, build_package
+from recloser.registry import (
+    GATE,
+    GATE_VERDICT,
+    Golden,
+    Package,
+    PackageFacts,
+    Signer,
+    attest_package,
+    build_package,
+    open_package,
+)
 from recloser.registry.content.card import card_document
 from recloser.registry.content.description import CARD, ENTRY, LOCK, SBOM, SCHEMA, WHEELHOUSE, Surroundings, describe
 from recloser.registry.content.lock import Pin, applicable, installed_differences, parse_lock, shipped_lock, write_lock
@@ -206,6 +218,40 @@ def test_the_documents_are_part_of_the_digest(
     assert with_them.digest != without.digest
     again = build_package(tmp_path / "c", model_folder, facts_of(), signer, golden, documents)
     assert again.digest == with_them.digest
+
+
+@pytest.fixture
+def whole(
+    tmp_path: Path,
+    model_folder: Path,
+    signer: Signer,
+    golden: Golden,
+    documents: dict[str, bytes],
+    facts_of: Callable[..., PackageFacts],
+) -> Package:
+    """A package with all its documents and a verdict beside it."""
+    package = build_package(tmp_path / "whole", model_folder, facts_of(), signer, golden, documents)
+    attest_package(package, GATE, GATE_VERDICT, {"verdict": "pass"}, signer)
+    return open_package(package.path, [signer.public_key])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_changed_byte_of_a_whole_package_is_refused(whole: Package, signer: Signer, data: st.DataObject) -> None:
+    """Schema, card, lock, wheelhouse manifest, entry point, bill of materials and attestation included."""
+    files_of = sorted(path for path in whole.path.rglob("*") if path.is_file())
+    file = data.draw(st.sampled_from(files_of))
+    content = file.read_bytes()
+    at = data.draw(st.integers(0, len(content) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda b: b != content[at]))
+    file.chmod(0o644)
+    file.write_bytes(content[:at] + bytes([byte]) + content[at + 1 :])
+    try:
+        with pytest.raises(Refused):
+            open_package(whole.path, [signer.public_key])
+    finally:
+        file.write_bytes(content)
+    assert open_package(whole.path, [signer.public_key]).attestation(GATE)
 
 
 def zipped(**content: bytes) -> bytes:
