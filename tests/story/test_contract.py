@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -137,6 +138,13 @@ def carry_elsewhere(lived: Lived, release: str, base: Path) -> None:
     rows = ["--rows", f"{package}/golden/rows.arrow", "--out", str(base / "answers.parquet")]
     lived.on("package-score", "package", "score", package, *rows)
     lived.on("package-oci", "package", "oci", release, "--out", str(base / "image.tar"))
+    ec_key = subprocess.run(
+        ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout"], capture_output=True, check=True
+    )
+    (base / "ec.pem").touch(mode=0o600)
+    (base / "ec.pem").write_bytes(ec_key.stdout)
+    out = ["--out", str(base / "model.sig")]
+    lived.on("package-openssf", "package", "openssf", release, "--key", str(base / "ec.pem"), *out)
     (base / "wheels").mkdir()
     (base / "wheels/recloser-0.1.0-py3-none-any.whl").write_bytes(b"in name only")
     (lived.folder / "empty.lock").write_text("")

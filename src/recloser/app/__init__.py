@@ -16,7 +16,7 @@ from recloser.app.releases.bundles import install_bundle, make_bundle, verify_bu
 from recloser.app.releases.dossiers import make_dossier, verify_dossier
 from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
 from recloser.app.releases.lineage import export_lineage
-from recloser.app.releases.packages import score_package, verify_package, write_context, write_image
+from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -70,4 +70,5 @@ __all__ = [
     "verify_package",
     "write_context",
     "write_image",
+    "write_openssf",
 ]

@@ -16,6 +16,7 @@ from recloser.app import (
     verify_package,
     write_context,
     write_image,
+    write_openssf,
 )
 from recloser.cli.options import DefaultGroup, example, json_option, project_option, said
 from recloser.cli.output import emit
@@ -115,6 +116,18 @@ def package_oci(
     on = None if base is None or base_digest is None else (base, base_digest)
     result = write_image(project, release=release, out=out, architecture=architecture, base=on)
     emit(result, as_json=as_json, text=lambda d: f"{d['out']}: {d['release']}, {d['bytes']} bytes, {d['image']}")
+
+
+@package.command("openssf", epilog=example("recloser package openssf rel-3f9a12bc04de --key ec.pem --out model.sig"))
+@click.argument("release")
+@click.option("--key", type=FILE, required=True, help="Private key on a NIST curve, PEM, readable by its owner only.")
+@click.option("--out", type=FILE, required=True, help="Signature to write.")
+@project_option
+@json_option
+def package_openssf(release: str, key: Path, out: Path, project: Path, as_json: bool) -> None:
+    """Sign a release in the OpenSSF model-signing format too, for those who verify with its tools."""
+    result = write_openssf(project, release=release, key=key, out=out)
+    emit(result, as_json=as_json, text=lambda d: f"{d['out']}. To verify: {d['next_step']}")
 
 
 @click.group("bundle", cls=DefaultGroup, epilog=example("recloser bundle --out release.bundle"))

@@ -19,6 +19,7 @@ from recloser.registry.content.lock import load_lock
 from recloser.registry.package import walk
 from recloser.registry.shipping.context import build_context, pinned_base
 from recloser.registry.shipping.layout import ImagePlan, read_base, write_layout
+from recloser.registry.shipping.openssf import read_curve_key, write_model_signature
 from recloser.registry.shipping.wheelhouse import chosen_wheels, find_own, own_wheel
 
 
@@ -199,6 +200,23 @@ def write_image(
         "image": "files only" if base is None else f"on {base[1]}",
         "bytes": len(content),
     }
+
+
+def write_openssf(folder: Path, *, release: str, key: Path, out: Path) -> dict[str, Any]:
+    """Sign a release's content in the OpenSSF model-signing format, with an elliptic-curve key, for others' tools.
+
+    Returns:
+        {"release", "digest", "out", "next_step"}.
+
+    Raises:
+        InvalidInput: no such release, or a key of another kind.
+        Refused: the package does not verify, or others may read the key.
+    """
+    with Platform.open(folder) as platform:
+        package = released(platform, release)
+    replace_file(out, write_model_signature(package, read_curve_key(key)), mode=0o644)
+    told = f"model_signing verify key {package.path} --signature {out} --public_key PUBLIC.pem"
+    return {"release": package.release, "digest": package.digest, "out": str(out), "next_step": told}
 
 
 def released(platform: Platform, release: str) -> Package:
