@@ -15,6 +15,7 @@ from recloser.ledger import ReleaseRecord
 from recloser.models import load_model
 from recloser.pipelines.proving import pickles_of
 from recloser.registry import Package, PublicKey, check_golden, load_trusted, open_package, replace_file
+from recloser.registry.content.description import LOCK
 from recloser.registry.content.lock import load_lock
 from recloser.registry.package import walk
 from recloser.registry.shipping.context import build_context, pinned_base
@@ -133,9 +134,7 @@ def write_context(folder: Path, *, release: str, base: str, wheels: Path | None,
         package = released(platform, release)
         target = out / "wheels"
         own = own_wheel(target) if wheels is None else find_own(wheels)
-        chosen = (
-            {} if wheels is None else chosen_wheels(load_lock(package.path / "environment/requirements.lock"), wheels)
-        )
+        chosen = {} if wheels is None else chosen_wheels(load_lock(package.path / LOCK), wheels)
         contents = build_context(
             (package.release, package.digest),
             base,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from recloser.core import InvalidInput
+from recloser.registry.content.description import LOCK
 from recloser.registry.shipping.layout import NOBODY
 
 PORT = 8080
@@ -88,15 +89,17 @@ def build_context(
         wheels: name of Recloser's own wheel, and whether all others lie beside it (then the build needs no network).
 
     Raises:
-        InvalidInput: the base is not pinned.
+        InvalidInput: the base is not pinned, or the package is of an earlier version and holds no lock.
     """
+    if LOCK not in package:
+        raise InvalidInput("this package holds no lock", where=release[0], next_step="Train it again: recloser run")
     name, digest = release
     wheel, whole = wheels
     pip = "/opt/recloser/bin/pip install --no-cache-dir --require-hashes --no-deps"
     offline = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels " if whole else ""
     facts = {"release": name, "digest": digest, "base": pinned_base(base), "wheel": wheel, "port": PORT}
     dockerfile = _DOCKERFILE.format(**facts, install=f"{offline}{pip} -r /requirements.lock", nobody=NOBODY)
-    lock = package["environment/requirements.lock"]
+    lock = package[LOCK]
     return {
         "Dockerfile": dockerfile.encode(),
         "compose.yaml": _COMPOSE.format(nobody=NOBODY, port=PORT).encode(),

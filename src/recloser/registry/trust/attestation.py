@@ -83,7 +83,7 @@ def read_attestation(content: bytes, name: str, digest: str, trusted: Sequence[P
     if statement.get("_type") != STATEMENT or not isinstance(statement.get("predicate"), dict):
         raise refused("not a statement about a package", where)
     subject = statement.get("subject")
-    named = subject[0].get("digest") if isinstance(subject, list) and len(subject) == 1 else None
-    if named != {"sha256": digest}:
+    named = subject[0] if isinstance(subject, list) and len(subject) == 1 and isinstance(subject[0], dict) else {}
+    if named.get("digest") != {"sha256": digest}:
         raise refused("an attestation about something else", where, got=str(named)[:100], expected=digest)
     return Attestation(name, str(statement.get("predicateType")), statement["predicate"], sealed.key_id)

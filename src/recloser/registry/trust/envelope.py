@@ -54,8 +54,10 @@ def unseal(content: bytes, kind: str, trusted: Sequence[PublicKey], where: str) 
     if data["payloadType"] != kind:
         raise refused("a signed document of another kind", where, got=str(data["payloadType"])[:100], expected=kind)
     signatures = data["signatures"]
-    if not isinstance(signatures, list) or len(signatures) != 1 or set(signatures[0]) != {"keyid", "sig"}:
+    if not isinstance(signatures, list) or len(signatures) != 1 or not isinstance(signatures[0], dict):
         raise refused("not exactly one signature", where)
+    if set(signatures[0]) != {"keyid", "sig"}:
+        raise refused("a signature of another form", where)
     body, signature = _bytes(data["payload"], where), _bytes(signatures[0]["sig"], where)
     key = find_key(signatures[0]["keyid"], trusted, where)
     if not key.verifies(pre_authentication(kind, body), signature.hex()):

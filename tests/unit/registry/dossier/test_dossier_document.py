@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from recloser.core import Refused
 from recloser.ledger import Entry, ReleaseRecord, RolloutRecord, RunRecord, TripRecord, VerdictRecord, Verification
-from recloser.registry import Package, PackageFacts, Signer, create_key
+from recloser.registry import Package, PackageFacts, PublicKey, Signer, create_key
 from recloser.registry.dossier.document import dossier_document
 from recloser.registry.dossier.facts import DossierFacts, shown
 from recloser.registry.dossier.mapping import EU, NERC, NIST, SUPPORTS
@@ -176,6 +177,12 @@ def test_page_and_json_are_checked_alone(facts: DossierFacts, signer: Signer) ->
         assert (checked.release, checked.digest, checked.form) == (facts.package.release, facts.package.digest, form)
         assert checked.key_id == signer.public_key.key_id
     assert json.loads(text)["document"]["checks"] == CHECKS
+
+
+def test_the_example_in_the_documentation_is_a_real_one() -> None:
+    folder = Path(__file__).parents[4] / "docs" / "examples"
+    key = PublicKey.from_file(folder / "dossier.pub")
+    assert check_dossier((folder / "dossier.html").read_bytes(), [key], "example").form == "html"
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

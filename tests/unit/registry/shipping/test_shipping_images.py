@@ -126,6 +126,8 @@ def test_the_context_is_pinned_unprivileged_and_checked() -> None:
     compose = files["compose.yaml"].decode()
     assert "read_only: true" in compose
     assert 'cap_drop: ["ALL"]' in compose
+    with pytest.raises(InvalidInput, match="no lock"):
+        build_context(("rel-1", "ab"), BASE, {"manifest.json": b"{}"}, {}, ("recloser-1-py3-none-any.whl", True))
     online = build_context(("rel-1", "ab"), BASE, package, {}, ("recloser-1-py3-none-any.whl", False))
     assert "PIP_NO_INDEX" not in online["Dockerfile"].decode()
 

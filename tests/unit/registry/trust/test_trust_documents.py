@@ -79,6 +79,9 @@ def test_another_kind_key_or_form_is_refused(tmp_path: Path) -> None:
     twice["signatures"] *= 2
     with pytest.raises(Refused, match="exactly one"):
         unseal(canonical_json(twice), KIND, [signer.public_key], "here")
+    for odd in ([1], ["x"], [{"keyid": "x"}], [{"keyid": 1, "sig": 2}], {}, None):
+        with pytest.raises(Refused):
+            unseal(canonical_json({**twice, "signatures": odd}), KIND, [signer.public_key], "here")
     # A signature over the payload alone, as a naive tool would make it, is none.
     bare = json.loads(content)
     raw = bytes.fromhex(signer.sign(base64.b64decode(bare["payload"])))
