@@ -4,7 +4,9 @@ Does not decide anything that a room decides, and prints nothing.
 """
 
 from recloser.app.doctor import check_installation
-from recloser.app.explanations import explain_gate, explain_rollout
+from recloser.app.explanations import explain_rollout
+from recloser.app.gate.explaining import explain_gate
+from recloser.app.gate.waiving import waive_check
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
 from recloser.app.platform import Platform
@@ -68,6 +70,7 @@ __all__ = [
     "verify_bundle",
     "verify_dossier",
     "verify_package",
+    "waive_check",
     "write_context",
     "write_image",
     "write_openssf",

@@ -1,4 +1,4 @@
-"""Owns the answers to why: verdicts and rollouts as documents, by an id that may be misspelt. Changes nothing."""
+"""Owns the answers to why a rollout is where it is, by an id that may be misspelt. Changes nothing."""
 
 from __future__ import annotations
 
@@ -10,32 +10,8 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.verbs import newest_instant
 from recloser.core import InvalidInput, VirtualClock, nearest
-from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, VerdictRecord
+from recloser.ledger import ReleaseRecord, RolloutRecord
 from recloser.rollout import Evidence, Rollout, explain
-
-
-def explain_gate(folder: Path, candidate: str) -> dict[str, Any]:
-    """Return the verdict on a release (or on the candidate of a run) with every check.
-
-    Raises:
-        InvalidInput: no verdict is recorded for it.
-    """
-    with Platform.open(folder) as platform:
-        run = platform.ledger.get(RunRecord, candidate)
-        release = run.candidate if run is not None and run.candidate else candidate
-        found = platform.ledger.find(VerdictRecord, release=release, order_by="at", descending=True, limit=1)
-        if not found:
-            judged = [record.release for record in platform.ledger.find(VerdictRecord, order_by="at", descending=True)]
-            raise _none_of("no verdict on this candidate", candidate, judged)
-        verdict = found[0]
-        return {
-            "release": release,
-            "at": verdict.at,
-            "verdict": verdict.verdict,
-            "reason": verdict.reason,
-            "checks": verdict.checks,
-            "evidence_digest": verdict.evidence_digest,
-        }
 
 
 def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
@@ -55,7 +31,7 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
                     expected="a release that passed the gate",
                     next_step=f"See `recloser gate explain {identifier}`.",
                 )
-            raise _none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
+            raise none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
         rollout = Rollout.from_record(chosen[-1])
         loop = ControlLoop(platform, LoopOptions())
         if not rollout.finished:
@@ -66,7 +42,7 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
         return {**document, "sentences": rollout_sentences(document)}
 
 
-def _none_of(what: str, got: str, known: Sequence[str]) -> InvalidInput:
+def none_of(what: str, got: str, known: Sequence[str]) -> InvalidInput:
     """Build the error about an id that nothing bears; the nearest and the newest ones are named."""
     guess = nearest(got, known)
     some = ", ".join(dict.fromkeys(known[:20]))

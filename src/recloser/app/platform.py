@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,7 @@ from recloser.registry import (
 )
 from recloser.registry.content.description import Surroundings, read_surroundings
 from recloser.registry.model_registry import MLFLOW_QUIET
+from recloser.staging import GridModel, TrialRunner
 from recloser.store import Store
 
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
@@ -62,6 +63,9 @@ class Platform:
         features: columns of new candidates.
         signer, trust: key of this installation, and the keys whose packages may serve.
         saboteur: bad candidates on demand (replay scenarios only).
+        trial: runs candidates in processes of their own; None: the gate judges in this one, for the reason `untried`.
+        untried: why there is none.
+        network: opens the network model that forecasts are tried on, None without one.
         apart: releases with code of their own run in processes of their own (a gateway in real time).
     """
 
@@ -77,6 +81,9 @@ class Platform:
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
+    trial: TrialRunner | None = None
+    untried: str = "a replay, or a single step"
+    network: Callable[[], GridModel] | None = None
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -305,6 +312,11 @@ class Platform:
             load=self.open_model,
             timer=time.perf_counter,
             saboteur=self.saboteur,
+            groups=self.project.monitoring.groups,
+            trial=self.trial,
+            trial_plan=staging.trial_plan(self.project.gateway.sla.requests_per_second),
+            untried=self.untried,
+            network=self.network,
         )
 
     def close(self) -> None:

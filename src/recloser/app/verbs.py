@@ -9,6 +9,7 @@ from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
+from recloser.app.trial.runner import with_trials
 from recloser.core import (
     LOAD,
     InvalidInput,
@@ -73,7 +74,7 @@ def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress:
                 where="--engine kubeflow",
                 next_step="Compile with recloser.engines.kubeflow, or use --engine local.",
             )
-        loop = ControlLoop(platform, LoopOptions(say=progress))
+        loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
         key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
         progress(f"{key}: as of {format_utc(instant)}")
         outcome = loop.retraining.run(instant, key, "api", "recloser run", {})

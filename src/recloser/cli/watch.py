@@ -1,4 +1,4 @@
-"""Owns the verbs that explain and prove: audit verify, gate explain, rollout explain."""
+"""Owns the verbs that explain and prove: audit verify, gate explain and waive, rollout explain."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from recloser.app import explain_gate, explain_rollout, verify_audit
-from recloser.cli.options import example, json_option, project_option
+from recloser.app import explain_gate, explain_rollout, verify_audit, waive_check
+from recloser.cli.options import Instant, example, json_option, project_option, said
 from recloser.cli.output import emit
 
 
@@ -44,20 +44,29 @@ def gate() -> None:
 @project_option
 @json_option
 def gate_explain(candidate: str, project: Path, as_json: bool) -> None:
-    """Tell why a candidate passed or was refused."""
-    emit(explain_gate(project, candidate), as_json=as_json, text=_gate_text)
+    """Tell in one screen why a candidate (its release or its run) passed or was refused, and what would change it."""
+    emit(explain_gate(project, candidate), as_json=as_json, text=lambda d: "\n".join(d["sentences"]))
 
 
-def _gate_text(document: Any) -> str:
-    lines = [f"{document['release']}: {document['verdict'].upper()} - {document['reason']}"]
-    for check in document["checks"]:
-        lines.append(f"  {check['verdict']:<6} {check['name']}: {check['reason']}")
-        numbers = ", ".join(
-            f"{key}={value}" for key, value in sorted(check["numbers"].items()) if not isinstance(value, dict | list)
-        )
-        if numbers:
-            lines.append(f"         {numbers}")
-    return "\n".join(lines)
+@gate.command(
+    "waive",
+    epilog=example(
+        "recloser gate waive rel-3f9a12bc04de --check performance.slices --name 'A. Operator' "
+        "--reason 'area F07 is being rebuilt' --expires 2026-12-31"
+    ),
+)
+@click.argument("candidate")
+@click.option("--check", required=True, callback=said, help="Full name of the check, as `gate explain` tells it.")
+@click.option("--name", required=True, callback=said, help="The person who answers for it.")
+@click.option("--reason", required=True, callback=said, help="Why; it stands in the audit log.")
+@click.option("--expires", required=True, type=Instant(), help="When it loses its effect.")
+@project_option
+@json_option
+def gate_waive(candidate: str, check: str, name: str, reason: str, expires: Any, project: Path, as_json: bool) -> int:
+    """Set one check of a candidate aside for a time. Exit code 1 if the candidate is still refused or held."""
+    result = waive_check(project, candidate, check=check, name=name, reason=reason, expires=expires)
+    emit(result, as_json=as_json, text=lambda d: f"{d['candidate']}: {d['verdict'].upper()} - {d['reason']}")
+    return 0 if result["verdict"] == "pass" else 1
 
 
 @click.group("rollout", epilog=example("recloser rollout explain rel-3f9a12bc04de"))

@@ -1,5 +1,6 @@
 """Owns quantities, aware-UTC time, quality, samples, served records, ids and errors. No I/O, no wall clock."""
 
+from recloser.core.contract import STANDARD_CONTRACT, DataContract, SeriesContract
 from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsonable, short_id, stable_share
 from recloser.core.errors import InvalidInput, RecloserError, Refused, Unavailable, nearest, unknown_name
 from recloser.core.model_rows import ModelRows
@@ -23,9 +24,11 @@ __all__ = [
     "LOAD",
     "QUANTILES",
     "SAMPLE_SCHEMA",
+    "STANDARD_CONTRACT",
     "TEMPERATURE",
     "TIME",
     "Clock",
+    "DataContract",
     "FloatArray",
     "Horizon",
     "InvalidInput",
@@ -35,6 +38,7 @@ __all__ = [
     "RecloserError",
     "Refused",
     "Sample",
+    "SeriesContract",
     "Served",
     "Unavailable",
     "VirtualClock",

@@ -9,6 +9,7 @@ from recloser.models.lightgbm_quantile import LightGBMQuantile
 from recloser.models.loading import PyfuncModel, PythonModel, code_kind, load_model
 from recloser.models.model import Model, predict_rows
 from recloser.models.naive import Persistence, SeasonalNaive
+from recloser.models.splits import split_rows
 from recloser.models.training import TrainingPlan, train_lightgbm
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "load_model",
     "predict_rows",
     "recalibrate",
+    "split_rows",
     "train_lightgbm",
 ]

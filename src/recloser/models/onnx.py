@@ -13,6 +13,7 @@ import polars as pl
 from recloser.core import FloatArray, Refused, Unavailable
 from recloser.models.lightgbm_quantile import SPREAD_FLOOR, LightGBMQuantile
 from recloser.models.model import need_columns
+from recloser.models.splits import split_points
 
 try:
     import onnxmltools
@@ -26,7 +27,6 @@ except ImportError:  # the optional extra is not installed
 FILES = ("centre.onnx", "spread.onnx")
 NEAR = 1e-6
 MOST_SPLITS = 2_000
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _gappy(real: FloatArray) -> FloatArray:
 
 def _at_splits(model: LightGBMQuantile, real: FloatArray, shift: float) -> FloatArray:
     """Return one real row per split with its feature moved to the threshold plus `shift` spreads."""
-    splits = sorted({split for booster in model.boosters for split in _splits(booster)})
+    splits = split_points(model)
     chosen = [splits[k] for k in np.linspace(0, len(splits) - 1, min(len(splits), MOST_SPLITS)).astype(int)]
     result: FloatArray = real[np.arange(len(chosen)) % real.shape[0]].copy()
     for row, (feature, threshold) in enumerate(chosen):
@@ -136,16 +136,3 @@ def _at_splits(model: LightGBMQuantile, real: FloatArray, shift: float) -> Float
         on = float(near if float(near) <= threshold else np.nextafter(near, np.float32(-np.inf)))
         result[row, feature] = on if shift == 0.0 else threshold + shift * (spread or abs(threshold) or 1.0)
     return result
-
-
-def _splits(booster: lgb.Booster) -> list[tuple[int, float]]:
-    found: list[tuple[int, float]] = []
-    stack = [tree["tree_structure"] for tree in booster.dump_model()["tree_info"]]
-    while stack:
-        node = stack.pop()
-        if "threshold" in node:
-            stack += [node["left_child"], node["right_child"]]
-        # A split of missing from present has the largest double as its threshold: no value lies near it.
-        if abs(node.get("threshold", np.inf)) < FLOAT32_MAX:
-            found.append((int(node["split_feature"]), float(node["threshold"])))
-    return found

@@ -8,7 +8,17 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from recloser.core import LOAD, TEMPERATURE, FloatArray, InvalidInput, Panel, parse_zone, require_utc
+from recloser.core import (
+    LOAD,
+    STANDARD_CONTRACT,
+    TEMPERATURE,
+    DataContract,
+    FloatArray,
+    InvalidInput,
+    Panel,
+    parse_zone,
+    require_utc,
+)
 from recloser.monitoring.exact import (
     Expectation,
     explained,
@@ -41,6 +51,7 @@ class CheckPlan:
         dead_days, dead_share: a channel is dead if one value rules that share of so many newest days.
         limits: physical limits, (area, quantity) -> (low, high); learnt from history where absent.
         shift, level: thresholds of those checks.
+        contract: what series promise; the staging gate reads training data by the same one.
     """
 
     zone: str
@@ -55,6 +66,7 @@ class CheckPlan:
     limits: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     shift: ShiftLimits = field(default_factory=ShiftLimits)
     level: LevelLimits = field(default_factory=LevelLimits)
+    contract: DataContract = STANDARD_CONTRACT
 
     def __post_init__(self) -> None:
         parse_zone(self.zone, "CheckPlan.zone")
@@ -120,10 +132,12 @@ def _temperature_faults(warmth: Window, now: datetime, plan: CheckPlan) -> list[
     recent = _recent(warmth, now, plan)
     usual = _expect(warmth, fold(warmth, calendar_of(warmth, plan.zone)))
     found = find_missing(warmth, now, at_least=plan.patience, recent=recent)
-    # Forecasts of temperature are smooth and rounded: half a day without a change is a frozen feed.
-    hard = find_stuck(warmth, explained(warmth, []), at_least=max(plan.patience, timedelta(hours=6)), recent=recent)
+    promised = plan.contract.of(TEMPERATURE)
+    hard = find_stuck(warmth, explained(warmth, []), at_least=max(plan.patience, promised.stuck), recent=recent)
     hard += find_temperature_unit(warmth, usual, at_least=plan.patience, recent=recent)
-    limits = (np.full(len(warmth.areas), -60.0), np.full(len(warmth.areas), 60.0))
+    low = -np.inf if promised.lowest is None else promised.lowest
+    high = np.inf if promised.highest is None else promised.highest
+    limits = (np.full(len(warmth.areas), low), np.full(len(warmth.areas), high))
     hard += find_out_of_range(warmth, limits, explained(warmth, hard), recent)
     return found + hard
 

@@ -8,21 +8,23 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recloser.core import LOAD, FloatArray, Panel, format_utc, parse_utc
 from recloser.core.digests import digest_bytes
 from recloser.features import FeatureSet, attach_truth
-from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
-from recloser.models import Model, Persistence, SeasonalNaive
+from recloser.ledger import PinRecord, ReleaseRecord
+from recloser.models import Model, Persistence, SeasonalNaive, split_rows
 from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
-from recloser.pipelines.judging import judged
+from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step
 from recloser.pipelines.proving import attest_verdict
+from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
-from recloser.registry import PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.registry import Golden, Package, PackageFacts, RunFacts, build_package, make_golden, open_package
 from recloser.registry.content.description import describe
 from recloser.registry.content.schema import input_columns
 from recloser.store import Snapshot
@@ -161,7 +163,7 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         },
     )
     rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
-    golden = make_golden(rows, bench.features.names, model.predict)
+    golden = at_splits(make_golden(rows, bench.features.names, model.predict), model)
     columns = input_columns(rows, bench.features)
     areas = sorted(rows["area"].unique())
     documents = describe(facts, columns, areas, _files(folder / "model"), bench.surroundings())
@@ -169,48 +171,42 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
 
 
+def at_splits(golden: Golden, model: Model) -> Golden:
+    """Return golden rows with further ones that lie exactly on the model's splits."""
+    rows = split_rows(model, golden.rows.head(1))
+    if rows.is_empty():
+        return golden
+    return Golden(pl.concat([golden.rows, rows]), np.vstack([golden.answers, model.predict(rows)]))
+
+
 def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Judge the package that would be deployed; verdict and evidence go to the ledger, refusals too."""
     built = inputs["package"]
     folder = _folder(bench, inputs)
     opened = open_package(bench.packages / built["path"], bench.trusted)
-    evaluation = Evaluation.from_frame(pl.read_parquet(folder / "evaluation.parquet"))
-    training = pl.read_parquet(folder / "training.parquet")
-    holdout = pl.read_parquet(folder / "holdout.parquet")
-    verdict = judged(bench, opened, evaluation, training, holdout)
-    now = bench.clock.now()
+    run = str(inputs["parameters"]["run"])
+    if bench.trial is not None:  # its process asks the ledger which package the release is
+        _record_candidate(bench, opened, run)
+    evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
+    verdict = judged(bench, evidence)
+    record_verdict(bench.ledger, opened, run, verdict, bench.clock.now())
     checks = verdict.to_dict()["checks"]
-    state = "accepted" if verdict.verdict == "pass" else "refused"
-    with bench.ledger.change("staging", now) as change:
-        known = bench.ledger.get(ReleaseRecord, opened.release)
-        if known is None or known.state in {"candidate", "refused", "accepted"}:
-            facts = {"metrics": dict(opened.facts.metrics), "scales": dict(opened.facts.scales)}
-            run, path = str(inputs["parameters"]["run"]), str(opened.path)
-            change.put(ReleaseRecord(opened.release, opened.digest, path, run, now, state, None, facts))
-        change.put(
-            VerdictRecord(
-                f"verdict-{opened.release}",
-                opened.release,
-                now,
-                verdict.verdict,
-                verdict.reason,
-                checks,
-                verdict.evidence_digest,
-            )
-        )
-        change.note(
-            f"staging.{verdict.verdict}",
-            opened.release,
-            {"reason": verdict.reason, "evidence": verdict.evidence_digest},
-        )
     return {"candidate": opened.release, "verdict": verdict.verdict, "reason": verdict.reason, "checks": checks}
+
+
+def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
+    if bench.ledger.get(ReleaseRecord, package.release) is None:
+        now = bench.clock.now()
+        with bench.ledger.change("staging", now) as change:
+            change.put(release_record(package, run, now, "candidate"), expected_version=0)
+            change.note("staging.candidate", package.release, {"digest": package.digest})
 
 
 def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Sign the verdict beside the package; tell the model registry about the run and, if it passed, the version."""
     parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
     opened = open_package(bench.packages / built["path"], bench.trusted)
-    attest_verdict(bench, opened)
+    attest_verdict(bench.ledger, opened, bench.signer)
     as_of = parse_utc(parameters["as_of"])
     facts = opened.facts
     run = RunFacts(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from recloser.core import InvalidInput, format_utc
-from recloser.ledger import VerdictRecord
-from recloser.pipelines.workbench import Workbench
-from recloser.registry import GATE, GATE_VERDICT, Package, attest_package
+from recloser.ledger import Ledger, VerdictRecord
+from recloser.registry import GATE, GATE_VERDICT, Package, Signer, attest_package
 from recloser.registry.content.pickles import pickle_files
 from recloser.staging import CheckResult
 
@@ -35,7 +34,7 @@ def pickles_of(package: Package) -> tuple[str, ...]:
     return pickle_files((f.path for f in package.files if f.path.startswith("model/")), package.read_bytes)
 
 
-def attest_verdict(bench: Workbench, package: Package) -> str:
+def attest_verdict(ledger: Ledger, package: Package, signer: Signer) -> str:
     """Put the newest verdict of the ledger, signed, beside the package; return its evidence digest.
 
     To be called again after a verdict was changed, as by a waiver.
@@ -44,7 +43,7 @@ def attest_verdict(bench: Workbench, package: Package) -> str:
         InvalidInput: the gate has not judged it.
         Unavailable: the package's folder cannot be written.
     """
-    found = bench.ledger.find(VerdictRecord, release=package.release, order_by="at", descending=True, limit=1)
+    found = ledger.find(VerdictRecord, release=package.release, order_by="at", descending=True, limit=1)
     if not found:
         raise InvalidInput("no verdict to attest", got=package.release)
     verdict = found[0]
@@ -55,5 +54,5 @@ def attest_verdict(bench: Workbench, package: Package) -> str:
         "checks": verdict.checks,
         "evidence_digest": verdict.evidence_digest,
     }
-    attest_package(package, GATE, GATE_VERDICT, told, bench.signer)
+    attest_package(package, GATE, GATE_VERDICT, told, signer)
     return verdict.evidence_digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from recloser.ledger import Ledger
 from recloser.models import Model, TrainingPlan
 from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
 from recloser.registry.content.description import Surroundings
-from recloser.staging import GatePolicy
+from recloser.staging import GatePolicy, GridModel, TrialPlan, TrialRunner
 from recloser.store import Store
 
 Train = Callable[[pl.DataFrame, tuple[str, ...], TrainingPlan], Model]
@@ -75,6 +75,11 @@ class Workbench:
         load: opens a saved model folder.
         timer: monotonic seconds, for the latency check.
         allow_pickle: whether models may hold Python pickles.
+        groups: asset groups, name -> areas, that the gate looks at each by itself.
+        trial: runs candidates in processes of their own; None: not done, for the reason `untried`.
+        trial_plan: how.
+        network: opens the network model that forecasts are tried on, None without one; slow, so only a run with trials
+            does so.
         saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
     """
 
@@ -100,6 +105,11 @@ class Workbench:
     timer: Callable[[], float]
     saboteur: Mapping[str, Any]
     allow_pickle: bool = False
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trial: TrialRunner | None = None
+    trial_plan: TrialPlan = field(default_factory=TrialPlan)
+    network: Callable[[], GridModel] | None = None
+    untried: str = "no trial was asked for"
 
 
 def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:

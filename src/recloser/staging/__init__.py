@@ -3,38 +3,70 @@
 Every check is a pure function of the evidence and a `GatePolicy`; no data is a hold, never a pass.
 """
 
-from recloser.staging.data import TrainingData, check_data, temperature_columns
-from recloser.staging.holdout import HoldOut, PairScale, bootstrap_bounds, pair_scale, paired_days
-from recloser.staging.latency import Latency, check_latency, measure_latency
+from recloser.staging.data import (
+    KnownFault,
+    KnownFaults,
+    SeriesWindow,
+    TrainingData,
+    check_data,
+    temperature_columns,
+)
+from recloser.staging.leak import LeakProbe, check_leak
+from recloser.staging.network import GridModel, NetworkProbe, check_network
 from recloser.staging.outputs import check_coverage, check_metrics, check_parity
-from recloser.staging.performance import check_performance
+from recloser.staging.performance import HoldOut, check_performance
+from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
 from recloser.staging.safety import SafetyProbe, check_safety
-from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, Verdict, judge
+from recloser.staging.trial.calls import Latency, check_latency, measure_latency
+from recloser.staging.trial.checks import check_trial, failed_trial, not_tried
+from recloser.staging.trial.report import GoldenTold, LoadReport, TrialPlan, TrialReport, TrialRunner
+from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, Verdict, judge, timed
+from recloser.staging.waivers import WAIVE, Waiver, waivers_in
 
 __all__ = [
     "HOLD",
     "PASS",
     "REFUSE",
+    "WAIVE",
     "CheckResult",
     "GatePolicy",
+    "GoldenTold",
+    "GridModel",
     "HoldOut",
+    "KnownFault",
+    "KnownFaults",
     "Latency",
+    "LeakProbe",
+    "LoadReport",
+    "NetworkProbe",
     "PairScale",
     "SafetyProbe",
+    "SeriesWindow",
     "TrainingData",
+    "TrialPlan",
+    "TrialReport",
+    "TrialRunner",
     "Verdict",
+    "Waiver",
     "bootstrap_bounds",
     "check_coverage",
     "check_data",
     "check_latency",
+    "check_leak",
     "check_metrics",
+    "check_network",
     "check_parity",
     "check_performance",
     "check_safety",
+    "check_trial",
+    "failed_trial",
     "judge",
     "measure_latency",
+    "not_tried",
     "pair_scale",
     "paired_days",
     "temperature_columns",
+    "timed",
+    "waivers_in",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from recloser.registry import GoldenResult
-from recloser.staging.holdout import HoldOut
+from recloser.staging.performance.holdout import HoldOut
 from recloser.staging.policy import GatePolicy
 from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult
 

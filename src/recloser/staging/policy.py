@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recloser.core import InvalidInput
+from recloser.core import STANDARD_CONTRACT, TEMPERATURE, InvalidInput
+
+_WEATHER = STANDARD_CONTRACT.of(TEMPERATURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,10 @@ class GatePolicy:
         incumbent_margin: how much worse than the operator's own forecast its absolute error may be.
         incumbent_required: refuse on the incumbent margin; otherwise it is advice.
         slice_margin: how much worse it may be in one season, block of hours, kind of day or area.
+        metric_margin: how much worse than the champion rMAE, rCRPS and peak error may certainly be.
+        bias_margin: how much larger the bias may certainly be, as a share of the champion's mean absolute error.
+        coverage_margin: how much farther from 80 % the band's coverage may certainly lie, in points.
+        recent_days, recent_margin: newest days that are compared alone, and how much worse they may certainly be.
         minimum_days: hold-out days below which nothing is decided.
         slice_minimum_days: days below which a slice is not judged.
         confidence: of the one-sided bounds.
@@ -28,6 +34,7 @@ class GatePolicy:
         training_days: days of training data below which nothing is decided.
         max_missing_share: of load or of any feature, per area.
         max_stuck_share, stuck_hours: load that stands still for so long at a time.
+        max_faulty_share: rows of an area that may come from a time with a known data fault.
         max_scale_ratio: |load| and |forecast| over the recent level of the area.
         max_out_of_range_share: rows beyond that.
         unit_ratio: jump between levels within an area that only a unit mistake explains.
@@ -40,7 +47,13 @@ class GatePolicy:
         max_affected_areas: share of areas that may lie beyond the latter: one odd feeder does not stop a fleet.
         max_jump_ratio, max_jump_share: steps between intervals over the recent level.
         max_ramp_ratio: the same of a forecast.
+        max_weather_change: how far the median may move in extreme weather, over the recent level.
         latency_p50_ms, latency_p99_ms: service level of one request.
+        sla_p50_ms, sla_p99_ms, sla_p999_ms: service level of the gateway under load, from the meant departure.
+        sla_error_share: share of requests without a good answer.
+        sla_start_s, sla_memory_mb: start of the gateway to its first answer; its largest memory.
+        network_missed_margin, network_vain_margin: intervals in which the network decision may be wrong more often than
+            by the reference, as a share: violations that are missed, action that is not needed.
         required_metrics: that must be there and finite.
     """
 
@@ -50,6 +63,11 @@ class GatePolicy:
     incumbent_margin: float = 0.25
     incumbent_required: bool = False
     slice_margin: float = 0.25
+    metric_margin: float = 0.10
+    bias_margin: float = 0.25
+    coverage_margin: float = 15.0
+    recent_days: int = 14
+    recent_margin: float = 0.15
     minimum_days: int = 14
     slice_minimum_days: int = 7
     confidence: float = 0.95
@@ -62,12 +80,13 @@ class GatePolicy:
     max_missing_share: float = 0.3
     max_stuck_share: float = 0.02
     stuck_hours: float = 6.0
+    max_faulty_share: float = 0.01
     max_scale_ratio: float = 8.0
     max_out_of_range_share: float = 0.001
     unit_ratio: float = 30.0
     max_unit_share: float = 0.001
-    min_temperature_c: float = -50.0
-    max_temperature_c: float = 50.0
+    min_temperature_c: float = _WEATHER.lowest or -50.0
+    max_temperature_c: float = _WEATHER.highest or 50.0
     max_bad_temperature_share: float = 0.005
     min_step_correlation: float = 0.5
     min_day_correlation: float = 0.3
@@ -79,8 +98,17 @@ class GatePolicy:
     max_jump_ratio: float = 1.5
     max_jump_share: float = 0.01
     max_ramp_ratio: float = 1.5
+    max_weather_change: float = 2.0
     latency_p50_ms: float = 500.0
     latency_p99_ms: float = 1000.0
+    sla_p50_ms: float = 250.0
+    sla_p99_ms: float = 1000.0
+    sla_p999_ms: float = 3000.0
+    sla_error_share: float = 0.001
+    sla_start_s: float = 60.0
+    sla_memory_mb: float = 2048.0
+    network_missed_margin: float = 0.1
+    network_vain_margin: float = 0.3
     required_metrics: tuple[str, ...] = ("wmape", "bias_pct", "rmae", "rcrps", "coverage80")
 
     def __post_init__(self) -> None:

@@ -28,6 +28,9 @@ kind = "folder"
 """
 """Settings for models that train in a second and are still far better than the seasonal naive on `small_grid`."""
 
+SHORT = 'holdout_days = 28\nprocess = "own"'
+"""Settings of `[staging]`: a short hold-out, and no gateway process for every candidate."""
+
 
 def small_grid(days: int = 120, *, feeders: int = 2, seed: int = 3) -> SimulatedGrid:
     """Return an hourly simulated grid of a few feeders (F01, F02, ...) that begins on 2020-01-01 UTC."""
@@ -57,7 +60,7 @@ def empty_project(folder: Path, areas: Sequence[str] = ("F01", "F02"), settings:
     """Scaffold a project with short windows and these further settings (TOML tables); return its folder."""
     scaffold(folder, areas=areas, time_zone=ZONE, country="NL")
     file = folder / "recloser.toml"
-    text = file.read_text(encoding="utf-8").replace("holdout_days = 56", "holdout_days = 28")
+    text = file.read_text(encoding="utf-8").replace("holdout_days = 56", SHORT)
     file.write_text(text + settings, encoding="utf-8")
     return folder
 

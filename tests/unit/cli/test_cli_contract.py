@@ -250,3 +250,31 @@ def test_mlflow_mirrors_the_run_and_stdout_stays_one_document(tmp_path: Path) ->
     assert aliases == {"champion": 1}
     assert document["candidate"] in tags.values()
     assert states == ["FINISHED"]
+
+
+def test_a_waiver_lets_a_refused_candidate_pass_and_stands_in_the_audit_log(call: Any, tmp_path: Path) -> None:
+    folder = small_project(tmp_path / "waived")
+    file = folder / "recloser.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("holdout_days = 28", "holdout_days = 28\nminimum_coverage80 = 95.0"), encoding="utf-8")
+    ran = call("run", "--project", folder, "--json")
+    assert (ran.code, ran.document["reason"].split(":")[0]) == (1, "coverage")
+    candidate = ran.document["candidate"]
+    words = ("gate", "waive", candidate, "--name", "A. Operator", "--reason", "first winter", "--project", folder)
+    for check, code in (("leak", 2), ("coverge", 2), ("data.shape", 2), ("data.units", 2)):
+        assert call(*words, "--check", check, "--expires", "2199-01-01").code == code
+    assert call(*words, "--check", "coverage", "--expires", "2020-01-01").code == 2
+    assert call("forecast", "--project", folder, "--json").code == 3
+    waived = call(*words, "--check", "coverage", "--expires", "2199-01-01", "--json")
+    assert (waived.code, waived.document["verdict"]) == (0, "pass")
+    assert waived.document["waiver"]["name"] == "A. Operator"
+    told = call("gate", "explain", candidate, "--project", folder, "--json").document
+    assert told["verdict"] == "pass"
+    assert [(w["check"], w["in_force"]) for w in told["waivers"]] == [("coverage", True)]
+    text = "\n".join(told["sentences"])
+    assert "waived coverage" in text
+    assert "by A. Operator until 2199-01-01T00:00:00Z: first winter" in text
+    assert len(told["sentences"]) <= 42
+    assert call("forecast", "--project", folder, "--json").document["areas"]["F01"]["release"] == candidate
+    assert call("audit", "verify", "--project", folder, "--json").document["ok"] is True
+    assert call("run", "--project", folder, "--json").code in (0, 1)

@@ -125,7 +125,7 @@ def test_a_clean_training_window_passes(world: Any) -> None:
     for frame in (world.training, _in_turn(world.training)):
         checks = check_data(world.data(frame), POLICY)
         assert judge(checks).verdict == "pass", judge(checks).reason
-        assert len(checks) == 9
+        assert len(checks) == 10
 
 
 def test_whole_days_in_a_wrong_order_are_found_also_where_areas_take_turns(world: Any) -> None:

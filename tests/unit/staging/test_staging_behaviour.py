@@ -46,15 +46,17 @@ def careful(world: Any) -> Callable[[pl.DataFrame], FloatArray]:
 def test_a_real_model_is_safe(world: Any, probe: SafetyProbe) -> None:
     checks = check_safety(careful(world), probe, POLICY)
     assert judge(checks).verdict == "pass", judge(checks).reason
-    assert [c.name for c in checks] == ["safety.answers", "safety.ramp", "safety.repeat", "safety.inputs"]
-    assert checks[-1].numbers["explicit error"] == len(FEATURES)
-    assert checks[-1].numbers["faults"] == {}
+    names = ["answers", "ramp", "repeat", "weather", "inputs", "fuzz"]
+    assert [c.name for c in checks] == [f"safety.{name}" for name in names]
+    odd = next(c for c in checks if c.name == "safety.inputs")
+    assert odd.numbers["explicit error"] == len(FEATURES)
+    assert odd.numbers["faults"] == {}
 
 
 def test_a_crash_on_a_missing_column_is_not_an_explicit_error(world: Any, probe: SafetyProbe) -> None:
-    last = check_safety(world.good.predict, probe, POLICY)[-1]
-    assert last.verdict == "refuse"
-    assert "ColumnNotFoundError" in last.reason
+    odd = next(c for c in check_safety(world.good.predict, probe, POLICY) if c.name == "safety.inputs")
+    assert odd.verdict == "refuse"
+    assert "ColumnNotFoundError" in odd.reason
 
 
 def _nan_on_missing(rows: pl.DataFrame, answers: FloatArray) -> FloatArray:
@@ -97,7 +99,7 @@ def _by_company(_rows: pl.DataFrame, answers: FloatArray) -> FloatArray:
     ("spoil", "check", "word"),
     [
         (_nan_on_missing, "safety.inputs", "not finite"),
-        (_explodes_in_heat, "safety.inputs", "50 degC"),
+        (_explodes_in_heat, "safety.weather", "degC"),
         (_thousandfold, "safety.answers", "beyond limits"),
         (_crossing, "safety.answers", "crossing"),
         (_infinite, "safety.answers", "not finite"),

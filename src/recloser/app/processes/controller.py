@@ -13,6 +13,7 @@ from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.server import due_issue
 from recloser.app.releases.lineage import carry_on
+from recloser.app.trial.runner import with_trials
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord
 from recloser.registry import read_last_change
@@ -30,7 +31,8 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with Platform.open(folder) as platform, platform.ledger.hold("controller"):
-        loop, predictions = ControlLoop(platform, LoopOptions(say=say)), PredictionUpkeep(platform)
+        loop = ControlLoop(with_trials(platform), LoopOptions(say=say))
+        predictions = PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):

@@ -1,4 +1,4 @@
-"""Owns the tables of the project file below `[gateway]`: log, limits, TLS. Opens nothing they name."""
+"""Owns the tables of the project file below `[gateway]`: log, limits, SLA, TLS. Opens nothing they name."""
 
 from __future__ import annotations
 
@@ -32,6 +32,18 @@ class LimitsSection(Section):
     header_seconds: Annotated[float, Field(gt=0)] = 10.0
     body_seconds: Annotated[float, Field(gt=0)] = 30.0
     body_mb: Annotated[float, Field(gt=0, le=1024)] = 8.0
+
+
+class SlaSection(Section):
+    """What a gateway promises, and every candidate must keep under load before it may serve: `[gateway.sla]`."""
+
+    requests_per_second: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    p50_ms: Annotated[float, Field(gt=0)] = 250.0
+    p99_ms: Annotated[float, Field(gt=0)] = 1000.0
+    p999_ms: Annotated[float, Field(gt=0)] = 3000.0
+    error_share: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    start_seconds: Annotated[float, Field(gt=0)] = 60.0
+    memory_mb: Annotated[float, Field(gt=0)] = 2048.0
 
 
 class TlsSection(Section):

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
+from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
+from recloser.app.project.staging import StagingSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
@@ -168,19 +169,6 @@ class ModelSection(Section):
     weather: tuple[str, ...] | None = None
 
 
-class StagingSection(Section):
-    """What a candidate must prove: `[staging]`."""
-
-    holdout_days: Annotated[int, Field(ge=14)] = 56
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    uncertainty: Annotated[float, Field(ge=0, lt=1)] = 0.10
-    naive_margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    incumbent_required: bool = False
-    minimum_coverage80: float = 65.0
-    maximum_coverage80: float = 99.0
-    latency_p99_ms: float = 1000.0
-
-
 class RolloutSection(Section):
     """How a candidate reaches traffic: `[rollout]`."""
 
@@ -263,6 +251,7 @@ class GatewaySection(Section):
     allow_pickle: bool = False
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
+    sla: SlaSection = SlaSection()
     tls: TlsSection = TlsSection()
 
 
@@ -289,6 +278,9 @@ class Project(Section):
             for area in members:
                 if area not in self.project.areas:
                     raise unknown_name("area", area, self.project.areas, f"monitoring.groups.{group}")
+        for area in self.staging.network.loads:
+            if area not in self.project.areas:
+                raise unknown_name("area", area, self.project.areas, "staging.network.loads")
         return self
 
     @property
@@ -318,7 +310,7 @@ class Project(Section):
 
     def gate_policy(self) -> GatePolicy:
         """Return the thresholds of the staging gate."""
-        staging = self.staging
+        staging, sla = self.staging, self.gateway.sla
         return GatePolicy(
             margin=staging.margin,
             uncertainty=staging.uncertainty,
@@ -327,6 +319,16 @@ class Project(Section):
             minimum_coverage80=staging.minimum_coverage80,
             maximum_coverage80=staging.maximum_coverage80,
             latency_p99_ms=staging.latency_p99_ms,
+            slice_margin=staging.slice_margin,
+            metric_margin=staging.metric_margin,
+            recent_days=staging.recent_days,
+            recent_margin=staging.recent_margin,
+            sla_p50_ms=sla.p50_ms,
+            sla_p99_ms=sla.p99_ms,
+            sla_p999_ms=sla.p999_ms,
+            sla_error_share=sla.error_share,
+            sla_start_s=sla.start_seconds,
+            sla_memory_mb=sla.memory_mb,
         )
 
     def forecast_horizon(self) -> Horizon:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,10 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from recloser.core import INCUMBENT, LOAD, FloatArray, InvalidInput
+from recloser.core import INCUMBENT, LOAD, TEMPERATURE, FloatArray, InvalidInput
 from recloser.core.scores import crps
 
 Loss = Callable[[FloatArray], FloatArray]
+_BY_ROW = (
+    *("champion", "naive", "incumbent", "area", "day", "hour", "holiday", "scale_mw"),
+    *("temperature_c", "group", "live"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +37,10 @@ class HoldOut:
         hour: local hour 0..23 of every row.
         holiday: True on public holidays.
         scale_mw: recent level of the row's area; losses are divided by it so that areas pool.
+        temperature_c: of every row, NaN where unknown; None without weather.
+        group: asset group of every row, empty where there is none; None without groups.
+        live: what was handed out for these rows when it mattered, MW, shape (n_rows, n_quantiles), NaN where nothing
+            was; None where nobody kept it.
 
     Raises:
         InvalidInput: an array has another length, or the levels lack 0.5.
@@ -49,10 +57,13 @@ class HoldOut:
     hour: npt.NDArray[np.int64]
     holiday: npt.NDArray[np.bool_]
     scale_mw: FloatArray
+    temperature_c: FloatArray | None = None
+    group: npt.NDArray[Any] | None = None
+    live: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.truth)
-        for name in ("champion", "naive", "incumbent", "area", "day", "hour", "holiday", "scale_mw"):
+        for name in _BY_ROW:
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise InvalidInput("hold-out arrays of different lengths", got=len(column), expected=str(n), where=name)
@@ -85,7 +96,19 @@ class HoldOut:
             hour=local.dt.hour().to_numpy().astype(np.int64),
             holiday=np.zeros(frame.height, dtype=bool) if holiday is None else holiday.to_numpy(),
             scale_mw=_floats(frame["scale_mw"]),
+            temperature_c=_floats(frame[TEMPERATURE]) if TEMPERATURE in frame.columns else None,
         )
+
+    def with_live(self, live: FloatArray | None) -> HoldOut:
+        """Return it with what was handed out for the rows when it mattered."""
+        return replace(self, live=live)
+
+    def with_groups(self, groups: Mapping[str, Sequence[str]]) -> HoldOut:
+        """Return it with the asset group of every row; `groups` names the areas of each, the first one counts."""
+        if not groups:
+            return self
+        group_of = {area: name for name, areas in reversed(list(groups.items())) for area in areas}
+        return replace(self, group=np.array([group_of.get(area, "") for area in self.area.tolist()], dtype=object))
 
     def scale(self) -> FloatArray:
         """Return the level that losses are divided by, MW; an area's mean |truth| where none was known."""
@@ -152,28 +175,41 @@ def paired_days(first: FloatArray, second: FloatArray, day: npt.NDArray[np.datet
     return PairedDays(days[full], difference[full], reference[full], rows[full])
 
 
-def bootstrap_bounds(daily: FloatArray, *, block: int, draws: int, seed: int, confidence: float) -> tuple[float, float]:
-    """Return one-sided lower and upper bounds of the mean by the circular moving-block bootstrap.
+def bootstrap_means(daily: FloatArray, *, block: int, draws: int, seed: int) -> FloatArray:
+    """Return means of resampled days by the circular moving-block bootstrap, shape (draws, n_columns).
 
     Args:
-        daily: one number per day, in order of time, shape (n_days,), n_days >= 1.
-        block: days per block, at most n_days.
+        daily: in order of time, shape (n_days, n_columns), n_days >= 1; a row's columns stay together.
+        block: days per block, at most a third of the days: fewer than three blocks say nothing of the spread.
         draws: bootstrap samples.
-        seed: equal seeds give equal bounds.
-        confidence: of each bound on its own.
+        seed: equal seeds give equal samples.
 
     Source: Kuensch (1989), Annals of Statistics 17; circular form of Politis & Romano (1992).
     """
-    n = daily.size
-    block = min(block, n)
+    n = len(daily)
+    block = min(block, max(1, n // 3))
     rng = np.random.default_rng(seed)
     starts = rng.integers(0, n, size=(draws, -(-n // block)))
     # Sums of whole blocks by a running sum; the last block is cut to the number of days still missing.
     rest = n - (starts.shape[1] - 1) * block
-    running = np.concatenate([[0.0], np.cumsum(np.concatenate([daily, daily]))])
+    running = np.concatenate([np.zeros((1, daily.shape[1])), np.cumsum(np.concatenate([daily, daily]), axis=0)])
     whole = running[starts[:, :-1] + block] - running[starts[:, :-1]]
     last = running[starts[:, -1] + rest] - running[starts[:, -1]]
-    means = (whole.sum(axis=1) + last) / n
+    result: FloatArray = (whole.sum(axis=1) + last) / n
+    return result
+
+
+def bootstrap_bounds(daily: FloatArray, *, block: int, draws: int, seed: int, confidence: float) -> tuple[float, float]:
+    """Return one-sided lower and upper bounds of the mean of daily numbers, shape (n_days,), by `bootstrap_means`.
+
+    Args:
+        daily: one number per day, in order of time, n_days >= 1.
+        block: days per block, at most a third of the days.
+        draws: bootstrap samples.
+        seed: equal seeds give equal bounds.
+        confidence: of each bound on its own.
+    """
+    means = bootstrap_means(daily[:, None], block=block, draws=draws, seed=seed)[:, 0]
     low, high = np.quantile(means, [1.0 - confidence, confidence])
     return float(low), float(high)
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from recloser.core import FloatArray
+from recloser.staging.data.series import Grid
 from recloser.staging.policy import GatePolicy
-from recloser.staging.series import Grid
 from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult
 
 _MAX_DAILY_CHANGE_C = 25.0

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recloser.core import FloatArray
+from recloser.staging.data.series import Grid, between, correlation_at, on_standard_time, profiles
 from recloser.staging.policy import GatePolicy
-from recloser.staging.series import Grid, between, correlation_at, on_standard_time, profiles
 from recloser.staging.verdict import PASS, REFUSE, CheckResult
 
 _FORTNIGHT = 14

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
@@ -10,12 +10,15 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from recloser.core import LOAD, TEMPERATURE
-from recloser.staging.order import check_clock, check_order
+from recloser.core import LOAD, STANDARD_CONTRACT, TEMPERATURE, DataContract
+from recloser.staging.data.contract import SeriesWindow, check_contract
+from recloser.staging.data.faults import KnownFaults, check_known_faults
+from recloser.staging.data.order import check_clock, check_order
+from recloser.staging.data.series import Grid, resolution_of, to_grid
+from recloser.staging.data.stuck import in_runs
+from recloser.staging.data.units import check_temperature, check_units
 from recloser.staging.policy import GatePolicy
-from recloser.staging.series import Grid, resolution_of, to_grid
-from recloser.staging.units import check_temperature, check_units
-from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult
+from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, timed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +33,9 @@ class TrainingData:
             the raw store of the last four weeks); level and daily profile are compared with it. None: not compared.
         whole: columns area, at, load_mw: all load of the training window, where `frame` holds a sample of its days;
             profiles of neighbouring fortnights are compared on it. None: on `frame`.
+        series: windows of the stored series that are read by the contract; none: not read.
+        contract: what they promise.
+        faults: what monitoring knows to be wrong with the load; None: nobody watched.
     """
 
     frame: pl.DataFrame
@@ -37,35 +43,58 @@ class TrainingData:
     zone: ZoneInfo
     recent: pl.DataFrame | None = None
     whole: pl.DataFrame | None = None
+    series: tuple[SeriesWindow, ...] = ()
+    contract: DataContract = STANDARD_CONTRACT
+    faults: KnownFaults | None = None
 
 
-def check_data(data: TrainingData, policy: GatePolicy) -> tuple[CheckResult, ...]:
-    """Check completeness, stuck values, range, units, temperature, order, clock and jumps of the training data.
+def check_data(
+    data: TrainingData,
+    policy: GatePolicy,
+    timer: Callable[[], float] | None = None,
+    evidence: Mapping[str, str] | None = None,
+) -> tuple[CheckResult, ...]:
+    """Check completeness, duplicates, stuck values, range, units, temperature, order, clock, jumps and known faults.
 
     A frame without its columns, rows or target ends with that one refusal.
+
+    Args:
+        data: training rows and the series around them.
+        policy: thresholds.
+        timer: monotonic seconds, for the checks' durations; None for none.
+        evidence: what it rests on, name -> SHA-256.
     """
+    return tuple(timed(timer, evidence or {}, _each(data, policy)))
+
+
+def _each(data: TrainingData, policy: GatePolicy) -> Iterator[CheckResult]:
     shape = check_shape(data, policy)
     if shape.verdict == REFUSE:
-        return (shape,)
+        yield shape
+        return
     resolution = resolution_of(data.frame)
     if resolution is None:
-        return (CheckResult("data.shape", HOLD, "no two neighbouring intervals in the training data"),)
+        yield CheckResult("data.shape", HOLD, "no two neighbouring intervals in the training data")
+        return
     grid = to_grid(data.frame, resolution, data.zone)
     recent = None
     if data.recent is not None and not data.recent.is_empty():
         known = data.recent.filter(pl.col("area").is_in(grid.areas))
         recent = None if known.is_empty() else to_grid(known, resolution, data.zone)
-    return (
-        shape,
-        check_completeness(data, policy),
-        check_stuck(grid, policy),
-        check_range(data.frame, policy),
-        check_units(grid, recent, policy),
-        check_temperature(data.frame, temperature_columns(data.feature_names), policy),
-        check_order(grid, recent, policy),
-        check_clock(grid, recent, policy, _whole(data, resolution)),
-        check_jumps(grid, data.frame, policy),
-    )
+    yield shape
+    yield check_completeness(data, policy)
+    yield check_duplicates(data.frame)
+    yield check_stuck(grid, policy)
+    yield check_range(data.frame, policy)
+    yield check_units(grid, recent, policy)
+    yield check_temperature(data.frame, temperature_columns(data.feature_names), policy)
+    yield check_order(grid, recent, policy)
+    yield check_clock(grid, recent, policy, _whole(data, resolution))
+    yield check_jumps(grid, data.frame, policy)
+    if data.series:
+        yield check_contract(data.series, data.contract, policy)
+    if data.faults is not None:
+        yield check_known_faults(data.frame, data.faults, policy)
 
 
 def _whole(data: TrainingData, resolution: timedelta) -> Grid | None:
@@ -127,10 +156,21 @@ def check_completeness(data: TrainingData, policy: GatePolicy) -> CheckResult:
     return CheckResult("data.completeness", REFUSE, reason, numbers, thresholds)
 
 
+def check_duplicates(frame: pl.DataFrame) -> CheckResult:
+    """Check that no area's target stands twice under one issue."""
+    keys = ["area", "issued_at", "at"]
+    twice = frame.height - frame.select(keys).n_unique()
+    if not twice:
+        return CheckResult("data.duplicates", PASS, "every row stands once", {"duplicates": 0})
+    row = frame.filter(pl.struct(keys).is_duplicated()).row(0, named=True)
+    reason = f"{twice} duplicate rows, e.g. {row['area']} at {row['at']:%Y-%m-%dT%H:%MZ}"
+    return CheckResult("data.duplicates", REFUSE, reason, {"duplicates": twice})
+
+
 def check_stuck(grid: Grid, policy: GatePolicy) -> CheckResult:
     """Check the share of load values that stand still for `stuck_hours` or longer, per area and in all."""
     length = max(2, round(policy.stuck_hours / grid.hours_per_step))
-    stuck = _in_runs(grid.load, length)
+    stuck = in_runs(grid.load, length)
     known = np.isfinite(grid.load)
     shares = stuck.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     worst = int(shares.argmax())
@@ -174,23 +214,6 @@ def check_jumps(grid: Grid, frame: pl.DataFrame, policy: GatePolicy) -> CheckRes
     reason = f"{shares[worst]:.2%} of the steps of {grid.areas[worst]} are jumps"
     verdict = REFUSE if shares[worst] > policy.max_jump_share else PASS
     return CheckResult("data.jumps", verdict, reason, numbers, thresholds)
-
-
-def _in_runs(load: np.ndarray, length: int) -> np.ndarray:
-    """Return which values belong to a run of at least `length` equal neighbours, shape of `load`."""
-    if load.shape[1] < length:
-        return np.zeros(load.shape, dtype=bool)
-    equal = np.concatenate([np.zeros((len(load), 1), dtype=bool), load[:, 1:] == load[:, :-1]], axis=1)
-    windows = np.cumsum(equal, axis=1, dtype=np.int64)
-    span = length - 1
-    ends = np.zeros(load.shape, dtype=bool)
-    ends[:, span:] = windows[:, span:] - windows[:, : load.shape[1] - span] == span
-    marks = np.zeros((len(load), load.shape[1] + 1), dtype=np.int64)
-    rows, columns = np.nonzero(ends)
-    np.add.at(marks, (rows, columns - span), 1)
-    np.add.at(marks, (rows, columns + 1), -1)
-    inside: np.ndarray = np.cumsum(marks, axis=1)[:, :-1] > 0
-    return inside
 
 
 def _numeric(kind: pl.DataType) -> bool:

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from recloser.core import FloatArray
 from recloser.core.scores import score_table
-from recloser.staging.holdout import HoldOut, PairedDays, bootstrap_bounds, pair_scale, paired_days
+from recloser.staging.performance.holdout import HoldOut, PairedDays, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
 from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult
-
-_SEASONS = ("DJF", "MAM", "JJA", "SON")
-
-
-def check_performance(holdout: HoldOut, policy: GatePolicy) -> tuple[CheckResult, ...]:
-    """Check the answers themselves, then against champion, seasonal naive, incumbent, and slice by slice.
-
-    Daily means of the loss difference (CRPS over the area's level; absolute error for the incumbent) with 7-day
-    block-bootstrap bounds. Worse than the margin by the mean refuses; a mean within it whose bound is not is a hold.
-    """
-    output = check_output(holdout)
-    if output.verdict != PASS:
-        return (output,)
-    results = [output, check_champion(holdout, policy), check_naive(holdout, policy)]
-    if holdout.incumbent is not None:
-        results.append(check_incumbent(holdout, holdout.incumbent, policy))
-    return (*results, check_slices(holdout, policy))
 
 
 def check_output(holdout: HoldOut) -> CheckResult:
@@ -83,35 +64,6 @@ def check_incumbent(holdout: HoldOut, incumbent: FloatArray, policy: GatePolicy)
     return replace(result, verdict=PASS, reason=f"advice only: {result.reason}")
 
 
-def check_slices(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
-    """Check that no season, block of hours, kind of day or area is much worse than the reference there.
-
-    The reference is the champion, before the first one the naive. A slice refuses when its mean is beyond the slice
-    margin and certainly (lower bound) worse at all; small slices are not judged.
-    """
-    against = "champion" if holdout.champion is not None else "naive"
-    reference = holdout.naive if holdout.champion is None else holdout.champion
-    mine, other = holdout.loss(holdout.candidate), holdout.loss(reference)
-    table: dict[str, dict[str, float | int]] = {}
-    for label, rows in _slices(holdout):
-        pairs = paired_days(mine[rows], other[rows], holdout.day[rows])
-        if pairs.days.size >= policy.slice_minimum_days:
-            low, _ = _relative_bounds(pairs, policy)
-            table[label] = {"relative": pairs.relative(), "lower": low, "days": int(pairs.days.size)}
-    thresholds = {"slice_margin": policy.slice_margin, "slice_minimum_days": policy.slice_minimum_days}
-    numbers = {"against": against, "slices": table}
-    name = "performance.slices"
-    if not table:
-        return CheckResult(name, HOLD, "no slice has enough days", numbers, thresholds)
-    bad = {k: v for k, v in table.items() if not (v["relative"] <= policy.slice_margin or v["lower"] <= 0)}
-    worst = max(table, key=lambda label: (table[label]["relative"], label))
-    told = f"{_percent(table[worst]['relative'])} than the {against} in {worst}"
-    if bad:
-        reason = f"{len(bad)} of {len(table)} slices are too bad; {told}"
-        return CheckResult(name, REFUSE, reason, numbers, thresholds)
-    return CheckResult(name, PASS, f"{len(table)} slices, the worst {told}", numbers, thresholds)
-
-
 def _compare(
     name: str, against: str, pairs: PairedDays, margin: float, policy: GatePolicy, *, slack: float = 0.0
 ) -> CheckResult:
@@ -129,7 +81,7 @@ def _compare(
     relative = pairs.relative()
     if not np.isfinite(relative):
         return CheckResult(name, REFUSE, f"worse than {against}, which made no error at all", numbers, thresholds)
-    low, high = _relative_bounds(pairs, policy)
+    low, high = relative_bounds(pairs, policy, policy.confidence)
     numbers |= {
         "relative": relative,
         "lower": low,
@@ -138,7 +90,7 @@ def _compare(
         "sd_day": float(pairs.difference.std(ddof=1)),
         "reference_loss": float(pairs.reference.mean()),
     }
-    told = f"{_percent(relative)} than {against} ({low:+.1%} .. {high:+.1%}) over {pairs.days.size} days"
+    told = f"{percent(relative)} than {against} ({low:+.1%} .. {high:+.1%}) over {pairs.days.size} days"
     if relative > margin:
         return CheckResult(name, REFUSE, f"{told}; allowed {margin:+.1%}", numbers, thresholds)
     if high > limit:
@@ -146,32 +98,19 @@ def _compare(
     return CheckResult(name, PASS, told, numbers, thresholds)
 
 
-def _relative_bounds(pairs: PairedDays, policy: GatePolicy) -> tuple[float, float]:
+def relative_bounds(pairs: PairedDays, policy: GatePolicy, confidence: float) -> tuple[float, float]:
+    """Return one-sided bounds of the mean daily difference, relative to the reference's mean loss where it has one."""
     low, high = bootstrap_bounds(
         pairs.difference,
         block=policy.bootstrap_block_days,
         draws=policy.bootstrap_draws,
         seed=policy.seed,
-        confidence=policy.confidence,
+        confidence=confidence,
     )
     level = float(pairs.reference.mean())
     return (low / level, high / level) if level > 0 else (low, high)
 
 
-def _slices(holdout: HoldOut) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    months = holdout.day.astype("datetime64[M]").astype(np.int64) % 12
-    season = (months + 1) % 12 // 3
-    for index, label in enumerate(_SEASONS):
-        yield f"season {label}", season == index
-    for start in range(0, 24, 6):
-        yield f"hours {start:02d}-{start + 6:02d}", holdout.hour // 6 == start // 6
-    weekday = (holdout.day.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    off = (weekday >= 5) | holdout.holiday
-    yield "working days", ~off
-    yield "weekends and holidays", off
-    for name in np.unique(holdout.area):
-        yield f"area {name}", holdout.area == name
-
-
-def _percent(relative: float) -> str:
+def percent(relative: float) -> str:
+    """Return a relative difference in words, such as '3.1% worse'."""
     return f"{abs(relative):.1%} {'worse' if relative > 0 else 'better'}"

@@ -1,0 +1,1 @@
+"""Owns trying a candidate as it would be deployed: load, latency, environment, golden answers. Starts no process."""
