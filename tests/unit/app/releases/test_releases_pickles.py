@@ -5,16 +5,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from recloser.app import Platform
 from recloser.core import Refused
 from recloser.ledger import ReleaseRecord
-from recloser.pipelines.evaluation import Evaluation
-from recloser.pipelines.judging import judged
+from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.proving import check_formats
 from recloser.registry import Package, build_package, open_package, read_golden
+from recloser.testing.builders import sample_panel
 
 ALLOWED = "\n[gateway]\nallow_pickle = true\n"
 
@@ -70,14 +69,13 @@ def test_the_verdict_says_so_either_way(served: Path, release: str, pickled: str
 
 def test_the_gate_refuses_before_it_opens_the_model(served: Path, pickled: str) -> None:
     run = next((served / "state/runs").glob("run-*"))
-    evaluation = Evaluation.from_frame(pl.read_parquet(run / "evaluation.parquet"))
-    training, holdout = (pl.read_parquet(run / f"{name}.parquet") for name in ("training", "holdout"))
     with Platform.open(served) as platform:
 
         def never(folder: Path) -> None:
             raise AssertionError(folder)
 
         bench = replace(platform.workbench(), load=never)  # type: ignore[arg-type]
-        verdict = judged(bench, opened(platform, pickled), evaluation, training, holdout)
+        evidence = Evidence.read(run, opened(platform, pickled), sample_panel(), "0" * 64)
+        verdict = judged(bench, evidence)
     assert verdict.verdict == "refuse"
     assert [check.name for check in verdict.checks] == ["formats"]
