@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test unit lint check bench lock format clean help
+.PHONY: demo test unit lint check bench wheels lock format clean help
 
 help:
 	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
@@ -12,6 +12,7 @@ help:
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
 	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
+	@echo "make wheels fetch the wheels of the lock into build/wheels, for recloser bundle"
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Recloser needs Python 3.11 or newer; set PYTHON=..."; exit 2; }
@@ -50,6 +51,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/store/run.py
 	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py
+
+# What a bundle for places without network is made of; also lets the test of such an installation run.
+wheels: $(VENV)/.run
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+	  --dest build/wheels -r requirements.lock
 
 # Needs `pip install uv`; writes lock files without index or host names.
 lock:

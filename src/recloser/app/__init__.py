@@ -14,6 +14,11 @@ from recloser.app.processes.process import Assignment, assigned
 from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
 from recloser.app.project.scaffold import scaffold
+from recloser.app.releases.bundles import install_bundle, make_bundle, verify_bundle
+from recloser.app.releases.dossiers import make_dossier, verify_dossier
+from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
+from recloser.app.releases.lineage import export_lineage
+from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -39,19 +44,34 @@ __all__ = [
     "current_forecast",
     "explain_gate",
     "explain_rollout",
+    "export_lineage",
     "forecast_rows",
     "ingest_file",
+    "install_bundle",
+    "list_keys",
     "list_tokens",
     "listen",
+    "make_bundle",
+    "make_dossier",
     "operator_rollback",
     "overview",
     "project_status",
     "replay_project",
+    "revoke_signing_key",
     "revoke_token",
+    "rotate_signing_key",
     "run_demo",
     "run_pipeline",
     "run_up",
     "scaffold",
+    "score_package",
+    "sign_release",
     "verify_audit",
+    "verify_bundle",
+    "verify_dossier",
+    "verify_package",
     "waive_check",
+    "write_context",
+    "write_image",
+    "write_openssf",
 ]

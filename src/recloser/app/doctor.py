@@ -81,6 +81,8 @@ def _project(folder: Path) -> list[Check]:
             ("data", _data),
             ("clock", _clock),
             ("audit", _audit),
+            ("keys", _keys),
+            ("lock", _lock),
             ("champion", _champion),
             ("packages", _packages),
             ("registry", _registry),
@@ -128,6 +130,27 @@ def _audit(platform: Platform) -> Check:
     return _check(
         "audit", state, f"{result.entries} entries" if result.ok else f"broken at {result.first_bad}: {result.reason}"
     )
+
+
+def _keys(platform: Platform) -> Check:
+    keys = platform.trusted
+    revoked = sum(bool(key.revoked) for key in keys)
+    told = f"{platform.signer.public_key.key_id} signs; {len(keys) - revoked} trusted, {revoked} revoked"
+    if platform.trust.revoked(platform.signer.public_key.key_id):
+        return _check("keys", "FAIL", f"{told}; the one that signs is revoked: run 'recloser key rotate'")
+    return _check("keys", "ok", told)
+
+
+def _lock(platform: Platform) -> Check:
+    """What is installed should be what is locked: packages say what differs, and bundles install the lock."""
+    around = platform.surroundings()
+    if not around.pins:
+        return _check("lock", "note", "no lock: packages cannot say which hashes they need; see [package] lock")
+    names = sorted(around.differing)
+    if names:
+        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return _check("lock", "note", f"installed otherwise than locked: {some}")
+    return _check("lock", "ok", f"{len(around.pins)} libraries as locked")
 
 
 def _champion(platform: Platform) -> Check:

@@ -17,23 +17,25 @@ from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
 from recloser.app.release import LoadedRelease, NamedModel
+from recloser.app.security.trust import ProjectTrust
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord
 from recloser.models import Calibration, Model, Persistence, SeasonalNaive, code_kind, load_model
 from recloser.pipelines import Recipe, Workbench
+from recloser.pipelines.proving import pickles_of
 from recloser.registry import (
     EnvironmentLock,
     ModelRegistry,
     PublicKey,
     Signer,
     check_golden,
-    load_trusted,
     open_package,
     own_key,
     read_commit,
     read_environment,
 )
+from recloser.registry.content.description import Surroundings, read_surroundings
 from recloser.registry.model_registry import MLFLOW_QUIET
 from recloser.serving.foreign import LOADERS
 from recloser.staging import GridModel, TrialRunner
@@ -60,7 +62,7 @@ class Platform:
         ledger, store: control state and series.
         hooks: the project's own features, training and pipeline.
         features: columns of new candidates.
-        signer, trusted: key of this installation and the keys whose packages may serve.
+        signer, trust: key of this installation, and the keys whose packages may serve.
         saboteur: bad candidates on demand (replay scenarios only).
         trial: runs candidates in processes of their own; None: the gate judges in this one, for the reason `untried`.
         untried: why there is none.
@@ -76,7 +78,7 @@ class Platform:
     hooks: Hooks
     features: FeatureSet
     signer: Signer
-    trusted: tuple[PublicKey, ...]
+    trust: ProjectTrust
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
@@ -86,6 +88,7 @@ class Platform:
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
+    _surroundings: Surroundings | None = None
 
     @classmethod
     def open(
@@ -122,22 +125,32 @@ class Platform:
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = own_key(layout.key)
+        ledger = Ledger.open(project.ledger.url or layout.ledger_url)
         store = Store.open(layout.store, project.resolution)
         features = features_of(project, store, hooks)
         return cls(
             layout=layout,
             project=project,
             clock=clock or SystemClock(),
-            ledger=Ledger.open(project.ledger.url or layout.ledger_url),
+            ledger=ledger,
             store=store,
             hooks=hooks,
             features=features,
             signer=signer,
-            trusted=load_trusted([layout.key.parent]),
+            trust=ProjectTrust(layout.key.parent, ledger),
             environment=read_environment(),
             saboteur=saboteur or {},
             apart=apart,
         )
+
+    @property
+    def trusted(self) -> tuple[PublicKey, ...]:
+        """Return the keys that packages may be signed with, as they are now; revoked ones are marked.
+
+        Raises:
+            Refused: the revocation list is damaged, gone or an older one.
+        """
+        return self.trust.keys()
 
     @property
     def horizon(self) -> Horizon:
@@ -169,6 +182,18 @@ class Platform:
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
         return self._registry
 
+    def surroundings(self) -> Surroundings:
+        """Return lock and installed distributions of this installation, read at first use.
+
+        Raises:
+            InvalidInput: the project's lock is none.
+            Unavailable: it cannot be read.
+        """
+        if self._surroundings is None:
+            lock = self.project.package.lock
+            self._surroundings = read_surroundings(None if lock is None else self.layout.root / lock)
+        return self._surroundings
+
     def wanted_features(self) -> FeatureSet:
         """Return the columns that a process started now would give new candidates."""
         return features_of(self.project, self.store, self.hooks)
@@ -191,7 +216,7 @@ class Platform:
             Unavailable: it cannot be read.
         """
         known = self._loaded.get(release)
-        if known is None:
+        if known is None or self.trust.revoked(known.package.key_id):
             known = self._loaded[release] = self.open_verified(release)
         return known
 
@@ -215,6 +240,15 @@ class Platform:
         package = open_package(self.layout.packages / release, self.trusted)
         if package.digest != record.digest:
             raise Refused("the package is not the one the ledger knows", got=package.digest, expected=record.digest)
+        found = () if self.project.gateway.allow_pickle else pickles_of(package)
+        if found:
+            raise Refused(
+                "a model with Python pickles, which run code when they are opened",
+                got=", ".join(found[:3]),
+                expected="data-only formats",
+                where=release,
+                next_step="Save the model as data, or set [gateway] allow_pickle if you trust who signed it.",
+            )
         model = self.open_release(package.model_folder)
         golden = check_golden(package, model.predict)
         if not golden.agrees:
@@ -287,6 +321,8 @@ class Platform:
             signer=self.signer,
             trusted=self.trusted,
             environment=self.environment,
+            surroundings=self.surroundings,
+            allow_pickle=self.project.gateway.allow_pickle,
             commit=read_commit(self.layout.root),
             champion=self.champion,
             load=self.open_model,

@@ -1,4 +1,4 @@
-"""Owns the options that several verbs share."""
+"""Owns the options and the kind of group that several verbs share."""
 
 from __future__ import annotations
 
@@ -69,3 +69,15 @@ def said(_context: click.Context, param: click.Parameter, value: str) -> str:
 def example(text: str) -> str:
     """Return the epilog that shows an example of a verb."""
     return "\b\nExample:\n  " + text
+
+
+class DefaultGroup(click.Group):
+    """A group whose verb `write` may be left out: `dossier RELEASE` is `dossier write RELEASE`."""
+
+    default = "write"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default verb in front where none is named."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)

@@ -20,10 +20,13 @@ from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, feature_ranges, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.proving import attest_verdict
 from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Workbench, union
 from recloser.registry import Golden, Package, PackageFacts, RunFacts, build_package, make_golden, open_package
+from recloser.registry.content.description import describe
+from recloser.registry.content.schema import input_columns
 from recloser.store import Snapshot
 
 ACTOR = "pipeline"
@@ -162,7 +165,10 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         },
     )
     golden = at_splits(make_golden(rows, bench.features.names, model.predict), model)
-    built = build_package(bench.packages, folder / "model", facts, bench.signer, golden)
+    columns = input_columns(rows, bench.features)
+    areas = sorted(rows["area"].unique())
+    documents = describe(facts, columns, areas, _files(folder / "model"), bench.surroundings())
+    built = build_package(bench.packages, folder / "model", facts, bench.signer, golden, documents)
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
 
 
@@ -198,9 +204,10 @@ def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
 
 
 def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the model registry about the run and, if it passed, about the version; the ledger already knows."""
+    """Sign the verdict beside the package; tell the model registry about the run and, if it passed, the version."""
     parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
     opened = open_package(bench.packages / built["path"], bench.trusted)
+    attest_verdict(bench.ledger, opened, bench.signer)
     as_of = parse_utc(parameters["as_of"])
     facts = opened.facts
     run = RunFacts(
@@ -279,7 +286,12 @@ def _ladder(features: FeatureSet, rows: pl.DataFrame) -> dict[str, Model]:
     return dict(zip(FALLBACKS, rungs, strict=True))
 
 
-def _digest_folder(folder: Path) -> str:
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the content of every file below a folder by its relative path, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    listed = "".join(f"{path.relative_to(folder)} {digest_bytes(path.read_bytes())}\n" for path in files)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _digest_folder(folder: Path) -> str:
+    listed = "".join(f"{name} {digest_bytes(content)}\n" for name, content in _files(folder).items())
     return digest_bytes(listed.encode())

@@ -15,12 +15,14 @@ from recloser.models import Model
 from recloser.pipelines.evaluation import Evaluation
 from recloser.pipelines.handed_out import handed_out
 from recloser.pipelines.measured import measured_checks
+from recloser.pipelines.proving import check_formats
 from recloser.pipelines.special_days import special_days
 from recloser.pipelines.workbench import Workbench
 from recloser.registry import Package, check_golden
 from recloser.serving import limits_from
 from recloser.staging import (
     HOLD,
+    PASS,
     AssetBounds,
     CheckResult,
     HoldOut,
@@ -46,7 +48,18 @@ from recloser.staging import (
     waivers_in,
 )
 
-REQUIRED = ("data.shape", "leak", "metrics", "coverage", "parity", "latency", "trial", "safety", "performance")
+REQUIRED = (
+    "formats",
+    "data.shape",
+    "leak",
+    "metrics",
+    "coverage",
+    "parity",
+    "latency",
+    "trial",
+    "safety",
+    "performance",
+)
 RECENT = timedelta(days=28)
 ASSETS_FROM = timedelta(days=400)
 PROBE_DAYS = 7
@@ -98,8 +111,14 @@ class Evidence:
 
 def judged(bench: Workbench, evidence: Evidence) -> Verdict:
     """Return the gate's verdict on the package that would be deployed, waivers in force included."""
+    entries = bench.ledger.entries(subject=evidence.package.release)
+    waivers = waivers_in(entries, bench.clock.now())
+    formats = check_formats(evidence.package, allow_pickle=bench.allow_pickle)
+    if formats.verdict != PASS:
+        return judge([formats], REQUIRED, waivers)  # such a model is not even opened
     model = bench.load(evidence.package.model_folder)
     checks = [
+        formats,
         *_data_checks(bench, evidence),
         *timed(bench.timer, evidence.of("training", "holdout", "snapshot"), _leak_checks(bench, evidence)),
         *_performance_checks(bench, evidence),
@@ -107,8 +126,7 @@ def judged(bench: Workbench, evidence: Evidence) -> Verdict:
         *timed(bench.timer, evidence.of("holdout", "evaluation"), _network_checks(bench, evidence)),
         *timed(bench.timer, evidence.of("package"), _process_checks(bench, evidence, model)),
     ]
-    entries = bench.ledger.entries(subject=evidence.package.release)
-    return judge(checks, REQUIRED, waivers_in(entries, bench.clock.now()))
+    return judge(checks, REQUIRED, waivers)
 
 
 def _data_checks(bench: Workbench, evidence: Evidence) -> Sequence[CheckResult]:

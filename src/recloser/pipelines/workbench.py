@@ -15,6 +15,7 @@ from recloser.features import FeatureSet
 from recloser.ledger import Ledger
 from recloser.models import Model, TrainingPlan
 from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
+from recloser.registry.content.description import Surroundings
 from recloser.staging import GatePolicy, GridModel, TrialPlan, TrialRunner
 from recloser.store import Store
 
@@ -66,12 +67,14 @@ class Workbench:
     Attributes:
         registry: opens the model registry (slow with MLflow, so only the step that needs it calls it).
         areas: what is forecast.
+        surroundings: lock and installed distributions that a package is described with (read at first use).
         features: feature set of new candidates.
         train: makes a model from rows (the project's own function or the default).
         plan, recipe, policy: training plan, windows, gate thresholds.
         champion: returns the serving contender, or None before the first.
         load: opens a saved model folder.
         timer: monotonic seconds, for the latency check.
+        allow_pickle: whether models may hold Python pickles.
         groups: asset groups, name -> areas, that the gate looks at each by itself.
         trial: runs candidates in processes of their own; None: not done, for the reason `untried`.
         trial_plan: how.
@@ -95,11 +98,13 @@ class Workbench:
     signer: Signer
     trusted: tuple[PublicKey, ...]
     environment: EnvironmentLock
+    surroundings: Callable[[], Surroundings]
     commit: CodeCommit | None
     champion: Callable[[], Contender | None]
     load: Callable[[Path], Model]
     timer: Callable[[], float]
     saboteur: Mapping[str, Any]
+    allow_pickle: bool = False
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trial: TrialRunner | None = None
     trial_plan: TrialPlan = field(default_factory=TrialPlan)

@@ -13,7 +13,6 @@ from pathlib import Path
 from recloser.core import InvalidInput, Refused, Unavailable, digest_bytes
 from recloser.registry.facts import PackageFacts
 from recloser.registry.golden import Golden, golden_files
-from recloser.registry.keys import Signer
 from recloser.registry.manifest import (
     MANIFEST,
     RELEASE,
@@ -24,17 +23,33 @@ from recloser.registry.manifest import (
     write_signature,
 )
 from recloser.registry.package import Package, open_package, release_name, walk
+from recloser.registry.trust.keys import Signer
 
 _BUILDING = ".building-"
 _LOCK = ".lock"
 
 
-def build_package(packages: Path, model_folder: Path, facts: PackageFacts, signer: Signer, golden: Golden) -> Package:
+def build_package(
+    packages: Path,
+    model_folder: Path,
+    facts: PackageFacts,
+    signer: Signer,
+    golden: Golden,
+    documents: Mapping[str, bytes] | None = None,
+) -> Package:
     """Build `<packages>/rel-<12 hex>/` from a saved model and return it, opened and verified.
 
     The folder appears by one rename after every byte is on disk, so a killed build leaves nothing half-made; what
     it leaves under a hidden name the next build removes. The same inputs give the same digest, byte for byte, and
     building again what is there already returns it. One build at a time per folder (advisory lock).
+
+    Args:
+        packages: folder of packages.
+        model_folder: the saved model.
+        facts: what the package says about itself.
+        signer: whose key signs it.
+        golden: rows with the answers to them.
+        documents: further files by path, as `recloser.registry.content.describe` makes them.
 
     Raises:
         InvalidInput: the model folder is empty, or holds a link, a special file or an unsafe name.
@@ -43,7 +58,7 @@ def build_package(packages: Path, model_folder: Path, facts: PackageFacts, signe
     """
     try:
         contents = {f"model/{name}": path.read_bytes() for name, path in _model_files(model_folder).items()}
-        contents |= golden_files(golden) | {RELEASE: facts.to_bytes()}
+        contents |= {**(documents or {}), **golden_files(golden), RELEASE: facts.to_bytes()}
         manifest = write_manifest(FileEntry(name, digest_bytes(data), len(data)) for name, data in contents.items())
         contents |= {MANIFEST: manifest, SIGNATURE: write_signature(manifest, signer)}
         target = packages / release_name(digest_bytes(manifest))

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from recloser.core import Refused, canonical_json
-from recloser.registry.keys import PublicKey, Signer
+from recloser.registry.trust.attestation import FOLDER
+from recloser.registry.trust.envelope import find_key
+from recloser.registry.trust.keys import PublicKey, Signer
 
 FORMAT = "recloser-package/1"
 MANIFEST = "manifest.json"
@@ -34,7 +36,7 @@ class FileEntry:
 def safe_path(path: str) -> bool:
     """Tell whether `path` is relative, stays inside its folder and has plain names only (no '..', no hidden file)."""
     parts = path.split("/")
-    return all(_PART.fullmatch(part) for part in parts) and path not in {MANIFEST, SIGNATURE}
+    return all(_PART.fullmatch(part) for part in parts) and path not in {MANIFEST, SIGNATURE} and parts[0] != FOLDER
 
 
 def write_manifest(entries: Iterable[FileEntry]) -> bytes:
@@ -71,22 +73,15 @@ def check_signature(manifest: bytes, content: bytes, trusted: Sequence[PublicKey
     """Return the trusted key that signed the manifest.
 
     Raises:
-        Refused: unreadable signature file, unknown key, or a signature that does not fit.
+        Refused: unreadable signature file, an unknown or revoked key, or a signature that does not fit.
     """
     data = _canonical(content, "signature", where)
     if not isinstance(data, dict) or set(data) != {"algorithm", "key", "signature"} or data["algorithm"] != "ed25519":
         raise _refused("a signature file of another form", where, expected="algorithm ed25519, key, signature")
-    for key in trusted:
-        if key.key_id == data["key"]:
-            if isinstance(data["signature"], str) and key.verifies(_DOMAIN + manifest, data["signature"]):
-                return key
-            raise _refused("the signature does not fit the manifest", where, got=f"signed as {key.key_id}")
-    raise _refused(
-        "signed by a key that is not trusted",
-        where,
-        got=str(data["key"]),
-        expected="one of " + (", ".join(key.key_id for key in trusted) or "(no trusted key given)"),
-    )
+    key = find_key(data["key"], trusted, where)
+    if not isinstance(data["signature"], str) or not key.verifies(_DOMAIN + manifest, data["signature"]):
+        raise _refused("the signature does not fit the manifest", where, got=f"signed as {key.key_id}")
+    return key
 
 
 def _canonical(content: bytes, kind: str, where: str) -> Any:

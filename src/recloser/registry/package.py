@@ -11,7 +11,6 @@ from pathlib import Path
 
 from recloser.core import Refused, Unavailable, digest_bytes
 from recloser.registry.facts import PackageFacts
-from recloser.registry.keys import PublicKey
 from recloser.registry.manifest import (
     MANIFEST,
     RELEASE,
@@ -20,6 +19,8 @@ from recloser.registry.manifest import (
     check_signature,
     read_manifest,
 )
+from recloser.registry.trust.attestation import Attestation, attestation_name, attestation_path, read_attestation
+from recloser.registry.trust.keys import PublicKey
 
 _MANIFEST_LIMIT = 16 * 2**20
 _CHUNK = 2**20
@@ -37,6 +38,7 @@ class Package:
         facts: what release.json says.
         files: every listed file, sorted by path.
         key_id: trusted key that signed it.
+        attestations: signed statements about it that lie beside the manifest, sorted by name.
     """
 
     release: str
@@ -45,6 +47,11 @@ class Package:
     facts: PackageFacts
     files: tuple[FileEntry, ...]
     key_id: str
+    attestations: tuple[Attestation, ...] = ()
+
+    def attestation(self, name: str) -> Attestation | None:
+        """Return the statement of that name, None without one."""
+        return next((known for known in self.attestations if known.name == name), None)
 
     @property
     def model_folder(self) -> Path:
@@ -69,12 +76,13 @@ def release_name(digest: str) -> str:
 
 
 def open_package(path: Path, trusted: Sequence[PublicKey]) -> Package:
-    """Verify a package wholly and return it: signature first, then every file, then that nothing else is there.
+    """Verify a package wholly and return it: signature first, then that nothing else is there, then every file.
 
     Raises:
         Unavailable: the folder is not there or cannot be read.
-        Refused: unknown key, wrong signature, a changed, added, missing, renamed, linked or non-regular file, an
-            unsafe manifest path, or a folder name that is not the release id; `where` names the file.
+        Refused: unknown or revoked key, wrong signature, an attestation that does not verify; a changed, added,
+            missing, renamed, linked or non-regular file, an unsafe manifest path, or a folder name that is not the
+            release id; `where` names the file.
     """
     try:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
@@ -93,6 +101,8 @@ def _verify(path: Path, trusted: Sequence[PublicKey]) -> Package:
         raise _refused("a renamed package", path, got=path.name, expected=release_name(digest))
     listed = {entry.path for entry in entries} | {MANIFEST, SIGNATURE}
     found = set(walk(path))
+    names = {name for name in map(attestation_name, found) if name is not None}
+    found -= {attestation_path(name) for name in names}
     if found - listed:
         raise _refused("a file that the manifest does not list", path / min(found - listed))
     if listed - found:
@@ -101,7 +111,13 @@ def _verify(path: Path, trusted: Sequence[PublicKey]) -> Package:
     if RELEASE not in contents:
         raise _refused("a file is missing", path / RELEASE)
     facts = PackageFacts.from_bytes(contents[RELEASE], str(path / RELEASE))
-    return Package(release_name(digest), digest, path, facts, entries, key.key_id)
+    said = tuple(_attestation(path, name, digest, trusted) for name in sorted(names))
+    return Package(release_name(digest), digest, path, facts, entries, key.key_id, said)
+
+
+def _attestation(path: Path, name: str, digest: str, trusted: Sequence[PublicKey]) -> Attestation:
+    file = attestation_path(name)
+    return read_attestation(_read_small(path, file), name, digest, trusted, str(path / file))
 
 
 def walk(folder: Path, prefix: str = "") -> Iterator[str]:

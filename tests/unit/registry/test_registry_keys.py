@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from recloser.core import InvalidInput, Refused, Unavailable
-from recloser.registry import PublicKey, Signer, create_key, load_trusted, own_key
+from recloser.registry import FileSigner, PublicKey, create_key, load_trusted, own_key
 
 
 def test_a_created_key_loads_and_is_private(tmp_path: Path) -> None:
     made = create_key(tmp_path / "keys" / "signing.pem")
-    loaded = Signer.from_file(tmp_path / "keys" / "signing.pem")
+    loaded = FileSigner.from_file(tmp_path / "keys" / "signing.pem")
     assert loaded.public_key == made.public_key == PublicKey.from_file(tmp_path / "keys" / "signing.pem.pub")
     assert stat.S_IMODE((tmp_path / "keys" / "signing.pem").stat().st_mode) == 0o600
     signature = loaded.sign(b"text")
@@ -31,7 +31,7 @@ def test_a_key_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None
     create_key(path)
     path.chmod(mode)
     with pytest.raises(Refused, match="others may read") as caught:
-        Signer.from_file(path)
+        FileSigner.from_file(path)
     assert "chmod 600" in (caught.value.next_step or "")
 
 
@@ -81,12 +81,12 @@ def test_processes_that_ask_for_the_own_key_at_once_get_one(tmp_path: Path) -> N
 
 def test_what_is_no_key_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        Signer.from_file(tmp_path / "absent.pem")
+        FileSigner.from_file(tmp_path / "absent.pem")
     path = tmp_path / "bad.pem"
     path.write_text("nonsense")
     path.chmod(0o600)
     with pytest.raises(InvalidInput):
-        Signer.from_file(path)
+        FileSigner.from_file(path)
     with pytest.raises(InvalidInput):
         PublicKey.from_file(path)
 
@@ -110,7 +110,7 @@ def test_keys_and_signatures_are_openssl_compatible(tmp_path: Path) -> None:
     path = tmp_path / "made.pem"
     subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], check=True, capture_output=True)
     path.chmod(0o600)
-    signer = Signer.from_file(path)
+    signer = FileSigner.from_file(path)
     (tmp_path / "text").write_bytes(b"text")
     (tmp_path / "sig").write_bytes(bytes.fromhex(signer.sign(b"text")))
     (tmp_path / "pub").write_bytes(signer.public_key.to_pem())
@@ -125,4 +125,4 @@ def test_keys_and_signatures_are_openssl_compatible(tmp_path: Path) -> None:
     subprocess.run(["openssl", "genrsa", "-out", rsa, "2048"], check=True, capture_output=True)
     rsa.chmod(0o600)
     with pytest.raises(InvalidInput, match="Ed25519"):
-        Signer.from_file(rsa)
+        FileSigner.from_file(rsa)

@@ -13,6 +13,8 @@ from recloser.app.verbs import newest_instant
 from recloser.core import VirtualClock
 from recloser.ledger import RolloutRecord
 from recloser.pipelines import waive
+from recloser.pipelines.proving import attest_verdict
+from recloser.registry import open_package
 from recloser.staging import PASS, Waiver
 
 
@@ -40,6 +42,8 @@ def waive_check(
         before = verdict_on(platform, candidate)
         waiver = Waiver(before.release, check, name, reason, now, expires)
         verdict = waive(platform.ledger, waiver, now)
+        package = open_package(platform.layout.packages / before.release, platform.trusted)
+        attest_verdict(platform.ledger, package, platform.signer)
         if verdict.verdict == PASS and not platform.ledger.find(RolloutRecord, release=before.release, limit=1):
             platform.clock = VirtualClock(newest_instant(platform))  # a rollout lives in the time of its data
             loop = ControlLoop(platform, LoopOptions())

@@ -14,6 +14,7 @@ from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
 from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
+from recloser.app.releases.lineage import carry_on
 from recloser.core import RecloserError
 from recloser.ledger import PinRecord, RouteRecord
 from recloser.registry import read_last_change
@@ -88,6 +89,8 @@ class Rounds:
             self._tried("retrain", lambda: self._retrain(now))
         self._tried("runs", self._loop.retraining.collect)
         self._tried("rollout", self._loop.advance)
+        if fresh:
+            self._tried("lineage", lambda: carry_on(self._platform))
         self._tried("predictions", lambda: self._predictions.tick(now))
         return ""
 

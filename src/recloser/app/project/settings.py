@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.problems import told
+from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
@@ -247,6 +248,7 @@ class GatewaySection(Section):
     port: Annotated[int, Field(ge=0, le=65534)] = 8080
     grpc_port: Annotated[int, Field(ge=0, le=65535)] = 0
     workers: Annotated[int, Field(ge=1, le=64)] = 1
+    allow_pickle: bool = False
     log: LogSection = LogSection()
     limits: LimitsSection = LimitsSection()
     sla: SlaSection = SlaSection()
@@ -265,6 +267,8 @@ class Project(Section):
     triggers: TriggerSection = TriggerSection()
     monitoring: MonitoringSection = MonitoringSection()
     registry: RegistrySection = RegistrySection()
+    package: PackageSection = PackageSection()
+    lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
 
