@@ -33,8 +33,9 @@ POLICY = GatePolicy()
 class Echo:
     """A small HTTP server: answers, stalls once, breaks off, or answers otherwise."""
 
-    stall_at: int = -1
+    stall_at: tuple[int, ...] = ()
     stall_s: float = 0.0
+    idle_s: float | None = None
     status: int = 200
     seen: int = 0
     port: int = 0
@@ -45,18 +46,19 @@ class Echo:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                async with asyncio.timeout(self.idle_s):
+                    head = await reader.readuntil(b"\r\n\r\n")
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
                 body = await reader.readexactly(int(fields.get(b"content-length", b"0")))
                 self.seen += 1
                 assert self._pause is not None
-                if self.seen == self.stall_at:
+                if self.seen in self.stall_at:
                     self._pause.clear()
                     asyncio.get_running_loop().call_later(self.stall_s, self._pause.set)
                 await self._pause.wait()
                 writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (self.status, len(body), body))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
             writer.close()
 
     async def _serve(self) -> None:
@@ -98,12 +100,19 @@ def test_every_request_is_sent_once_in_turn_and_every_answer_is_looked_at() -> N
 
 def test_a_stall_is_not_left_out_of_the_percentiles() -> None:
     """A closed loop would count one slow request of a hundred; from the meant departure half of them are slow."""
-    with Echo(stall_at=10, stall_s=0.5) as server:
+    with Echo(stall_at=(10,), stall_s=0.5) as server:
         report = load_of(target(server.port), 100.0, 1.0)
         assert server.seen == 100
     assert report.answered == 100
     assert report.largest_ms >= 450.0  # the stall itself, which the server is made to take
     assert report.p99_ms > 0.8 * report.largest_ms
+
+
+def test_connections_that_the_server_closed_when_they_were_idle_are_no_errors() -> None:
+    with Echo(stall_at=(5, 150), stall_s=0.3, idle_s=0.6) as server:
+        report = load_of(Target("127.0.0.1", server.port, "/x", (b"one",), idle_s=0.2), 100.0, 2.0)
+    assert report.errors == {}
+    assert report.answered == 200
 
 
 def test_bad_answers_and_an_absent_server_are_errors() -> None:

@@ -26,12 +26,19 @@ Look = Callable[[int, bytes], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go: loopback host, port, path, and the bodies that are sent in turn."""
+    """Where requests go.
+
+    Attributes:
+        host, port, path: of the server.
+        bodies: sent in turn.
+        idle_s: a connection not used for so long is not used again; servers close idle ones, ours after 5 s.
+    """
 
     host: str
     port: int
     path: str
     bodies: tuple[bytes, ...]
+    idle_s: float = 2.0
 
     def request(self, index: int) -> bytes:
         """Return the bytes of the request at that place of the turn."""
@@ -122,14 +129,13 @@ class _Pool:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send one request and return status and body; a connection that fails is not used again."""
         async with self._room:
-            pair = self._free.pop() if self._free else await self._open()
-            reader, writer = pair
+            reader, writer = self._kept() or await self._open()
             kept = False
             try:
                 writer.write(request)
@@ -138,17 +144,27 @@ class _Pool:
                 kept = True
             finally:
                 if kept:
-                    self._free.append(pair)
+                    self._free.append((reader, writer, asyncio.get_running_loop().time()))
                 else:
                     writer.close()
         return status, body
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Return the connection used last, unless it was idle for too long; the others then were too."""
+        if not self._free:
+            return None
+        reader, writer, since = self._free.pop()
+        if asyncio.get_running_loop().time() - since < self._target.idle_s and not reader.at_eof():
+            return reader, writer
+        writer.close()
+        return None
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self._target.host, self._target.port)
 
     def close(self) -> None:
         """Close what is open."""
-        for _, writer in self._free:
+        for _, writer, _ in self._free:
             writer.close()
 
 
