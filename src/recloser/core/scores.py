@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -32,6 +34,26 @@ def usable(truth: FloatArray, forecast: FloatArray) -> npt.NDArray[np.bool_]:
     """Return which rows have a finite truth and finite forecasts, shape (n_rows,)."""
     result: npt.NDArray[np.bool_] = np.isfinite(truth) & np.isfinite(forecast).all(axis=1)
     return result
+
+
+def long_run_sd(differences: FloatArray) -> float:
+    """Return the sd of the daily difference, raised by its correlation from day to day: the scale of tests on its mean.
+
+    sd * sqrt((1 + r) / (1 - r)), r = lag-1 correlation, bias + 1 / n removed, shrunk by n / (n + 10), in [0, 0.5]:
+    negative correlation never makes a test bolder. NaN with fewer than two days.
+    Source: AR(1) long-run variance, Andrews (1991), Econometrica 59.
+
+    Args:
+        differences: daily differences in order, shape (n_days,), finite.
+    """
+    count = differences.size
+    if count < 2:
+        return math.nan
+    centred = differences - differences.mean()
+    total = float((centred**2).sum())
+    lagged = float((centred[1:] * centred[:-1]).sum()) / total + 1.0 / count if total > 0 else 0.0
+    r = min(max(lagged * count / (count + 10.0), 0.0), 0.5)
+    return math.sqrt(total / (count - 1) * (1.0 + r) / (1.0 - r))
 
 
 def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:

@@ -11,11 +11,22 @@ from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.ledger import PairedDayRecord, RouteRecord, StateRecord
-from recloser.rollout import AreaDay, CutOff, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
+from recloser.rollout import (
+    AreaDay,
+    CutOff,
+    DayRule,
+    Evidence,
+    PairedDay,
+    Rollout,
+    RolloutState,
+    close_day,
+    quantile_loss,
+)
 
 INCIDENTS = "incidents"
 DIVERGENCE = "divergence"
 OVERDUE = timedelta(hours=18)
+LOSS = quantile_loss(QUANTILES)
 
 
 class LedgerEvidence:
@@ -71,7 +82,7 @@ class LedgerEvidence:
                 closed = self._book.closed(day, now)
                 if closed is not None:
                     areas = area_days(closed, rollout.release, rollout.champion, scales)
-                    paired = close_day(day, areas, QUANTILES, DayRule(rollout.plan.label_share, now), now)
+                    paired = close_day(day, areas, LOSS, DayRule(rollout.plan.label_share, now), now)
                     found += [paired] if paired is not None else []
                 elif missing is None and now - end > OVERDUE:
                     missing = end

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput, require_utc
-from recloser.core.scores import crps, usable
+from recloser.core.scores import usable
 from recloser.ledger import PairedDayRecord
+from recloser.rollout.paired.losses import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,10 @@ class AreaDay:
 
     Attributes:
         area: name.
-        scale: loss that counts as one: the champion's mean loss of the area in staging, MW, > 0.
-        truth: MW, shape (n_points,), NaN where the label is missing or not usable.
-        candidate: MW, shape (n_points, n_quantiles).
-        champion: MW, shape (n_points, n_quantiles).
+        scale: loss that counts as one: the champion's mean loss of the area in staging, in the unit of the loss, > 0.
+        truth: MW, or 0 and 1 for a detector, shape (n_points,), NaN where the label is missing or not usable.
+        candidate: MW, shape (n_points, n_quantiles); of a detector probabilities, shape (n_points, 1).
+        champion: the same.
     """
 
     area: str
@@ -71,28 +72,28 @@ class DayRule:
     deadline: datetime
 
 
-def area_difference(points: AreaDay, quantiles: tuple[float, ...]) -> tuple[float, int]:
+def area_difference(points: AreaDay, loss: Loss) -> tuple[float, int]:
     """Return (mean loss difference / scale, points used); a point missing on one side leaves both.
 
-    The loss is the quantile form of the CRPS (core.scores.crps), in MW before scaling.
+    Args:
+        points: one area's day.
+        loss: per point, in the unit of the area's scale.
 
     Raises:
         InvalidInput: the scale is not a positive number.
     """
     if not (math.isfinite(points.scale) and points.scale > 0):
-        raise InvalidInput("the scale of a paired day", got=points.scale, expected="> 0 MW", where=points.area)
+        raise InvalidInput("the scale of a paired day", got=points.scale, expected="> 0", where=points.area)
     rows = usable(points.truth, points.candidate) & usable(points.truth, points.champion)
     count = int(rows.sum())
     if count == 0:
         return 0.0, 0
     truth = points.truth[rows]
-    difference = crps(truth, points.candidate[rows], quantiles) - crps(truth, points.champion[rows], quantiles)
+    difference = loss(truth, points.candidate[rows]) - loss(truth, points.champion[rows])
     return float(np.mean(difference)) / points.scale, count
 
 
-def close_day(
-    day: date, areas: Sequence[AreaDay], quantiles: tuple[float, ...], rule: DayRule, now: datetime
-) -> PairedDay | None:
+def close_day(day: date, areas: Sequence[AreaDay], loss: Loss, rule: DayRule, now: datetime) -> PairedDay | None:
     """Close the day if it may be closed, else return None.
 
     It closes when every area has its share of labels, or at the deadline with the areas that have; areas below the
@@ -102,7 +103,7 @@ def close_day(
     Args:
         day: local day.
         areas: points per area.
-        quantiles: levels of both forecasts.
+        loss: what one point costs; see `losses`.
         rule: when a day closes.
         now: aware UTC.
     """
@@ -111,7 +112,7 @@ def close_day(
     left_out: list[str] = []
     points = 0
     for area in sorted(areas, key=lambda item: item.area):
-        difference, count = area_difference(area, quantiles)
+        difference, count = area_difference(area, loss)
         if count and count >= math.ceil(rule.label_share * area.truth.shape[0]):
             differences[area.area] = difference
             points += count

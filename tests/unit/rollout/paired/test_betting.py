@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.rollout.betting import (
+from recloser.rollout.paired.betting import (
     CLIPS,
     LAMBDAS,
     ever_over,
