@@ -28,15 +28,20 @@ MODELS = {
     "unlike": (timedelta(days=365), TrainingPlan(trees=80, leaves=15, seed=3)),
 }
 
+KINDS = ("alike", "unlike")
+HOURS = 24
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two real models' losses on the same days.
+    """Two real models on the same days.
 
     Attributes:
         name: area and kind of candidate.
-        candidate, champion: quantile CRPS per point over the champion's mean, shape (n_days, n_points).
+        candidate, champion: quantile CRPS per point over its mean, shape (n_days, n_points): both means are exactly
+            equal, the null hypothesis is true of these days.
         candidate_error, champion_error: |median - truth| in the same way.
+        candidate_level, champion_level: median forecast per unit of the area's recent level.
     """
 
     name: str
@@ -44,10 +49,12 @@ class Pair:
     champion: FloatArray
     candidate_error: FloatArray
     champion_error: FloatArray
+    candidate_level: FloatArray
+    champion_level: FloatArray
 
 
 def losses(*, quick: bool = False) -> dict[str, FloatArray]:
-    """Return (loss of the CRPS, absolute error) by "area/model", shape (2, n_days, n_points); whole days only.
+    """Return CRPS, absolute error, median and level (MW) by "area/model", shape (4, n_days, n_points).
 
     Args:
         quick: one area, one year of history and one fit: for tests.
@@ -80,9 +87,10 @@ def _answers(panel: Panel, horizon: Horizon, features: FeatureSet, years: range)
             model = train_lightgbm(rows.filter(known), features.names, plan)
             forecast, truth = model.predict(asked), asked[LOAD].cast(pl.Float64).fill_null(float("nan")).to_numpy()
             found[name].append(
-                asked.select("area", "issued_at", "at").with_columns(
+                asked.select("area", "issued_at", "at", "scale_mw").with_columns(
                     pl.Series("crps", crps(truth, forecast, QUANTILES)),
                     pl.Series("error", np.abs(forecast[:, QUANTILES.index(0.5)] - truth)),
+                    pl.Series("median", forecast[:, QUANTILES.index(0.5)]),
                 )
             )
     return {key: day for name, parts in found.items() for key, day in _whole_days(name, pl.concat(parts))}
@@ -92,23 +100,40 @@ def _whole_days(model: str, rows: pl.DataFrame) -> Iterator[tuple[str, FloatArra
     for (area,), own in rows.group_by("area", maintain_order=True):
         days = own.sort("issued_at", "at").group_by("issued_at", maintain_order=True)
         points = int(own.group_by("issued_at").len()["len"].mode()[0])
-        tables = [day.select("crps", "error").to_numpy().T for _, day in days if day.height == points]
+        tables = [
+            day.select("crps", "error", "median", "scale_mw").to_numpy().T for _, day in days if day.height == points
+        ]
         yield f"{area}/{model}", np.stack(tables, axis=1)
 
 
 def pairs(table: dict[str, FloatArray]) -> list[Pair]:
-    """Return each area's pairs, on days when both models were scored on every point; losses over the champion's mean.
-
-    The candidate's losses are scaled so that both means are exactly equal: the null hypothesis is true of these days.
-    """
+    """Return each area's pairs on the days when both were scored on every point, then all areas of a kind pooled."""
     result: list[Pair] = []
     for area in dict.fromkeys(key.split("/")[0] for key in table):
         champion = table[f"{area}/champion"]
-        for kind in [name for name in MODELS if name != "champion"]:
+        for kind in KINDS:
             candidate = table[f"{area}/{kind}"]
             whole = np.isfinite(champion).all(axis=(0, 2)) & np.isfinite(candidate).all(axis=(0, 2))
-            mine, theirs = candidate[:, whole], champion[:, whole]
-            mine = mine / mine.mean(axis=(1, 2), keepdims=True)
-            theirs = theirs / theirs.mean(axis=(1, 2), keepdims=True)
-            result.append(Pair(f"{area} {kind}", mine[0], theirs[0], mine[1], theirs[1]))
-    return result
+            result.append(_pair(f"{area} {kind}", candidate[:, whole], champion[:, whole]))
+    return [*result, *(one for kind in KINDS for one in _pooled(result, kind))]
+
+
+def _pair(name: str, candidate: FloatArray, champion: FloatArray) -> Pair:
+    mine = candidate[:2] / candidate[:2].mean(axis=(1, 2), keepdims=True)
+    theirs = champion[:2] / champion[:2].mean(axis=(1, 2), keepdims=True)
+    levels = candidate[2] / candidate[3], champion[2] / champion[3]
+    return Pair(name, mine[0], theirs[0], mine[1], theirs[1], *levels)
+
+
+def _pooled(found: list[Pair], kind: str) -> list[Pair]:
+    """Average the hourly areas day by day, so that what they have in common stays in; nothing for one area."""
+    own = [pair for pair in found if pair.name.endswith(f" {kind}") and pair.champion.shape[1] == HOURS]
+    if len(own) < 2:
+        return []
+    days = min(len(pair.champion) for pair in own)
+    columns = [
+        np.mean([getattr(pair, name)[-days:] for pair in own], axis=0)
+        for name in ("candidate", "champion", "candidate_error", "champion_error", "candidate_level", "champion_level")
+    ]
+    losses_of = [column / column.mean() for column in columns[:4]]
+    return [Pair(f"{len(own)} areas {kind}", *losses_of, *columns[4:])]

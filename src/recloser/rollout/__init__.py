@@ -10,6 +10,7 @@ from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, Ev
 from recloser.rollout.explain import explain
 from recloser.rollout.paired.losses import Loss, alarm_cost, brier_loss, log_loss, quantile_loss
 from recloser.rollout.paired.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
+from recloser.rollout.paired.soundness import unsound, why_unknown
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
@@ -54,4 +55,6 @@ __all__ = [
     "record_of",
     "served_of",
     "trailing_exceedances",
+    "unsound",
+    "why_unknown",
 ]

@@ -8,8 +8,8 @@ import numpy as np
 
 from recloser.core import FloatArray, InvalidInput
 
-CLIPS = (2.0, 4.0)
-LAMBDAS = (0.3, 0.6, 0.95)
+CLIPS = (2.0, 4.0, 8.0)
+LAMBDAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 
 
 def wealth(differences: FloatArray, scale: float) -> FloatArray:
