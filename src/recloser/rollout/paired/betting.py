@@ -27,7 +27,7 @@ def wealth(differences: FloatArray, scale: float) -> FloatArray:
     Raises:
         InvalidInput: the scale is not positive and finite, or a difference is not finite.
     """
-    return np.exp(np.minimum(_mixed(_log_bets(differences, scale)), 700.0))  # type: ignore[no-any-return]
+    return np.exp(np.minimum(_mixed(_log_bets(differences, scale)), 700.0))
 
 
 def wealth_since(differences: FloatArray, scale: float, days: int) -> FloatArray:
@@ -52,13 +52,13 @@ def wealth_since(differences: FloatArray, scale: float, days: int) -> FloatArray
     logs = _log_bets(differences, scale)
     first = _mixed(logs)
     if days == 1 or first.size == 0:
-        return np.exp(np.minimum(first, 700.0))  # type: ignore[no-any-return]
+        return np.exp(np.minimum(first, 700.0))
     count = first.size
     parts = np.zeros((days - 1, count))
     for start in range(1, min(days, count)):
         parts[start - 1, start:] = _mixed(logs[start:] - logs[start - 1])
     late = np.logaddexp.reduce(parts, axis=0) - math.log(days - 1)
-    return np.exp(np.minimum(np.logaddexp(first, late) - math.log(2.0), 700.0))  # type: ignore[no-any-return]
+    return np.exp(np.minimum(np.logaddexp(first, late) - math.log(2.0), 700.0))
 
 
 def wealth_worse(differences: FloatArray, scale: float) -> FloatArray:
