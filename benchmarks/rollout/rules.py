@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recloser.core import FloatArray
-from recloser.core.scores import long_run_sd
+from recloser.core.scores import long_run_sd, ratio_scale
 from recloser.rollout import RolloutPlan
 from recloser.rollout.paired.betting import wealth_good, wealth_worse
 from recloser.rollout.paired.sequence import sequence_bounds
@@ -27,7 +27,7 @@ class Canary:
     Attributes:
         candidate, champion: CRPS per point, shape (n_days, n_points).
         candidate_error, champion_error: absolute error per point, the same shape.
-        staging: daily differences in staging, shape (n_staging_days,).
+        staging: both models' daily losses in staging, candidate first, shape (2, n_staging_days).
         staging_error: the champion's mean absolute error in staging.
         draw: for rules that split the traffic at random.
     """
@@ -46,18 +46,33 @@ class Canary:
         result: FloatArray = (self.candidate - self.champion).mean(axis=1)
         return result
 
+    @property
+    def scale(self) -> float:
+        """Long-run sd of the daily difference in staging."""
+        return long_run_sd(self.staging[0] - self.staging[1])
+
 
 Rule = Callable[[Canary], float]
 
 
 def pulled(canary: Canary) -> float:
     """Ours: the fast sequence pulls the traffic."""
-    return _first(sequence_bounds(canary.days, long_run_sd(canary.staging), PLAN.pull_alpha)[0] > 0)
+    scale = ratio_scale(*canary.staging)
+    if scale is None:
+        return pulled_by_differences(canary)
+    x = np.log(canary.candidate.mean(axis=1) / canary.champion.mean(axis=1)) - scale.offset
+    low = sequence_bounds(x, scale.sd, PLAN.pull_alpha, scale.offset_sd)[0]
+    return _first((low > 0) & (np.cumsum(canary.days) > 0))
+
+
+def pulled_by_differences(canary: Canary) -> float:
+    """Ours, where staging gave no ratio: the fast sequence on plain differences."""
+    return _first(sequence_bounds(canary.days, canary.scale, PLAN.pull_alpha)[0] > 0)
 
 
 def tripped(canary: Canary) -> float:
     """Ours: strict betting ends the rollout."""
-    return _first(wealth_worse(canary.days, long_run_sd(canary.staging)) >= 1.0 / PLAN.alpha)
+    return _first(wealth_worse(canary.days, canary.scale) >= 1.0 / PLAN.alpha)
 
 
 def either(canary: Canary) -> float:
@@ -67,7 +82,7 @@ def either(canary: Canary) -> float:
 
 def promoted(canary: Canary) -> float:
     """Ours: strict betting promotes, unless the traffic was pulled or the rollout ended before."""
-    good = _first(wealth_good(canary.days, long_run_sd(canary.staging), PLAN.margin) >= 1.0 / PLAN.alpha)
+    good = _first(wealth_good(canary.days, canary.scale, PLAN.margin) >= 1.0 / PLAN.alpha)
     return good if good < tripped(canary) else NEVER
 
 
@@ -122,6 +137,7 @@ def hourly_sequence(canary: Canary) -> float:
 
 RULES: dict[str, Rule] = {
     "ours: fast sequence pulls traffic": pulled,
+    "ours: the same on plain differences": pulled_by_differences,
     "ours: strict betting ends it": tripped,
     "ours: either": either,
     "static threshold, MAE of a day > 1.2 x historical": static_threshold,

@@ -94,7 +94,7 @@ def acts(pair: Pair, rule: Rule, worse: float, draws: int) -> np.ndarray:  # typ
             champion=pair.champion[days],
             candidate_error=(1.0 + worse) * pair.candidate_error[days],
             champion_error=pair.champion_error[days],
-            staging=(pair.candidate[staging] - pair.champion[staging]).mean(axis=1),
+            staging=np.stack([pair.candidate[staging].mean(axis=1), pair.champion[staging].mean(axis=1)]),
             staging_error=float(pair.champion_error[staging].mean()),
             draw=rng,
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from recloser.core.served import FloatArray
+
+LEAST_RATIO_DAYS = 14
 
 
 def pinball(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> FloatArray:
@@ -54,6 +57,40 @@ def long_run_sd(differences: FloatArray) -> float:
     lagged = float((centred[1:] * centred[:-1]).sum()) / total + 1.0 / count if total > 0 else 0.0
     r = min(max(lagged * count / (count + 10.0), 0.0), 0.5)
     return math.sqrt(total / (count - 1) * (1.0 + r) / (1.0 - r))
+
+
+@dataclass(frozen=True, slots=True)
+class RatioScale:
+    """What a backtest says about x = log(candidate's loss of a day / reference's loss of that day).
+
+    Attributes:
+        offset: mean of x when both mean losses are equal; one model may be better on most days and worse on bad ones.
+        sd: long-run sd of x.
+        offset_sd: standard error of the offset.
+    """
+
+    offset: float
+    sd: float
+    offset_sd: float
+
+
+def ratio_scale(candidate: FloatArray, reference: FloatArray) -> RatioScale | None:
+    """Return the scale of the daily log ratio of two models' losses; None with too few days or a day without loss.
+
+    The offset is mean(x) - log(mean candidate / mean reference); its error is that of the mean of x less the
+    linearised log ratio of the means (delta method, ratio estimator: Cochran, Sampling Techniques, ch. 6).
+
+    Args:
+        candidate: daily mean losses in order, any unit, shape (n_days,).
+        reference: the other model's, the same days and unit.
+    """
+    if candidate.size < LEAST_RATIO_DAYS or not (min(candidate.min(), reference.min()) > 0):
+        return None
+    x = np.log(candidate / reference)
+    linear = candidate / candidate.mean() - reference / reference.mean()
+    offset = float(x.mean() - np.log(candidate.mean() / reference.mean()))
+    sd, error = long_run_sd(x), long_run_sd(x - linear) / math.sqrt(x.size)
+    return RatioScale(offset, sd, error) if 0 < sd < math.inf and math.isfinite(offset) else None
 
 
 def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:

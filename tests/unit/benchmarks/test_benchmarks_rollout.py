@@ -24,7 +24,7 @@ def canary(rules: ModuleType, worse: float, days: int = 56, noise: float = 0.1) 
     rng = np.random.default_rng(51)
     champion = rng.gamma(4.0, 0.25, (days, 24))
     candidate = champion * (1.0 + worse) + noise * rng.standard_normal((days, 24))
-    staging = noise * rng.standard_normal(56) / np.sqrt(24)
+    staging = rng.gamma(96.0, 1 / 96.0, 56) + np.stack([noise * rng.standard_normal(56) / np.sqrt(24), np.zeros(56)])
     return rules.Canary(candidate, champion, candidate, champion, staging, 1.0, rng)
 
 

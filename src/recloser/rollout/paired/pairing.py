@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput, require_utc
-from recloser.core.scores import usable
+from recloser.core.scores import RatioScale, usable
 from recloser.ledger import PairedDayRecord
 from recloser.rollout.paired.losses import Loss
 
@@ -66,14 +66,18 @@ class AreaDay:
 
 @dataclass(frozen=True, slots=True)
 class DayRule:
-    """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come."""
+    """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come.
+
+    `ratio`, where staging gave one, puts the day's log ratio of losses, less its offset, among the day's facts.
+    """
 
     label_share: float
     deadline: datetime
+    ratio: RatioScale | None = None
 
 
-def area_difference(points: AreaDay, loss: Loss) -> tuple[float, int]:
-    """Return (mean loss difference / scale, points used); a point missing on one side leaves both.
+def area_losses(points: AreaDay, loss: Loss) -> tuple[float, float, int]:
+    """Return both mean losses over the scale, candidate first, and the points used; one missing leaves both arms.
 
     Args:
         points: one area's day.
@@ -87,10 +91,16 @@ def area_difference(points: AreaDay, loss: Loss) -> tuple[float, int]:
     rows = usable(points.truth, points.candidate) & usable(points.truth, points.champion)
     count = int(rows.sum())
     if count == 0:
-        return 0.0, 0
+        return 0.0, 0.0, 0
     truth = points.truth[rows]
-    difference = loss(truth, points.candidate[rows]) - loss(truth, points.champion[rows])
-    return float(np.mean(difference)) / points.scale, count
+    mine, theirs = loss(truth, points.candidate[rows]), loss(truth, points.champion[rows])
+    return float(np.mean(mine)) / points.scale, float(np.mean(theirs)) / points.scale, count
+
+
+def area_difference(points: AreaDay, loss: Loss) -> tuple[float, int]:
+    """Return (candidate's mean loss - champion's) over the scale and the points used; arguments as `area_losses`."""
+    mine, theirs, count = area_losses(points, loss)
+    return mine - theirs, count
 
 
 def close_day(day: date, areas: Sequence[AreaDay], loss: Loss, rule: DayRule, now: datetime) -> PairedDay | None:
@@ -108,21 +118,33 @@ def close_day(day: date, areas: Sequence[AreaDay], loss: Loss, rule: DayRule, no
         now: aware UTC.
     """
     due = require_utc(now, "close_day") >= rule.deadline
-    differences: dict[str, float] = {}
+    losses: dict[str, tuple[float, float]] = {}
     left_out: list[str] = []
     points = 0
     for area in sorted(areas, key=lambda item: item.area):
-        difference, count = area_difference(area, loss)
+        mine, theirs, count = area_losses(area, loss)
         if count and count >= math.ceil(rule.label_share * area.truth.shape[0]):
-            differences[area.area] = difference
+            losses[area.area] = (mine, theirs)
             points += count
         else:
             left_out.append(area.area)
     if not due and (left_out or not areas):
         return None
+    differences = {area: mine - theirs for area, (mine, theirs) in losses.items()}
     pooled = sum(differences.values()) / len(differences) if differences else 0.0
     facts = {"areas": differences, "left_out": left_out, "closed_by": "deadline" if left_out else "labels"}
+    ratio = _ratio(list(losses.values()), rule.ratio)
+    if ratio is not None:
+        facts["ratio"] = ratio
     return PairedDay(day=day, difference=pooled, n=points, closed_at=now, facts=facts)
+
+
+def _ratio(losses: list[tuple[float, float]], scale: RatioScale | None) -> dict[str, float] | None:
+    """Return the log ratio of the pooled losses less its offset, with what staging says of its noise."""
+    mine, theirs = sum(pair[0] for pair in losses), sum(pair[1] for pair in losses)
+    if scale is None or not (mine > 0 and theirs > 0):
+        return None
+    return {"x": math.log(mine / theirs) - scale.offset, "sd": scale.sd, "offset_sd": scale.offset_sd}
 
 
 def merge_days(stored: Iterable[PairedDay], offered: Iterable[PairedDay]) -> tuple[PairedDay, ...]:

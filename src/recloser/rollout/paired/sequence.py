@@ -14,7 +14,9 @@ STAGING_DAYS = 28.0
 MOST_CORRELATED = 0.6
 
 
-def sequence_bounds(differences: FloatArray, scale: float, alpha: float) -> tuple[FloatArray, FloatArray]:
+def sequence_bounds(
+    differences: FloatArray, scale: float, alpha: float, offset_sd: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
     """Return the one-sided lower and upper bound of the mean difference after each day, each shape (n_days,).
 
     Bounds are infinite before LEAST_DAYS days. Asymptotically time-uniform at level alpha for each side. Two mends for
@@ -28,6 +30,7 @@ def sequence_bounds(differences: FloatArray, scale: float, alpha: float) -> tupl
         differences: daily differences in order, shape (n_days,).
         scale: long-run sd of the daily difference in staging, same unit.
         alpha: level of each side, in (0, 1).
+        offset_sd: standard error of what was subtracted from every difference; no number of days makes it smaller.
 
     Raises:
         InvalidInput: the scale is not positive and finite.
@@ -36,7 +39,7 @@ def sequence_bounds(differences: FloatArray, scale: float, alpha: float) -> tupl
         raise InvalidInput("the scale of a sequence", got=scale, expected="a positive number", where="sequence")
     count = np.arange(1, differences.shape[0] + 1, dtype=np.float64)
     mean = np.cumsum(differences) / count
-    spread = np.sqrt(_long_run_variance(differences, scale))
+    spread = np.sqrt(_long_run_variance(differences, scale) + count * offset_sd**2)
     rho2 = (-2.0 * math.log(alpha) + math.log(1.0 - 2.0 * math.log(alpha))) / (2.0 * TUNED_DAYS)
     inner = count * rho2 + 1.0
     width = spread * np.sqrt(2.0 * inner / (count**2 * rho2) * np.log(1.0 + np.sqrt(inner) / (2.0 * alpha)))
@@ -44,9 +47,9 @@ def sequence_bounds(differences: FloatArray, scale: float, alpha: float) -> tupl
     return mean - width, mean + width
 
 
-def surely_worse(differences: FloatArray, scale: float, alpha: float) -> bool:
+def surely_worse(differences: FloatArray, scale: float, alpha: float, offset_sd: float = 0.0) -> bool:
     """Return whether the latest lower bound lies above 0: reason to pull traffic, not to judge for good."""
-    lower, _ = sequence_bounds(differences, scale, alpha)
+    lower, _ = sequence_bounds(differences, scale, alpha, offset_sd)
     return bool(lower.size) and float(lower[-1]) > 0.0
 
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.core.scores import crps
+from recloser.core.scores import RatioScale, crps
 from recloser.rollout import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days, quantile_loss
-from recloser.rollout.paired.pairing import day_from_record, day_to_record, informative
+from recloser.rollout.paired.pairing import area_losses, day_from_record, day_to_record, informative
 
 Q = (0.1, 0.5, 0.9)
 LOSS = quantile_loss(Q)
@@ -103,3 +103,23 @@ def test_numbers_that_are_none_are_refused():
         PairedDay(DAY, float("nan"), 3, NOW)
     with pytest.raises(InvalidInput, match="scale of a paired day"):
         area_difference(area([1.0], scale=0.0), LOSS)
+
+
+def test_the_log_ratio_of_a_day_is_of_the_pooled_losses_less_the_offset():
+    rule = DayRule(0.75, NOW, RatioScale(offset=0.1, sd=0.2, offset_sd=0.03))
+    areas = [area([10.0] * 8, 3.0), area([20.0] * 8, 1.0, name="b", scale=2.0)]
+    closed = close_day(DAY, areas, LOSS, rule, NOW)
+    assert closed is not None
+    sums = np.sum([area_losses(one, LOSS)[:2] for one in areas], axis=0)
+    assert closed.facts["ratio"] == {"x": pytest.approx(np.log(sums[0] / sums[1]) - 0.1), "sd": 0.2, "offset_sd": 0.03}
+    assert day_from_record(day_to_record("rollout-1", closed)) == closed
+    without = close_day(DAY, areas, LOSS, RULE, NOW)
+    assert without is not None
+    assert "ratio" not in without.facts
+
+
+def test_a_day_without_any_loss_has_no_ratio():
+    perfect = AreaDay("a", 1.0, np.ones(4), np.ones((4, 3)), np.ones((4, 3)))
+    closed = close_day(DAY, [perfect], LOSS, DayRule(0.75, NOW, RatioScale(0.0, 0.2, 0.03)), NOW)
+    assert closed is not None
+    assert "ratio" not in closed.facts
