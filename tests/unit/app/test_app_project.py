@@ -72,7 +72,7 @@ def test_every_key_misspelt_by_a_letter_is_found(path: tuple[str, ...], key: str
         (HEAD + "[rollout]\ncanary_steps = [[25, 7]]\n", "[rollout]"),
         (HEAD + "[rollout]\ncanary_steps = [[0.5, 7], [0.25, 7]]\n", "ascending"),
         (HEAD + "[rollout]\nshadow_days = 90\n", "deadline_days"),
-        (HEAD + "[rollout]\nmax_mae_ratio = 1.2\n", "rolled back 100 % of equal canaries"),
+        (HEAD + "[rollout]\nmax_mae_ratio = 1.2\n", "rolled back 99 % of equal canaries"),
         (HEAD + "[rollout]\nhourly_t_test = true\n", "as if they were independent rolled back"),
         (HEAD + "[rollout]\nmann_whitney_significance = 0.05\n", "looked at again and again rolled back"),
         (HEAD + "[rollout]\ncolour_of_the_button = 'red'\n", "Remove it."),

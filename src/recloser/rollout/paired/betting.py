@@ -58,7 +58,8 @@ def wealth_since(differences: FloatArray, scale: float, days: int) -> FloatArray
     for start in range(1, min(days, count)):
         parts[start - 1, start:] = _mixed(logs[start:] - logs[start - 1])
     late = np.logaddexp.reduce(parts, axis=0) - math.log(days - 1)
-    return np.exp(np.minimum(np.logaddexp(first, late) - math.log(2.0), 700.0))
+    both: FloatArray = np.exp(np.minimum(np.logaddexp(first, late) - math.log(2.0), 700.0))
+    return both
 
 
 def wealth_worse(differences: FloatArray, scale: float) -> FloatArray:

@@ -9,11 +9,11 @@ MOST_ALPHA = 0.1
 LEAST_HARMLESS_DAYS = 7
 FEWEST_LABELS = 0.5
 
-# Measured by benchmarks/rollout, docs/benchmarks.md: equal canaries rolled back within 56 days.
+# Measured by benchmarks/rollout, docs/benchmarks.md: equal canaries of one area rolled back within 56 days (least of the tests of a kind).
 FALSE_ROLLBACKS = {
-    "a fixed threshold on a noisy error": (("threshold", "ratio", "factor", "max_", "mae", "rmse", "mape"), 100),
-    "a test of single points as if they were independent": (("hour", "point", "sample", "p_value", "t_test"), 60),
-    "a fixed-size test that is looked at again and again": (("interval", "peek", "mann", "significance", "every"), 30),
+    "a fixed threshold on a noisy error": (("threshold", "ratio", "factor", "max_", "mae", "rmse", "mape"), 99),
+    "a test of single points as if they were independent": (("hour", "point", "sample", "p_value", "t_test"), 66),
+    "a fixed-size test that is looked at again and again": (("interval", "peek", "mann", "significance", "every"), 39),
 }
 
 
@@ -27,8 +27,8 @@ def unsound(plan: RolloutPlan) -> tuple[str, ...]:
         )
     if plan.promotion is Promotion.NO_EVIDENCE_OF_HARM and plan.harmless_days < LEAST_HARMLESS_DAYS:
         found.append(
-            f"harmless_days = {plan.harmless_days}: the fast test says nothing before day {LEAST_DAYS} and needs 10 "
-            f"to 14 for one area that is forecast 20 % worse; at least {LEAST_HARMLESS_DAYS}"
+            f"harmless_days = {plan.harmless_days}: the fast test says nothing before day {LEAST_DAYS} and needs 9 "
+            f"to 39 for one area that is forecast 20 % worse; at least {LEAST_HARMLESS_DAYS}"
         )
     if plan.label_share < FEWEST_LABELS:
         found.append(

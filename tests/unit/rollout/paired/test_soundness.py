@@ -35,7 +35,7 @@ def test_few_harmless_days_do_not_matter_where_evidence_promotes():
 
 @pytest.mark.parametrize(
     ("key", "percent"),
-    [("error_threshold", "100 %"), ("hourly_test", "60 %"), ("peek_every", "30 %"), ("max_MAE", "100")],
+    [("error_threshold", "99 %"), ("hourly_test", "66 %"), ("peek_every", "39 %"), ("max_MAE", "99 %")],
 )
 def test_a_key_that_asks_for_an_unsound_rule_gets_its_false_rollbacks(key, percent):
     assert percent in why_unknown(key)
