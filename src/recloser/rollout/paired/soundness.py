@@ -9,7 +9,8 @@ MOST_ALPHA = 0.1
 LEAST_HARMLESS_DAYS = 7
 FEWEST_LABELS = 0.5
 
-# Measured by benchmarks/rollout, docs/benchmarks.md: equal canaries of one area rolled back within 56 days (least of the tests of a kind).
+# Measured by benchmarks/rollout, docs/benchmarks.md: equal canaries of one area rolled back within 56 days, in percent;
+# the least of the tests of a kind.
 FALSE_ROLLBACKS = {
     "a fixed threshold on a noisy error": (("threshold", "ratio", "factor", "max_", "mae", "rmse", "mape"), 99),
     "a test of single points as if they were independent": (("hour", "point", "sample", "p_value", "t_test"), 66),
