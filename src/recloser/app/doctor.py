@@ -17,6 +17,7 @@ from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, format_utc
 from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
 from recloser.registry import open_package
+from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
@@ -188,6 +189,9 @@ def _registry(platform: Platform) -> Check:
 
 def _rollout(platform: Platform) -> Check:
     plan = platform.project.rollout
+    wrong = unsound(plan.plan())
+    if wrong:
+        return _check("rollout", "FAIL", "statistically unsound: " + "; ".join(wrong))
     if plan.promotion == "no_evidence_of_harm":
         return _check(
             "rollout",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from recloser.core.served import FloatArray
+
+LEAST_RATIO_DAYS = 14
 
 
 def pinball(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> FloatArray:
@@ -32,6 +37,60 @@ def usable(truth: FloatArray, forecast: FloatArray) -> npt.NDArray[np.bool_]:
     """Return which rows have a finite truth and finite forecasts, shape (n_rows,)."""
     result: npt.NDArray[np.bool_] = np.isfinite(truth) & np.isfinite(forecast).all(axis=1)
     return result
+
+
+def long_run_sd(differences: FloatArray) -> float:
+    """Return the sd of the daily difference, raised by its correlation from day to day: the scale of tests on its mean.
+
+    sd * sqrt((1 + r) / (1 - r)), r = lag-1 correlation, bias + 1 / n removed, shrunk by n / (n + 10), in [0, 0.5]:
+    negative correlation never makes a test bolder. NaN with fewer than two days.
+    Source: AR(1) long-run variance, Andrews (1991), Econometrica 59.
+
+    Args:
+        differences: daily differences in order, shape (n_days,), finite.
+    """
+    count = differences.size
+    if count < 2:
+        return math.nan
+    centred = differences - differences.mean()
+    total = float((centred**2).sum())
+    lagged = float((centred[1:] * centred[:-1]).sum()) / total + 1.0 / count if total > 0 else 0.0
+    r = min(max(lagged * count / (count + 10.0), 0.0), 0.5)
+    return math.sqrt(total / (count - 1) * (1.0 + r) / (1.0 - r))
+
+
+@dataclass(frozen=True, slots=True)
+class RatioScale:
+    """What a backtest says about x = log(candidate's loss of a day / reference's loss of that day).
+
+    Attributes:
+        offset: mean of x when both mean losses are equal; one model may be better on most days and worse on bad ones.
+        sd: long-run sd of x.
+        offset_sd: standard error of the offset.
+    """
+
+    offset: float
+    sd: float
+    offset_sd: float
+
+
+def ratio_scale(candidate: FloatArray, reference: FloatArray) -> RatioScale | None:
+    """Return the scale of the daily log ratio of two models' losses; None with too few days or a day without loss.
+
+    The offset is mean(x) - log(mean candidate / mean reference); its error is that of the mean of x less the
+    linearised log ratio of the means (delta method, ratio estimator: Cochran, Sampling Techniques, ch. 6).
+
+    Args:
+        candidate: daily mean losses in order, any unit, shape (n_days,).
+        reference: the other model's, the same days and unit.
+    """
+    if candidate.size < LEAST_RATIO_DAYS or not (min(candidate.min(), reference.min()) > 0):
+        return None
+    x = np.log(candidate / reference)
+    linear = candidate / candidate.mean() - reference / reference.mean()
+    offset = float(x.mean() - np.log(candidate.mean() / reference.mean()))
+    sd, error = long_run_sd(x), long_run_sd(x - linear) / math.sqrt(x.size)
+    return RatioScale(offset, sd, error) if 0 < sd < math.inf and math.isfinite(offset) else None
 
 
 def score_table(truth: FloatArray, forecast: FloatArray, quantiles: tuple[float, ...]) -> dict[str, float | int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
-from recloser.core.scores import crps, score_table, usable
+from recloser.core.scores import crps, long_run_sd, ratio_scale, score_table, usable
 from recloser.features import FeatureSet
 from recloser.features.calendar import holiday_dates
 
@@ -75,7 +75,8 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
 
     Returns:
         area_loss_mw: area -> mean CRPS of the reference (champion, else the candidate itself) in MW.
-        paired_sd: sd over days of the pooled daily difference (candidate - champion) / area loss; None without one.
+        paired_sd: long-run sd of the pooled daily difference (candidate - champion) / area loss; None without one.
+        paired_ratio: offset, sd, offset_sd of the log ratio of pooled daily losses (core.scores.RatioScale), or None.
         step_divergence: .999 quantile over target times of the areas' median |candidate - champion| / scale_mw.
         area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
         level_divergence: the .9 quantile over days of |median over areas of the day's mean (candidate - champion)| in
@@ -102,7 +103,11 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         each = known.join(losses.rename({"reference": "loss"}), on="area").with_columns(
             difference=(pl.col("candidate") - pl.col("reference")) / pl.col("loss")
         )
-        result["paired_sd"] = _daily(each, "difference")["sd"]
+        days = _days(each, "difference").to_numpy()
+        result["paired_sd"] = long_run_sd(days) if days.size > 1 else None
+        losses_of = [_days(each.with_columns(pl.col(who) / pl.col("loss")), who) for who in ("candidate", "reference")]
+        ratio = ratio_scale(losses_of[0].to_numpy(), losses_of[1].to_numpy())
+        result["paired_ratio"] = None if ratio is None else asdict(ratio)
         finite = table.filter(pl.col("gap").is_finite())
         steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
@@ -131,10 +136,14 @@ def _promised(evaluation: Evaluation) -> dict[str, float | None]:
     return result
 
 
-def _daily(known: pl.DataFrame, name: str) -> dict[str, float | int | None]:
+def _days(known: pl.DataFrame, name: str) -> pl.Series:
     # Kept in order: sums of floats in an order that threads decide would not be the same twice.
     areas = known.group_by("issued_at", "area", maintain_order=True).agg(pl.col(name).mean())
-    days = areas.group_by("issued_at", maintain_order=True).agg(pl.col(name).mean())[name]
+    return areas.group_by("issued_at", maintain_order=True).agg(pl.col(name).mean()).sort("issued_at")[name]
+
+
+def _daily(known: pl.DataFrame, name: str) -> dict[str, float | int | None]:
+    days = _days(known, name)
     return {"mean": days.mean(), "sd": days.std(), "n": days.len()}  # type: ignore[dict-item]
 
 

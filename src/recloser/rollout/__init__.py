@@ -8,7 +8,9 @@ from recloser.rollout.controller import Outcome, RolloutController, Router, Veri
 from recloser.rollout.decide import Action, Target, apply, decide
 from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
 from recloser.rollout.explain import explain
-from recloser.rollout.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
+from recloser.rollout.paired.losses import Loss, alarm_cost, brier_loss, log_loss, quantile_loss
+from recloser.rollout.paired.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
+from recloser.rollout.paired.soundness import unsound, why_unknown
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
@@ -23,6 +25,7 @@ __all__ = [
     "DayRule",
     "Evidence",
     "EvidenceSource",
+    "Loss",
     "Outcome",
     "PairedDay",
     "Promotion",
@@ -37,15 +40,21 @@ __all__ = [
     "Target",
     "Verify",
     "Writes",
+    "alarm_cost",
     "apply",
     "area_difference",
+    "brier_loss",
     "close_day",
     "decide",
     "explain",
+    "log_loss",
     "merge_days",
     "new_rollout",
+    "quantile_loss",
     "recall_plan",
     "record_of",
     "served_of",
     "trailing_exceedances",
+    "unsound",
+    "why_unknown",
 ]

@@ -30,7 +30,7 @@ from recloser.rollout.changes import (
 )
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
-from recloser.rollout.pairing import PairedDay, day_from_record, day_to_record, merge_days
+from recloser.rollout.paired.pairing import PairedDay, day_from_record, day_to_record, merge_days
 from recloser.rollout.plan import RolloutPlan
 from recloser.rollout.rollout import (
     FINISHED,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from recloser.core import digest_of
-from recloser.rollout.pairing import PairedDay
+from recloser.rollout.paired.pairing import PairedDay
 from recloser.rollout.rollout import Rollout
 
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from recloser.core import format_utc
-from recloser.rollout.betting import ever_over, surely_worse, wealth_good, wealth_worse
+import numpy as np
+
+from recloser.core import FloatArray, format_utc
 from recloser.rollout.evidence import Evidence
-from recloser.rollout.pairing import PairedDay, informative
+from recloser.rollout.paired.betting import ever_over, wealth_good, wealth_since, wealth_worse
+from recloser.rollout.paired.pairing import PairedDay, informative
+from recloser.rollout.paired.sequence import surely_worse
 from recloser.rollout.plan import Promotion
 from recloser.rollout.rollout import Rollout, RolloutState
 
@@ -45,7 +48,7 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
     if not usable or rollout.scale is None:
         return numbers
     plan = rollout.plan
-    worse = wealth_worse(differences, rollout.scale)
+    worse = _worse(rollout, differences, rollout.scale)
     good = wealth_good(differences, rollout.scale, plan.margin)
     return {
         **numbers,
@@ -53,8 +56,25 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
         "wealth_good": float(good[-1]),
         "worse": ever_over(worse, plan.alpha),
         "good": float(good[-1]) >= 1.0 / plan.alpha,
-        "surely_worse": surely_worse(differences, rollout.scale, plan.pull_alpha),
+        "surely_worse": numbers["mean"] > 0.0 and _surely_worse(rollout.scale, plan.pull_alpha, days),
     }
+
+
+def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
+    """Return the wealth against "not worse": on trial from its first day (T2), on probation from any day (T3)."""
+    if rollout.phase is not _S.PROBATION:
+        return wealth_worse(differences, scale)
+    return wealth_since(differences, scale, max(1, round(rollout.plan.probation_days)))
+
+
+def _surely_worse(scale: float, alpha: float, days: Sequence[PairedDay]) -> bool:
+    """Return the fast test's verdict: on log ratios where every day has one of one staging, else on differences."""
+    told = [day.facts.get("ratio") for day in sorted(days, key=lambda one: one.day) if day.n > 0]
+    ratios = [item for item in told if item is not None]
+    if len(ratios) < len(told) or len({(item["sd"], item["offset_sd"]) for item in ratios}) != 1:
+        return surely_worse(informative(days), scale, alpha)
+    x = np.array([item["x"] for item in ratios], dtype=np.float64)
+    return surely_worse(x, ratios[0]["sd"], alpha, ratios[0]["offset_sd"])
 
 
 def blockers(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, ...]:
@@ -76,6 +96,8 @@ def blockers(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, 
     found += _time_and_data(rollout, evidence, now)
     if rollout.phase is _S.SHADOW and rollout.pulled and not t2_numbers(rollout, evidence.days)["good"]:
         found.append("its traffic was pulled: only strict evidence that it is not worse brings it back")
+    elif rollout.phase is _S.SHADOW:
+        found += _harm(rollout, evidence)
     if rollout.phase is _S.CANARY and rollout.step + 1 >= len(rollout.plan.steps):
         found += _promotion(rollout, evidence)
     return tuple(found)
@@ -101,6 +123,14 @@ def _time_and_data(rollout: Rollout, evidence: Evidence, now: datetime) -> list[
     if fresh < wanted:
         found.append(f"no data: {fresh} of {wanted} paired days closed since {format_utc(rollout.since)}")
     return found
+
+
+def _harm(rollout: Rollout, evidence: Evidence) -> list[str]:
+    """Return why a shadow gets no traffic yet: what would pull the traffic of a canary keeps it from having any."""
+    numbers = t2_numbers(rollout, evidence.days)
+    if not numbers["surely_worse"] or numbers["good"]:
+        return []
+    return [f"signs of harm: mean daily loss {100 * numbers['mean']:+.1f} % over {numbers['days']} days"]
 
 
 def _promotion(rollout: Rollout, evidence: Evidence) -> list[str]:

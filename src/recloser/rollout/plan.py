@@ -60,7 +60,7 @@ class RolloutPlan:
     steps: tuple[CanaryStep, ...] = (CanaryStep(0.1, 2.0), CanaryStep(0.25, 3.0), CanaryStep(0.5, 7.0))
     probation_days: float = 14.0
     alpha: float = 0.05
-    pull_alpha: float = 0.05
+    pull_alpha: float = 0.025
     margin: float = 0.05
     promotion: Promotion = Promotion.EVIDENCE
     harmless_days: int = 14

@@ -47,6 +47,13 @@ def lose_ledger(folder: Path) -> None:
         file.unlink()
 
 
+def set_rollout(folder: Path, keys: str) -> None:
+    file = folder / "recloser.toml"
+    lines = [line for line in file.read_text().splitlines() if line.split("=")[0].strip() not in SET]
+    file.write_text("\n".join(lines).replace("[rollout]", f"[rollout]\n{keys}") + "\n")
+
+
+SET = {"alpha", "promotion", "harmless_days"}
 DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a changed model": (spoil_model, ("champion", "packages"), "a changed file"),
     "a lost package": (lambda f: shutil.rmtree(package(f)), ("champion", "packages"), "cannot be read"),
@@ -54,6 +61,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "a lost ledger": (lose_ledger, ("packages",), "lost or replaced"),
     "a lost key": (lambda f: (f / "state" / "keys" / "signing.pem").unlink(), ("project",), "is gone"),
     "an open key": (lambda f: (f / "state" / "keys" / "signing.pem").chmod(0o644), ("project",), "chmod 600"),
+    "too many false rollbacks": (
+        lambda f: set_rollout(f, "alpha = 0.3"),
+        ("rollout",),
+        "statistically unsound: alpha = 0.3",
+    ),
+    "three days without harm": (
+        lambda f: set_rollout(f, 'promotion = "no_evidence_of_harm"\nharmless_days = 3'),
+        ("rollout",),
+        "says nothing before day 5",
+    ),
     "a broken pipeline": (lambda f: (f / "pipeline.py").write_text("def x(:"), ("project",), "does not run"),
 }
 

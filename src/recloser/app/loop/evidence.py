@@ -10,12 +10,24 @@ from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
+from recloser.core.scores import RatioScale
 from recloser.ledger import PairedDayRecord, RouteRecord, StateRecord
-from recloser.rollout import AreaDay, CutOff, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
+from recloser.rollout import (
+    AreaDay,
+    CutOff,
+    DayRule,
+    Evidence,
+    PairedDay,
+    Rollout,
+    RolloutState,
+    close_day,
+    quantile_loss,
+)
 
 INCIDENTS = "incidents"
 DIVERGENCE = "divergence"
 OVERDUE = timedelta(hours=18)
+LOSS = quantile_loss(QUANTILES)
 
 
 class LedgerEvidence:
@@ -58,7 +70,9 @@ class LedgerEvidence:
         if rollout.tried_at is None or rollout.champion is None or rollout.state is RolloutState.QUEUED:
             return (), None
         platform, zone = self._platform, self._platform.horizon.zone
-        scales = platform.load(rollout.release).package.facts.scales.get("area_loss_mw", {})
+        known_scales = platform.load(rollout.release).package.facts.scales
+        scales, ratio = known_scales.get("area_loss_mw", {}), known_scales.get("paired_ratio")
+        rule = DayRule(rollout.plan.label_share, now, None if ratio is None else RatioScale(**ratio))
         known = {record.day for record in platform.ledger.find(PairedDayRecord, rollout=rollout.key)}
         today = now.astimezone(zone).date()
         first = rollout.tried_at.astimezone(zone).date() + timedelta(days=1)
@@ -71,7 +85,7 @@ class LedgerEvidence:
                 closed = self._book.closed(day, now)
                 if closed is not None:
                     areas = area_days(closed, rollout.release, rollout.champion, scales)
-                    paired = close_day(day, areas, QUANTILES, DayRule(rollout.plan.label_share, now), now)
+                    paired = close_day(day, areas, LOSS, rule, now)
                     found += [paired] if paired is not None else []
                 elif missing is None and now - end > OVERDUE:
                     missing = end

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from recloser.core import InvalidInput, nearest
+from recloser.rollout import why_unknown
 
 
 def told(error: ValidationError, where: str, model: type[BaseModel]) -> InvalidInput:
@@ -26,12 +27,13 @@ def told(error: ValidationError, where: str, model: type[BaseModel]) -> InvalidI
     if first["type"] == "extra_forbidden":
         known = keys_at(model, steps[:-1])
         guess = nearest(steps[-1], known)
+        reason = why_unknown(steps[-1]) if steps[0] == "rollout" and not guess else ""
         return InvalidInput(
             "unknown key",
             got=key,
             expected="one of " + ", ".join(known),
             where=where,
-            next_step=f"Did you mean {'.'.join([*steps[:-1], guess])!r}?" if guess else "Remove it.",
+            next_step=f"Did you mean {'.'.join([*steps[:-1], guess])!r}?" if guess else reason or "Remove it.",
         )
     if first["type"] == "missing":
         return InvalidInput("a key is missing", got=None, expected=key, where=where, next_step=f"Add {key!r}.")

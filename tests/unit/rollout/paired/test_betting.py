@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.rollout.betting import (
+from recloser.core.scores import long_run_sd
+from recloser.rollout.paired.betting import (
     CLIPS,
     LAMBDAS,
     ever_over,
-    sequence_bounds,
-    surely_worse,
     wealth,
     wealth_good,
+    wealth_since,
     wealth_worse,
 )
 
@@ -61,14 +61,14 @@ def test_wealth_is_the_plain_average_of_the_bets(differences, scale):
 def test_a_verdict_never_looks_ahead(differences, cut):
     whole, part = np.array(differences), np.array(differences[:cut])
     assert np.array_equal(wealth(whole, 0.2)[: part.size], wealth(part, 0.2))
-    assert np.array_equal(sequence_bounds(whole, 0.2, ALPHA)[0][: part.size], sequence_bounds(part, 0.2, ALPHA)[0])
+    assert np.array_equal(wealth_since(whole, 0.2, 9)[: part.size], wealth_since(part, 0.2, 9))
 
 
 def test_no_day_says_nothing():
     nothing = np.empty(0)
     assert wealth(nothing, 0.2).size == 0
     assert not ever_over(wealth(nothing, 0.2), ALPHA)
-    assert not surely_worse(nothing, 0.2, ALPHA)
+    assert wealth_since(nothing, 0.2, 14).size == 0
 
 
 def test_years_of_one_sided_days_do_not_overflow():
@@ -82,7 +82,7 @@ def test_a_scale_that_is_none_is_refused(scale):
     with pytest.raises(InvalidInput, match="scale"):
         wealth(np.ones(3), scale)
     with pytest.raises(InvalidInput, match="scale"):
-        sequence_bounds(np.ones(3), scale, ALPHA)
+        wealth_since(np.ones(3), scale, 14)
 
 
 def test_a_day_without_a_number_is_refused():
@@ -92,24 +92,16 @@ def test_a_day_without_a_number_is_refused():
 
 @pytest.mark.parametrize(("correlation", "seed"), [(0.0, 11), (0.3, 12)])
 def test_an_equal_candidate_is_rolled_back_in_at_most_alpha_of_the_canaries(correlation, seed):
-    rate = np.mean(np.isfinite(rejected(series(800, 0.0, 0.15, correlation, seed), 0.15)))
-    assert rate <= ALPHA
+    rows = series(800, 0.0, 0.15, correlation, seed)
+    staging = series(800, 0.0, 0.15, correlation, seed + 100)[:, :40]
+    found = [ever_over(wealth_worse(row, long_run_sd(past)), ALPHA) for row, past in zip(rows, staging, strict=True)]
+    assert np.mean(found) <= ALPHA
 
 
 def test_a_twenty_percent_worse_candidate_is_found():
     first = rejected(series(300, 0.20, 0.15, 0.0, 13), 0.15)
     assert np.isfinite(first).all()
     assert np.median(first) <= 16
-
-
-def test_the_fast_sequence_is_faster_and_wrong_more_often():
-    worse = series(300, 0.20, 0.15, 0.0, 13)
-    fast = [np.flatnonzero(sequence_bounds(row, 0.15, ALPHA)[0] > 0)[0] + 1 for row in worse]
-    assert np.median(fast) < np.median(rejected(worse, 0.15))
-    assert min(fast) >= 7
-    equal = series(400, 0.0, 0.15, 0.0, 14)
-    pulled = np.mean([(sequence_bounds(row, 0.15, ALPHA)[0] > 0).any() for row in equal])
-    assert pulled <= 0.10
 
 
 def test_a_candidate_at_the_margin_is_promoted_in_at_most_alpha_of_the_canaries():
@@ -123,9 +115,37 @@ def test_a_better_candidate_is_promoted():
     assert np.mean([ever_over(wealth_good(row, 0.05, 0.05), ALPHA) for row in rows]) > 0.99
 
 
-def test_the_bounds_hold_the_mean_of_a_steady_difference():
-    low, high = sequence_bounds(np.full(DAYS, 0.1), 0.05, ALPHA)
-    assert np.isinf(low[:6]).all()
-    assert (low[6:] < 0.1).all()
-    assert (high[6:] > 0.1).all()
-    assert surely_worse(np.full(DAYS, 0.1), 0.05, ALPHA)
+def slow_wealth_since(differences, scale, days):
+    whole = slow_wealth(differences, scale)
+    late = [slow_wealth(differences[start:], scale) for start in range(1, days)]
+    return 0.5 * whole + 0.5 * sum(late) / len(late)
+
+
+@given(st.lists(st.floats(-3.0, 3.0), min_size=1, max_size=12), st.integers(2, 15))
+def test_the_watch_is_the_plain_average_over_the_days_on_which_harm_may_begin(differences, days):
+    path = wealth_since(np.array(differences), 0.7, days)
+    expected = [slow_wealth_since(differences[: i + 1], 0.7, days) for i in range(len(differences))]
+    assert list(path) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_watch_of_one_day_is_plain_betting_and_of_none_is_refused():
+    days = np.array([0.1, -0.2, 0.3])
+    assert np.array_equal(wealth_since(days, 0.2, 1), wealth(days, 0.2))
+    with pytest.raises(InvalidInput, match="watch"):
+        wealth_since(days, 0.2, 0)
+
+
+def test_good_days_before_the_change_do_not_delay_the_watch():
+    rows = series(200, 0.0, 0.15, 0.0, 17)[:, :42]
+    rows[:, :14] -= 0.15
+    rows[:, 14:] += 0.20
+    watch = [np.flatnonzero(wealth_since(row, 0.15, 30) >= 1 / ALPHA) for row in rows]
+    plain = [np.flatnonzero(wealth(row, 0.15) >= 1 / ALPHA) for row in rows]
+    delay = np.median([over[0] - 13 if over.size else np.inf for over in watch])
+    assert delay <= 20
+    assert np.median([over[0] - 13 if over.size else np.inf for over in plain]) > 1.5 * delay
+
+
+def test_an_equal_champion_is_tripped_in_at_most_alpha_of_the_watches():
+    rows = series(800, 0.0, 0.15, 0.0, 18)
+    assert np.mean([ever_over(wealth_since(row, 0.15, 14), ALPHA) for row in rows]) <= ALPHA

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput, require_utc
-from recloser.core.scores import crps, usable
+from recloser.core.scores import RatioScale, usable
 from recloser.ledger import PairedDayRecord
+from recloser.rollout.paired.losses import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,10 @@ class AreaDay:
 
     Attributes:
         area: name.
-        scale: loss that counts as one: the champion's mean loss of the area in staging, MW, > 0.
-        truth: MW, shape (n_points,), NaN where the label is missing or not usable.
-        candidate: MW, shape (n_points, n_quantiles).
-        champion: MW, shape (n_points, n_quantiles).
+        scale: loss that counts as one: the champion's mean loss of the area in staging, in the unit of the loss, > 0.
+        truth: MW, or 0 and 1 for a detector, shape (n_points,), NaN where the label is missing or not usable.
+        candidate: MW, shape (n_points, n_quantiles); of a detector probabilities, shape (n_points, 1).
+        champion: the same.
     """
 
     area: str
@@ -65,34 +66,44 @@ class AreaDay:
 
 @dataclass(frozen=True, slots=True)
 class DayRule:
-    """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come."""
+    """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come.
+
+    `ratio`, where staging gave one, puts the day's log ratio of losses, less its offset, among the day's facts.
+    """
 
     label_share: float
     deadline: datetime
+    ratio: RatioScale | None = None
 
 
-def area_difference(points: AreaDay, quantiles: tuple[float, ...]) -> tuple[float, int]:
-    """Return (mean loss difference / scale, points used); a point missing on one side leaves both.
+def area_losses(points: AreaDay, loss: Loss) -> tuple[float, float, int]:
+    """Return both mean losses over the scale, candidate first, and the points used; one missing leaves both arms.
 
-    The loss is the quantile form of the CRPS (core.scores.crps), in MW before scaling.
+    Args:
+        points: one area's day.
+        loss: per point, in the unit of the area's scale.
 
     Raises:
         InvalidInput: the scale is not a positive number.
     """
     if not (math.isfinite(points.scale) and points.scale > 0):
-        raise InvalidInput("the scale of a paired day", got=points.scale, expected="> 0 MW", where=points.area)
+        raise InvalidInput("the scale of a paired day", got=points.scale, expected="> 0", where=points.area)
     rows = usable(points.truth, points.candidate) & usable(points.truth, points.champion)
     count = int(rows.sum())
     if count == 0:
-        return 0.0, 0
+        return 0.0, 0.0, 0
     truth = points.truth[rows]
-    difference = crps(truth, points.candidate[rows], quantiles) - crps(truth, points.champion[rows], quantiles)
-    return float(np.mean(difference)) / points.scale, count
+    mine, theirs = loss(truth, points.candidate[rows]), loss(truth, points.champion[rows])
+    return float(np.mean(mine)) / points.scale, float(np.mean(theirs)) / points.scale, count
 
 
-def close_day(
-    day: date, areas: Sequence[AreaDay], quantiles: tuple[float, ...], rule: DayRule, now: datetime
-) -> PairedDay | None:
+def area_difference(points: AreaDay, loss: Loss) -> tuple[float, int]:
+    """Return (candidate's mean loss - champion's) over the scale and the points used; arguments as `area_losses`."""
+    mine, theirs, count = area_losses(points, loss)
+    return mine - theirs, count
+
+
+def close_day(day: date, areas: Sequence[AreaDay], loss: Loss, rule: DayRule, now: datetime) -> PairedDay | None:
     """Close the day if it may be closed, else return None.
 
     It closes when every area has its share of labels, or at the deadline with the areas that have; areas below the
@@ -102,26 +113,38 @@ def close_day(
     Args:
         day: local day.
         areas: points per area.
-        quantiles: levels of both forecasts.
+        loss: what one point costs; see `losses`.
         rule: when a day closes.
         now: aware UTC.
     """
     due = require_utc(now, "close_day") >= rule.deadline
-    differences: dict[str, float] = {}
+    losses: dict[str, tuple[float, float]] = {}
     left_out: list[str] = []
     points = 0
     for area in sorted(areas, key=lambda item: item.area):
-        difference, count = area_difference(area, quantiles)
+        mine, theirs, count = area_losses(area, loss)
         if count and count >= math.ceil(rule.label_share * area.truth.shape[0]):
-            differences[area.area] = difference
+            losses[area.area] = (mine, theirs)
             points += count
         else:
             left_out.append(area.area)
     if not due and (left_out or not areas):
         return None
+    differences = {area: mine - theirs for area, (mine, theirs) in losses.items()}
     pooled = sum(differences.values()) / len(differences) if differences else 0.0
     facts = {"areas": differences, "left_out": left_out, "closed_by": "deadline" if left_out else "labels"}
+    ratio = _ratio(list(losses.values()), rule.ratio)
+    if ratio is not None:
+        facts["ratio"] = ratio
     return PairedDay(day=day, difference=pooled, n=points, closed_at=now, facts=facts)
+
+
+def _ratio(losses: list[tuple[float, float]], scale: RatioScale | None) -> dict[str, float] | None:
+    """Return the log ratio of the pooled losses less its offset, with what staging says of its noise."""
+    mine, theirs = sum(pair[0] for pair in losses), sum(pair[1] for pair in losses)
+    if scale is None or not (mine > 0 and theirs > 0):
+        return None
+    return {"x": math.log(mine / theirs) - scale.offset, "sd": scale.sd, "offset_sd": scale.offset_sd}
 
 
 def merge_days(stored: Iterable[PairedDay], offered: Iterable[PairedDay]) -> tuple[PairedDay, ...]:
