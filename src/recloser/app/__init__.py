@@ -7,6 +7,8 @@ from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_gate, explain_rollout
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
+from recloser.app.people.acts import approve_rollout, order_rollout
+from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
 from recloser.app.processes.server import listen
@@ -30,7 +32,9 @@ __all__ = [
     "DemoOptions",
     "Platform",
     "ReplayOptions",
+    "add_freeze",
     "add_token",
+    "approve_rollout",
     "ask_to_retrain",
     "assigned",
     "check_installation",
@@ -39,9 +43,12 @@ __all__ = [
     "explain_rollout",
     "forecast_rows",
     "ingest_file",
+    "lift_freeze",
+    "list_freezes",
     "list_tokens",
     "listen",
     "operator_rollback",
+    "order_rollout",
     "overview",
     "project_status",
     "replay_project",

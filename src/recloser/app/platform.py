@@ -62,6 +62,7 @@ class Platform:
         signer, trusted: key of this installation and the keys whose packages may serve.
         saboteur: bad candidates on demand (replay scenarios only).
         apart: releases with code of their own run in processes of their own (a gateway in real time).
+        isolated: nothing outside the folder is used, and no person is asked (a replay).
     """
 
     layout: Layout
@@ -76,6 +77,7 @@ class Platform:
     environment: EnvironmentLock
     saboteur: Mapping[str, Any] = field(default_factory=dict)
     apart: bool = False
+    isolated: bool = False
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -130,6 +132,7 @@ class Platform:
             environment=read_environment(),
             saboteur=saboteur or {},
             apart=apart,
+            isolated=isolated,
         )
 
     @property

@@ -9,12 +9,17 @@ from recloser.rollout.decide import Action, Target, apply, decide
 from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
 from recloser.rollout.explain import explain
 from recloser.rollout.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
+from recloser.rollout.people.agreement import agreement
+from recloser.rollout.people.approval import Approval
+from recloser.rollout.people.freeze import Frozen, Recurring, freeze_reason, in_force
+from recloser.rollout.people.orders import Order
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
 
 __all__ = [
     "Action",
+    "Approval",
     "AreaDay",
     "CanaryStep",
     "Command",
@@ -23,11 +28,14 @@ __all__ = [
     "DayRule",
     "Evidence",
     "EvidenceSource",
+    "Frozen",
+    "Order",
     "Outcome",
     "PairedDay",
     "Promotion",
     "Recall",
     "RecallPlan",
+    "Recurring",
     "Rollout",
     "RolloutController",
     "RolloutPlan",
@@ -37,11 +45,14 @@ __all__ = [
     "Target",
     "Verify",
     "Writes",
+    "agreement",
     "apply",
     "area_difference",
     "close_day",
     "decide",
     "explain",
+    "freeze_reason",
+    "in_force",
     "merge_days",
     "new_rollout",
     "recall_plan",
