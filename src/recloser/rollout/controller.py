@@ -221,7 +221,8 @@ class RolloutController:
         subject = subject_of(world, order)
         key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now])
         command = Command(key, order.kind, order.actor, order.reason, order.role)
-        evidence, fresh = Evidence(reference_serves=subject.champion == world.champion), ()
+        evidence = Evidence(reference_serves=subject.champion == world.champion)
+        fresh: tuple[PairedDay, ...] = ()
         if source is not None:
             gathered, fresh = self._evidence(world, subject, trial_of(world), source, now)
             evidence = self._verified(subject, gathered)

@@ -11,7 +11,6 @@ from typing import Any
 
 from recloser.core import InvalidInput, unknown_name
 
-
 APPROVABLE = ("traffic", "promotion")
 _LISTS = ("cohort", "approve_before", "approver_roles")
 
@@ -121,8 +120,7 @@ class RolloutPlan:
         """Return the plan as JSON-ready data; steps as [share, days], with their areas where they name any."""
         data: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         data["steps"] = [
-            [float(step.share), float(step.days), *([list(step.cohort)] if step.cohort else [])]
-            for step in self.steps
+            [float(step.share), float(step.days), *([list(step.cohort)] if step.cohort else [])] for step in self.steps
         ]
         data["promotion"] = str(self.promotion)
         for name in _LISTS:

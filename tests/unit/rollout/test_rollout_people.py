@@ -1,4 +1,4 @@
-"""Approvals, freezes and orders of people: every reachable state at small scope, and the controller on a real ledger."""
+"""Approvals, freezes and orders of people: every reachable state at small scope; the controller on a real ledger."""
 
 from __future__ import annotations
 
@@ -161,7 +161,13 @@ def approved(node: Node, *names: str) -> Node:
 
 @pytest.mark.parametrize(
     ("names", "promoted"),
-    [(("ann",), False), (("ann", "ann"), False), (("ben", "cat"), False), (("eve", "ben"), False), (("ann", "ben"), True)],
+    [
+        (("ann",), False),
+        (("ann", "ann"), False),
+        (("ben", "cat"), False),
+        (("eve", "ben"), False),
+        (("ann", "ben"), True),
+    ],
 )
 def test_two_people_one_of_them_a_lead_and_not_the_proposer(build, names, promoted):
     state = moved(approved(asking(build), *names), None).rollout.state

@@ -1,6 +1,8 @@
 # ruff: noqa: INP001 - Alembic loads this file by its path, it is no module of a package
 """What people decide, freezes, and notices with their deliveries: four more tables. Never edited after release."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -9,7 +11,11 @@ revision = "0002"
 down_revision = "0001"
 
 _TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
-_KINDS = {"text": _TEXT, "int": sa.BigInteger(), "bool": sa.Boolean()}
+_KINDS: Mapping[str, sa.types.TypeEngine] = {  # type: ignore[type-arg]
+    "text": _TEXT,
+    "int": sa.BigInteger(),
+    "bool": sa.Boolean(),
+}
 
 # "name" is text, "name:kind" another kind, a trailing "?" allows null; the first column is the primary key.
 _TABLES = {
