@@ -45,7 +45,7 @@ def approve_rollout(folder: Path, rollout: str, *, name: str, reason: str, evide
             "role": role,
             "case": asked.case,
             "state": str(asked.state),
-            "sentence": f"{name} approves {asked.release} on evidence {asked.case[:12]}; the controller counts it next.",
+            "sentence": f"{name} approves {asked.release} on evidence {asked.case[:12]}; counted at the next tick.",
         }
 
 

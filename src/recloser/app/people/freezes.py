@@ -23,7 +23,8 @@ def add_freeze(
         folder: project.
         start: aware UTC; None: now.
         end: aware UTC; None: until it is lifted.
-        reason, actor: why and who.
+        reason: why.
+        actor: who.
 
     Returns:
         {"freeze", "from", "to", "reason", "actor", "sentence"}.
