@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, TlsSection
+from recloser.app.project.notify import NotifySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
 from recloser.app.project.section import Section
@@ -300,6 +301,7 @@ class Project(Section):
     registry: RegistrySection = RegistrySection()
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
+    notify: NotifySection = NotifySection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
