@@ -18,6 +18,7 @@ from recloser.models import (
     TrainingPlan,
     load_model,
     predict_rows,
+    prompt,
     train_lightgbm,
 )
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Predictor, Route
@@ -40,6 +41,11 @@ class Named:
 
     release: str
     model: Model
+
+    @property
+    def prompt(self) -> bool:
+        """Tell whether the model answers a few rows in bounded time."""
+        return prompt(self.model)
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles)."""

@@ -1,4 +1,4 @@
-"""The controller of `up` while a run is under way, and gateways while the ledger is away."""
+"""The controller of `up` while a run is under way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from recloser.cli import main
 from recloser.core import LOAD
 from recloser.engines import RunBook
 from recloser.ledger import RolloutRecord, RouteRecord, RunRecord, StepRecord
+from recloser.ledger.database import WAIT_S
 from recloser.pipelines import candidate_pipeline
 from recloser.rollout import RolloutState
 from recloser.testing.puppets import puppet_release, put_on_trial
@@ -109,7 +111,7 @@ def test_leases_are_renewed_while_a_run_is_under_way_which_ends_with_its_control
 
 
 @contextmanager
-def writer_of(database: Path) -> Iterator[None]:
+def writing(database: Path) -> Iterator[None]:
     """Let another process be in the middle of a write, so that nobody else can."""
     program = (
         "import sqlite3, sys; held = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None);"
@@ -118,8 +120,10 @@ def writer_of(database: Path) -> Iterator[None]:
     words = [sys.executable, "-c", program, str(database)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
+        assert holder.stdin is not None
         assert holder.stdout.readline().strip() == b"1"
         yield
+        holder.stdin.close()
 
 
 def test_answers_go_on_while_the_ledger_is_locked_or_gone(
@@ -136,8 +140,11 @@ def test_answers_go_on_while_the_ledger_is_locked_or_gone(
     until(lambda: answered() == {("canary", "")}, "the canary")
     shorten_lease(platform)
     until(lambda: leases(platform) > 0, "a lease of the short kind")
-    with writer_of(served / "state" / "ledger.db"):
+    with writing(served / "state" / "ledger.db"):
+        seen = leases(platform)
         until(lambda: answered() == {("champion", "lease expired")}, "the lease to run out")
+        assert leases(platform) == seen
+        time.sleep(WAIT_S + 1)  # a renewal that was decided in time and waits for the lock is given up
     until(lambda: running.route()["shadow"] == canary, "the rollout to go back to the shadow")
     (trial,) = [record for record in platform.ledger.find(RolloutRecord) if record.release == canary]
     assert (trial.state, trial.reason) == ("shadow", "the controller was silent longer than the lease")

@@ -23,7 +23,7 @@ from recloser.serving.batch import Batch, batch_of
 from recloser.serving.guard import GuardPolicy
 from recloser.serving.handover import Handover, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import Predictor, reads_of
+from recloser.serving.predictor import Predictor, is_prompt, reads_of
 from recloser.serving.route import Route
 from recloser.serving.scoring import Course, Setting, check, score
 from recloser.serving.trips import Cut, TripSwitch
@@ -38,11 +38,13 @@ class _Slot:
     switch: TripSwitch
 
     reads: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False)
+    prompt: bool = field(init=False)
 
     def __post_init__(self) -> None:
         predictors, route = self.setting.predictors, self.route
         first = () if route.champion is None else reads_of(predictors[route.champion])
         others = dict.fromkeys(name for other in route.challengers() for name in reads_of(predictors[other]))
+        object.__setattr__(self, "prompt", all(is_prompt(predictors[name]) for name in route.names()))
         object.__setattr__(self, "reads", (first, tuple(name for name in others if name not in first)))
 
 
@@ -94,6 +96,11 @@ class Gateway:
     def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Columns that the champion says it reads, and those that only challengers read."""
         return self._slot.reads
+
+    @property
+    def prompt(self) -> bool:
+        """Tell whether every model of the route says that it answers in bounded time."""
+        return self._slot.prompt
 
     @property
     def tripped(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from recloser.serving.batch import Batch
 from recloser.serving.guard import OUTSIDE, RAMP, GuardPolicy, answer_faults, distances, input_faults
 from recloser.serving.handover import Handover, Unwatched, Verdicts, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import LATE, Predictor, ask, reads_of
+from recloser.serving.predictor import LATE, Predictor, ask, is_prompt, reads_of
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
 from recloser.serving.seen import unseen
 from recloser.serving.trips import TripSwitch
@@ -183,6 +183,11 @@ class Course:
     def predictor(self, name: str) -> Predictor:
         """Return a model of the route."""
         return self.setting.predictors[name]
+
+    @property
+    def prompt(self) -> bool:
+        """Tell whether every model of the route says that it answers in bounded time."""
+        return all(is_prompt(self.setting.predictors[name]) for name in self.route.names())
 
     def blame(self, name: str, reason: str) -> list[Incident]:
         """Count a model that is late although nobody waits for it; return the incidents."""

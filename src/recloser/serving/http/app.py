@@ -20,6 +20,7 @@ from recloser.serving.http.edge import HEADER, json_response, on_crash, on_http_
 from recloser.serving.http.exposition import CONTENT_TYPE, Meter
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
+from recloser.serving.http.hot import HotWay
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
@@ -66,21 +67,22 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter = service.meter
+    meter, infer, invocations = service.meter, Infer(service), Invocations(service)
 
     async def openapi(_: Request) -> Response:
         """Give this document."""
         return json_response(document)
 
-    routes = [*_routes(service), Route("/openapi.json", openapi)]
+    routes = [*_routes(service, infer, invocations), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    middleware = [Middleware(Metered, meter=meter), Middleware(Admission, gate=service.gate)]
+    hot = Middleware(HotWay, infer=infer, invocations=invocations)
+    middleware = [Middleware(Metered, meter=meter), Middleware(Admission, gate=service.gate), hot]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 
-def _routes(service: Service) -> list[Route]:
-    metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
+def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Route]:
+    metadata, grid, forecasts = Metadata(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
@@ -89,7 +91,7 @@ def _routes(service: Service) -> list[Route]:
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [
-        Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
@@ -104,7 +106,7 @@ def _routes(service: Service) -> list[Route]:
         Route("/v2/models/{name}/versions/{version}/config", metadata.config),
         Route("/v2/models/{name}/versions/{version}/stats", metadata.stats),
         Route("/v2/models/{name}/versions/{version}/infer", infer, methods=["POST"]),
-        Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/invocations", invocations, methods=["POST"]),
         Route("/ping", metadata.ping),
         Route("/health", metadata.ping),
         Route("/version", metadata.version),

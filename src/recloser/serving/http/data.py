@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from recloser.core import InvalidInput, Unavailable, unknown_name
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
-from recloser.serving.http.edge import request_name
+from recloser.serving.http.edge import answer, request_name
 from recloser.serving.http.service import Service
 from recloser.serving.log import RequestNote
 from recloser.serving.wire.invocations import invocation_response, read_invocation
@@ -47,10 +46,10 @@ class Infer:
             content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
             watch.lap("compute_output")
             watch.rows = len(rows.areas)
-        headers = {"content-type": JSON if length is None else BINARY}
-        if length is not None:
-            headers[HEADER_LENGTH] = str(length)
-        await Response(content, headers=headers)(scope, receive, send)
+        if length is None:
+            await answer(send, content, JSON)
+        else:
+            await answer(send, content, BINARY, (HEADER_LENGTH.encode(), b"%d" % length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Invocations:
             content = invocation_response(answers, self.service.gateway.quantiles)
             watch.lap("compute_output")
             watch.rows = len(scored.rows.areas)
-        await Response(content, media_type="application/json")(scope, receive, send)
+        await answer(send, content, JSON)
 
 
 async def decide(service: Service, name: str, rows: Rows, within_ms: float | None, request_id: str = "") -> RowAnswers:

@@ -13,7 +13,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, jsonable
 from recloser.serving.wire.identity import REQUEST_ID, named
@@ -50,6 +50,14 @@ def request_name(scope: Scope, own: str | None = None) -> str:
 def json_response(body: Any, status: int = 200) -> Response:
     """Return `body` as JSON; NaN becomes null."""
     return Response(msgspec.json.encode(jsonable(body)), status, media_type="application/json")
+
+
+async def answer(send: Send, content: bytes, media_type: str, *more: tuple[bytes, bytes]) -> None:
+    """Send a body with status 200; `more` are further headers, names in lower case."""
+    length = (b"content-length", b"%d" % len(content))
+    headers = [length, (b"content-type", media_type.encode()), *more]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:

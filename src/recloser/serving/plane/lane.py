@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 from recloser.core import Clock, RecloserError
 from recloser.serving.answer import Scoring
-from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
 from recloser.serving.plane.pace import Pace
+from recloser.serving.plane.turn import Turn
 from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
 from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
@@ -29,33 +27,6 @@ MOST_ROWS = 4_096
 
 class TakenOver(BaseException):
     """Ends the course of a thread whose place another thread has taken."""
-
-
-class Turn:
-    """One batch at work: its jobs, where their groups lie, and how far it is."""
-
-    def __init__(self, jobs: Sequence[Job], now: datetime, begun: float) -> None:
-        self.jobs = jobs
-        self.now = now
-        self.begun = begun
-        self.batch: Batch = joined([job.batch for job in jobs])
-        starts = [0]
-        for job in jobs:
-            starts.append(starts[-1] + len(job.batch.areas))
-        self.spans = list(itertools.pairwise(starts))
-        self.course: Course | None = None
-        self.answered: list[tuple[Job, tuple[int, int]]] = []
-
-    def note(self, scoring: Scoring) -> None:
-        """Tell of the whole evidence about the jobs that this turn has answered, once."""
-        answered, self.answered = self.answered, []
-        for job, span in answered:
-            if job.note is not None:
-                job.note(scoring.part(*span), job.decided_at)
-
-    def waiting(self) -> list[tuple[Job, tuple[int, int]]]:
-        """Return the jobs whose callers still wait for the first answer, with their groups."""
-        return [(job, span) for job, span in zip(self.jobs, self.spans, strict=True) if job.wanted]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from recloser.core import Clock
 from recloser.serving.wire.figures import ModelCounts
@@ -18,17 +17,25 @@ DURATIONS = ("success", "fail", "queue", "compute_input", "compute_infer", "comp
 
 
 class Stopwatch:
-    """Times the phases of one request; lives for one call.
+    """Times the phases of one request, within `with`; lives for one call.
 
     Attributes:
         rows: rows answered; set by the transport.
     """
 
-    def __init__(self, timer: Callable[[], int]) -> None:
-        self._timer = timer
+    __slots__ = ("_begun", "_end", "_lap_begun", "_timer", "phases", "rows")
+
+    def __init__(self, timer: Callable[[], int], end: Callable[[Stopwatch, bool], None]) -> None:
+        self._timer, self._end = timer, end
         self._begun = self._lap_begun = timer()
         self.rows = 0
         self.phases: dict[Phase, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(self, kind is not None)
 
     def lap(self, phase: Phase) -> None:
         """End a phase that began where the last one ended."""
@@ -54,16 +61,9 @@ class Statistics:
         self._counts: dict[str, Counter[str]] = {}
         self._last: dict[str, datetime] = {}
 
-    @contextmanager
-    def request(self, model: str, clock: Clock) -> Iterator[Stopwatch]:
+    def request(self, model: str, clock: Clock) -> Stopwatch:
         """Time a request; one that ends with an exception counts as failed. Give the names of known models only."""
-        watch = Stopwatch(self._timer)
-        failed = True
-        try:
-            yield watch
-            failed = False
-        finally:
-            self._note(model, watch, clock.now(), failed=failed)
+        return Stopwatch(self._timer, lambda watch, failed: self._note(model, watch, clock.now(), failed=failed))
 
     def _note(self, model: str, watch: Stopwatch, now: datetime, *, failed: bool) -> None:
         outcome = "fail" if failed else "success"
