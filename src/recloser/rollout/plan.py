@@ -107,7 +107,7 @@ class RolloutPlan:
         reach = list(zip(shares, areas, strict=True))
         wider = all(a <= b and (a < b or first < then) for (a, first), (b, then) in pairwise(reach))
         inside = bool(reach) and all(0.0 <= share <= 1.0 and (share > 0.0 or first) for share, first in reach)
-        _require("steps", shares, "at least one share in (0, 1] or cohort, each wider", ok=inside and wider)
+        _require("steps", shares, "shares in (0, 1], ascending, or cohorts that add areas", ok=inside and wider)
         days = [step.days for step in self.steps]
         _require("steps", days, "days >= 0", ok=all(0.0 <= d < math.inf for d in days))
 
