@@ -72,8 +72,10 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
         yield opened
 
 
-def test_a_notice_arrives_once_signed_as_a_cloud_event(ledger: Ledger, receiver: Receiver) -> None:
-    courier = Courier(ledger, [Webhook("desk", receiver.url, b"secret", "/recloser/grid")], VirtualClock(NOW))
+def test_a_notice_arrives_once_signed_as_a_cloud_event(ledger: Ledger, receiver: Receiver, tmp_path: Path) -> None:
+    key = tmp_path / "desk.secret"
+    key.write_text("secret\n", encoding="utf-8")
+    courier = Courier(ledger, [Webhook("desk", receiver.url, key, "/recloser/grid")], VirtualClock(NOW))
     assert (courier.tick(), courier.tick()) == (1, 0)
     ((headers, body),) = receiver.got
     event = json.loads(body)
@@ -88,7 +90,7 @@ def test_a_notice_arrives_once_signed_as_a_cloud_event(ledger: Ledger, receiver:
 
 def test_what_fails_is_tried_again_with_growing_waits_and_the_same_bytes(ledger: Ledger, receiver: Receiver) -> None:
     clock = VirtualClock(NOW)
-    hook = Webhook("desk", receiver.url, b"", "/recloser/grid")
+    hook = Webhook("desk", receiver.url, None, "/recloser/grid")
     courier = Courier(ledger, [hook], clock)
     receiver.status = 503
     for second in range(8):
@@ -106,7 +108,7 @@ def test_what_fails_is_tried_again_with_growing_waits_and_the_same_bytes(ledger:
 def test_a_notice_of_a_week_ago_is_given_up_once(ledger: Ledger, receiver: Receiver) -> None:
     receiver.status = 500
     clock = VirtualClock(NOW + timedelta(days=8))
-    courier = Courier(ledger, [Webhook("desk", receiver.url, b"", "/x")], clock)
+    courier = Courier(ledger, [Webhook("desk", receiver.url, None, "/x")], clock)
     courier.tick()
     clock.advance_to(NOW + timedelta(days=9))
     courier.tick()
@@ -115,20 +117,26 @@ def test_a_notice_of_a_week_ago_is_given_up_once(ledger: Ledger, receiver: Recei
 
 
 def test_the_thread_delivers_what_is_written_later(ledger: Ledger, receiver: Receiver) -> None:
-    courier = Courier(ledger, [Webhook("desk", receiver.url, b"", "/x")], VirtualClock(NOW))
+    courier = Courier(ledger, [Webhook("desk", receiver.url, None, "/x")], VirtualClock(NOW))
     with CourierThread(courier, print):
         assert receiver.arrived.wait(30)
 
 
-def test_channels_of_a_project_are_signed_or_refused(project: Path) -> None:
+def test_nothing_is_sent_unsigned_by_mistake(project: Path, ledger: Ledger, receiver: Receiver) -> None:
     text = (project / "recloser.toml").read_text(encoding="utf-8")
-    hook = '\n[[notify.webhooks]]\nname = "desk"\nurl = "http://127.0.0.1:9/x"\nsecret_file = "desk.secret"\n'
+    hook = f'\n[[notify.webhooks]]\nname = "desk"\nurl = "{receiver.url}"\nsecret_file = "desk.secret"\n'
     (project / "recloser.toml").write_text(text + hook, encoding="utf-8")
+    clock = VirtualClock(NOW)
     with Platform.open(project) as platform:
-        with pytest.raises(InvalidInput, match="cannot read a webhook's secret"):
-            channels_of(platform)
-        (project / "desk.secret").write_text("s3cret\n", encoding="utf-8")
-        assert [(channel.name, channel.secret) for channel in channels_of(platform)] == [("desk", b"s3cret")]
+        courier = Courier(ledger, channels_of(platform), clock)
+    assert courier.tick() == 0
+    (project / "desk.secret").write_text("\n", encoding="utf-8")
+    clock.advance_to(NOW + timedelta(seconds=1))
+    assert (courier.tick(), receiver.got) == (0, [])
+    (project / "desk.secret").write_text("s3cret\n", encoding="utf-8")
+    clock.advance_to(NOW + timedelta(seconds=9))
+    assert courier.tick() == 1
+    assert "webhook-signature" in receiver.got[0][0]
     (project / "recloser.toml").write_text(text + hook + hook, encoding="utf-8")
     with pytest.raises(InvalidInput, match="two webhooks"):
         Platform.open(project)

@@ -9,6 +9,7 @@ import http.client
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from recloser.core import Unavailable, canonical_json, format_utc
@@ -24,14 +25,14 @@ class Webhook:
     Attributes:
         name: of the channel.
         url: http or https.
-        secret: key of the HMAC-SHA-256; empty: not signed.
+        secret_file: holds the key of the HMAC-SHA-256, read at each attempt; None: not signed.
         source: `source` of the events, a URI reference that names the project.
         timeout_s: of connecting, and of each read.
     """
 
     name: str
     url: str
-    secret: bytes
+    secret_file: Path | None
     source: str
     timeout_s: float = 5.0
 
@@ -41,7 +42,7 @@ class Webhook:
         The same notice always has the same `id`, so a receiver knows what it had before.
 
         Raises:
-            Unavailable: no connection, no answer in time, or another status.
+            Unavailable: no connection, no answer in time, another status, or no secret to sign with.
         """
         body = event_body(notice, self.source)
         parts = urlsplit(self.url)
@@ -72,8 +73,11 @@ class Webhook:
             "webhook-id": notice.key,
             "webhook-timestamp": sent_at,
         }
-        if self.secret:
-            headers["webhook-signature"] = signature(self.secret, notice.key, sent_at, body)
+        if self.secret_file is not None:
+            secret = self.secret_file.read_bytes().strip()
+            if not secret:  # never unsigned by mistake
+                raise Unavailable("an empty secret", got=str(self.secret_file), where=self.name)
+            headers["webhook-signature"] = signature(secret, notice.key, sent_at, body)
         return headers
 
 
