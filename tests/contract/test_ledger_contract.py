@@ -14,8 +14,12 @@ import pytest
 from recloser.core import InvalidInput, Refused, Unavailable, canonical_json
 from recloser.ledger import (
     RECORD_TYPES,
+    ActRecord,
+    DeliveryRecord,
     ForecastRecord,
+    FreezeRecord,
     Ledger,
+    NoticeRecord,
     PairedDayRecord,
     PinRecord,
     ReleaseRecord,
@@ -81,6 +85,10 @@ ONE_OF_EACH = [
     TriggerRecord("g-1", NOW, "drift", "signal s-1", "skip", "cooling down", None),
     pin(),
     StateRecord("monitor/a", NOW, {"sum": 1.25}),
+    ActRecord("act-1", NOW, "ro-1", "rel-2", "approve", "ann", "lead", "looks right", "c" * 64, LATER, followed=True),
+    FreezeRecord("freeze-1", NOW, "ann", "storm", NOW, None, LATER, "ben", "over"),
+    NoticeRecord("notice-1", NOW, "recall", "rel-2", FACTS),
+    DeliveryRecord("notice-1/desk", "notice-1", "desk", NOW, "failing", 1, "503"),
 ]
 
 

@@ -9,6 +9,8 @@ from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
 from recloser.app.intake import ingest_file
 from recloser.app.overview import overview
+from recloser.app.people.acts import approve_rollout, order_rollout
+from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
 from recloser.app.processes.server import listen
@@ -37,7 +39,9 @@ __all__ = [
     "DemoOptions",
     "Platform",
     "ReplayOptions",
+    "add_freeze",
     "add_token",
+    "approve_rollout",
     "ask_to_retrain",
     "assigned",
     "check_installation",
@@ -48,12 +52,15 @@ __all__ = [
     "forecast_rows",
     "ingest_file",
     "install_bundle",
+    "lift_freeze",
+    "list_freezes",
     "list_keys",
     "list_tokens",
     "listen",
     "make_bundle",
     "make_dossier",
     "operator_rollback",
+    "order_rollout",
     "overview",
     "project_status",
     "replay_project",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
 from recloser.app.verbs import newest_instant
 from recloser.core import InvalidInput, VirtualClock, nearest
 from recloser.ledger import ReleaseRecord, RolloutRecord
-from recloser.rollout import Evidence, Rollout, explain
+from recloser.rollout import Evidence, Rollout, explain, freeze_reason
 
 
 def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
@@ -33,12 +35,13 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
                 )
             raise none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
         rollout = Rollout.from_record(chosen[-1])
+        frozen = freeze_reason(freezes_of(platform, platform.clock.now()))  # of today, whatever the newest data
         loop = ControlLoop(platform, LoopOptions())
         if not rollout.finished:
             platform.clock = VirtualClock(newest_instant(platform))
         seen = loop.controller.inspect(loop.evidence, rollout.key)
         evidence = Evidence() if seen is None else seen[1]
-        document = explain(rollout, evidence, platform.clock.now())
+        document = explain(rollout, replace(evidence, freeze=frozen), platform.clock.now())
         return {**document, "sentences": rollout_sentences(document)}
 
 
@@ -59,6 +62,10 @@ def rollout_sentences(document: Mapping[str, Any]) -> list[str]:
     lines = [f"{document['release']}: {document['state']} since {document['since']} - {document['reason']}"]
     following = document["next"]
     lines.append(f"Next tick: {following['state']} - {following['reason']}")
+    asked = document["approval"]
+    if asked is not None:
+        lines.append(f"Evidence to approve: {asked['case']}")
+        lines += [f"Approved: by {row['name']} ({row['role']}), until {row['expires_at']}" for row in asked["given"]]
     lines += [f"To advance: {line}" for line in document["would_advance"]]
     lines += [f"Would end it: {line}" for line in document["would_end"]]
     return lines

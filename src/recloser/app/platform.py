@@ -68,6 +68,7 @@ class Platform:
         untried: why there is none.
         network: opens the network model that forecasts are tried on, None without one.
         apart: releases with code of their own run in processes of their own (a gateway in real time).
+        isolated: nothing outside the folder is used, and no person is asked (a replay).
     """
 
     layout: Layout
@@ -85,6 +86,7 @@ class Platform:
     trial: TrialRunner | None = None
     untried: str = "a replay, or a single step"
     network: Callable[[], GridModel] | None = None
+    isolated: bool = False
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -141,6 +143,7 @@ class Platform:
             environment=read_environment(),
             saboteur=saboteur or {},
             apart=apart,
+            isolated=isolated,
         )
 
     @property

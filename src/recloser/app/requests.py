@@ -53,6 +53,15 @@ def standing_requests(platform: Platform, now: datetime) -> list[Trigger]:
     return [item for item in asked if not _answered(platform, item)]
 
 
+def proposer_of(platform: Platform, run: str) -> str:
+    """Return the person who asked for a run, empty where nobody did: who proposed a release must not approve it."""
+    for record in platform.ledger.find(TriggerRecord, run=run):
+        for entry in platform.ledger.entries(subject=record.key.rpartition("/")[0]):
+            if entry.action == "trigger.request":
+                return entry.actor
+    return ""
+
+
 def commit_request(platform: Platform, now: datetime) -> Trigger | None:
     """Return the trigger of a commit that changed the project's folder and was not seen before; None without one.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.core import (
@@ -21,6 +22,7 @@ from recloser.core import (
     unknown_name,
 )
 from recloser.ledger import (
+    ActRecord,
     ForecastRecord,
     ReleaseRecord,
     RolloutRecord,
@@ -29,6 +31,7 @@ from recloser.ledger import (
     SignalRecord,
     TripRecord,
 )
+from recloser.rollout import agreement
 
 Say = Callable[[str], None]
 STALE = timedelta(days=7)
@@ -230,6 +233,11 @@ def status_document(platform: Platform) -> dict[str, Any]:
         "data": None
         if extent is None
         else {"first": extent[0], "last": extent[1], "version": platform.store.version()},
+        "freezes": [
+            {"reason": f.reason, "since": f.since, "until": f.until, "freeze": f.key}
+            for f in freezes_of(platform, platform.clock.now())
+        ],
+        "agreement": agreement(ledger.find(ActRecord, order_by="at")),
     }
     document["sentences"] = status_sentences(document)
     return document
@@ -271,6 +279,12 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
+    for freeze in document["freezes"]:
+        until = "it is lifted" if freeze["until"] is None else format_utc(freeze["until"])
+        lines.append(f"Promotions are frozen until {until}: {freeze['reason']}.")
+    agreed = document["agreement"]
+    if agreed["advised"]:
+        lines.append(f"People followed the advice {agreed['followed']} of {agreed['advised']} times.")
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
     if document["last_trip"]:
         trip = document["last_trip"]

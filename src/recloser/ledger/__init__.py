@@ -5,7 +5,11 @@ from recloser.ledger.change import Change
 from recloser.ledger.ledger import Ledger, Stored
 from recloser.ledger.records import (
     RECORD_TYPES,
+    ActRecord,
+    DeliveryRecord,
     ForecastRecord,
+    FreezeRecord,
+    NoticeRecord,
     PairedDayRecord,
     PinRecord,
     ReleaseRecord,
@@ -22,10 +26,14 @@ from recloser.ledger.records import (
 
 __all__ = [
     "RECORD_TYPES",
+    "ActRecord",
     "Change",
+    "DeliveryRecord",
     "Entry",
     "ForecastRecord",
+    "FreezeRecord",
     "Ledger",
+    "NoticeRecord",
     "PairedDayRecord",
     "PinRecord",
     "ReleaseRecord",

@@ -18,7 +18,7 @@ from sqlalchemy import event, exc
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
 
-REVISION = "0001"
+REVISION = "0002"
 WAIT_S = 30
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "ledger_version"

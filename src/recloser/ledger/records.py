@@ -193,6 +193,66 @@ class PinRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ActRecord:
+    """What a person decided about a rollout: approve, reject, hold, resume, override or rollback.
+
+    `followed` tells whether that was the machine's advice (None: neither); an approval counts for `evidence_digest`
+    alone, until `expires_at`.
+    """
+
+    key: str
+    at: datetime
+    rollout: str
+    release: str
+    kind: str
+    name: str
+    role: str | None
+    reason: str
+    evidence_digest: str
+    expires_at: datetime | None
+    followed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeRecord:
+    """Promotions stop from `starts_at` until `ends_at` (None: until lifted); a lifted one stays as history."""
+
+    key: str
+    at: datetime
+    actor: str
+    reason: str
+    starts_at: datetime
+    ends_at: datetime | None
+    lifted_at: datetime | None
+    lifted_by: str | None
+    lift_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRecord:
+    """What consumers must be told, written together with what it is about; kind is recall."""
+
+    key: str
+    at: datetime
+    kind: str
+    subject: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """What became of a notice on one channel, key = '<notice>/<channel>'; state is failing, delivered or given_up."""
+
+    key: str
+    notice: str
+    channel: str
+    at: datetime
+    state: str
+    attempts: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StateRecord:
     """A cursor or the state of a monitor, kept between ticks."""
 
@@ -215,4 +275,8 @@ RECORD_TYPES: tuple[type[Any], ...] = (
     TriggerRecord,
     PinRecord,
     StateRecord,
+    ActRecord,
+    FreezeRecord,
+    NoticeRecord,
+    DeliveryRecord,
 )

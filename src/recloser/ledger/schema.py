@@ -29,6 +29,10 @@ _TABLE_NAMES: Mapping[type[Any], str] = {
     records.TriggerRecord: "triggers",
     records.PinRecord: "pins",
     records.StateRecord: "states",
+    records.ActRecord: "acts",
+    records.FreezeRecord: "freezes",
+    records.NoticeRecord: "notices",
+    records.DeliveryRecord: "deliveries",
 }
 
 MAPPINGS: Mapping[type[Any], RecordMapping[Any]] = {
@@ -71,6 +75,9 @@ _INDEXES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("trips", ("at",)),
     ("verdicts", ("release",)),
     ("audit_entries", ("subject",)),
+    ("acts", ("rollout",)),
+    ("notices", ("at",)),
+    ("deliveries", ("notice",)),
 )
 
 for _table_name, _columns in _INDEXES:

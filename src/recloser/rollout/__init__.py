@@ -11,12 +11,17 @@ from recloser.rollout.explain import explain
 from recloser.rollout.paired.losses import Loss, alarm_cost, brier_loss, log_loss, quantile_loss
 from recloser.rollout.paired.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
 from recloser.rollout.paired.soundness import unsound, why_unknown
+from recloser.rollout.people.agreement import agreement
+from recloser.rollout.people.approval import Approval
+from recloser.rollout.people.freeze import Frozen, Recurring, freeze_reason, in_force
+from recloser.rollout.people.orders import Order
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
 
 __all__ = [
     "Action",
+    "Approval",
     "AreaDay",
     "CanaryStep",
     "Command",
@@ -25,12 +30,15 @@ __all__ = [
     "DayRule",
     "Evidence",
     "EvidenceSource",
+    "Frozen",
     "Loss",
+    "Order",
     "Outcome",
     "PairedDay",
     "Promotion",
     "Recall",
     "RecallPlan",
+    "Recurring",
     "Rollout",
     "RolloutController",
     "RolloutPlan",
@@ -40,6 +48,7 @@ __all__ = [
     "Target",
     "Verify",
     "Writes",
+    "agreement",
     "alarm_cost",
     "apply",
     "area_difference",
@@ -47,6 +56,8 @@ __all__ = [
     "close_day",
     "decide",
     "explain",
+    "freeze_reason",
+    "in_force",
     "log_loss",
     "merge_days",
     "new_rollout",

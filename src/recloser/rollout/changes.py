@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.core import Refused, digest_of, short_id
-from recloser.ledger import ForecastRecord, ReleaseRecord, RouteRecord, TripRecord
+from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, ReleaseRecord, RouteRecord, TripRecord
 from recloser.rollout.decide import Action, Target, apply
-from recloser.rollout.evidence import Evidence
+from recloser.rollout.evidence import CommandKind, Evidence
 from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
-from recloser.rollout.rollout import TRYING, Rollout, RolloutState, World
+from recloser.rollout.rollout import STOPPED, TRYING, Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -55,6 +55,8 @@ class Writes:
     voided: tuple[ForecastRecord, ...] = ()
     reissued: tuple[ForecastRecord, ...] = ()
     alarms: tuple[str, ...] = ()
+    acts: tuple[ActRecord, ...] = ()
+    notices: tuple[NoticeRecord, ...] = ()
 
 
 def writes_of(
@@ -97,7 +99,7 @@ def writes_of(
     alarms = [move.action.alarm for move in moves if move.action.alarm]
     if lost:
         alarms.append(f"{len(lost)} recalled forecasts have no replacement: {', '.join(lost[:5])}")
-    cohort = first.rollout.plan.cohort
+    cohort = first.rollout.plan.cohort_at(first.action.step)
     return Writes(
         event=f"rollout.{_event(first)}",
         subject=first.rollout.release,
@@ -109,6 +111,8 @@ def writes_of(
         voided=voids,
         reissued=reissues,
         alarms=tuple(alarms),
+        acts=acts_of(moves, now),
+        notices=notices_of(first, trips, voids, now),
     )
 
 
@@ -231,7 +235,7 @@ def _side_effects(world: World, moves: Sequence[Move], target: Target | None, no
             ]
     if target is not None and target.champion is not None and target.champion not in ending:
         back = world.latest_of(target.champion)
-        if back is not None and back.key not in moved and back.state not in {_S.CHAMPION, _S.PROBATION, _S.HELD}:
+        if back is not None and back.key not in moved and back.state not in {_S.CHAMPION, _S.PROBATION, *STOPPED}:
             found.append(back.restored(f"serves again: {moves[0].action.reason}", now))
     return found
 
@@ -250,6 +254,48 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
         states[serving] = "champion"
     known = [(world.releases[name], state) for name, state in states.items() if name in world.releases]
     return tuple(replace(record, state=state) for record, state in known if record.state != state)
+
+
+def acts_of(moves: Sequence[Move], now: datetime) -> tuple[ActRecord, ...]:
+    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act."""
+    command = moves[0].evidence.command
+    if command is None or moves[0].action.handled != command.key:
+        return ()
+    rollout = moves[0].rollout
+    neither = command.kind in {CommandKind.HOLD, CommandKind.RESUME}
+    return (
+        ActRecord(
+            key=short_id("act", [command.key, rollout.key]),
+            at=now,
+            rollout=rollout.key,
+            release=rollout.release,
+            kind=str(command.kind),
+            name=command.actor,
+            role=command.role,
+            reason=command.reason,
+            evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
+            expires_at=None,
+            followed=None if neither else False,
+        ),
+    )
+
+
+def notices_of(
+    first: Move, trips: Sequence[TripRecord], voids: Sequence[ForecastRecord], now: datetime
+) -> tuple[NoticeRecord, ...]:
+    """Return what consumers must be told of a recall; its id follows from the rollout and `now`."""
+    if not voids:
+        return ()
+    data = {
+        "release": first.rollout.release,
+        "reason": first.action.reason,
+        "tier": first.action.tier,
+        "trips": [trip.key for trip in trips],
+        "void_ids": sorted(record.key for record in voids),
+        "new_ids": sorted({record.replaced_by for record in voids if record.replaced_by is not None}),
+        "recalled": [{"area": r.area, "void": r.key, "new": r.replaced_by} for r in voids],
+    }
+    return (NoticeRecord(short_id("notice", [first.rollout.key, now]), now, "recall", first.rollout.release, data),)
 
 
 def _is_trip(action: Action) -> bool:
@@ -287,7 +333,9 @@ def _recalled(
 
 
 def _event(move: Move) -> str:
-    action = move.action
+    action, command = move.action, move.evidence.command
+    if command is not None and action.handled == command.key and command.kind is CommandKind.REJECT:
+        return "reject"
     if action.tier and action.state in {_S.SHADOW, _S.HELD}:
         return "pull"
     if action.handled and action.state is _S.HELD:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from recloser.core import Clock, Refused, Unavailable, short_id
 from recloser.ledger import (
+    ActRecord,
     Change,
     ForecastRecord,
     Ledger,
@@ -31,6 +32,15 @@ from recloser.rollout.changes import (
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
 from recloser.rollout.paired.pairing import PairedDay, day_from_record, day_to_record, merge_days
+from recloser.rollout.people.approval import Approval
+from recloser.rollout.people.orders import (
+    Order,
+    approval_act,
+    approvals_of,
+    refusal,
+    require_approvable,
+    subject_of,
+)
 from recloser.rollout.plan import RolloutPlan
 from recloser.rollout.rollout import (
     FINISHED,
@@ -99,7 +109,9 @@ class RolloutController:
         self._verify = verify
         self._settings = settings
 
-    def submit(self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str) -> Rollout:
+    def submit(
+        self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str, proposer: str = ""
+    ) -> Rollout:
         """Queue the rollout of a release that passed staging; submitting it again while it is alive changes nothing.
 
         Args:
@@ -107,6 +119,7 @@ class RolloutController:
             plan: how to roll it out.
             scale: sd of the pooled daily difference against the champion in staging, no unit; None if unknown.
             reason: why it is rolled out.
+            proposer: the person who asked for it, who may not approve it; empty unknown.
 
         Raises:
             Refused: staging has not accepted the release.
@@ -126,6 +139,7 @@ class RolloutController:
                 next_step="Run staging on it, or train another one.",
             )
         rollout = new_rollout(release, world.champion, plan, now, scale=scale, reason=reason)
+        rollout = replace(rollout, proposer=proposer)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
             change.note("rollout.submit", release, {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()})
@@ -186,7 +200,7 @@ class RolloutController:
         Raises:
             Refused: no rollout is on trial, or it is held already.
         """
-        return self._command(CommandKind.HOLD, reason, actor)
+        return self.order(Order(CommandKind.HOLD, actor, reason))
 
     def resume(self, *, reason: str, actor: str) -> Outcome:
         """Let a held rollout go on from where it stood; the time of its phase starts anew.
@@ -194,7 +208,51 @@ class RolloutController:
         Raises:
             Refused: no rollout is held.
         """
-        return self._command(CommandKind.RESUME, reason, actor)
+        return self.order(Order(CommandKind.RESUME, actor, reason))
+
+    def order(self, order: Order, source: EvidenceSource | None = None) -> Outcome:
+        """Carry out what a person asks of a rollout: hold, resume, reject, or, with a source of evidence, override.
+
+        Raises:
+            Refused: no such rollout is alive, or its state or what nobody may override forbids it.
+        """
+        now = self._clock.now()
+        world = self._world()
+        subject = subject_of(world, order)
+        key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now])
+        command = Command(key, order.kind, order.actor, order.reason, order.role)
+        evidence = Evidence(reference_serves=subject.champion == world.champion)
+        fresh: tuple[PairedDay, ...] = ()
+        if source is not None:
+            gathered, fresh = self._evidence(world, subject, trial_of(world), source, now)
+            evidence = self._verified(subject, gathered)
+        evidence = replace(evidence, command=command)
+        action = decide(subject, evidence, now)
+        if action.handled != key:
+            raise refusal(order, subject, evidence, action)
+        writes = self._write(world, [Move(subject, action, evidence)], action.target, fresh, now, actor=order.actor)
+        return Outcome(subject, action, writes)
+
+    def approve(self, order: Order, *, case: str, lasts: timedelta) -> Rollout:
+        """Write a person's yes to the case a rollout awaits approval of; the next tick counts it.
+
+        Args:
+            order: who, in which role, why, about which rollout.
+            case: what the person has seen: the digest, or its beginning; empty takes the present one.
+            lasts: how long it counts.
+
+        Raises:
+            Refused: it does not await approval, of this case, or not of this person.
+        """
+        now = self._clock.now()
+        rollout = subject_of(self._world(), order)
+        require_approvable(rollout, order, case)
+        act = approval_act(rollout, order, now, now + lasts)
+        with self._ledger.change(order.actor, now) as change:
+            change.put(act)
+            facts = {"rollout": rollout.key, "case": rollout.case, "role": order.role, "reason": order.reason}
+            change.note("rollout.approve", rollout.release, {**facts, "expires_at": act.expires_at})
+        return rollout
 
     def inspect(self, source: EvidenceSource, key: str | None = None) -> tuple[Rollout, Evidence] | None:
         """Return a rollout (by key; else the one a tick looks at first) and the evidence on it; writes nothing."""
@@ -206,20 +264,6 @@ class RolloutController:
             return None
         evidence, _ = self._evidence(world, chosen[0], trial_of(world), source, now)
         return chosen[0], self._verified(chosen[0], evidence)
-
-    def _command(self, kind: CommandKind, reason: str, actor: str) -> Outcome:
-        now = self._clock.now()
-        world = self._world()
-        trial = trial_of(world)
-        if trial is None:
-            raise Refused("no rollout is on trial", where=str(kind), next_step="See `recloser status`.")
-        command = Command(short_id("cmd", [str(kind), actor, reason, now]), kind, actor, reason)
-        evidence = Evidence(command=command)
-        action = decide(trial, evidence, now)
-        if not action.handled:
-            raise Refused(f"cannot {kind} a rollout in this state", got=str(trial.state), where=trial.key)
-        writes = self._write(world, [Move(trial, action, evidence)], action.target, (), now, actor=actor)
-        return Outcome(trial, action, writes)
 
     def _world(self) -> World:
         # The fence is read first: what another controller writes from here on makes our change Refused.
@@ -265,8 +309,19 @@ class RolloutController:
             slot_free=trial is None or trial.key == rollout.key,
             reference_serves=rollout.champion == world.champion,
             lease_lost=lease is not None and now >= lease,
+            package=self._package(rollout.release),
+            approvals=self._approvals(rollout),
         )
         return evidence, tuple(item for item in evidence.days if item.day not in known)
+
+    def _package(self, release: str) -> str:
+        record = self._ledger.get(ReleaseRecord, release)
+        return "" if record is None else record.digest
+
+    def _approvals(self, rollout: Rollout) -> tuple[Approval, ...]:
+        if rollout.state is not RolloutState.AWAITING_APPROVAL:
+            return ()
+        return approvals_of(self._ledger.find(ActRecord, rollout=rollout.key, kind="approve", order_by="at"))
 
     def _settled(self, epoch: int) -> bool:
         try:
@@ -365,11 +420,17 @@ def _put(change: Change, writes: Writes) -> None:
         *writes.trips,
         *writes.voided,
         *writes.reissued,
+        *writes.acts,
+        *writes.notices,
     ):
         change.put(record)
     if writes.route is not None:
         change.put(writes.route)
     change.note(writes.event, writes.subject, writes.facts)
+    for act in writes.acts:
+        if act.kind == "override":
+            facts = {"rollout": act.rollout, "reason": act.reason, "role": act.role, "act": act.key}
+            change.note("rollout.override", act.release, facts)
 
 
 def _same(told: RouteRecord | None, wanted: RouteRecord) -> bool:

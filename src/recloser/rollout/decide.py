@@ -9,8 +9,18 @@ from typing import Any
 
 from recloser.core import format_utc, require_utc
 from recloser.rollout.evidence import CommandKind, Evidence
-from recloser.rollout.gates import blockers, promoted_days, t2_numbers
-from recloser.rollout.rollout import HOLDABLE, Rollout, RolloutState
+from recloser.rollout.gates import (
+    blockers,
+    needs_approval,
+    override_blockers,
+    promoted_days,
+    t2_numbers,
+    unproven,
+)
+from recloser.rollout.people.approval import counted, missing_approvals
+from recloser.rollout.people.case import case_digest
+from recloser.rollout.plan import RolloutPlan
+from recloser.rollout.rollout import HOLDABLE, STOPPED, Rollout, RolloutState
 
 _S = RolloutState
 
@@ -37,9 +47,10 @@ class Action:
         tier: T0..T3 or 'operator', 'deadline', 'lease', ... for what ended or pulled it; empty otherwise.
         alarm: what a person must look at now; empty when the automatic response was enough.
         step: the next canary step.
-        held_from: the state a held rollout will return to.
+        held_from: the state that a held rollout, or one that awaits approval, stands in.
         pulled: the next value of the rollout's mark.
         handled: key of the command that took effect; empty for none.
+        case: what people are asked to approve; empty unless it awaits approval.
         numbers: the test numbers behind it, JSON-ready.
     """
 
@@ -53,14 +64,15 @@ class Action:
     held_from: RolloutState | None = None
     pulled: bool = False
     handled: str = ""
+    case: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def changes(self, rollout: Rollout) -> bool:
         """Return whether it changes anything about the rollout or the route."""
-        now_held = rollout.held_from if rollout.state is _S.HELD else None
-        return (self.state, self.step, self.held_from) != (rollout.state, rollout.step, now_held) or bool(
-            self.target is not None or self.handled
-        )
+        held = rollout.held_from if rollout.state in STOPPED else None
+        wanted = (self.state, self.step, self.held_from, self.case)
+        stands = (rollout.state, rollout.step, held, rollout.case)
+        return wanted != stands or self.target is not None or bool(self.handled)
 
 
 def target_of(rollout: Rollout, phase: RolloutState, step: int = 0) -> Target | None:
@@ -80,7 +92,8 @@ def decide(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
     """Return the one step to take now; total over all states and evidence, never raises on them.
 
     Order: protections first (operator, readiness, T0, T1, T2/T3), then supersession, deadline, lease and the pulling
-    of traffic, then holds, and only then a promotion, which needs every gate. No data holds; a deadline rolls back.
+    of traffic, then holds and overrides, and only then a promotion, which needs every gate and, where the plan says
+    so, people. No data holds; a deadline rolls back.
 
     Args:
         rollout: the record as it stands.
@@ -101,7 +114,7 @@ def apply(rollout: Rollout, action: Action, now: datetime) -> Rollout:
     """Return the rollout after the action; `since` moves only with state or step."""
     if not action.changes(rollout):
         return rollout
-    moved = (action.state, action.step) != (rollout.state, rollout.step)
+    moved = (action.state, action.step, action.case) != (rollout.state, rollout.step, rollout.case)
     promoted = action.state in {_S.PROBATION, _S.CHAMPION}
     following = replace(
         rollout,
@@ -114,6 +127,7 @@ def apply(rollout: Rollout, action: Action, now: datetime) -> Rollout:
         step=action.step,
         pulled=action.pulled,
         handled=action.handled or rollout.handled,
+        case=action.case,
         reason=action.reason,
         facts=action.numbers,
     )
@@ -121,8 +135,14 @@ def apply(rollout: Rollout, action: Action, now: datetime) -> Rollout:
 
 
 def _stay(rollout: Rollout, reason: str) -> Action:
-    held_from = rollout.held_from if rollout.state is _S.HELD else None
-    return Action(rollout.state, reason, step=rollout.step, held_from=held_from, pulled=rollout.pulled)
+    return Action(
+        rollout.state,
+        reason,
+        step=rollout.step,
+        held_from=rollout.held_from if rollout.state in STOPPED else None,
+        pulled=rollout.pulled,
+        case=rollout.case,
+    )
 
 
 def _end(rollout: Rollout, evidence: Evidence, state: RolloutState, reason: str, **extra: Any) -> Action:
@@ -155,6 +175,17 @@ def _on_rollback_command(rollout: Rollout, evidence: Evidence, _now: datetime) -
     reason = f"rolled back by {command.actor}: {command.reason}"
     recall = rollout.phase in {_S.CANARY, _S.PROBATION, _S.CHAMPION}
     return _end(rollout, evidence, _S.ROLLED_BACK, reason, recall=recall, tier="operator", handled=command.key)
+
+
+def _on_reject(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
+    command = evidence.command
+    if command is None or command.kind is not CommandKind.REJECT or command.key == rollout.handled:
+        return None
+    if rollout.phase not in {_S.QUEUED, _S.SHADOW, _S.CANARY}:
+        return None
+    state = _S.ABORTED if rollout.phase is _S.QUEUED else _S.ROLLED_BACK
+    reason = f"rejected by {command.actor}: {command.reason}"
+    return _end(rollout, evidence, state, reason, tier="operator", handled=command.key)
 
 
 def _on_unready(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
@@ -276,11 +307,20 @@ def _on_hold_or_resume(rollout: Rollout, evidence: Evidence, _now: datetime) -> 
         return None
     by = f"by {command.actor}: {command.reason}"
     kept: dict[str, Any] = {"step": rollout.step, "pulled": rollout.pulled, "handled": command.key}
-    if command.kind is CommandKind.HOLD and rollout.state in HOLDABLE:
-        return Action(_S.HELD, f"held {by}", held_from=rollout.state, **kept)
+    if command.kind is CommandKind.HOLD and rollout.state is not _S.HELD and rollout.phase in HOLDABLE:
+        return Action(_S.HELD, f"held {by}", held_from=rollout.phase, **kept)
     if command.kind is CommandKind.RESUME and rollout.state is _S.HELD and rollout.held_from in HOLDABLE:
         return Action(rollout.held_from, f"resumed {by}", **kept)
     return None
+
+
+def _on_override(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
+    command = evidence.command
+    if command is None or command.kind is not CommandKind.OVERRIDE or command.key == rollout.handled:
+        return None
+    if rollout.state in {_S.HELD, _S.CHAMPION} or override_blockers(rollout, evidence):
+        return None
+    return replace(_onward(rollout, evidence, f"override by {command.actor}: {command.reason}; "), handled=command.key)
 
 
 def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
@@ -288,10 +328,49 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
         return _stay(rollout, f"on hold: {rollout.reason}")
     if rollout.state is _S.CHAMPION:
         return _stay(rollout, "serves as champion; only a protection or an operator changes that")
+    if rollout.state is _S.AWAITING_APPROVAL and (action := _void(rollout, evidence, now)) is not None:
+        return action
     missing = blockers(rollout, evidence, now)
     if missing:
         return _stay(rollout, "; ".join(missing))
+    if needs_approval(rollout):
+        if rollout.state is not _S.AWAITING_APPROVAL:
+            return _ask(rollout, evidence, now, f"people must approve: {_next(rollout)[2]}")
+        people = missing_approvals(rollout.plan, evidence.approvals, rollout.case, rollout.proposer, now)
+        if people:
+            return _stay(rollout, f"awaiting approval of {rollout.case[:12]}: {'; '.join(people)}")
+        approved = counted(evidence.approvals, rollout.case, rollout.proposer, now)
+        return _onward(rollout, evidence, f"approved by {', '.join(sorted(approved))}; ")
+    return _onward(rollout, evidence)
+
+
+def _void(rollout: Rollout, evidence: Evidence, now: datetime) -> Action | None:
+    """Take a case back that the evidence no longer carries, or ask anew about evidence that changed (I10)."""
+    lost = unproven(rollout, evidence)
+    if lost and rollout.held_from is not None:
+        reason = f"approvals are void: {'; '.join(lost)}"
+        return Action(rollout.held_from, reason, step=rollout.step, pulled=rollout.pulled)
+    if case_digest(rollout, evidence, rollout.since) != rollout.case:
+        return _ask(rollout, evidence, now, "the evidence changed: approvals are void, people must approve anew")
+    return None
+
+
+def _ask(rollout: Rollout, evidence: Evidence, now: datetime, reason: str) -> Action:
+    return Action(
+        _S.AWAITING_APPROVAL,
+        reason,
+        step=rollout.step,
+        held_from=rollout.phase,
+        pulled=rollout.pulled,
+        case=case_digest(rollout, evidence, now),
+        numbers=t2_numbers(rollout, promoted_days(rollout, evidence)),
+    )
+
+
+def _onward(rollout: Rollout, evidence: Evidence, why: str = "") -> Action:
+    """Take the next step."""
     following, step, reason = _next(rollout)
+    reason = why + reason
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
     if following is _S.PROBATION and numbers["mean"] is not None:
         reason += f"; mean daily loss {100 * numbers['mean']:+.1f} % against it over {numbers['days']} days"
@@ -301,23 +380,32 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
 
 
 def _next(rollout: Rollout) -> tuple[RolloutState, int, str]:
-    steps = rollout.plan.steps
-    if rollout.state is _S.QUEUED and rollout.champion is None:
+    steps, phase = rollout.plan.steps, rollout.phase
+    if phase is _S.QUEUED and rollout.champion is None:
         return _S.CHAMPION, 0, "first champion: nothing to compare it with but the fallback ladder, staging passed"
-    if rollout.state is _S.QUEUED:
+    if phase is _S.QUEUED:
         return _S.SHADOW, 0, f"{rollout.release} scores every request beside {rollout.champion}, serves none"
-    if rollout.state is _S.SHADOW:
-        return _S.CANARY, 0, f"shadow passed: canary with {100 * steps[0].share:g} % of the traffic"
-    if rollout.state is _S.CANARY and rollout.step + 1 < len(steps):
-        share = steps[rollout.step + 1].share
-        return _S.CANARY, rollout.step + 1, f"canary step passed: {100 * share:g} % of the traffic"
-    if rollout.state is _S.CANARY:
+    if phase is _S.SHADOW:
+        return _S.CANARY, 0, f"shadow passed: canary with {_reach(rollout.plan, 0)}"
+    if phase is _S.CANARY and rollout.step + 1 < len(steps):
+        return _S.CANARY, rollout.step + 1, f"canary step passed: {_reach(rollout.plan, rollout.step + 1)}"
+    if phase is _S.CANARY:
         return _S.PROBATION, rollout.step, f"promoted ({rollout.plan.promotion}); {rollout.champion} stays in shadow"
     return _S.CHAMPION, rollout.step, "probation passed"
 
 
+def _reach(plan: RolloutPlan, step: int) -> str:
+    cohort, share = plan.cohort_at(step), plan.steps[step].share
+    areas = ", ".join(cohort[:5]) + (f" and {len(cohort) - 5} more" if len(cohort) > 5 else "")
+    traffic = f"{100 * share:g} % of the traffic"
+    if not cohort:
+        return traffic
+    return f"the pilot areas {areas}" + (f" and {traffic}" if share > 0.0 else " alone")
+
+
 _RULES: tuple[Callable[[Rollout, Evidence, datetime], Action | None], ...] = (
     _on_rollback_command,
+    _on_reject,
     _on_unready,
     _on_incidents,
     _on_divergence,
@@ -328,4 +416,5 @@ _RULES: tuple[Callable[[Rollout, Evidence, datetime], Action | None], ...] = (
     _on_lost_lease,
     _on_pull,
     _on_hold_or_resume,
+    _on_override,
 )

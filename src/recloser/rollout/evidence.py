@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from recloser.core import digest_of
 from recloser.rollout.paired.pairing import PairedDay
+from recloser.rollout.people.approval import Approval, told
 from recloser.rollout.rollout import Rollout
 
 
@@ -19,6 +20,8 @@ class CommandKind(StrEnum):
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
+    REJECT = "reject"
+    OVERRIDE = "override"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Command:
     kind: CommandKind
     actor: str
     reason: str
+    role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Evidence:
         newer: a release queued after this one.
         slot_free: no other rollout is on trial.
         reference_serves: the champion this rollout is compared with still serves.
+        package: digest of the release's package, by the ledger.
+        approvals: what people have approved about this rollout, of any case.
         lease_lost: the controller was silent longer than the lease: gateways returned to the champion alone.
     """
 
@@ -82,6 +88,8 @@ class Evidence:
     slot_free: bool = True
     reference_serves: bool = True
     lease_lost: bool = False
+    package: str = ""
+    approvals: tuple[Approval, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return the evidence as JSON-ready data; paired days by digest and count."""
@@ -106,6 +114,8 @@ class Evidence:
             "slot_free": self.slot_free,
             "reference_serves": self.reference_serves,
             "lease_lost": self.lease_lost,
+            "package": self.package,
+            "approvals": [told(approval) for approval in self.approvals],
         }
 
 

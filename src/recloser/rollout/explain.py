@@ -8,7 +8,8 @@ from typing import Any
 from recloser.core import format_utc
 from recloser.rollout.decide import decide
 from recloser.rollout.evidence import Evidence
-from recloser.rollout.gates import blockers, promoted_days, t2_numbers
+from recloser.rollout.gates import blockers, needs_approval, promoted_days, t2_numbers
+from recloser.rollout.people.approval import counted, missing_approvals, told
 from recloser.rollout.rollout import Rollout, RolloutState
 
 _S = RolloutState
@@ -18,7 +19,8 @@ def explain(rollout: Rollout, evidence: Evidence, now: datetime) -> dict[str, An
     """Return the reason for the present state, what the next tick would do, and what would change it; JSON-ready.
 
     Keys: rollout, release, champion, state, since, share, reason, next {state, reason}, would_advance (what is
-    missing), would_end (what would pull or end it), numbers (of the paired test).
+    missing), would_end (what would pull or end it), numbers (of the paired test), freeze (why promotions are frozen,
+    else empty), cohort (areas that go first at this step), approval (None unless it awaits one: case, given, missing).
 
     Args:
         rollout: the record as it stands.
@@ -38,7 +40,25 @@ def explain(rollout: Rollout, evidence: Evidence, now: datetime) -> dict[str, An
         "would_advance": _advance(rollout, evidence, now),
         "would_end": _ends(rollout, evidence),
         "numbers": t2_numbers(rollout, promoted_days(rollout, evidence)),
+        "freeze": evidence.freeze,
+        "cohort": list(rollout.plan.cohort_at(rollout.step)) if rollout.phase is _S.CANARY else [],
+        "approval": _approval(rollout, evidence, now),
     }
+
+
+def _approval(rollout: Rollout, evidence: Evidence, now: datetime) -> dict[str, Any] | None:
+    if rollout.state is not _S.AWAITING_APPROVAL:
+        return None
+    given = counted(evidence.approvals, rollout.case, rollout.proposer, now)
+    return {
+        "case": rollout.case,
+        "given": [told(given[name]) for name in sorted(given)],
+        "missing": list(_people(rollout, evidence, now)),
+    }
+
+
+def _people(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, ...]:
+    return missing_approvals(rollout.plan, evidence.approvals, rollout.case, rollout.proposer, now)
 
 
 def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
@@ -49,6 +69,10 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
     missing = list(blockers(rollout, evidence, now))
     if rollout.state is _S.HELD:
         return ["an operator resumes it", *missing]
+    if rollout.state is _S.AWAITING_APPROVAL:
+        missing += [f"approval of {rollout.case[:12]}: {line}" for line in _people(rollout, evidence, now)]
+    elif needs_approval(rollout):
+        missing.append(f"then people approve it ({rollout.plan.approvers} of them)")
     return missing or ["nothing is missing: the next tick moves it on"]
 
 
@@ -61,6 +85,8 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
         return []
     plan = rollout.plan
     found = ["an operator rolls it back", "its package or readiness fails"]
+    if rollout.phase in {_S.QUEUED, _S.SHADOW, _S.CANARY}:
+        found.insert(1, "a person rejects it")
     if rollout.phase is _S.QUEUED:
         return [*found, "a newer release is queued"]
     count = evidence.incidents.get(rollout.release, 0)

@@ -78,10 +78,52 @@ def _surely_worse(scale: float, alpha: float, days: Sequence[PairedDay]) -> bool
 
 
 def blockers(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, ...]:
-    """Return in plain words what keeps the rollout from its next step; empty when it may go on.
+    """Return in plain words what keeps the rollout from its next step, people aside; empty when it may go on.
 
     Unknown counts as missing (I6). A freeze blocks (I3: it never blocks a rollback, which does not come here).
     """
+    found = _firm(rollout, evidence)
+    if rollout.phase is _S.QUEUED:
+        return tuple(found)
+    found += _time_and_data(rollout, evidence, now)
+    return (*found, *unproven(rollout, evidence))
+
+
+def unproven(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
+    """Return what the evidence does not show and must for the next step; a case put to people falls with it."""
+    found: list[str] = []
+    if rollout.phase is _S.SHADOW and rollout.pulled and not t2_numbers(rollout, evidence.days)["good"]:
+        found.append("its traffic was pulled: only strict evidence that it is not worse brings it back")
+    elif rollout.phase is _S.SHADOW:
+        found += _harm(rollout, evidence)
+    if rollout.phase is _S.CANARY and rollout.step + 1 >= len(rollout.plan.steps):
+        found += _promotion(rollout, evidence)
+    return tuple(found)
+
+
+def override_blockers(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
+    """Return what nobody may override: freezes, readiness, order, and signs of harm. Time and proof may be waived."""
+    found = _firm(rollout, evidence)
+    numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
+    if rollout.pulled and not numbers["good"]:
+        found.append("there was evidence of harm: its traffic was pulled")
+    mean = numbers["mean"]
+    if mean is not None and not numbers["good"] and (numbers["surely_worse"] or mean > rollout.plan.margin):
+        found.append(f"signs of harm: mean daily loss {100 * mean:+.1f} % over {numbers['days']} days")
+    return tuple(found)
+
+
+def needs_approval(rollout: Rollout) -> bool:
+    """Return whether people must approve the next step: its first traffic, or its promotion."""
+    before = rollout.plan.approve_before
+    last = rollout.step + 1 >= len(rollout.plan.steps)
+    if rollout.phase is _S.CANARY:
+        return last and "promotion" in before
+    first = rollout.phase is _S.SHADOW or (rollout.phase is _S.QUEUED and rollout.champion is None)
+    return first and "traffic" in before
+
+
+def _firm(rollout: Rollout, evidence: Evidence) -> list[str]:
     found: list[str] = []
     if evidence.freeze:
         found.append(f"promotions are frozen: {evidence.freeze}")
@@ -90,17 +132,10 @@ def blockers(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, 
     if rollout.phase is _S.QUEUED:
         if not evidence.slot_free:
             found.append("another rollout is on trial")
-        return tuple(found)
+        return found
     if not evidence.settled:
         found.append("not every gateway follows the present route yet")
-    found += _time_and_data(rollout, evidence, now)
-    if rollout.phase is _S.SHADOW and rollout.pulled and not t2_numbers(rollout, evidence.days)["good"]:
-        found.append("its traffic was pulled: only strict evidence that it is not worse brings it back")
-    elif rollout.phase is _S.SHADOW:
-        found += _harm(rollout, evidence)
-    if rollout.phase is _S.CANARY and rollout.step + 1 >= len(rollout.plan.steps):
-        found += _promotion(rollout, evidence)
-    return tuple(found)
+    return found
 
 
 def _time_and_data(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
@@ -112,7 +147,8 @@ def _time_and_data(rollout: Rollout, evidence: Evidence, now: datetime) -> list[
         _S.PROBATION: plan.probation_days,
     }.get(rollout.phase, 0.0)
     until = rollout.since + timedelta(days=least)
-    if now < until:
+    asked = rollout.state is _S.AWAITING_APPROVAL  # its phase has lasted long enough, or it would not have asked
+    if now < until and not asked:
         found.append(f"{rollout.phase} lasts until {format_utc(until)}")
     if rollout.scale is None or not 0.0 < rollout.scale < float("inf"):
         found.append("no data: staging gave no scale for the paired test")
@@ -120,7 +156,7 @@ def _time_and_data(rollout: Rollout, evidence: Evidence, now: datetime) -> list[
         found.append(f"no data: labels are missing since {format_utc(evidence.labels_missing_since)}")
     fresh = sum(1 for day in promoted_days(rollout, evidence) if day.n > 0 and day.closed_at > rollout.since)
     wanted = max(1, int(least // 2))
-    if fresh < wanted:
+    if fresh < wanted and not asked:
         found.append(f"no data: {fresh} of {wanted} paired days closed since {format_utc(rollout.since)}")
     return found
 

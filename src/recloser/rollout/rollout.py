@@ -14,7 +14,7 @@ from recloser.rollout.plan import RolloutPlan
 
 
 class RolloutState(StrEnum):
-    """Where a rollout stands; `held` remembers the state it was held in."""
+    """Where a rollout stands; `held` and `awaiting_approval` remember the state they interrupted."""
 
     QUEUED = "queued"
     SHADOW = "shadow"
@@ -22,6 +22,7 @@ class RolloutState(StrEnum):
     PROBATION = "probation"
     CHAMPION = "champion"
     HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
     TRIPPED = "tripped"
     ROLLED_BACK = "rolled_back"
     RETIRED = "retired"
@@ -29,7 +30,8 @@ class RolloutState(StrEnum):
 
 
 FINISHED = frozenset({RolloutState.TRIPPED, RolloutState.ROLLED_BACK, RolloutState.RETIRED, RolloutState.ABORTED})
-TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION, RolloutState.HELD})
+STOPPED = frozenset({RolloutState.HELD, RolloutState.AWAITING_APPROVAL})
+TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION}) | STOPPED
 HOLDABLE = frozenset({RolloutState.QUEUED, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION})
 
 _ENDINGS = FINISHED - {RolloutState.RETIRED}
@@ -37,9 +39,10 @@ _S = RolloutState
 # Every change of state that may ever be written by a tick. `restored` champions (RETIRED -> CHAMPION) are the
 # target of another rollout's rollback, not a decision about this one.
 TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
-    _S.QUEUED: frozenset({_S.SHADOW, _S.CHAMPION, _S.HELD}) | _ENDINGS,
-    _S.SHADOW: frozenset({_S.CANARY, _S.HELD}) | _ENDINGS,
-    _S.CANARY: frozenset({_S.SHADOW, _S.PROBATION, _S.HELD}) | _ENDINGS,
+    _S.QUEUED: frozenset({_S.SHADOW, _S.CHAMPION}) | STOPPED | _ENDINGS,
+    _S.SHADOW: frozenset({_S.CANARY}) | STOPPED | _ENDINGS,
+    _S.CANARY: frozenset({_S.SHADOW, _S.PROBATION}) | STOPPED | _ENDINGS,
+    _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION, _S.HELD}) | _ENDINGS,
     _S.PROBATION: frozenset({_S.CHAMPION, _S.HELD}) | _ENDINGS,
     _S.HELD: HOLDABLE | _ENDINGS,
     _S.CHAMPION: frozenset({_S.TRIPPED, _S.ROLLED_BACK, _S.RETIRED}),
@@ -66,10 +69,12 @@ class Rollout:
         tried_at: when the shadow began (aware UTC); the deadline counts from here.
         promoted_at: when it became champion on probation (aware UTC).
         finished_at: when it ended (aware UTC).
-        held_from: the state before `held`.
+        held_from: the state before `held` or `awaiting_approval`.
         step: index of the canary step.
         pulled: True once the asymptotic sequence pulled its traffic; strict evidence is then needed to return.
         handled: key of the last operator command that took effect.
+        case: digest of what people are asked to approve; empty unless it awaits approval.
+        proposer: the person who asked for this release; empty unknown. May not approve it.
         reason: why it is in this state.
         facts: numbers behind the last change, JSON-ready.
     """
@@ -89,13 +94,15 @@ class Rollout:
     step: int = 0
     pulled: bool = False
     handled: str = ""
+    case: str = ""
+    proposer: str = ""
     reason: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def phase(self) -> RolloutState:
-        """The state that protections look at: the one it is held in, else its own."""
-        if self.state is RolloutState.HELD and self.held_from is not None:
+        """The state that protections look at: the one it is stopped in, else its own."""
+        if self.state in STOPPED and self.held_from is not None:
             return self.held_from
         return self.state
 
@@ -113,7 +120,7 @@ class Rollout:
 
     def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
         """Return the same rollout, ended at `now` in a finished state."""
-        return replace(self, state=state, since=now, finished_at=now, held_from=None, reason=reason)
+        return replace(self, state=state, since=now, finished_at=now, held_from=None, case="", reason=reason)
 
     def restored(self, reason: str, now: datetime) -> Rollout:
         """Return the same rollout as champion again: its release is the target of somebody's rollback."""
@@ -130,6 +137,8 @@ class Rollout:
             "step": self.step,
             "pulled": self.pulled,
             "handled": self.handled,
+            "case": self.case,
+            "proposer": self.proposer,
         }
         return RolloutRecord(
             key=self.key,
@@ -172,6 +181,8 @@ class Rollout:
             step=memory["step"],
             pulled=memory["pulled"],
             handled=memory["handled"],
+            case=memory.get("case", ""),
+            proposer=memory.get("proposer", ""),
             reason=record.reason,
             facts=record.evidence.get("facts", {}),
         )
@@ -232,7 +243,7 @@ class World:
 
 
 def trial_of(world: World) -> Rollout | None:
-    """Return the one rollout on trial; a queued one that is held is not on trial."""
+    """Return the one rollout on trial; a queued one that is held or awaits approval is not on trial."""
     found = [r for r in world.rollouts if r.state in TRYING and r.phase is not RolloutState.QUEUED]
     return found[0] if found else None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from recloser.core import InvalidInput, RecloserError, Unavailable
-from recloser.ledger import ForecastRecord, Ledger, PinRecord
+from recloser.ledger import ForecastRecord, FreezeRecord, Ledger, PinRecord
 from recloser.ledger.database import REVISION
 
 NOW = datetime(2020, 3, 1, 9, tzinfo=UTC)
@@ -46,6 +46,23 @@ def test_the_file_uses_the_write_ahead_log_and_leaves_nothing_else(tmp_path: Pat
 def test_the_named_revision_is_the_newest_migration() -> None:
     folder = Path(sys.modules[Ledger.__module__].__file__ or "").parent / "migrations" / "versions"
     assert max(path.name for path in folder.glob("*.py")).startswith(REVISION)
+
+
+def test_a_ledger_of_the_first_version_is_migrated_and_keeps_its_chain(tmp_path: Path) -> None:
+    script = (Path(__file__).parent / "fixtures" / "ledger-0001.sql").read_text(encoding="utf-8")
+    raw = sqlite3.connect(tmp_path / "ledger.db")
+    raw.executescript(script)
+    assert raw.execute("SELECT version_num FROM ledger_version").fetchone() == ("0001",)
+    raw.close()
+    freeze = FreezeRecord("freeze-1", NOW, "ann", "storm", NOW, None, None, None, None)
+    with Ledger.open(url(tmp_path)) as ledger:
+        assert ledger.get(PinRecord, "p1") == PinRecord("p1", "t", 1, "d", "o", NOW)
+        assert (ledger.verify().ok, ledger.verify().entries) == (True, 2)
+        with ledger.change("ann", NOW) as change:
+            change.add(freeze)
+            change.note("freeze.add", freeze.key)
+        assert ledger.find(FreezeRecord) == [freeze]
+        assert (ledger.verify().ok, ledger.verify().entries) == (True, 3)
 
 
 def test_opening_and_migrating_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from recloser.core import Refused, Served, Unavailable, VirtualClock, forecast_id
-from recloser.ledger import ForecastRecord, PairedDayRecord, ReleaseRecord, RolloutRecord, RouteRecord, TripRecord
+from recloser.ledger import (
+    ForecastRecord,
+    NoticeRecord,
+    PairedDayRecord,
+    ReleaseRecord,
+    RolloutRecord,
+    RouteRecord,
+    TripRecord,
+)
 from recloser.rollout import (
     CanaryStep,
     Evidence,
@@ -157,6 +165,10 @@ def test_a_trip_returns_the_traffic_and_recalls_in_the_same_change(canary):
     assert not canary.ledger.get(ForecastRecord, untouched.id).void
     trip = canary.ledger.find(TripRecord)[0]
     assert set(trip.recalled) == {forecast.id, other.id}
+    (notice,) = canary.ledger.find(NoticeRecord)
+    assert (notice.kind, notice.subject, notice.at) == ("recall", "rel-2", canary.clock.now())
+    assert set(notice.data["void_ids"]) == {forecast.id, other.id}
+    assert old.replaced_by in notice.data["new_ids"]
     # The whole trip is one transaction: one audit entry more.
     assert len(canary.ledger.entries()) == entries + 1
     assert not outcome.writes.alarms

@@ -10,7 +10,7 @@ import pytest
 
 from recloser.rollout import CanaryStep, Command, CommandKind, Evidence, Promotion, RolloutPlan, RolloutState, decide
 from recloser.rollout import apply as applied
-from recloser.rollout.rollout import FINISHED, HOLDABLE, TRANSITIONS
+from recloser.rollout.rollout import FINISHED, HOLDABLE, STOPPED, TRANSITIONS
 
 S = RolloutState
 PLAN = RolloutPlan(
@@ -32,9 +32,10 @@ def build(request):
 @pytest.fixture(scope="module")
 def rollouts(build):
     states = [
-        *((state, None, 0) for state in S if state is not S.HELD),
+        *((state, None, 0) for state in S if state not in STOPPED),
         (S.CANARY, None, 1),
         *((S.HELD, held_from, 1 if held_from is S.CANARY else 0) for held_from in sorted(HOLDABLE)),
+        *((S.AWAITING_APPROVAL, held_from, int(held_from is S.CANARY)) for held_from in (S.QUEUED, S.SHADOW, S.CANARY)),
     ]
     return [
         build.rollout(
@@ -99,7 +100,7 @@ def check_sane(rollout, evidence, action, now):
     following = applied(rollout, action, now)
     assert following.finished == (following.state in FINISHED)
     if action.state is S.PROBATION and rollout.state not in {S.HELD, S.PROBATION}:
-        assert rollout.state is S.CANARY
+        assert rollout.phase is S.CANARY
         assert rollout.step == len(rollout.plan.steps) - 1
 
 
@@ -190,7 +191,7 @@ def test_gates_over_every_state_and_evidence(build, rollouts, day_classes):
             assert applied(rollout, action, now).share == 0.0
         elif freeze or (phase in {S.SHADOW, S.CANARY, S.PROBATION} and (name == "none" or not settled)):
             advanced = moves_on and (action.state, action.step) != (rollout.state, rollout.step)
-            pulled = action.state is S.SHADOW and action.recall
+            pulled = (action.state is S.SHADOW and action.recall) or action.state is rollout.held_from
             assert not advanced or pulled, (rollout.state, action)
         if action.state is S.PROBATION and rollout.state is S.CANARY:
             promoted += 1

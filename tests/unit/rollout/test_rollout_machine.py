@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from recloser.core import Refused
 from recloser.ledger import ReleaseRecord, RouteRecord
 from recloser.rollout import (
+    Approval,
     CanaryStep,
     Command,
     CommandKind,
@@ -26,10 +27,13 @@ from recloser.rollout import (
     new_rollout,
 )
 from recloser.rollout.changes import Move, companions, reopening, rollback_subject, writes_of
-from recloser.rollout.rollout import FINISHED, World, in_turn, later, trial_of
+from recloser.rollout.gates import needs_approval
+from recloser.rollout.people.case import case_digest
+from recloser.rollout.rollout import FINISHED, TRYING, World, in_turn, later, trial_of
 
 S = RolloutState
 T0 = datetime(2020, 3, 2, 9, tzinfo=UTC)
+NAMES = ("ann", "ben", "cat")
 SETTINGS = Settings(resolution=timedelta(hours=1), lease=timedelta(days=2))
 
 
@@ -48,6 +52,7 @@ class RolloutWorld(RuleBasedStateMachine):
         self.bad: dict[str, int] = {}
         self.divergence = 0
         self.freeze = ""
+        self.approvals: dict[str, list[Approval]] = {}
         self.alarms: list[str] = []
         self.count = 0
 
@@ -59,11 +64,30 @@ class RolloutWorld(RuleBasedStateMachine):
 
     @rule(days=st.integers(1, 18), promotion=st.sampled_from(list(Promotion)))
     def try_a_better_one(self, days: int, promotion: Promotion) -> None:
-        self.new_release(0.2, promotion)
+        self.new_release(0.2, promotion, 0)
         self.live(days, -0.3, labels=True)
 
-    @rule(scale=st.sampled_from([0.1, 0.2]), promotion=st.sampled_from(list(Promotion)))
-    def new_release(self, scale: float, promotion: Promotion) -> None:
+    @rule(people=st.integers(1, 2), days=st.integers(1, 18), names=st.sets(st.sampled_from(NAMES)))
+    def try_one_that_people_must_approve(self, people: int, days: int, names: set[str]) -> None:
+        self.new_release(0.2, Promotion.NO_EVIDENCE_OF_HARM, people)
+        for _ in range(days):
+            self.live(1, -0.3, labels=True)
+            for name in sorted(names):
+                self.somebody_approves(name)
+
+    @rule(name=st.sampled_from(NAMES))
+    def somebody_approves(self, name: str) -> None:
+        trial = next((r for r in self.rollouts.values() if r.state is S.AWAITING_APPROVAL), None)
+        if trial is not None:
+            yes = Approval(name, "lead", trial.case, self.now + timedelta(days=3))
+            self.approvals.setdefault(trial.key, []).append(yes)
+
+    @rule(
+        scale=st.sampled_from([0.1, 0.2]),
+        promotion=st.sampled_from(list(Promotion)),
+        people=st.sampled_from([0, 0, 2]),
+    )
+    def new_release(self, scale: float, promotion: Promotion, people: int) -> None:
         if self.count >= 12:
             return
         self.count += 1
@@ -76,6 +100,8 @@ class RolloutWorld(RuleBasedStateMachine):
             deadline_days=20,
             harmless_days=6,
             promotion=promotion,
+            approve_before=("traffic", "promotion") if people else (),
+            approvers=max(1, people),
         )
         champion = self.route.champion if self.route else None
         rollout = new_rollout(name, champion, plan, self.now, scale=scale or None, reason="new")
@@ -197,6 +223,7 @@ class RolloutWorld(RuleBasedStateMachine):
                 reference_serves=rollout.champion == world.champion,
                 lease_lost=lease is not None and self.now >= lease,
                 settled=self.told == self.route,
+                approvals=tuple(self.approvals.get(rollout.key, ())),
             ),
         )
 
@@ -221,6 +248,14 @@ class RolloutWorld(RuleBasedStateMachine):
         assert decide(Rollout.from_record(rollout.to_record()), evidence, self.now) == action
         if not action.changes(rollout):
             return False
+        moves_on = action.state in {S.PROBATION, S.CANARY} and action.state is not rollout.held_from
+        if moves_on and rollout.state is S.AWAITING_APPROVAL:  # I10: enough people, all of them for this evidence
+            assert not evidence.freeze
+            valid = {a.name for a in evidence.approvals if a.case == rollout.case and self.now < a.expires_at}
+            assert len(valid) >= rollout.plan.approvers
+            assert case_digest(rollout, evidence, rollout.since) == rollout.case
+        elif moves_on and needs_approval(rollout):
+            raise AssertionError("it went on without asking people")
         if action.state in {S.PROBATION, S.CANARY} and rollout.state in {S.SHADOW, S.CANARY}:
             assert not evidence.freeze
             assert evidence.days  # I6: no data, no step
@@ -251,7 +286,7 @@ class RolloutWorld(RuleBasedStateMachine):
 
     @invariant()
     def at_most_one_on_trial(self) -> None:
-        trials = [r for r in self.rollouts.values() if r.state in {S.SHADOW, S.CANARY, S.PROBATION, S.HELD}]
+        trials = [r for r in self.rollouts.values() if r.state in TRYING and r.phase is not S.QUEUED]
         assert len(trials) <= 1
         for trial in trials:
             assert self.route is not None

@@ -20,6 +20,30 @@ def test_a_rollout_survives_its_record(build):
     held = build.rollout(RolloutState.HELD, held_from=RolloutState.CANARY, step=1)
     assert Rollout.from_record(held.to_record()) == held
     assert held.to_record().share == 0.25
+    asked = build.rollout(RolloutState.AWAITING_APPROVAL, held_from=RolloutState.CANARY, case="c" * 64, proposer="eve")
+    assert Rollout.from_record(asked.to_record()) == asked
+
+
+def test_a_rollout_written_before_there_were_approvals_is_read(build):
+    record = build.rollout(RolloutState.CANARY).to_record()
+    memory = {k: v for k, v in record.evidence["memory"].items() if k not in {"case", "proposer"}}
+    plan = {k: v for k, v in record.plan.items() if not k.startswith("approve")}
+    old = Rollout.from_record(replace(record, plan=plan, evidence={"memory": memory, "facts": {}}))
+    assert (old.case, old.proposer, old.plan.approve_before) == ("", "", ())
+
+
+def test_waves_widen_by_areas_then_by_share():
+    pilots = (CanaryStep(0.0, 2, ("north",)), CanaryStep(0.0, 2, ("south", "west")), CanaryStep(0.5, 3))
+    plan = RolloutPlan(steps=pilots, cohort=("lab",))
+    assert RolloutPlan.from_dict(plan.to_dict()) == plan
+    assert [plan.cohort_at(step) for step in range(3)] == [
+        ("lab", "north"),
+        ("lab", "north", "south", "west"),
+        ("lab", "north", "south", "west"),
+    ]
+    for wrong in ((CanaryStep(0.0, 2),), (CanaryStep(0.0, 2, ("a",)), CanaryStep(0.0, 2, ("a",)))):
+        with pytest.raises(InvalidInput, match="steps"):
+            RolloutPlan(steps=wrong)
 
 
 def test_a_foreign_record_is_refused(build):

@@ -11,16 +11,19 @@ from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import RatioScale
-from recloser.ledger import PairedDayRecord, RouteRecord, StateRecord
+from recloser.ledger import FreezeRecord, PairedDayRecord, RouteRecord, StateRecord
 from recloser.rollout import (
     AreaDay,
     CutOff,
     DayRule,
     Evidence,
+    Frozen,
     PairedDay,
     Rollout,
     RolloutState,
     close_day,
+    freeze_reason,
+    in_force,
     quantile_loss,
 )
 
@@ -57,6 +60,7 @@ class LedgerEvidence:
             level_limit=None if divergence is None else divergence.state.get("level_limit"),
             days=days,
             labels_missing_since=missing,
+            freeze=freeze_reason(freezes_of(self._platform, now)),
         )
 
     def _cut_off(self, release: str) -> CutOff | None:
@@ -91,6 +95,12 @@ class LedgerEvidence:
                     missing = end
             day += timedelta(days=1)
         return tuple(found), missing
+
+
+def freezes_of(platform: Platform, now: datetime) -> tuple[Frozen, ...]:
+    """Return the freezes in force at `now` (aware UTC): those of the project file, and those that people declared."""
+    windows = [section.window() for section in platform.project.rollout.freeze]
+    return in_force(windows, platform.ledger.find(FreezeRecord, lifted_at=None, order_by="starts_at"), now)
 
 
 def area_days(closed: ClosedDay, release: str, champion: str, scales: dict[str, float]) -> list[AreaDay]:

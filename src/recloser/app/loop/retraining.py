@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from recloser.app.platform import Platform
-from recloser.app.requests import commit_request, standing_requests
+from recloser.app.requests import commit_request, proposer_of, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
@@ -62,7 +62,7 @@ class RunsApart(Protocol):
 
 
 BEGUN = "triggers.begun"
-LIVE = ("queued", "shadow", "canary", "probation", "held")
+LIVE = ("queued", "shadow", "canary", "probation", "held", "awaiting_approval")
 
 
 class Retraining:
@@ -245,11 +245,13 @@ class Retraining:
         record = self._platform.ledger.get(ReleaseRecord, release)
         scale = None if record is None else record.facts["scales"].get("paired_sd")
         try:
-            self._controller.submit(release, self.plan(), scale=scale, reason=reason)
+            proposer = "" if record is None else proposer_of(self._platform, record.run)
+            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposer=proposer)
         except Refused as error:
             self._say(f"{release} is not rolled out: {error.explain()}")
 
     def plan(self) -> RolloutPlan:
-        """Return the rollout plan of the project file."""
+        """Return the rollout plan of the project file; a replay asks nobody."""
         project = self._platform.project
-        return project.rollout.plan(divergence_steps=max(2, int(timedelta(hours=3) / project.resolution)))
+        plan = project.rollout.plan(divergence_steps=max(2, int(timedelta(hours=3) / project.resolution)))
+        return replace(plan, approve_before=()) if self._platform.isolated else plan

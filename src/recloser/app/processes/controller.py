@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from recloser.app.delivery.channels import channels_of
+from recloser.app.delivery.courier import Courier, CourierThread
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
 from recloser.app.platform import Platform
@@ -35,6 +37,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         Platform.open(folder, apart=True) as platform,
         platform.ledger.hold("controller"),
         RunProcesses(platform, say) as runs,
+        CourierThread(Courier(platform.ledger, channels_of(platform), platform.clock), say),
     ):
         loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say)

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.notify import NotifySection
+from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
@@ -173,7 +175,8 @@ class RolloutSection(Section):
     """How a candidate reaches traffic: `[rollout]`."""
 
     shadow_days: Annotated[int, Field(ge=0)] = 7
-    canary_steps: tuple[tuple[float, int], ...] = ((0.25, 7), (0.5, 7))
+    canary_steps: tuple[tuple[float | str, int], ...] = ((0.25, 7), (0.5, 7))
+    cohorts: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
     probation_days: Annotated[int, Field(ge=0)] = 14
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -181,6 +184,8 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+    freeze: tuple[FreezeSection, ...] = ()
+    approval: ApprovalSection = ApprovalSection()
 
     @model_validator(mode="after")
     def _is_a_plan(self) -> Self:
@@ -193,15 +198,30 @@ class RolloutSection(Section):
             ) from error
         return self
 
+    def _steps(self) -> tuple[CanaryStep, ...]:
+        """Return the canary steps; one that names a cohort keeps the share reached before it."""
+        steps: list[CanaryStep] = []
+        for reach, days in self.canary_steps:
+            if not isinstance(reach, str):
+                steps.append(CanaryStep(reach, days))
+            elif reach in self.cohorts:
+                steps.append(CanaryStep(steps[-1].share if steps else 0.0, days, self.cohorts[reach]))
+            else:
+                raise unknown_name("cohort", reach, self.cohorts, "rollout.canary_steps")
+        return tuple(steps)
+
     def plan(self, divergence_steps: int = 2) -> RolloutPlan:
         """Return the plan of every rollout.
 
         Args:
             divergence_steps: steps in a row over the divergence limit that trip; depends on the resolution.
+
+        Raises:
+            InvalidInput: no rollout could follow it.
         """
         return RolloutPlan(
             shadow_days=self.shadow_days,
-            steps=tuple(CanaryStep(share, days) for share, days in self.canary_steps),
+            steps=self._steps(),
             probation_days=self.probation_days,
             alpha=self.alpha,
             margin=self.margin,
@@ -209,6 +229,9 @@ class RolloutSection(Section):
             harmless_days=self.harmless_days,
             deadline_days=self.deadline_days,
             divergence_steps=divergence_steps,
+            approve_before=self.approval.before,
+            approvers=self.approval.people,
+            approver_roles=self.approval.required,
         )
 
 
@@ -271,13 +294,16 @@ class Project(Section):
     lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
+    notify: NotifySection = NotifySection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
-        for group, members in self.monitoring.groups.items():
+        named = [(f"monitoring.groups.{group}", members) for group, members in self.monitoring.groups.items()]
+        named += [(f"rollout.cohorts.{cohort}", members) for cohort, members in self.rollout.cohorts.items()]
+        for where, members in named:
             for area in members:
                 if area not in self.project.areas:
-                    raise unknown_name("area", area, self.project.areas, f"monitoring.groups.{group}")
+                    raise unknown_name("area", area, self.project.areas, where)
         for area in self.staging.network.loads:
             if area not in self.project.areas:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")

@@ -1,0 +1,142 @@
+"""Notices reach a real HTTP receiver at least once, signed, with the same id; failures wait, and are given up."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from recloser.app import Platform
+from recloser.app.delivery.channels import channels_of
+from recloser.app.delivery.courier import Courier, CourierThread
+from recloser.app.delivery.webhook import Webhook
+from recloser.core import InvalidInput, VirtualClock
+from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord
+
+NOW = datetime(2020, 3, 1, 9, tzinfo=UTC)
+NOTICE = NoticeRecord("notice-1", NOW, "recall", "rel-1", {"void_ids": ["fc-1"], "new_ids": ["fc-2"]})
+
+
+class Receiver(HTTPServer):
+    """Takes requests; answers with the status that is set."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 204
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.arrived = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/hook?x=1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.got.append(({key.lower(): item for key, item in self.headers.items()}, body))
+        self.send_response(self.server.status)
+        self.end_headers()
+        self.server.arrived.set()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as opened:
+        with opened.change("rollout", NOW) as change:
+            change.add(NOTICE)
+            change.note("rollout.trip", "rel-1")
+        yield opened
+
+
+def test_a_notice_arrives_once_signed_as_a_cloud_event(ledger: Ledger, receiver: Receiver, tmp_path: Path) -> None:
+    key = tmp_path / "desk.secret"
+    key.write_text("secret\n", encoding="utf-8")
+    courier = Courier(ledger, [Webhook("desk", receiver.url, key, "/recloser/grid")], VirtualClock(NOW))
+    assert (courier.tick(), courier.tick()) == (1, 0)
+    ((headers, body),) = receiver.got
+    event = json.loads(body)
+    assert (event["specversion"], event["id"], event["subject"]) == ("1.0", "notice-1", "rel-1")
+    assert event["data"] == NOTICE.data
+    signed = f"notice-1.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(b"secret", signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+    assert headers["content-type"].startswith("application/cloudevents+json")
+    assert [record.state for record in ledger.find(DeliveryRecord)] == ["delivered"]
+
+
+def test_what_fails_is_tried_again_with_growing_waits_and_the_same_bytes(ledger: Ledger, receiver: Receiver) -> None:
+    clock = VirtualClock(NOW)
+    hook = Webhook("desk", receiver.url, None, "/recloser/grid")
+    courier = Courier(ledger, [hook], clock)
+    receiver.status = 503
+    for second in range(8):
+        clock.advance_to(NOW + timedelta(seconds=second))
+        courier.tick()
+    assert len(receiver.got) == 4  # at 0, 1, 3 and 7 seconds
+    assert [record.state for record in ledger.find(DeliveryRecord)] == ["failing"]
+    receiver.status = 200
+    assert Courier(ledger, [hook], clock).tick() == 1  # a new process begins at once
+    assert len({body for _, body in receiver.got}) == 1
+    assert [record.state for record in ledger.find(DeliveryRecord)] == ["delivered"]
+    assert [e.action for e in ledger.entries()] == ["rollout.trip", "notice.failing", "notice.delivered"]
+
+
+def test_a_notice_of_a_week_ago_is_given_up_once(ledger: Ledger, receiver: Receiver) -> None:
+    receiver.status = 500
+    clock = VirtualClock(NOW + timedelta(days=8))
+    courier = Courier(ledger, [Webhook("desk", receiver.url, None, "/x")], clock)
+    courier.tick()
+    clock.advance_to(NOW + timedelta(days=9))
+    courier.tick()
+    assert len(receiver.got) == 1
+    assert [record.state for record in ledger.find(DeliveryRecord)] == ["given_up"]
+
+
+def test_the_thread_delivers_what_is_written_later(ledger: Ledger, receiver: Receiver) -> None:
+    courier = Courier(ledger, [Webhook("desk", receiver.url, None, "/x")], VirtualClock(NOW))
+    with CourierThread(courier, print):
+        assert receiver.arrived.wait(30)
+
+
+def test_nothing_is_sent_unsigned_by_mistake(project: Path, ledger: Ledger, receiver: Receiver) -> None:
+    text = (project / "recloser.toml").read_text(encoding="utf-8")
+    hook = f'\n[[notify.webhooks]]\nname = "desk"\nurl = "{receiver.url}"\nsecret_file = "desk.secret"\n'
+    (project / "recloser.toml").write_text(text + hook, encoding="utf-8")
+    clock = VirtualClock(NOW)
+    with Platform.open(project) as platform:
+        courier = Courier(ledger, channels_of(platform), clock)
+    assert courier.tick() == 0
+    (project / "desk.secret").write_text("\n", encoding="utf-8")
+    clock.advance_to(NOW + timedelta(seconds=1))
+    assert (courier.tick(), receiver.got) == (0, [])
+    (project / "desk.secret").write_text("s3cret\n", encoding="utf-8")
+    clock.advance_to(NOW + timedelta(seconds=9))
+    assert courier.tick() == 1
+    assert "webhook-signature" in receiver.got[0][0]
+    (project / "recloser.toml").write_text(text + hook + hook, encoding="utf-8")
+    with pytest.raises(InvalidInput, match="two webhooks"):
+        Platform.open(project)
