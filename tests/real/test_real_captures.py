@@ -1,0 +1,98 @@
+"""Every capture beside the project decodes to what Wireshark reads: value by value, time by time."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.connectors import decode_file
+
+pytestmark = pytest.mark.real
+
+CAPTURES = Path(__file__).parents[2].parent / "shared" / "captures"
+C37118 = sorted((CAPTURES / "c37118").glob("*.pcap"))
+NONE = [pytest.param(None, marks=pytest.mark.skip(reason="no captures beside the project"))]
+
+
+def expected(capture: Path) -> dict[str, Any]:
+    """Return Wireshark's reading of a capture."""
+    plain = capture.with_name(capture.name + ".expected.json")
+    text = plain.read_bytes() if plain.exists() else gzip.decompress(Path(f"{plain}.gz").read_bytes())
+    return dict(json.loads(text))
+
+
+def frame_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    names = ("packet", "type", "idcode", "size", "soc", "fracsec", "time_quality", "crc_ok")
+    return tuple(row[name] for name in names)
+
+
+@pytest.mark.parametrize("capture", C37118 or NONE, ids=lambda path: path and path.name)
+def test_c37118_frames_are_those_of_wireshark(capture: Path) -> None:
+    rows = list(decode_file("c37118", capture))
+    with gzip.open(f"{capture}.frames.csv.gz", "rt") as file:
+        theirs = [
+            (
+                int(row["packet"]),
+                row["type"],
+                *(int(row[name]) for name in ("idcode", "frsize", "soc", "fracsec_raw")),
+                int(row["time_quality"], 16),
+                row["checksum_ok"] == "1",
+            )
+            for row in csv.DictReader(file)
+        ]
+    # Wireshark passes over frames of 16 bytes, such as a HEADER without text.
+    assert [frame_of(row) for row in rows if row["size"] > 16] == theirs
+    assert [row for row in rows if "error" in row] == []
+
+
+@pytest.mark.parametrize("capture", C37118 or NONE, ids=lambda path: path and path.name)
+def test_c37118_values_are_those_of_wireshark(capture: Path) -> None:
+    found = {(row["packet"], row["idcode"], row["type"]): row for row in decode_file("c37118", capture)}
+    theirs = expected(capture)
+    for frame in theirs["data_first10"] + theirs["data_last3"]:
+        row = found[frame["packet"], frame["idcode"], "DATA"]
+        if frame["fracsec_ms"] is not None:
+            assert row["t_ns"] / 1e6 - row["soc"] * 1e3 == pytest.approx(float(frame["fracsec_ms"]), abs=0.51)
+        for mine, other in zip(row["pmus"], frame["pmus"], strict=True):
+            assert (mine["station"], mine["stat"]) == (other["station"], int(other["stat_raw"], 16))
+            assert mine["digitals"] == [int(word, 16) for word in other.get("digitals", [])]
+            assert (mine["frequency_hz"], mine["rocof_hz_s"]) == pytest.approx(frequency(other), abs=1e-4)
+            for phasor, printed in zip(mine["phasors"], other["phasors"], strict=True):
+                assert (phasor["name"], phasor["unit"]) == (printed["name"], printed["unit"])
+                ours = [phasor[name] for name in ("magnitude", "angle_deg", "re", "im")]
+                assert ours == pytest.approx([printed[name] for name in ("mag", "ang_deg", "re", "im")], abs=6e-4)
+
+
+def frequency(pmu: dict[str, Any]) -> tuple[float, float]:
+    """Return Hz and Hz/s as Wireshark shows them."""
+    change = float(pmu["rate_change_frequency"]["show"])
+    if "actual_frequency_value" in pmu:
+        return float(pmu["actual_frequency_value"]["show"]), change
+    return float(pmu["frequency_deviation_from_nominal"]["text"].split("frequency: ")[1].split("Hz")[0]), change
+
+
+@pytest.mark.parametrize("capture", C37118 or NONE, ids=lambda path: path and path.name)
+def test_c37118_configurations_and_sums_are_those_of_wireshark(capture: Path) -> None:
+    rows, theirs = list(decode_file("c37118", capture)), expected(capture)
+    configs = [row["config"] for row in rows if "config" in row]
+    for mine, other in zip(configs, theirs["configs"], strict=True):
+        assert (mine["time_base"], mine["rate"]) == (other["timebase"], int(other["rate_of_transmission"]))
+        for pmu, station in zip(mine["pmus"], other["stations"], strict=True):
+            names = [channel["name"] for channel in (*pmu["phasors"], *pmu["analogs"])]
+            names += [name for word in pmu["digitals"] for name in word["names"]]
+            assert names == [name.strip() for name in station["channel_names"]]
+            assert (pmu["idcode"], pmu["change_count"]) == (station["idcode"], station["cfgcnt"])
+            factors = [f"factor: {round(channel['scale'] * 1e5)} *" for channel in pmu["phasors"]]
+            assert all(ours in printed for ours, printed in zip(factors, station["conversion"], strict=True))
+    for name, total in theirs["freq_sum_per_station"].items():
+        station, kind = name.split("|")
+        hz = [pmu["frequency_hz"] for row in rows for pmu in row.get("pmus", ()) if pmu["station"] == station]
+        assert len(hz) == total["n"]
+        nominal = 50 if "deviation" in kind else 0
+        scale = 1000 if "deviation" in kind else 1
+        assert sum(value - nominal for value in hz) * scale == pytest.approx(total["sum"], abs=0.01)
