@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,68 @@ def test_c37118_configurations_and_sums_are_those_of_wireshark(capture: Path) ->
         nominal = 50 if "deviation" in kind else 0
         scale = 1000 if "deviation" in kind else 1
         assert sum(value - nominal for value in hz) * scale == pytest.approx(total["sum"], abs=0.01)
+
+
+IEC104 = sorted((CAPTURES / "iec104").glob("*.pcap"))
+IEC104_NUMBERS = ("float", "normval", "scalval", "siq.spi", "diq.dpi", "vti.v", "sco.on", "dco.on", "rco.up", "qoi")
+
+
+def printed_ns(text: str) -> int:
+    """Return Wireshark's 'Aug 13, 2009 19:23:00.008000000 UTC' as nanoseconds since 1970."""
+    whole, fraction = text.removesuffix(" UTC").split(".")
+    moment = datetime.strptime(" ".join(whole.split()), "%b %d, %Y %H:%M:%S").replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+
+
+@pytest.mark.parametrize("capture", IEC104 or NONE, ids=lambda path: path and path.name)
+def test_iec104_objects_are_those_of_wireshark(capture: Path) -> None:
+    rows, theirs = list(decode_file("iec104", capture)), expected(capture)
+    assert [row for row in rows if "error" in row] == []
+    for name in "SU":
+        count = next(number for key, number in theirs["apdus_by_format"].items() if key.startswith(name))
+        assert sum(row["format"] == name for row in rows) == count
+    objects = iter([row for row in rows if row["format"] == "I"])
+    for unit in theirs["asdus"]:
+        for printed in unit["objects"]:
+            row = next(objects)
+            head = (
+                row["packet"],
+                f"{row['type_name']} ({row['type_id']})",
+                row["sq"],
+                row["oa"],
+                row["ca"],
+                row["ioa"],
+            )
+            assert head == (unit["packet"], unit["type"], int(unit["sq"]), unit["oa"], unit["ca"], printed["ioa"])
+            assert (row["negative"], row["test"]) == (unit["negative"] == "1", unit["test"] == "1")
+            assert f"({row['cot']})" in unit["cot"]
+            same_object(row, printed)
+    assert list(objects) == []
+
+
+def same_object(row: dict[str, Any], printed: dict[str, Any]) -> None:
+    for name, text in printed.items():
+        last = name.split(".")[-1]
+        if name in IEC104_NUMBERS:
+            assert row["element"] == pytest.approx(float(text), rel=1e-5, abs=1e-5), name
+        elif name == "bitstring":
+            assert row["element"] == int(text, 16)
+        elif last in {"iv", "nt", "sb", "bl", "ov"}:
+            assert row["quality"][last] == int(text)
+        elif last in {"qu", "se", "ql"}:
+            assert row["qualifier"][last] == int(text)
+        elif name == "cp56time":
+            assert row["t_ns"] == printed_ns(text)
+
+
+def test_iec104_neighbouring_objects_with_time_tags() -> None:
+    capture = CAPTURES / "iec104" / "sq1_time_tagged.pcapng"
+    if not capture.exists():
+        pytest.skip("no captures beside the project")
+    rows = list(decode_file("iec104", capture))
+    objects = [row for row in rows if row["format"] == "I"]
+    assert len(objects) == 2600
+    assert [row for row in rows if "error" in row] == []
+    assert {row["sq"] for row in objects} == {1}
+    assert all(row["element"] == 3100.0 + row["ioa"] - 1000 for row in objects[:10])
+    assert len({row["t_ns"] // 10**12 for row in objects}) <= 2

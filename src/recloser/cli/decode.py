@@ -17,7 +17,7 @@ from recloser.connectors import PROTOCOLS, decode_file, plain
 SKIPPED = {"packet", "error", "config", "pmus"}
 
 
-@click.command("decode", epilog=example("recloser decode c37118 substation.pcapng --json | head -1"))
+@click.command("decode", epilog=example("recloser decode c37118 substation.pcapng --json"))
 @click.argument("protocol", type=click.Choice(PROTOCOLS))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object a frame or information object.")

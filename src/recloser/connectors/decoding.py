@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from recloser.connectors.c37118 import C37118Rows
 from recloser.connectors.capture import Damage, Event, read_traffic
+from recloser.connectors.iec104 import Iec104Rows
 from recloser.core.errors import unknown_name
 
 Row = dict[str, Any]
@@ -29,6 +30,7 @@ class RowDecoder(Protocol):
 
 DECODERS: dict[str, Callable[[], RowDecoder]] = {
     "c37118": C37118Rows,
+    "iec104": Iec104Rows,
 }
 PROTOCOLS = tuple(DECODERS)
 NEAR = 64  # rows that are kept back to be put in capture order: segments that came late

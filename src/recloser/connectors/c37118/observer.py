@@ -12,7 +12,7 @@ from recloser.connectors.c37118.frame import CHECK, PREFIX, Envelope, FrameType,
 from recloser.connectors.c37118.framer import Found, StreamFramer, frames_in_datagram
 from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.reading import PieceCollector, read_configuration, text
-from recloser.connectors.capture import Chunk, Endpoint
+from recloser.connectors.capture import Chunk, Endpoint, shown
 from recloser.core import InvalidInput
 
 REMEMBERED = 4_096  # configurations and streams; the longest unused is forgotten
@@ -110,7 +110,7 @@ class Observer:
 
     def _observe(self, item: Found, sender: Endpoint, target: Endpoint) -> Observation:
         if not item.framed:
-            return Observation(item.packet, None, crc_ok=False, error=f"{item.error}: {_shown(item.data)}")
+            return Observation(item.packet, None, crc_ok=False, error=f"{item.error}: {shown(item.data)}")
         envelope = read_envelope(item.data)
         owner = target if envelope.type is FrameType.CMD else sender
         if item.error is not None:
@@ -154,7 +154,3 @@ class Observer:
     def _time(self, envelope: Envelope, owner: Endpoint) -> int | None:
         known = self.configurations.of(owner, envelope.idcode, envelope.size)
         return None if known is None else envelope.t_ns(known.configuration.time_base)
-
-
-def _shown(data: bytes) -> str:
-    return data[:16].hex(" ") + (f" ... ({len(data)} bytes)" if len(data) > 16 else "")

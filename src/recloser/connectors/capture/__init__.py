@@ -3,6 +3,7 @@
 Does not own any grid protocol, nor live sockets.
 """
 
+from recloser.connectors.capture.cutting import Cut, Cutter, shown
 from recloser.connectors.capture.events import Chunk, Damage, Endpoint, Event, LinkFrame, Packet
 from recloser.connectors.capture.file import read_packets
 from recloser.connectors.capture.stream import ByteStream
@@ -11,6 +12,8 @@ from recloser.connectors.capture.traffic import Traffic, read_traffic
 __all__ = [
     "ByteStream",
     "Chunk",
+    "Cut",
+    "Cutter",
     "Damage",
     "Endpoint",
     "Event",
@@ -19,4 +22,5 @@ __all__ = [
     "Traffic",
     "read_packets",
     "read_traffic",
+    "shown",
 ]
