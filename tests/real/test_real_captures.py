@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -162,3 +164,99 @@ def test_iec104_neighbouring_objects_with_time_tags() -> None:
     assert {row["sq"] for row in objects} == {1}
     assert all(row["element"] == 3100.0 + row["ioa"] - 1000 for row in objects[:10])
     assert len({row["t_ns"] // 10**12 for row in objects}) <= 2
+
+
+DNP3 = sorted((CAPTURES / "dnp3").glob("*.pcap"))
+
+
+@pytest.mark.parametrize("capture", DNP3 or NONE, ids=lambda path: path and path.name)
+def test_dnp3_functions_and_objects_are_those_of_wireshark(capture: Path) -> None:
+    rows, counts = list(decode_file("dnp3", capture)), expected(capture)["counts"]
+    fragments = {(row["packet"], row["src"], row["function"], row["sequence"]) for row in rows if "sequence" in row}
+    ours = Counter(function for _, _, function, _ in fragments)
+    theirs = {int(name[-5:-1], 16): number for name, number in counts["dnp3.al.func"].items()}
+    assert dict(ours) == theirs
+    pattern = re.compile(r"\(Obj:(\d+), Var:(\d+)\) \(0x\w+\), (\d+) point")
+    named = [(found, times) for name, times in counts["dnp3.al.obj"].items() if (found := pattern.search(name))]
+    printed: Counter[tuple[int, int]] = Counter()
+    for found, times in named:
+        printed[int(found[1]), int(found[2])] += int(found[3]) * times
+    read = Counter((row["group"], row["variation"]) for row in rows if row.get("index") is not None)
+    assert dict(read) == dict(printed)
+
+
+def test_dnp3_points_are_those_of_wireshark() -> None:
+    capture = CAPTURES / "dnp3" / "bro_dnp3.pcap"
+    if not capture.exists():
+        pytest.skip("no captures beside the project")
+    rows = [
+        row for row in decode_file("dnp3", capture) if row.get("index") is not None and row["function"] in {129, 130}
+    ]
+    points = json.loads(Path(f"{capture}.points.json").read_text())["points"]
+    for row, point in zip(rows, points, strict=True):
+        found = re.search(r"Obj:(\d+), Var:(\d+)", point["obj"])
+        assert found is not None
+        head = (row["packet"], row["group"], row["variation"], row["index"])
+        assert head == (point["packet"], int(found[1]), int(found[2]), point["index"])
+        value = re.search(r"(?:Value|Count): (-?\d+)", point["text"])
+        if value is not None:
+            assert row["reading"] == int(value[1])
+        bits = {int(name[-1]): int(bit) for name, bit in point.items() if re.search(r"q\.b\d$", name)}
+        if bits:
+            assert row["flags"] == sum(bit << place for place, bit in bits.items())
+        if "Timestamp: " in point["text"]:
+            assert row["t_ns"] == printed_ns(point["text"].split("Timestamp: ")[1])
+
+
+def test_modbus_frames_are_those_of_wireshark() -> None:
+    capture = CAPTURES / "modbus" / "modbus_example.pcap"
+    if not capture.exists():
+        pytest.skip("no captures beside the project")
+    rows, theirs = {row["packet"]: row for row in decode_file("modbus", capture)}, expected(capture)
+    assert [row for row in rows.values() if "error" in row] == []
+    names = {re.search(r"\((\d+)\)", name)[1]: number for name, number in theirs["counts"]["modbus.func_code"].items()}  # type: ignore[index]
+    assert Counter(str(row["function"]) for row in rows.values()) == names
+    assert [row["exception"] for row in rows.values() if row["exception"] is not None] == [2]
+    for frame in theirs["first_pdus"]:
+        fields = frame["fields"]
+        row, first = rows[frame["packet"]], {name: value for name, value, _ in reversed(fields)}
+        if frame["proto"] == "mbtcp":
+            assert (row["transaction"], row["unit"]) == (int(first["mbtcp.trans_id"]), int(first["mbtcp.unit_id"]))
+            continue
+        registers = [int(value) for name, value, _ in fields if name == "modbus.regval_uint16"]
+        bits = [int(value) for name, value, _ in fields if name == "modbus.bitval"]
+        assert registers in ([], row["registers"])
+        assert bits in ([], row["bits"])
+        if "modbus.request_frame" in first:
+            assert row["request_packet"] == int(first["modbus.request_frame"])
+        for name, key in (
+            ("modbus.reference_num", "address"),
+            ("modbus.bit_cnt", "count"),
+            ("modbus.word_cnt", "count"),
+        ):
+            if name in first:
+                assert row[key] == int(first[name])
+
+
+def test_goose_messages_are_those_of_wireshark() -> None:
+    capture = CAPTURES / "goose" / "GOOSE.pcap"
+    if not capture.exists():
+        pytest.skip("no captures beside the project")
+    rows, theirs = list(decode_file("goose", capture)), expected(capture)
+    assert len(rows) == theirs["pdus"]
+    for row, frame in zip(rows, theirs["first_pdus"], strict=False):
+        first = {name: value for name, value, _ in reversed(frame["fields"])}
+        assert (row["packet"], row["appid"]) == (frame["packet"], int(first["goose.appid"], 16))
+        names = {"gocb_ref": "gocbRef", "dataset": "datSet", "go_id": "goID"}
+        assert all(row[ours] == first[f"goose.{printed}"] for ours, printed in names.items())
+        numbers = {"st_num": "stNum", "sq_num": "sqNum", "conf_rev": "confRev", "test": "simulation"}
+        assert all(row[ours] == int(first[f"goose.{printed}"]) for ours, printed in numbers.items())
+        assert row["t_ns"] == printed_ns(first["goose.t"])
+        values = [(name, value) for name, value, _ in frame["fields"] if name in {"goose.boolean", "goose.bit_string"}]
+        ours = [
+            ("goose.boolean", str(int(entry["value"])))
+            if entry["type"] == "boolean"
+            else ("goose.bit_string", f"{int(entry['value'].ljust(16, '0'), 2):04x}"[:2] + ":" + "00")
+            for entry in row["entries"]
+        ]
+        assert ours == values

@@ -10,7 +10,10 @@ from typing import Any, Protocol
 
 from recloser.connectors.c37118 import C37118Rows
 from recloser.connectors.capture import Damage, Event, read_traffic
+from recloser.connectors.dnp3 import Dnp3Rows
 from recloser.connectors.iec104 import Iec104Rows
+from recloser.connectors.iec61850 import GooseRows, SampledValueRows
+from recloser.connectors.modbus import ModbusRows
 from recloser.core.errors import unknown_name
 
 Row = dict[str, Any]
@@ -31,6 +34,10 @@ class RowDecoder(Protocol):
 DECODERS: dict[str, Callable[[], RowDecoder]] = {
     "c37118": C37118Rows,
     "iec104": Iec104Rows,
+    "dnp3": Dnp3Rows,
+    "modbus": ModbusRows,
+    "goose": GooseRows,
+    "sv": SampledValueRows,
 }
 PROTOCOLS = tuple(DECODERS)
 NEAR = 64  # rows that are kept back to be put in capture order: segments that came late

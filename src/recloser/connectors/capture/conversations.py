@@ -1,4 +1,4 @@
-"""Owns which TCP connections of a capture speak a protocol, and a cutter for each direction. Knows no protocol itself."""
+"""Owns which TCP connections of a capture speak a protocol, and a cutter for each direction. Knows no protocol."""
 
 from __future__ import annotations
 
