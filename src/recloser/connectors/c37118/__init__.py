@@ -15,7 +15,7 @@ from recloser.connectors.c37118.configuration import (
 )
 from recloser.connectors.c37118.data import DataFrame, forms, read_data
 from recloser.connectors.c37118.encoding import command_frame, configuration_frames, data_frame, header_frame
-from recloser.connectors.c37118.frame import Envelope, FrameType, read_envelope
+from recloser.connectors.c37118.frame import Envelope, FrameType, read_envelope, seal
 from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.observer import Observation, Observer
 from recloser.connectors.c37118.reading import read_configuration
@@ -46,4 +46,5 @@ __all__ = [
     "read_configuration",
     "read_data",
     "read_envelope",
+    "seal",
 ]

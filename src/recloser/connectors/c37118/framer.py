@@ -13,6 +13,7 @@ from recloser.connectors.c37118.frame import PREFIX, SYNC, crc_ok, plausible
 from recloser.connectors.capture import ByteStream
 
 HELD = 64  # strange frames kept until a stream is known
+SEGMENTS = 64  # looked at for a good frame while another is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +113,15 @@ class StreamFramer:
         return Found(packet, frame, None if good else "wrong check word")
 
     def _good_frame_inside(self) -> bool:
-        """Return whether a good frame stands inside one that is not whole yet: then its size is wrong."""
+        """Return whether a later segment begins with a good frame: then the size of the one waited for is wrong."""
         data = self._bytes.data
-        place = data.find(SYNC, 1)
-        while 0 <= place <= len(data) - 4:
-            size = data[place + 2] << 8 | data[place + 3]
-            if plausible(data[place : place + 4]) and place + size <= len(data) and crc_ok(data[place : place + size]):
+        for place in self._bytes.starts(SEGMENTS):
+            head = data[place : place + 4]
+            if place <= 0 or len(head) < 4 or not plausible(head):
+                continue
+            end = place + (head[2] << 8 | head[3])
+            if end <= len(data) and crc_ok(data[place:end]):
                 return True
-            place = data.find(SYNC, place + 1)
         return False
 
     def _closes(self, size: int) -> bool:

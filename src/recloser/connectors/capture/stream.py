@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 
 
 class ByteStream:
@@ -20,6 +22,13 @@ class ByteStream:
         if data:
             self.data += data
             self._marks.append((len(data), packet))
+
+    def starts(self, most: int) -> Iterator[int]:
+        """Yield where the pieces begin that came last, the latest first, at most so many."""
+        place = len(self.data)
+        for length, _ in islice(reversed(self._marks), most):
+            place -= length
+            yield place
 
     def take(self, count: int) -> tuple[bytes, int]:
         """Remove `count` bytes from the front; return them and the latest packet that brought any of them."""

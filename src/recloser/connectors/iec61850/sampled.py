@@ -44,7 +44,9 @@ def _units(payload: bytes) -> list[Row]:
         raise Unreadable("a message without data units")
     units = [node for node in read_nodes(fields[UNITS].content) if node.tag == UNIT]
     count = fields[COUNT].integer(signed=False) if COUNT in fields else None
-    rows: list[Row] = [{"simulated": envelope.simulated, "asdu": place} | _unit(node) for place, node in enumerate(units)]
+    rows: list[Row] = [
+        {"simulated": envelope.simulated, "asdu": place} | _unit(node) for place, node in enumerate(units)
+    ]
     if count is not None and count != len(units):
         rows.append({"error": f"the message tells {count} data units, {len(units)} are there"})
     return rows
