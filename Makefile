@@ -50,6 +50,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/store/run.py
 	$(BIN)/python benchmarks/serving/run.py
 	$(BIN)/python benchmarks/predictions/run.py
+	$(BIN)/python benchmarks/connectors/run.py
 
 # Needs `pip install uv`; writes lock files without index or host names.
 lock:

@@ -148,7 +148,7 @@ def mutated(frame: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
 
 
 def sealed(protocol: str, frame: bytes) -> bytes:
-    """Return the frame with right length and check words, so that what is inside is reached; some protocols have none."""
+    """Return the frame with right length and check words, so that what is inside is reached."""
     if protocol == "c37118" and len(frame) > 16:
         kind = FrameType(min(frame[1] >> 4 & 7, 5))
         return seal(kind, 7, (1, 2), frame[14:-2])

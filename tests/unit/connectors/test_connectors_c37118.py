@@ -26,6 +26,7 @@ from recloser.connectors.c37118 import (
     forms,
     header_frame,
     layout_of,
+    leading_frames,
     read_batch,
     read_configuration,
     read_data,
@@ -316,3 +317,14 @@ def test_a_hundred_pmus_in_one_frame() -> None:
     frame = data_frame(known, numbers(known, 7), (1, 0))
     assert len(frame) == known.data_size
     assert read_batch([frame] * 3, layout).frequencies.shape == (3, 100, 2)
+
+
+def test_leading_frames_stop_at_the_first_frame_of_another_kind() -> None:
+    known = configuration()
+    layout, frame = layout_of(known), data_frame(known, numbers(known), (1, 0))
+    assert leading_frames(frame * 5 + frame[:9], layout) == 5
+    assert leading_frames(frame * 2 + command_frame(7, 1) + frame * 3, layout) == 2
+    assert leading_frames(b"\0" + frame * 2, layout) == 0
+    assert leading_frames(frame[:-1], layout) == 0
+    other = data_frame(replace(known, idcode=8), numbers(known), (1, 0))
+    assert leading_frames(frame + other, layout) == 1

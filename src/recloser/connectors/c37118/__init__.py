@@ -4,7 +4,7 @@ Layers: envelope and check word (`frame`), finding frames (`framer`), meaning (`
 conversations (`observer`). Does not own sockets.
 """
 
-from recloser.connectors.c37118.batch import DataBatch, read_batch
+from recloser.connectors.c37118.batch import DataBatch, leading_frames, read_batch
 from recloser.connectors.c37118.configuration import (
     AnalogChannel,
     Configuration,
@@ -42,6 +42,7 @@ __all__ = [
     "forms",
     "header_frame",
     "layout_of",
+    "leading_frames",
     "read_batch",
     "read_configuration",
     "read_data",

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from recloser.connectors.c37118.frame import SYNC
 from recloser.connectors.c37118.layout import Field, Layout
 from recloser.core import InvalidInput
 
@@ -115,6 +116,21 @@ def read_batch(frames: Sequence[bytes] | bytes, layout: Layout) -> DataBatch:
         words[:, plan.digitals].astype(np.uint16),
         good,
     )
+
+
+def leading_frames(data: bytes | bytearray, layout: Layout) -> int:
+    """Return how many whole data frames of this layout stand at the front of a stream's bytes, one after another.
+
+    They may be given to `read_batch` as they are; what follows them is for the framer.
+    """
+    count = len(data) // layout.size
+    if not count:
+        return 0
+    heads = np.frombuffer(data, np.uint8, count * layout.size).reshape(count, layout.size)[:, :6]
+    known = layout.configuration.idcode
+    expected = np.frombuffer(layout.size.to_bytes(2) + known.to_bytes(2), np.uint8)
+    fits = (heads[:, 0] == SYNC) & (heads[:, 1] >> 4 == 0) & (heads[:, 2:] == expected).all(axis=1)
+    return count if fits.all() else int(fits.argmin())
 
 
 def _values(words: NDArray[np.uint16], gathers: tuple[_Gather, ...], width: int, *, scaled: bool = True) -> Floats:
