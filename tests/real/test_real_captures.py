@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from recloser.connectors import decode_file
+from recloser.connectors.comtrade import read_comtrade
 
 pytestmark = pytest.mark.real
 
@@ -260,3 +261,22 @@ def test_goose_messages_are_those_of_wireshark() -> None:
             for entry in row["entries"]
         ]
         assert ours == values
+
+
+COMTRADE = sorted((CAPTURES / "comtrade").glob("*.cf[fg]"))
+
+
+@pytest.mark.parametrize("recording", COMTRADE or NONE, ids=lambda path: path and path.name)
+def test_comtrade_recordings_are_as_the_library_reads_them(recording: Path) -> None:
+    theirs = json.loads((CAPTURES / "comtrade" / "expected.json").read_text())["files"][recording.name]
+    read = read_comtrade(recording)
+    known = read.configuration
+    assert (known.form.lower(), str(known.revision)) == (theirs["ft"].lower(), theirs["rev"])
+    assert (len(known.analogs), len(known.statuses), len(read.t_ns)) == tuple(
+        theirs[name] for name in ("analog", "status", "samples")
+    )
+    assert read.values[:5, 0].tolist() == pytest.approx(theirs["a0"], rel=1e-6)
+    assert [channel.name for channel in known.analogs] == theirs["names"]
+    written = known.start_ns + (known.utc_offset_min or 0) * 60_000_000_000
+    start = datetime.fromisoformat(theirs["start"]).replace(tzinfo=UTC)
+    assert written // 1000 == round(start.timestamp() * 1e6)
