@@ -19,7 +19,7 @@ SKIPPED = {"packet", "error", "config", "pmus"}
 
 @click.command("decode", epilog=example("recloser decode c37118 substation.pcapng --json"))
 @click.argument("protocol", type=click.Choice(PROTOCOLS))
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object a frame or information object.")
 def decode(protocol: str, file: Path, as_json: bool) -> None:
     """Decode a capture file (pcap or pcapng) and print what the decoder sees, in capture order.

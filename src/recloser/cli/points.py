@@ -16,10 +16,10 @@ from recloser.core import InvalidInput
 protocol_option = click.option(
     "--protocol", required=True, type=click.Choice(PROTOCOLS), help="What the device speaks."
 )
-existing = click.Path(path_type=Path, dir_okay=False, exists=True)
+existing = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group("points")
+@click.group("points", epilog=example("recloser points check points/rtu7.csv --protocol iec104"))
 def points() -> None:
     """Registries of points: what each address of a device is called and means."""
 

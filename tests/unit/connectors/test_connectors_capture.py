@@ -21,7 +21,7 @@ from recloser.connectors.capture import (
     read_packets,
     read_traffic,
 )
-from recloser.core import InvalidInput, Unavailable
+from recloser.core import InvalidInput
 from recloser.testing import CaptureBuilder
 
 A, B = (1, 4001), (2, 4712)
@@ -85,7 +85,7 @@ def test_what_is_no_capture_is_refused_in_words(tmp_path: Path) -> None:
     path.write_bytes(b"\x1f\x8b\x08\x00 compressed")
     with pytest.raises(InvalidInput, match="pcap or pcapng"):
         list(read_packets(path))
-    with pytest.raises(Unavailable, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="no such file"):
         list(read_packets(tmp_path / "none.pcap"))
 
 

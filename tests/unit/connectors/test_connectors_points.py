@@ -211,10 +211,14 @@ def test_headings_that_no_word_finds_are_named_and_others_told(tmp_path: Path) -
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(InvalidInput, match="no such file"):
         read_registry(tmp_path / "none.csv", "iec104")
-    with pytest.raises(Unavailable):
+    with pytest.raises(InvalidInput, match="no such file"):
         import_sheet(tmp_path / "none.csv", "iec104")
+    with pytest.raises(Unavailable):
+        read_registry(tmp_path, "iec104")
+    with pytest.raises(Unavailable):
+        import_sheet(tmp_path, "iec104")
     for name, text, words in (
         ("a.toml", "[[point]", "not TOML"),
         ("a.toml", "[[pointt]]\n", "unknown table"),

@@ -21,10 +21,12 @@ def read_packets(path: Path | str) -> Iterator[Packet | Damage]:
     """Yield the packets of a pcap or pcapng file; a file cut short ends with a Damage.
 
     Raises:
-        InvalidInput: neither format.
+        InvalidInput: no such file, or neither format.
         Unavailable: the file cannot be read now.
     """
     place = Path(path)
+    if not place.is_file():
+        raise InvalidInput("no such file", got=str(path), expected="a capture file", next_step="Check the path.")
     try:
         with place.open("rb") as file:
             start = file.read(4)

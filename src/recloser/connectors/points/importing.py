@@ -96,6 +96,8 @@ def import_sheet(path: Path | str, protocol: str, given: Mapping[str, str] | Non
     place = Path(path)
     try:
         text = place.read_bytes().decode("utf-8-sig", errors="replace")
+    except FileNotFoundError as error:
+        raise InvalidInput("no such file", got=str(path), next_step="Check the path.") from error
     except OSError as error:
         raise Unavailable("the sheet cannot be read", got=error.strerror, where=place.name) from error
     delimiter = max(",;\t", key=text.partition("\n")[0].count)

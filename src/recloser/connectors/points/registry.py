@@ -112,6 +112,8 @@ def read_registry(path: Path | str, protocol: str) -> PointRegistry:
     place = Path(path)
     try:
         text = place.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InvalidInput("no such file", got=str(path), next_step="Check the path.") from error
     except OSError as error:
         raise Unavailable(
             "the registry cannot be read", got=error.strerror, where=place.name, next_step="Check the path."
