@@ -193,3 +193,119 @@ def test_modbus_polling_exceptions_and_reconnect(tmp_path: Path) -> None:
         ("nowhere", None, None, PointQuality.INVALID, "modbus:exception 2"),
     }
     output.spool.close()
+
+
+def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs the extra mqtt")
+    broker_module = pytest.importorskip("amqtt.broker", reason="needs amqtt as the peer")
+    from amqtt.client import MQTTClient as Publisher
+
+    from recloser.connectors.live.mqtt import Broker, MqttClient
+    from recloser.connectors.live.mqtt_payload import MqttFormat
+
+    output, port = Spooled(tmp_path / "s"), free_port()
+    registry = PointRegistry(
+        "mqtt", (Point("site/p", "power", "kW"), Point("site/j|m.q", "reactive", "kvar", scale=2.0))
+    )
+    form = MqttFormat(time="t", time_unit="ms")
+    broker = Broker("127.0.0.1", port, "recloser-test")
+    settings = {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+
+    async def publish(*messages: tuple[str, bytes]) -> None:
+        publisher = Publisher()
+        await publisher.connect(f"mqtt://127.0.0.1:{port}/")
+        for topic, payload in messages:
+            await publisher.publish(topic, payload, qos=1)
+        await publisher.disconnect()
+
+    async def main() -> None:
+        server = broker_module.Broker(settings)
+        await server.start()
+        for round_ in range(2):
+            link = Link("site", MqttClient("site", broker, registry, CLOCK, form), output, CLOCK, QUICK)
+            task = asyncio.create_task(link.run())
+            await until(lambda link=link: link.status.state is LinkState.UP)
+            await publish(("site/p", b"%d" % round_), ("site/j", b'{"m": {"q": 4}, "t": 1700000000000}'))
+            await publish(("site/p", b"nonsense"))
+            await until(lambda r=round_: len(output.readings()) == 3 * (r + 1))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await server.shutdown()
+
+    asyncio.run(main())
+    told = [(r.point, r.number, r.raw, r.source_ns) for r in output.readings()]
+    t_ns = 1_700_000_000_000_000_000
+    reactive, nonsense = ("reactive", 8.0, 4.0, t_ns), ("power", None, None, None)
+    assert told == [("power", 0.0, None, None), reactive, nonsense, ("power", 1.0, None, None), reactive, nonsense]
+    assert all(r.quality == PointQuality.INVALID for r in output.readings() if r.number is None)
+    output.spool.close()
+
+
+def test_mqtt_without_a_broker_is_unavailable(tmp_path: Path) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs the extra mqtt")
+    from recloser.connectors.live.mqtt import Broker, MqttClient
+
+    output = Spooled(tmp_path / "s")
+    registry = PointRegistry("mqtt", (Point("site/p", "power", "kW"),))
+    link = Link("site", MqttClient("site", Broker("127.0.0.1", free_port()), registry, CLOCK), output, CLOCK, QUICK)
+
+    async def story() -> None:
+        await until(lambda: link.status.failures >= 3)
+
+    live(link, story())
+    assert {event.state for event in output.events} == {LinkState.CONNECTING, LinkState.DOWN, LinkState.STOPPED}
+    output.spool.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_opcua_present_values_changes_qualities_and_reconnect(tmp_path: Path) -> None:
+    asyncua = pytest.importorskip("asyncua", reason="needs the extra opcua")
+    from asyncua import ua
+
+    from recloser.connectors.live.opcua import OpcUaClient
+
+    output, port = Spooled(tmp_path / "s"), free_port()
+    points = (
+        Point("ns=2;s=F.P", "power", "MW", scale=0.5),
+        Point("ns=2;s=F.ON", "breaker", "state"),
+        Point("ns=2;s=F.NONE", "nowhere", ""),
+    )
+    url = f"opc.tcp://127.0.0.1:{port}/"
+    client = OpcUaClient("plant", url, PointRegistry("opcua", points), CLOCK, period_ms=50)
+    link = Link("plant", client, output, CLOCK, QUICK)
+
+    async def serve(value: float) -> tuple[Any, Any]:
+        server = asyncua.Server()
+        await server.init()
+        server.set_endpoint(url)
+        space = await server.register_namespace("urn:test")
+        power = await server.nodes.objects.add_variable(ua.NodeId("F.P", space), "P", value)
+        await server.nodes.objects.add_variable(ua.NodeId("F.ON", space), "ON", val=True)
+        await server.start()
+        return server, power
+
+    async def story() -> None:
+        server, power = await serve(10.0)
+        await until(lambda: len(output.readings()) == 3)
+        bad = ua.DataValue(ua.Variant(11.0), ua.StatusCode(ua.StatusCodes.BadSensorFailure))
+        await power.write_value(bad)
+        await until(lambda: len(output.readings()) == 4)
+        await server.stop()
+        await until(lambda: link.status.state is not LinkState.UP)
+        server, power = await serve(30.0)
+        await until(lambda: link.status.connects == 2 and 15.0 in output.numbers())
+        await server.stop()
+
+    live(link, story())
+    first = {r.point: (r.number, r.raw, r.quality) for r in output.readings()[:3]}
+    assert first == {
+        "power": (5.0, 10.0, PointQuality.GOOD),
+        "breaker": (1.0, None, PointQuality.GOOD),
+        "nowhere": (None, None, PointQuality.OFFLINE),
+    }
+    spoilt = output.readings()[3]
+    assert (spoilt.number, spoilt.quality, spoilt.raw_flags) == (None, PointQuality.INVALID, 0x808C0000)
+    output.spool.close()
