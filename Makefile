@@ -11,7 +11,7 @@ help:
 	@echo "make test   set up for development and run all tests"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
-	@echo "make bench  run the benchmarks (minutes)"
+	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
 
 $(VENV)/.run: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Recloser needs Python 3.11 or newer; set PYTHON=..."; exit 2; }
@@ -48,7 +48,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/accuracy/run.py
 	$(BIN)/python benchmarks/store/run.py
-	$(BIN)/python benchmarks/serving/run.py
+	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/connectors/run.py
 

@@ -25,7 +25,7 @@ from recloser.core import VirtualClock
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import batch_from_arrays
 from recloser.serving.http import Access
-from recloser.serving.http.admission import Admission, TrafficLimits
+from recloser.serving.http.admission import Admission, Gate, TrafficLimits
 from recloser.serving.http.exposition import Meter
 from recloser.serving.log import Decided, LogPolicy, PredictionLog
 from recloser.store import PredictionTable
@@ -119,7 +119,7 @@ def gate(count: int = 50_000) -> dict[str, float]:
     tokens = {hashlib.sha256(b"secret").hexdigest(): ("ann", frozenset({"infer"}))}
 
     async def each(access: Access, limits: TrafficLimits) -> float:
-        admission = Admission(app, access, limits, meter=Meter())
+        admission = Admission(app, Gate(access, limits, meter=Meter()))
         begun = time.process_time()
         for _ in range(count):
             await admission(scope, None, None)  # type: ignore[arg-type]

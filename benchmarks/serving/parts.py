@@ -51,7 +51,7 @@ def measure(predictors: dict[str, Named], n: int) -> dict[str, float]:
     for name, chosen in (
         ("score: champion", route()),
         ("score: + canary split", route(share=0.5)),
-        ("score: + shadow", route(shadow=True)),
+        ("score: + shadow", route(shadow="rel-canary")),
     ):
         gate = gateway(predictors, chosen)
         found[name] = us(lambda gate=gate: gate.score(rows.batch()[0], now))

@@ -1,10 +1,10 @@
 """The proof of safety: requests over real HTTP through a canary that goes wrong in every way, every answer checked.
 
-`python benchmarks/serving/safety.py [--requests 1000000] [--connections 32] [--json FILE]`. Exit code 1 if anything
-unsafe left the gateway, a request got no answer, or a trip came late. An answer is unsafe if it is not finite, its
-quantiles cross, it lies outside the asset's limits or farther from the champion than allowed, or if it is said to be
-the champion's and is not. A canary that repeats an old answer (frozen) is plausible and close: the guard lets it pass,
-the statistics of the rollout find it.
+`python benchmarks/serving/safety.py [--requests 1000000] [--connections 32] [--parts ...] [--json FILE]`. Exit code 1
+if anything unsafe left the gateway, a request got no answer, or a trip came late. An answer is unsafe if it is not
+finite, its quantiles cross, it lies outside the asset's limits or farther from the champion than allowed, or if it is
+said to be the champion's and is not. A canary that repeats an old answer (frozen) is plausible and close: the guard
+lets it pass, the statistics of the rollout find it. Where `wrk` is installed it repeats a part with a check of its own.
 """
 
 from __future__ import annotations
@@ -18,21 +18,46 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from faulty import DEADLY, QUICK, SLOW, sequence
-from load import Outcome, load, request
-from processes import free_port, ours, started
-from world import AREAS, COLUMNS, LIMITS, POLICY, START, Named, body, gateway, models, route
+from load import Job, Outcome, load, request
+from processes import free_port, ours, started, wrk
+from world import AREAS, COLUMNS, FEATURES, LIMITS, POLICY, START, Named, body, gateway, models, route
 
 from recloser.models import Model
 from recloser.serving.wire.oip import read_call
 from recloser.serving.wire.rows import rows_from_tensors, rows_of
 
 PATH = "/v2/models/forecast/infer"
+LUA = """
+unsafe, seen = 0, 0
+local function numbers(body, name)
+  local found = {}
+  local list = body:match('"name":"' .. name .. '","shape":%[%d+%],"datatype":"FP64","data":%[([^%]]*)%]')
+  for text in (list or ""):gmatch("[^,]+") do found[#found + 1] = tonumber(text) or 0 / 0 end
+  return found
+end
+response = function(status, headers, body)
+  local low, middle, high = numbers(body, "q10"), numbers(body, "q50"), numbers(body, "q90")
+  local good = status == 200 and #low > 0 and #low == #middle and #low == #high
+  for k = 1, #low do
+    good = good and LOWEST <= low[k] and low[k] <= middle[k] and middle[k] <= high[k] and high[k] <= HIGHEST
+  end
+  seen = seen + 1
+  if not good then unsafe = unsafe + 1 end
+end
+local only
+function setup(thread) only = thread end
+function done(summary, latency, requests)
+  print("checked " .. only:get("seen") .. " unsafe " .. only:get("unsafe"))
+end
+"""
+"""Looks at every answer as `wrk` gets it: finite, in order, within the limits; a missing number is none of these."""
 
 
 @dataclass
@@ -126,7 +151,7 @@ def through_faults(options: argparse.Namespace, steps: list[str], most: int, *fl
     command = ours(port, "ours", "--canary", "1.0", "--trip-after", str(10**9), "--faults", ",".join(steps), *flags)
     common = ["--folder", str(options.folder), "--trees", str(options.trees)]
     with started([*command, *common], port):
-        outcome = load(port, requests, options.connections, seconds=options.seconds, most=most, check=judge)
+        outcome = load(Job(port, requests, options.connections, options.seconds, most), judge)
         return told(outcome, judge, counts(port))
 
 
@@ -137,7 +162,7 @@ def trips(options: argparse.Namespace, after: int = 3) -> dict[str, Any]:
         judge, port = prepared(options)[1], free_port()
         command = ours(port, "ours", "--canary", "1.0", "--trip-after", str(after), "--faults", f"none,none,{fault}")
         with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
-            outcome = load(port, requests, 1, most=12 * after, check=judge)
+            outcome = load(Job(port, requests, 1, most=12 * after), judge)
             failed = counts(port)
         bad = failed.get("output", 0) + failed.get("late", 0)
         found[fault] = {
@@ -165,7 +190,7 @@ def swaps(options: argparse.Namespace) -> dict[str, Any]:
         return first and judge(index, status, text)
 
     with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
-        outcome = load(port, requests, 8, seconds=options.swap_seconds, check=check)
+        outcome = load(Job(port, requests, 8, options.swap_seconds), check)
     return {**told(outcome, judge, {}), "swaps": json.loads(log.read_text())}
 
 
@@ -179,6 +204,90 @@ def by_model(model: Model) -> list[list[list[float]]]:
     return found
 
 
+def sensors(options: argparse.Namespace) -> dict[str, Any]:
+    """Send good rows, rows whose newest readings are missing and rows without any reading, in turn.
+
+    Good ones are the canary's; the second are answered by a naive rung, the third refused as nothing safe is known.
+    """
+    good, judge = prepared(options)
+    requests = [(good[k], blinded(k, ("load_level_24h",)), blinded(k, FEATURES))[k % 3] for k in range(60)]
+
+    def check(index: int, status: int, text: bytes) -> str | None:
+        if index % 3 == 0:
+            return judge(index, status, text)
+        if index % 3 == 2:
+            judge.served["refused"] += status == 503 and b"input: " in text
+            return None if status == 503 and b"input: " in text else f"HTTP {status}: {text[:200]!r}"
+        by = next(one for one in msgspec.json.decode(text)["outputs"] if one["name"] == "served_by")["data"]
+        return judge(index, status, text) if by[0].startswith("fallback:") else f"blind rows served by {by[0]}"
+
+    port = free_port()
+    command = ours(port, "ours", "--canary", "1.0", "--folder", str(options.folder), "--trees", str(options.trees))
+    with started(command, port):
+        most = min(max(options.requests // 50, 300), 20_000)
+        outcome = load(Job(port, requests, options.connections, most=most), check)
+        return told(outcome, judge, counts(port))
+
+
+def blinded(seed: int, names: tuple[str, ...]) -> bytes:
+    """Return the request of one row with these columns missing."""
+    document = json.loads(body(1, seed))
+    for name in names:
+        document["inputs"][2]["data"][COLUMNS.numbers.index(name)] = None
+    return request(PATH, json.dumps(document).encode())
+
+
+def by_wrk(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Let `wrk` send requests through the faults that take no time and look at every answer; None without it."""
+    port = free_port()
+    steps = ",".join(sequence(QUICK, 2))
+    command = ours(port, "ours", "--canary", "1.0", "--trip-after", str(10**9), "--faults", steps)
+    check = LUA.replace("LOWEST", str(LIMITS.minimum_mw)).replace("HIGHEST", str(LIMITS.maximum_mw))
+    with started([*command, "--folder", str(options.folder), "--trees", str(options.trees)], port):
+        job = Job(port, prepared(options)[0], options.connections, options.wrk_seconds)
+        said = wrk(job, check)
+        if said is None:
+            return None
+        seen, unsafe = map(int, re.findall(r"checked (\d+) unsafe (\d+)", said.said)[0])
+        held = counts(port)
+    facts = {"requests": said.count, "checked": seen, "unsafe": unsafe, "dropped": said.broken}
+    return {**facts, "statuses": {200: said.count - said.bad} | ({0: said.bad} if said.bad else {}), "held": held}
+
+
+def inside(options: argparse.Namespace) -> dict[str, Any]:
+    """Send the requests through every fault that a model in the gateway's own process can have."""
+    rounds = min(max(options.requests // 16_000, 2), 60)
+    return through_faults(options, [*(sequence(QUICK, 2) * rounds), *SLOW], options.requests)
+
+
+def apart(options: argparse.Namespace) -> dict[str, Any]:
+    """Send a twentieth of the requests through a model that ends, blocks or fills a process of its own."""
+    steps = sequence(DEADLY, min(max(options.requests // 20_000, 3), 50))
+    return through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any] | None]] = {
+    "inside": inside,
+    "apart": apart,
+    "trips": trips,
+    "swaps": swaps,
+    "sensors": sensors,
+    "wrk": by_wrk,
+}
+
+
+def judged(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report with what is safe in it: each part, each trip, all."""
+    parts = {name: part for name, part in report.items() if name != "trips"}
+    for name, part in parts.items():
+        allowed = {200, 503} if name == "sensors" else {200}
+        part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= allowed
+    if "sensors" in report:
+        report["sensors"]["safe"] &= not report["sensors"]["incidents_of_the_canary"]
+    late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
+    return report | {"safe": not late and all(part["safe"] for part in parts.values()), "late_trips": late}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
@@ -186,34 +295,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=7_200.0, help="longest time of each part")
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "recloser-serving-models")
-    parser.add_argument("--parts", nargs="+", default=["inside", "apart", "trips", "swaps"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--wrk-seconds", type=float, default=60.0, help="length of the part that `wrk` does")
     parser.add_argument("--swap-seconds", type=float, default=60.0, help="how long; a new package every sixtieth of it")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    begun, report = time.monotonic(), {}
-    if "inside" in options.parts:
-        rounds = min(max(options.requests // 16_000, 2), 60)
-        steps = [*(sequence(QUICK, 2) * rounds), *SLOW]
-        report["inside"] = through_faults(options, steps, options.requests)
-    if "apart" in options.parts:
-        steps = sequence(DEADLY, min(max(options.requests // 20_000, 3), 50))
-        report["apart"] = through_faults(options, steps, max(options.requests // 20, 1_000), "--apart")
-    if "trips" in options.parts:
-        report["trips"] = trips(options)
-    if "swaps" in options.parts:
-        report["swaps"] = swaps(options)
-    parts = [name for name in ("inside", "apart", "swaps") if name in report]
-    for name in parts:
-        part = report[name]
-        part["safe"] = part["unsafe"] == 0 and part["dropped"] == 0 and set(part["statuses"]) <= {200}
-    late = [fault for fault, facts in report.get("trips", {}).items() if not facts["in_time"] or facts["unsafe"]]
-    good = not late and all(report[name]["safe"] for name in parts)
-    report |= {"safe": good, "late_trips": late, "wall_s": round(time.monotonic() - begun, 1)}
+    begun, seen = time.monotonic(), {name: PARTS[name](options) for name in options.parts}
+    report = judged({name: part for name, part in seen.items() if part is not None})
+    report["wall_s"] = round(time.monotonic() - begun, 1)
     text = json.dumps(report, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")
-    return 0 if good else 1
+    return 0 if report["safe"] else 1
 
 
 if __name__ == "__main__":

@@ -29,34 +29,48 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def ours(options: argparse.Namespace) -> Any:
     """Return our application over the world of the benchmark."""
-    from faulty import Spoilt, save_spoilt  # noqa: PLC0415 - the echo needs none of this
-    from swapping import Swapper  # noqa: PLC0415
-    from world import COLUMNS, Named, Nothing, Present, gateway, models, route  # noqa: PLC0415
+    from world import COLUMNS, TRAINED, Named, Nothing, Present, gateway, models, route  # noqa: PLC0415
 
-    from recloser.serving.foreign import ProcessPredictor, Program  # noqa: PLC0415
     from recloser.serving.http import EventBuffer, Service, build_app  # noqa: PLC0415
+    from recloser.serving.log import LogPolicy, PredictionLog  # noqa: PLC0415
     from recloser.serving.plane import job  # noqa: PLC0415
 
-    found = models(options.folder, options.trees)
-    predictors: dict[str, Any] = {name: Named(name, model) for name, model in found.items()}
-    steps = options.faults.split(",") if options.faults else []
-    if steps and options.apart:
-        place = Path(tempfile.mkdtemp())
-        save_spoilt(found["rel-canary"], steps, place)
-        words = [sys.executable, "-m", "recloser.serving.foreign", str(place)]
-        program = Program(lambda number: [*words, str(number), "2048", str(os.getpid())], _environment())
-        predictors["rel-canary"] = ProcessPredictor("rel-canary", program)
-    elif steps:
-        predictors["rel-canary"] = Spoilt(predictors["rel-canary"], steps)
-    chosen = route(share=options.canary, shadow=options.shadow)
+    needed = TRAINED if options.canary else TRAINED[:1]
+    predictors: dict[str, Any] = {
+        name: Named(name, model) for name, model in models(options.folder, options.trees, needed).items()
+    }
+    if options.shadow:  # trees of its own, as a third release would have
+        shadow = models(options.folder, options.trees, TRAINED[1:])["rel-canary"]
+        predictors["rel-shadow"] = Named("rel-shadow", shadow)
+    if options.faults:
+        predictors["rel-canary"] = spoilt(options, predictors["rel-canary"])
+    chosen = route(share=options.canary, shadow="rel-shadow" if options.shadow else None)
     gate = gateway(predictors, chosen, options.trip_after)
     if options.swap:
-        names = ("rel-champion", "rel-canary")
-        folders = {name: options.folder / f"{name}-{options.trees}" for name in names}
+        from swapping import Swapper  # noqa: PLC0415
+
+        folders = {name: options.folder / f"{name}-{options.trees}" for name in TRAINED}
         Swapper(gate, folders, options.swap, options.swap_log).start()
     if options.one_by_one:
         job.joinable = lambda *_: False
-    return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}))
+    log = PredictionLog(options.log, LogPolicy(), Present()) if options.log else None
+    return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}, log=log))
+
+
+def spoilt(options: argparse.Namespace, honest: Any) -> Any:
+    """Return a canary that goes wrong in the steps asked for, in this process or in one of its own."""
+    from faulty import Spoilt, save_spoilt  # noqa: PLC0415
+
+    from recloser.serving.foreign import ProcessPredictor, Program  # noqa: PLC0415
+
+    steps = options.faults.split(",")
+    if options.apart:
+        place = Path(tempfile.mkdtemp())
+        save_spoilt(honest.model, steps, place)
+        words = [sys.executable, "-m", "recloser.serving.foreign", str(place)]
+        program = Program(lambda number: [*words, str(number), "2048", str(os.getpid())], _environment())
+        return ProcessPredictor("rel-canary", program)
+    return Spoilt(honest, steps)
 
 
 def _environment() -> dict[str, str]:
@@ -76,13 +90,21 @@ def main() -> None:
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--trip-after", type=int, default=3)
     parser.add_argument("--one-by-one", action="store_true", help="no request shares a batch with another")
+    parser.add_argument("--log", type=Path, help="folder of a prediction log with the default policy")
     parser.add_argument("--swap", type=float, default=0.0)
     parser.add_argument("--swap-log", type=Path, default=Path("swaps.json"))
     options = parser.parse_args()
-    app = echo if options.what == "echo" else ours(options)
+    settings: dict[str, Any] = {"port": options.port, "log_level": "warning", "access_log": False, "lifespan": "off"}
+    if options.what == "echo":
+        config = uvicorn.Config(echo, **settings)
+    else:
+        from recloser.serving.http.admission.limits import TrafficLimits  # noqa: PLC0415 - not for the echo
+        from recloser.serving.http.admission.protocol import protocol_with  # noqa: PLC0415
+
+        protocol = protocol_with(TrafficLimits())
+        config = uvicorn.Config(ours(options), http=protocol, ws="none", server_header=False, **settings)
     gc.collect()
     gc.freeze()  # as our own gateway process does
-    config = uvicorn.Config(app, port=options.port, log_level="warning", access_log=False, lifespan="off")
     uvicorn.Server(config).run()
 
 

@@ -18,6 +18,7 @@ from recloser.models import (
     TrainingPlan,
     load_model,
     predict_rows,
+    prompt,
     train_lightgbm,
 )
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Predictor, Route
@@ -30,6 +31,7 @@ NAMED = ("hour", "load_lag_7d", "load_newest_4d", "load_level_24h")
 FEATURES = (*NAMED, *(f"x{k:02d}" for k in range(25 - len(NAMED))))
 COLUMNS = InputColumns(("scale_mw", *FEATURES))
 POLICY = GuardPolicy(divergence_default=3.0, required=("load_level_24h",))
+TRAINED = ("rel-champion", "rel-canary")
 LIMITS = AssetLimits(-50.0, 400.0, 300.0, STEP)
 
 
@@ -39,6 +41,11 @@ class Named:
 
     release: str
     model: Model
+
+    @property
+    def prompt(self) -> bool:
+        """Tell whether the model answers a few rows in bounded time."""
+        return prompt(self.model)
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles)."""
@@ -66,15 +73,15 @@ def frame(n: int, seed: int = 1, areas: tuple[str, ...] = AREAS) -> pl.DataFrame
     return pl.DataFrame(columns, schema_overrides={"issued_at": TIME, "at": TIME})
 
 
-def models(folder: Path, trees: int = 300) -> dict[str, Model]:
-    """Return champion and canary of `trees` trees with 63 leaves and the naive rungs; kept in `folder`."""
-    rows = frame(40 * 24 * 40)
+def models(folder: Path, trees: int = 300, names: tuple[str, ...] = TRAINED) -> dict[str, Model]:
+    """Return the named of champion and canary, `trees` trees with 63 leaves each, and the naive rungs; kept there."""
     found: dict[str, Model] = {}
-    for seed, name in enumerate(("rel-champion", "rel-canary")):
+    for name in names:
         place = folder / f"{name}-{trees}"
         if not place.exists():
-            plan = TrainingPlan(trees=trees, leaves=63, max_rows=20_000, calibration_days=0, seed=seed + 1)
-            train_lightgbm(rows, FEATURES, plan).save(place)
+            seed = TRAINED.index(name) + 1
+            plan = TrainingPlan(trees=trees, leaves=63, max_rows=20_000, calibration_days=0, seed=seed)
+            train_lightgbm(frame(40 * 24 * 40), FEATURES, plan).save(place)
         found[name] = load_model(place)
     return found | {"seasonal_naive": SeasonalNaive.of(FEATURES), "persistence": Persistence.of(FEATURES)}
 
@@ -98,11 +105,10 @@ class Nothing:
         """Return nothing."""
 
 
-def route(*, share: float = 0.0, shadow: bool = False) -> Route:
-    """Return a route with the second model as canary of a share of the areas, or as shadow, or neither."""
-    if share:
-        return Route(1, "rel-champion", "rel-canary", share, fallback=NAIVE)
-    return Route(1, "rel-champion", shadow="rel-canary" if shadow else None, fallback=NAIVE)
+def route(*, share: float = 0.0, shadow: str | None = None) -> Route:
+    """Return a route with the second model as canary of a share of the areas, another as shadow, or neither."""
+    canary = "rel-canary" if share else None
+    return Route(1, "rel-champion", canary, share, shadow=shadow, fallback=NAIVE)
 
 
 def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3) -> Gateway:
@@ -110,9 +116,32 @@ def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3
     return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), replace(POLICY, trip_after=trip_after))
 
 
+def _rows(n: int, seed: int) -> pl.DataFrame:
+    first = seed % len(AREAS)
+    return frame(max(n, 1), seed, AREAS[first:] + AREAS[:first])[:n]
+
+
+def binary_body(n: int, seed: int = 2) -> tuple[bytes, int]:
+    """Return the same as binary tensors, and the length of its JSON part."""
+    rows = _rows(n, seed)
+    areas = b"".join(len(name).to_bytes(4, "little") + name.encode() for name in rows["area"].to_list())
+    at = np.array([round(t.timestamp()) * 10**6 for t in rows["at"].to_list()], dtype="<i8").tobytes()
+    table = rows.select(COLUMNS.numbers).to_numpy().ravel().round(4).astype("<f8").tobytes()
+    inputs = [
+        {"name": name, "shape": shape, "datatype": kind, "parameters": {"binary_data_size": len(data)}}
+        for name, shape, kind, data in (
+            ("area", [n], "BYTES", areas),
+            ("at", [n], "INT64", at),
+            ("x", [n, len(COLUMNS.numbers)], "FP64", table),
+        )
+    ]
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    return head + areas + at + table, len(head)
+
+
 def body(n: int, seed: int = 2) -> bytes:
-    """Return a v2 inference request of n rows with one wide tensor."""
-    rows = frame(max(n, 1), seed)[:n]
+    """Return a v2 inference request of n rows with one wide tensor; other seeds begin with other areas."""
+    rows = _rows(n, seed)
     table = rows.select(COLUMNS.numbers).to_numpy().ravel().round(4).tolist()
     inputs = [
         {"name": "area", "shape": [n], "datatype": "BYTES", "data": rows["area"].to_list()},

@@ -26,6 +26,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "15",
         "--swap-seconds",
         "8",
+        "--wrk-seconds",
+        "2",
         "--folder",
         str(folder),
         "--json",
@@ -79,3 +81,25 @@ def test_swaps_under_load_lose_nothing_and_bad_packages_never_serve(report: dict
     assert outcomes["refused broken"] > 0
     assert outcomes["refused tampered"] > 0
     assert not {"swapped broken", "swapped tampered", "refused good"} & outcomes.keys()
+
+
+def test_blind_sensors_are_found_at_the_input_and_blame_no_model(report: dict[str, Any]) -> None:
+    facts = report["sensors"]
+    assert facts["first_unsafe"] == []
+    assert (facts["unsafe"], facts["dropped"]) == (0, 0)
+    assert facts["incidents_of_the_canary"] == {}
+    served = facts["rows_served_by"]
+    assert served["canary"] > 0
+    assert served["fallback:seasonal_naive"] > 0
+    assert served["refused"] == facts["statuses"]["503"]
+    assert "champion" not in served
+
+
+def test_wrk_finds_nothing_unsafe_either(report: dict[str, Any]) -> None:
+    if "wrk" not in report:
+        pytest.skip("wrk is not installed")
+    facts = report["wrk"]
+    assert (facts["unsafe"], facts["dropped"]) == (0, 0)
+    assert facts["statuses"] == {"200": facts["requests"]}
+    assert facts["checked"] == facts["requests"]
+    assert facts["held"]["output"] > 0

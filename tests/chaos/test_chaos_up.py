@@ -5,151 +5,87 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from recloser.cli import main
-from recloser.simulation import GridPlan, SimulatedGrid
-from recloser.testing import small_project
+from recloser.testing.certificates import Authority
 
-pytestmark = pytest.mark.chaos
-
-PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
-PATIENCE_S = 240.0
+pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 
-def until(found: Callable[[], Any], what: str) -> Any:
-    """Return the first true answer; the limit only keeps a broken program from hanging the tests."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        answer = found()
-        if answer:
-            return answer
-        time.sleep(0.1)
-    raise AssertionError(f"waited in vain: {what}")
-
-
-def get(url: str) -> str | None:
-    """Return the body of a page, None while nobody answers or the answer is an error."""
-    try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own server
-            return str(answer.read().decode())
-    except (urllib.error.URLError, OSError):
-        return None
-
-
-def children(pid: int) -> dict[str, int]:
-    """Return the living children of a process by what they are."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = process.joinpath("cmdline").read_bytes().decode().split("\0")
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            for name in ("gateway", "controller", "recloser.console"):
-                if name in words:
-                    found[name] = int(process.name)
-    return found
-
-
-def alive(pid: int) -> bool:
-    """Tell whether the process runs; one that ended but was not collected does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose history reaches to the present hour, with a model that serves."""
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    start = now.replace(hour=0) - timedelta(days=120)
-    plan = GridPlan(seed=3, feeders=2, start=start, days=121, resolution=timedelta(hours=1), substations=0)
-    frame = SimulatedGrid(plan).frame().filter(pl.col("at") < now)
-    folder = small_project(tmp_path_factory.mktemp("up") / "grid", frame=frame)
-    assert main(["run", "--project", str(folder)]) == 0
-    return folder
-
-
-@pytest.fixture
-def started(
-    project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """`recloser up` on free ports, and what it says about where it listens; all of it is ended afterwards."""
-    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.getbasetemp() / "pyc"), **kept}
-    words = [*PROGRAM, "up", "--port", "0", "--json", "--project", str(project)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-    assert process.stdout is not None
-    known: set[int] = set()
-    try:
-        text = ""
-        while "}" not in text:
-            line = process.stdout.readline()
-            assert line, f"up ended with {process.wait()}"
-            text += line
-        addresses = json.loads(text)
-        until(lambda: get(addresses["gateway"] + "/v2/health/live"), "the gateway to come up")
-        known = set(until(lambda: len(children(process.pid)) == 3 and children(process.pid), "three children").values())
-        yield process, addresses
-    finally:
-        known |= set(children(process.pid).values())
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        for pid in known:
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
+def processes(running: Any) -> list[int]:
+    """Return gateway, controller and console, as far as they run."""
+    return [pid for kind in ("gateway", "controller", "recloser.console") for pid in running.pids(kind)]
 
 
 def test_it_serves_restarts_what_dies_and_leaves_nothing_behind(
-    started: tuple[subprocess.Popen[str], dict[str, str]],
+    served: Path, up: Callable[..., Any], until: Callable[..., Any], alive: Callable[[int], bool]
 ) -> None:
-    process, addresses = started
-    gateway, console = addresses["gateway"], addresses["console"]
-    areas = json.loads(until(lambda: get(gateway + "/v1/areas"), "the areas"))
+    running = up(served)
+    areas = json.loads(until(lambda: running.get("/v1/areas"), "the areas"))
     assert "F01" in json.dumps(areas)
-    page = until(lambda: get(console + "/"), "the console")
+    page = until(lambda: running.get(running.console + "/"), "the console")
     assert "F01" in page
-    data = json.loads(until(lambda: get(console + "/overview.json"), "the console's data"))
+    data = json.loads(until(lambda: running.get(running.console + "/overview.json"), "the console's data"))
     assert [row["area"] for row in data["areas"]] == ["F01", "F02"]
-    forecast = json.loads(until(lambda: get(gateway + "/v1/areas/F01/forecast"), "the controller to issue"))
+    forecast = json.loads(until(lambda: running.get("/v1/areas/F01/forecast"), "the controller to issue"))
     assert len(forecast["points"]) in {23, 24, 25}
 
-    first = children(process.pid)["gateway"]
+    (first,) = running.pids("gateway")
     os.kill(first, signal.SIGKILL)
-    until(lambda: children(process.pid).get("gateway", first) != first, "a new gateway")
-    until(lambda: get(gateway + "/v2/health/live"), "the new gateway to answer")
-    again = json.loads(until(lambda: get(gateway + "/v1/areas/F01/forecast"), "a forecast"))
+    until(lambda: running.pids("gateway") not in ([], [first]), "a new gateway")
+    until(lambda: running.get("/v2/health/live"), "the new gateway to answer")
+    again = json.loads(until(lambda: running.get("/v1/areas/F01/forecast"), "a forecast"))
     assert again["points"] == forecast["points"]  # from the ledger, so the death of a gateway changes nothing
 
-    running = set(children(process.pid).values())
-    assert len(running) == 3
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=PATIENCE_S) == 0
-    assert [pid for pid in running if alive(pid)] == []
-    assert get(gateway + "/v2/health/live") is None
+    left = processes(running)
+    assert len(left) == 3
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=240) == 0
+    assert [pid for pid in left if alive(pid)] == []
+    assert running.get("/v2/health/live") is None
 
 
 def test_without_their_supervisor_the_processes_end_by_themselves(
-    started: tuple[subprocess.Popen[str], dict[str, str]], project: Path
+    served: Path, up: Callable[..., Any], until: Callable[..., Any], alive: Callable[[int], bool]
 ) -> None:
-    process, _ = started
-    running = set(children(process.pid).values())
-    process.kill()
-    process.wait()
-    until(lambda: not any(alive(pid) for pid in running), "the children to end")
-    assert main(["audit", "verify", "--project", str(project)]) == 0
+    running = up(served)
+    left = until(lambda: len(processes(running)) == 3 and processes(running), "three processes")
+    running.process.kill()
+    running.process.wait()
+    until(lambda: not any(alive(pid) for pid in left), "the children to end")
+    assert main(["audit", "verify", "--project", str(served)]) == 0
+
+
+def test_with_mutual_tls_only_callers_with_a_certificate_get_an_answer(
+    served: Path, tmp_path: Path, up: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    ours, others = Authority(tmp_path, "ours"), Authority(tmp_path, "others")
+    certificate, key = ours.issue("host")
+    with (served / "recloser.toml").open("a", encoding="utf-8") as file:
+        files = {"certificate": certificate, "key": key, "client_ca": ours.path}
+        file.write("\n[gateway.tls]\n" + "".join(f'{name} = "{path}"\n' for name, path in files.items()))
+
+    def caller(authority: Authority | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(ours.path))
+        if authority is not None:
+            context.load_cert_chain(*authority.issue("caller"))
+        return context
+
+    known = caller(ours)
+    running = up(served, known)
+    assert running.gateway.startswith("https://")
+    until(lambda: running.get("/v2/health/live"), "the gateway")
+    assert running.ask("/v1/areas", tls=caller(None)) == (0, "")
+    assert running.ask("/v1/areas", tls=caller(others)) == (0, "")
+    assert running.ask(running.gateway.replace("https", "http") + "/v1/areas")[0] == 0
+    (gateway,) = running.pids("gateway")
+    os.kill(gateway, signal.SIGKILL)
+    until(lambda: running.pids("gateway") not in ([], [gateway]), "a new gateway")
+    until(lambda: running.get("/v1/areas"), "the new gateway, by TLS again")
+    assert running.ask("/v1/areas", tls=caller(None)) == (0, "")

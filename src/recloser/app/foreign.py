@@ -11,6 +11,7 @@ import polars as pl
 
 from recloser.core import FloatArray, ModelRows, Refused
 from recloser.models.model import checked_quantiles, read_facts
+from recloser.registry.model_registry import MLFLOW_QUIET
 from recloser.serving.foreign import ProcessPredictor, Program
 
 MEMORY_MB = 4_096
@@ -65,6 +66,7 @@ def open_foreign(folder: Path, memory_mb: int = MEMORY_MB) -> ForeignModel:
     words = [sys.executable, "-m", "recloser.serving.foreign", str(folder)]
     tail = [str(memory_mb), str(os.getpid())]
     environment = {
+        **MLFLOW_QUIET,
         **os.environ,
         **dict.fromkeys(ONE_THREAD, "1"),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),

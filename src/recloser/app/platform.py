@@ -35,6 +35,7 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.model_registry import MLFLOW_QUIET
+from recloser.serving.foreign import LOADERS
 from recloser.store import Store
 
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
@@ -183,8 +184,24 @@ class Platform:
             Unavailable: it cannot be read.
         """
         known = self._loaded.get(release)
-        if known is not None:
-            return known
+        if known is None:
+            known = self._loaded[release] = self.open_verified(release)
+        return known
+
+    def loaded(self, release: str) -> bool:
+        """Tell whether a release is there without loading it."""
+        return release in self._loaded
+
+    def adopt(self, release: LoadedRelease) -> None:
+        """Use a release that `open_verified` returned from now on, unless there is one of its name."""
+        self._loaded.setdefault(release.release, release)
+
+    def open_verified(self, release: str) -> LoadedRelease:
+        """Return a release as `load` does, opened anew and kept by nobody; safe in a thread of its own.
+
+        Raises:
+            InvalidInput, Refused, Unavailable: as `load`.
+        """
         record = self.ledger.get(ReleaseRecord, release)
         if record is None:
             raise InvalidInput("no such release", got=release, next_step="See `recloser status`.")
@@ -196,8 +213,7 @@ class Platform:
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
         features = FeatureSet.from_dict(package.facts.feature_set, self.features.extra)
-        loaded = self._loaded[release] = LoadedRelease(package, model, features)
-        return loaded
+        return LoadedRelease(package, model, features)
 
     def set_online(self, release: str, online: Calibration) -> None:
         """Use these online offsets with the release from now on."""
@@ -214,7 +230,7 @@ class Platform:
 
     def open_model(self, folder: Path) -> Model:
         """Return the model saved in `folder`; foreign code only where the project allows it."""
-        return load_model(folder, allow_code=self.project.model.allow_code)
+        return load_model(folder, LOADERS, allow_code=self.project.model.allow_code)
 
     def open_release(self, folder: Path) -> Model:
         """Return the model of a release that is to serve; one with code of its own in its own process if `apart`."""

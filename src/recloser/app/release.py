@@ -11,7 +11,7 @@ import polars as pl
 
 from recloser.core import FloatArray, ModelRows, parse_utc
 from recloser.features import FeatureSet
-from recloser.models import Calibration, Model, predict_rows
+from recloser.models import Calibration, Model, predict_rows, prompt
 from recloser.registry import Package
 
 
@@ -55,6 +55,11 @@ class LoadedRelease:
         text = self.package.facts.notes.get("held_out_from")
         return None if text is None else parse_utc(str(text), "release.json")
 
+    @property
+    def prompt(self) -> bool:
+        """Tell whether the model answers a few rows in bounded time in code of ours."""
+        return prompt(self.model)
+
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles), non-crossing."""
         answer = self.model.predict(rows)
@@ -76,6 +81,11 @@ class NamedModel:
 
     release: str
     model: Model
+
+    @property
+    def prompt(self) -> bool:
+        """Tell whether the model answers a few rows in bounded time in code of ours."""
+        return prompt(self.model)
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles)."""

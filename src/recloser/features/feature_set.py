@@ -102,6 +102,11 @@ class FeatureSet:
         return (*(item.name for item in self.features), *(item.name for item in self.extra))
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """Return the declared columns that come from a series; the calendar goes on beyond whatever was trained on."""
+        return tuple(item.name for item in self.features if item.quantity is not None)
+
+    @property
     def quantities(self) -> tuple[str, ...]:
         """Return the series that the declared columns read, sorted; extras may read more."""
         return tuple(sorted({item.quantity for item in self.features if item.quantity is not None}))

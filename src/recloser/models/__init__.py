@@ -7,7 +7,7 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 from recloser.models.calibration import Calibration, fit_calibration, follow, recalibrate
 from recloser.models.lightgbm_quantile import LightGBMQuantile
 from recloser.models.loading import PyfuncModel, PythonModel, code_kind, load_model
-from recloser.models.model import Model, predict_rows
+from recloser.models.model import Model, predict_rows, prompt
 from recloser.models.naive import Persistence, SeasonalNaive
 from recloser.models.training import TrainingPlan, train_lightgbm
 
@@ -25,6 +25,7 @@ __all__ = [
     "follow",
     "load_model",
     "predict_rows",
+    "prompt",
     "recalibrate",
     "train_lightgbm",
 ]

@@ -7,12 +7,13 @@ from math import isnan, nan
 from pathlib import Path
 from typing import Any, Self
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray, ModelRows, Refused, digest_bytes
+from recloser.core import FloatArray, InvalidInput, ModelRows, Refused, digest_bytes
 from recloser.models.calibration import Calibration
+from recloser.models.forest import Forest, forest_of, width_of
+from recloser.models.lightgbm_native import NativeTrees
 from recloser.models.model import (
     FEW,
     Float32Array,
@@ -23,7 +24,6 @@ from recloser.models.model import (
     ordered_row,
     write_facts,
 )
-from recloser.models.trees import Trees
 
 KIND = "lightgbm_quantile"
 FILES = ("centre.txt", "spread.txt")
@@ -39,7 +39,7 @@ class LightGBMQuantile:
     Attributes:
         feature_names: columns in the boosters' order.
         quantiles: levels, ascending, with 0.5.
-        boosters: centre of load / scale_mw, and typical distance from it.
+        boosters: centre of load / scale_mw, and typical distance from it, in LightGBM's text form.
         widths: one per level, from out-of-sample residuals.
         calibration: further offsets by block of the day; none after training.
         facts: how it was trained, JSON-ready.
@@ -47,14 +47,23 @@ class LightGBMQuantile:
 
     feature_names: tuple[str, ...]
     quantiles: tuple[float, ...]
-    boosters: tuple[lgb.Booster, lgb.Booster]
+    boosters: tuple[str, str]
     widths: tuple[float, ...]
     calibration: Calibration
     facts: dict[str, Any]
-    _trees: tuple[Trees, Trees] = field(init=False, repr=False, compare=False)
+    _forest: Forest | None = field(init=False, repr=False, compare=False)
+    _native: tuple[NativeTrees, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_trees", tuple(Trees(booster) for booster in self.boosters))
+        forest = forest_of(self.boosters, len(self.feature_names))
+        object.__setattr__(self, "_forest", forest)
+        native = () if forest is not None else tuple(NativeTrees(text) for text in self.boosters)
+        object.__setattr__(self, "_native", native)
+
+    @property
+    def prompt(self) -> bool:
+        """Return whether an answer takes bounded time in code of ours alone."""
+        return self._forest is not None
 
     @property
     def kind(self) -> str:
@@ -86,7 +95,7 @@ class LightGBMQuantile:
 
     def _few(self, inputs: Float32Array, scale: FloatArray) -> FloatArray:
         """Return `raw` times the scale for a few rows, the same bits by plain Python."""
-        centre, spread = (trees.predict(inputs).tolist() for trees in self._trees)
+        centre, spread = (answers.tolist() for answers in self._evaluated(inputs))
         result = np.empty((len(centre), len(self.quantiles)))
         for index, (row, scale_mw) in enumerate(zip(inputs.tolist(), scale.tolist(), strict=True)):
             unit = max(spread[index], SPREAD_FLOOR)
@@ -95,11 +104,16 @@ class LightGBMQuantile:
             result[index] = [nan] * len(answer) if blank else [x * scale_mw for x in ordered_row(answer)]
         return result
 
+    def _evaluated(self, inputs: Float32Array) -> list[FloatArray]:
+        if self._forest is not None:
+            return self._forest.predict(inputs)
+        return [trees.predict(inputs) for trees in self._native]
+
     def raw(self, inputs: Any) -> FloatArray:
         """Return uncalibrated answers in units of the scale for float32 inputs of shape (n_rows, n_features)."""
         if inputs.shape[0] == 0:
             return np.empty((0, len(self.quantiles)))
-        centre, spread = (trees.predict(inputs) for trees in self._trees)
+        centre, spread = self._evaluated(inputs)
         unit = np.maximum(spread, SPREAD_FLOOR)
         answers = centre[:, None] + unit[:, None] * np.asarray(self.widths)[None, :]
         missing = np.isnan(inputs)
@@ -109,7 +123,7 @@ class LightGBMQuantile:
 
     def save(self, folder: Path) -> None:
         """Write the two boosters as LightGBM text and model.json with their digests."""
-        texts = [booster.model_to_string(num_iteration=-1).encode() for booster in self.boosters]
+        texts = [text.encode() for text in self.boosters]
         write_facts(
             folder,
             {
@@ -143,7 +157,7 @@ class LightGBMQuantile:
         return cls(names, quantiles, (centre, spread), widths, calibration, facts["training"])
 
 
-def _booster(path: Path, digest: str, n_features: int) -> lgb.Booster:
+def _booster(path: Path, digest: str, n_features: int) -> str:
     """Read a booster, after its digest: LightGBM aborts the whole process on some damaged texts (measured)."""
     try:
         content = path.read_bytes()
@@ -152,14 +166,12 @@ def _booster(path: Path, digest: str, n_features: int) -> lgb.Booster:
     if digest_bytes(content) != digest:
         raise Refused("a damaged LightGBM file", got=digest_bytes(content), expected=digest, where=str(path))
     try:
-        booster = lgb.Booster(model_str=content.decode())
-    except (UnicodeDecodeError, lgb.basic.LightGBMError) as error:
+        text = content.decode()
+        width = width_of(text)
+    except (UnicodeDecodeError, InvalidInput) as error:
         raise Refused("an unreadable LightGBM file", got=str(error)[:200], where=str(path)) from error
-    if booster.num_feature() != n_features:
+    if width != n_features:
         raise Refused(
-            "a LightGBM file with another number of features",
-            got=booster.num_feature(),
-            expected=str(n_features),
-            where=str(path),
+            "a LightGBM file with another number of features", got=width, expected=str(n_features), where=str(path)
         )
-    return booster
+    return text

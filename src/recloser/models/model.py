@@ -66,6 +66,11 @@ def predict_rows(model: Model, rows: ModelRows) -> FloatArray:
     return model.predict(rows.frame()) if fast is None else fast(rows)
 
 
+def prompt(model: Model) -> bool:
+    """Tell whether a model says, by `prompt`, that a few rows take it bounded time in code of ours alone."""
+    return getattr(model, "prompt", False) is True
+
+
 def checked_quantiles(quantiles: tuple[float, ...]) -> tuple[float, ...]:
     """Return the levels if they ascend strictly within (0, 1) and hold the median.
 

@@ -37,6 +37,11 @@ class _NewestColumn:
         """Return the word that `load_model` knows it by."""
         return self.KIND
 
+    @property
+    def prompt(self) -> bool:
+        """Return True: a few rows take some array operations."""
+        return True
+
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles); NaN where no column is known.
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from recloser.core import FloatArray, Refused, Unavailable
+from recloser.models.lightgbm_native import booster_of
 from recloser.models.lightgbm_quantile import SPREAD_FLOOR, LightGBMQuantile
 from recloser.models.model import need_columns
 
@@ -66,7 +67,7 @@ def export_onnx(model: LightGBMQuantile, folder: Path, rows: pl.DataFrame, toler
         Refused: a difference exceeds the tolerance; the error tells the worst.
         Unavailable: the optional extra `onnx` is not installed.
     """
-    graphs = [_converted(booster, len(model.feature_names)) for booster in model.boosters]
+    graphs = [_converted(booster, len(model.feature_names)) for booster in map(booster_of, model.boosters)]
     parity = measure(model, graphs, rows, tolerance)
     if not parity.held:
         kind = max(parity.worst, key=lambda name: np.nan_to_num(parity.worst[name], nan=np.inf))
@@ -92,10 +93,11 @@ def measure(model: LightGBMQuantile, graphs: list[bytes], rows: pl.DataFrame, to
     kinds = {"real rows": real, "rows with missing values": _gappy(real)}
     for name, shift in (("rows on a split", 0.0), ("rows below a split", -NEAR), ("rows above a split", NEAR)):
         kinds[name] = _at_splits(model, real, shift)
+    boosters = [booster_of(text) for text in model.boosters]
     sessions = [onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"]) for graph in graphs]
     worst = {}
     for name, inputs in kinds.items():
-        native = _quantiles(model, [booster.predict(inputs, num_threads=1) for booster in model.boosters])
+        native = _quantiles(model, [booster.predict(inputs, num_threads=1) for booster in boosters])
         single = inputs.astype(np.float32)
         foreign = _quantiles(model, [session.run(None, {"input": single})[0][:, 0] for session in sessions])
         worst[name] = float(np.abs(native - foreign).max(initial=0.0))
@@ -125,7 +127,7 @@ def _gappy(real: FloatArray) -> FloatArray:
 
 def _at_splits(model: LightGBMQuantile, real: FloatArray, shift: float) -> FloatArray:
     """Return one real row per split with its feature moved to the threshold plus `shift` spreads."""
-    splits = sorted({split for booster in model.boosters for split in _splits(booster)})
+    splits = sorted({split for booster in map(booster_of, model.boosters) for split in _splits(booster)})
     chosen = [splits[k] for k in np.linspace(0, len(splits) - 1, min(len(splits), MOST_SPLITS)).astype(int)]
     result: FloatArray = real[np.arange(len(chosen)) % real.shape[0]].copy()
     for row, (feature, threshold) in enumerate(chosen):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from recloser.core import LOAD, QUANTILES, FloatArray, InvalidInput
 from recloser.models.calibration import Calibration, conformal_quantile
+from recloser.models.lightgbm_native import grown, version
 from recloser.models.lightgbm_quantile import SPREAD_FLOOR, LightGBMQuantile
 from recloser.models.model import Float32Array, age_days, checked_quantiles, column, matrix
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 LEAST_ROWS = 200
 SPREAD_EVERY_WEEKS = 6
@@ -93,8 +96,14 @@ def train_lightgbm(
     sample = _sample(rows, feature_names, plan)
     spread, widths = _spread(sample, feature_names, plan, levels)
     centre = _fit(sample, feature_names, plan, "centre")
-    facts = {"plan": asdict(plan), "rows": int(sample.target.size), "lightgbm": lgb.__version__}
-    return LightGBMQuantile(feature_names, levels, (centre, spread), widths, Calibration.none(levels), facts)
+    facts = {"plan": asdict(plan), "rows": int(sample.target.size), "lightgbm": version()}
+    texts = (_text(centre), _text(spread))
+    return LightGBMQuantile(feature_names, levels, texts, widths, Calibration.none(levels), facts)
+
+
+def _text(booster: lgb.Booster) -> str:
+    text: str = booster.model_to_string(num_iteration=-1)
+    return text
 
 
 def _spread(
@@ -142,6 +151,7 @@ def _fit(sample: _Sample, names: tuple[str, ...], plan: TrainingPlan, role: str)
         "objective": "huber",
         "alpha": HUBER,
         "num_leaves": leaves,
+        "num_iterations": trees,
         "learning_rate": rate,
         "max_bin": 63,
         "min_data_in_leaf": 20,
@@ -154,10 +164,7 @@ def _fit(sample: _Sample, names: tuple[str, ...], plan: TrainingPlan, role: str)
         "force_row_wise": True,
         "verbosity": -1,
     }
-    data = lgb.Dataset(sample.inputs, sample.target, weight=sample.weight, feature_name=list(names), params=parameters)
-    trained = lgb.train(parameters, data, num_boost_round=trees)
-    # A detached copy: independent of the training data and equal, byte by byte, to what is loaded from disk.
-    return lgb.Booster(model_str=trained.model_to_string(num_iteration=-1))
+    return grown(sample.inputs, sample.target, sample.weight, names, parameters)
 
 
 def _sample(rows: pl.DataFrame, feature_names: tuple[str, ...], plan: TrainingPlan) -> _Sample:

@@ -16,7 +16,7 @@ from recloser.features import FeatureSet, attach_truth
 from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
 from recloser.models import Model, Persistence, SeasonalNaive
 from recloser.monitoring import daily_errors, pool
-from recloser.pipelines.evaluation import Evaluation, days_off, metrics, scales
+from recloser.pipelines.evaluation import Evaluation, days_off, feature_ranges, metrics, scales
 from recloser.pipelines.judging import judged
 from recloser.pipelines.pipeline import Pipeline, Step
 from recloser.pipelines.windows import Share, Windows, shared_out, split
@@ -141,6 +141,7 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     trained, evaluated = inputs["train"], inputs["evaluate"]
     model = bench.load(folder / "model")
     first, last = (parse_utc(text) for text in trained["window"])
+    rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
     facts = PackageFacts(
         model_kind=trained["kind"],
         quantiles=model.quantiles,
@@ -155,9 +156,9 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
             "champion_at_test": evaluated["champion"],
             "held_out_from": trained["held_out_from"],
             "training_rows": trained["rows"],
+            "feature_ranges": feature_ranges(rows, bench.features.measured),
         },
     )
-    rows = pl.read_parquet(folder / "training.parquet").drop(LOAD, "incumbent_mw", strict=False)
     golden = make_golden(rows, bench.features.names, model.predict)
     built = build_package(bench.packages, folder / "model", facts, bench.signer, golden)
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}

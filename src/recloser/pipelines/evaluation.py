@@ -136,3 +136,12 @@ def _daily(known: pl.DataFrame, name: str) -> dict[str, float | int | None]:
     areas = known.group_by("issued_at", "area", maintain_order=True).agg(pl.col(name).mean())
     days = areas.group_by("issued_at", maintain_order=True).agg(pl.col(name).mean())[name]
     return {"mean": days.mean(), "sd": days.std(), "n": days.len()}  # type: ignore[dict-item]
+
+
+def feature_ranges(rows: pl.DataFrame, names: Iterable[str]) -> dict[str, list[float]]:
+    """Return the smallest and largest finite number of each feature; without those that have none."""
+    finite = [pl.col(name).cast(pl.Float64).fill_nan(None) for name in names]
+    finite = [pl.when(column.is_finite()).then(column) for column in finite]
+    low, high = rows.select(column.min() for column in finite), rows.select(column.max() for column in finite)
+    pairs = {name: [low[name][0], high[name][0]] for name in low.columns}
+    return {name: pair for name, pair in pairs.items() if None not in pair}

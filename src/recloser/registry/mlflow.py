@@ -204,8 +204,10 @@ def open_pyfunc(path: Path) -> Any:
         raise Unavailable("MLflow's pyfunc cannot be used", got=str(error), next_step="Install pandas.") from error
     try:
         return pyfunc.load_model(str(path))
-    except (MlflowException, ImportError, OSError) as error:
-        raise InvalidInput("a pyfunc that does not load", got=str(error)[:300], where=str(path)) from error
+    # Loading runs code of the model's own, which may raise anything.
+    except Exception as error:
+        got = f"{type(error).__name__}: {error}"[:300]
+        raise InvalidInput("a pyfunc that does not load", got=got, where=str(path)) from error
 
 
 def _version(found: Any) -> ModelVersion:

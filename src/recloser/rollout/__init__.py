@@ -6,7 +6,7 @@ Does not train or check models, answer requests, or store truth.
 from recloser.rollout.changes import Settings, Writes
 from recloser.rollout.controller import Outcome, RolloutController, Router, Verify
 from recloser.rollout.decide import Action, Target, apply, decide
-from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource, trailing_exceedances
+from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
 from recloser.rollout.explain import explain
 from recloser.rollout.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
@@ -19,6 +19,7 @@ __all__ = [
     "CanaryStep",
     "Command",
     "CommandKind",
+    "CutOff",
     "DayRule",
     "Evidence",
     "EvidenceSource",

@@ -168,7 +168,9 @@ class RolloutController:
             subject = rollback_subject(world)
             # A shadow whose champion was stopped must not bring that champion back.
             serves = subject.champion == world.champion
-            evidence = self._verified(subject, Evidence(command=command, reference_serves=serves))
+            evidence = Evidence(command=command, reference_serves=serves)
+            # Whether the one that is stopped still loads does not matter, and may take long to find out.
+            evidence = replace(evidence, target_ready=self._target_ready(subject, evidence))
             action = decide(subject, evidence, now)
             moves, target = [Move(subject, action, evidence)], action.target
         else:
@@ -287,13 +289,17 @@ class RolloutController:
 
     def _verified(self, rollout: Rollout, evidence: Evidence) -> Evidence:
         problem = self._problem(rollout.release)
-        target_ready = None if rollout.champion is None else not self._problem(rollout.champion)
         return replace(
             evidence,
             ready=evidence.ready is not False and not problem,
             ready_reason=evidence.ready_reason or problem,
-            target_ready=target_ready if evidence.target_ready is not False else False,
+            target_ready=self._target_ready(rollout, evidence),
         )
+
+    def _target_ready(self, rollout: Rollout, evidence: Evidence) -> bool | None:
+        if evidence.target_ready is False:
+            return False
+        return None if rollout.champion is None else not self._problem(rollout.champion)
 
     def _problem(self, release: str) -> str:
         return self._verify(release) or self._router.verify(release)

@@ -167,11 +167,18 @@ def _on_unready(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action 
 
 
 def _on_incidents(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
-    count = evidence.incidents.get(rollout.release, 0)
-    if rollout.phase is _S.QUEUED or count < rollout.plan.trip_count:
+    count, cut = evidence.incidents.get(rollout.release, 0), evidence.cut_off
+    numbers: dict[str, Any] = {"incidents": count}
+    if rollout.phase is _S.QUEUED:
         return None
-    reason = f"the guard refused {count} answers of {rollout.release} (trips at {rollout.plan.trip_count})"
-    return _end(rollout, evidence, _S.TRIPPED, reason, tier="T0", recall=True, numbers={"incidents": count})
+    if count >= rollout.plan.trip_count:
+        reason = f"the guard refused {count} answers of {rollout.release} (trips at {rollout.plan.trip_count})"
+    elif cut is not None:
+        reason = f"{rollout.release}: {cut.reason}"
+        numbers["failures"] = list(cut.failures)
+    else:
+        return None
+    return _end(rollout, evidence, _S.TRIPPED, reason, tier="T0", recall=True, numbers=numbers)
 
 
 def _on_divergence(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:

@@ -32,6 +32,14 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """A gateway has cut the release off by its own guard: why, and what was wrong with the answers, oldest first."""
+
+    reason: str
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """All that one decision sees; every default means "not known", and not known never promotes.
 
@@ -41,6 +49,7 @@ class Evidence:
         target_ready: the same for the release a rollback would return to; None unknown.
         settled: every gateway follows the present route.
         incidents: T0 guard incidents by release, faults of the inputs left out, in the source's window.
+        cut_off: T0, a gateway cut the release off under the present route; None: none did.
         input_incidents: T0 incidents caused by bad inputs; shown, never held against a model.
         divergence: T1, consecutive steps with |candidate - champion| over its staging limit.
         level_gap: T1, mean of (candidate - champion) over the latest issue, per unit of recent level; None unknown.
@@ -60,6 +69,7 @@ class Evidence:
     target_ready: bool | None = None
     settled: bool = True
     incidents: Mapping[str, int] = field(default_factory=dict)
+    cut_off: CutOff | None = None
     input_incidents: int = 0
     divergence: int = 0
     level_gap: float | None = None
@@ -82,6 +92,7 @@ class Evidence:
             "target_ready": self.target_ready,
             "settled": self.settled,
             "incidents": dict(sorted(self.incidents.items())),
+            "cut_off": None if self.cut_off is None else [self.cut_off.reason, *self.cut_off.failures],
             "input_incidents": self.input_incidents,
             "divergence": self.divergence,
             "level_gap": self.level_gap,

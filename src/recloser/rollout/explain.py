@@ -64,7 +64,7 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     if rollout.phase is _S.QUEUED:
         return [*found, "a newer release is queued"]
     count = evidence.incidents.get(rollout.release, 0)
-    found.append(f"T0: {plan.trip_count} refused answers ({count} now)")
+    found.append(f"T0: {plan.trip_count} refused answers ({count} now), or a gateway cuts it off")
     if rollout.phase is _S.CHAMPION:
         return found
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))

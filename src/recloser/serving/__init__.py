@@ -9,12 +9,15 @@ from recloser.serving.guard import GuardPolicy
 from recloser.serving.limits import AssetLimits, limits_from
 from recloser.serving.predictor import Predictor
 from recloser.serving.route import NAIVE, Arm, Route, arm_of
+from recloser.serving.seen import ranges_of
+from recloser.serving.trips import Cut
 
 __all__ = [
     "NAIVE",
     "Answer",
     "Arm",
     "AssetLimits",
+    "Cut",
     "Gateway",
     "GuardPolicy",
     "Incident",
@@ -22,4 +25,5 @@ __all__ = [
     "Route",
     "arm_of",
     "limits_from",
+    "ranges_of",
 ]

@@ -174,9 +174,12 @@ def batch_from_arrays(
     Returns:
         The batch and the order: row k of the batch is row order[k] of the request.
     """
-    names = tuple(numbers)
-    table = np.array(list(numbers.values()), dtype=np.float64).T.copy() if names else np.empty((len(areas), 0))
-    return batch_from_table(areas, names, table, at_us)
+    return batch_from_table(areas, tuple(numbers), table_of(numbers, len(areas)), at_us)
+
+
+def table_of(numbers: Mapping[str, FloatArray], n_rows: int) -> FloatArray:
+    """Return columns of shape (n_rows,) side by side, C-ordered, of shape (n_rows, n_names)."""
+    return np.array(list(numbers.values()), dtype=np.float64).T.copy() if numbers else np.empty((n_rows, 0))
 
 
 def batch_from_table(

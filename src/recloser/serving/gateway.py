@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -23,10 +23,10 @@ from recloser.serving.batch import Batch, batch_of
 from recloser.serving.guard import GuardPolicy
 from recloser.serving.handover import Handover, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import Predictor, reads_of
+from recloser.serving.predictor import Predictor, is_prompt, reads_of
 from recloser.serving.route import Route
 from recloser.serving.scoring import Course, Setting, check, score
-from recloser.serving.trips import TripSwitch
+from recloser.serving.trips import Cut, TripSwitch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,13 @@ class _Slot:
     switch: TripSwitch
 
     reads: tuple[tuple[str, ...], tuple[str, ...]] = field(init=False)
+    prompt: bool = field(init=False)
 
     def __post_init__(self) -> None:
         predictors, route = self.setting.predictors, self.route
         first = () if route.champion is None else reads_of(predictors[route.champion])
         others = dict.fromkeys(name for other in route.challengers() for name in reads_of(predictors[other]))
+        object.__setattr__(self, "prompt", all(is_prompt(predictors[name]) for name in route.names()))
         object.__setattr__(self, "reads", (first, tuple(name for name in others if name not in first)))
 
 
@@ -68,7 +70,22 @@ class Gateway:
         self._tally = Tally()
         _refuse_unloaded(route, predictors)
         setting = Setting(dict(predictors), dict(limits), policy, quantiles)
-        self._slot = _Slot(route, setting, TripSwitch())
+        self._listener: Callable[[int, Cut], None] | None = None
+        self._slot = _Slot(route, setting, self._switch(route))
+
+    def on_trip(self, listener: Callable[[int, Cut], None]) -> None:
+        """Tell `listener` (epoch of the route, cut) of each trip found here, before the answer that failed goes on.
+
+        It is called on the thread that answers and must neither raise nor take long.
+        """
+        self._listener = listener
+
+    def _switch(self, route: Route) -> TripSwitch:
+        def tell(cut: Cut) -> None:
+            if self._listener is not None:
+                self._listener(route.epoch, cut)
+
+        return TripSwitch(tell)
 
     @property
     def route(self) -> Route:
@@ -81,9 +98,20 @@ class Gateway:
         return self._slot.reads
 
     @property
+    def prompt(self) -> bool:
+        """Tell whether every model of the route says that it answers in bounded time."""
+        return self._slot.prompt
+
+    @property
     def tripped(self) -> frozenset[str]:
         """Challengers cut off since this route epoch began; empty means none."""
         return self._slot.switch.tripped
+
+    @property
+    def cuts(self) -> tuple[int, tuple[Cut, ...]]:
+        """The route's epoch and who was cut off under it, first one first."""
+        slot = self._slot
+        return slot.route.epoch, slot.switch.cuts
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -107,7 +135,7 @@ class Gateway:
     def cut(self, release: str, reason: str, now: datetime) -> bool:
         """Cut a challenger of the present route off, for what another gateway found; True if it was not yet."""
         slot = self._slot
-        if release not in slot.route.challengers() or not slot.switch.cut(release):
+        if release not in slot.route.challengers() or not slot.switch.cut(release, reason, now):
             return False
         self._tally.add_incidents([Incident("trip", reason, now, None, release, "T0")])
         return True
@@ -145,7 +173,8 @@ class Gateway:
                 limits=old.setting.limits if limits is None else dict(limits),
                 policy=old.setting.policy if policy is None else policy,
             )
-            self._slot = _Slot(route, setting, old.switch if route.epoch == old.route.epoch else TripSwitch())
+            switch = old.switch if route.epoch == old.route.epoch else self._switch(route)
+            self._slot = _Slot(route, setting, switch)
 
     def answer(self, rows: pl.DataFrame, issued_at: datetime, now: datetime) -> Answer:
         """Answer for every area of one issue's feature frame; never raises because of a model.

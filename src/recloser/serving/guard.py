@@ -15,8 +15,11 @@ import numpy.typing as npt
 from recloser.core import FloatArray, InvalidInput
 from recloser.serving.batch import KEYS, SCALE, Batch, IntArray
 from recloser.serving.limits import AssetLimits
+from recloser.serving.seen import Ranges
 
 BoolArray = npt.NDArray[np.bool_]
+
+OUTSIDE, RAMP = "outside the physical limits", "a ramp the asset cannot follow"
 
 FEW = 4
 """Up to so many rows plain Python is faster than arrays; it only ever says that all is well."""
@@ -42,6 +45,7 @@ class GuardPolicy:
         late_after_ms: a model that works longer on one batch (and PER_ROW_MS for each row) is late: others answer, and
             it is not asked again before it has come back. Acts where requests run in the data plane
             (`recloser.serving.plane`).
+        seen: release -> what it was trained on. A challenger is neither asked nor blamed for inputs beyond that.
 
     Raises:
         InvalidInput: a threshold that cannot be meant.
@@ -58,6 +62,7 @@ class GuardPolicy:
     age_column: str = "data_age_h"
     stale_after_h: float | None = 48.0
     late_after_ms: float = 500.0
+    seen: Mapping[str, Ranges] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         limits = [
@@ -197,8 +202,8 @@ def answer_faults(mw: FloatArray, batch: Batch, limits: Mapping[str, AssetLimits
         checks: list[tuple[str, Any]] = [
             ("not finite", ~np.isfinite(mw).all(axis=1)),
             ("quantiles cross", (np.diff(mw, axis=1) < 0).any(axis=1)),
-            ("outside the physical limits", ~((mw >= lowest) & (mw <= highest)).all(axis=1)),
-            ("a ramp the asset cannot follow", _ramp_faults(mw[:, mw.shape[1] // 2], batch, each)),
+            (OUTSIDE, ~((mw >= lowest) & (mw <= highest)).all(axis=1)),
+            (RAMP, _ramp_faults(mw[:, mw.shape[1] // 2], batch, each)),
         ]
     faults: dict[int, str] = {}
     _add(faults, checks, batch)

@@ -20,7 +20,8 @@ class Predictor(Protocol):
 
     A predictor may also have `predict_rows(rows: ModelRows) -> FloatArray`: the same bits without a data frame. It is
     used for requests that come as arrays; without it they are made into a frame with float64 columns. And it may say
-    with `reads: tuple[str, ...]` which columns it cannot do without.
+    with `reads: tuple[str, ...]` which columns it cannot do without, and with `prompt: bool` that a few rows take it
+    bounded time (under a millisecond) in code of ours, so that they may be answered on the event loop's own thread.
     """
 
     @property
@@ -43,6 +44,11 @@ def reads_of(predictor: Predictor) -> tuple[str, ...]:
     return names
 
 
+def is_prompt(predictor: Predictor) -> bool:
+    """Tell whether a model says that it answers a few rows at once and cannot hang."""
+    return getattr(predictor, "prompt", False) is True
+
+
 LATE = "late"
 
 PER_ROW_MS = 0.5
@@ -60,10 +66,13 @@ def ask(predictor: Predictor, rows: pl.DataFrame | ModelRows, n_quantiles: int) 
             raw = np.asarray(predictor.predict(rows.frame()) if fast is None else fast(rows))
         else:
             raw = np.asarray(predictor.predict(rows.clone()))
-        if raw.dtype.kind not in "fiu":
+        if raw.dtype == np.float64:
+            mw = np.array(raw, order="C")
+        elif raw.dtype.kind not in "fiu":
             return f"not a number: dtype {raw.dtype}"
-        with np.errstate(all="ignore"):
-            mw = np.array(raw, dtype=np.float64, order="C")
+        else:
+            with np.errstate(all="ignore"):
+                mw = np.array(raw, dtype=np.float64, order="C")
     except Late as error:
         return f"{LATE}: {error.what}"
     # A foreign model may raise anything (LightGBM's own error derives from Exception, a polars panic from

@@ -11,17 +11,20 @@ import numpy as np
 from recloser.core import FloatArray, ModelRows
 from recloser.serving.answer import Incident, IncidentKind, Scoring
 from recloser.serving.batch import Batch
-from recloser.serving.guard import GuardPolicy, answer_faults, distances, input_faults
+from recloser.serving.guard import OUTSIDE, RAMP, GuardPolicy, answer_faults, distances, input_faults
 from recloser.serving.handover import Handover, Unwatched, Verdicts, Watch
 from recloser.serving.limits import AssetLimits
-from recloser.serving.predictor import LATE, Predictor, ask, reads_of
+from recloser.serving.predictor import LATE, Predictor, ask, is_prompt, reads_of
 from recloser.serving.route import NAIVE, Route, arm_of, chosen_for_canary
+from recloser.serving.seen import unseen
 from recloser.serving.trips import TripSwitch
 
 NO_REFERENCE = "no champion's answer to compare with"
 OUT_OF_TIME = "the caller's time is up"
 LACKING = "the request lacks columns that it reads"
-BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME, LACKING})
+UNSEEN = "inputs beyond what it was trained on"
+SHARED = "no safe answer, nor is the champion's: it lies in the inputs"
+BLAMELESS = frozenset({NO_REFERENCE, OUT_OF_TIME, LACKING, UNSEEN, SHARED})
 """Faults that are not the model's own: no incident, no count towards a trip."""
 
 
@@ -181,20 +184,24 @@ class Course:
         """Return a model of the route."""
         return self.setting.predictors[name]
 
+    @property
+    def prompt(self) -> bool:
+        """Tell whether every model of the route says that it answers in bounded time."""
+        return all(is_prompt(self.setting.predictors[name]) for name in self.route.names())
+
     def blame(self, name: str, reason: str) -> list[Incident]:
         """Count a model that is late although nobody waits for it; return the incidents."""
-        area, policy = self.batch.areas[0], self.setting.policy
-        incidents = [Incident("late", reason, self.now, area, name, "T0", 0)]
-        failed = len(self.batch.areas)
-        challenger = name in self.route.challengers()
-        if challenger and self.switch.note(name, failed, self.now, policy.trip_window, policy.trip_after):
-            incidents.append(self._trip(name, reason, 0))
+        incidents = [Incident("late", reason, self.now, self.batch.areas[0], name, "T0", 0)]
+        if name in self.route.challengers():
+            incidents += self._count(name, dict.fromkeys(range(len(self.batch.areas)), reason), 0)
         return incidents
 
-    def _trip(self, name: str, last: str, group: int) -> Incident:
-        policy = self.setting.policy
-        reason = f"{policy.trip_after} failed answers within {policy.trip_window}; the last: {last}"
-        return Incident("trip", reason, self.now, self.batch.areas[group], name, "T0", group)
+    def _count(self, name: str, failures: Mapping[int, str], group: int) -> list[Incident]:
+        """Count a challenger's failures, by group; return the incident of its trip, blamed on `group`, if it trips."""
+        policy, areas = self.setting.policy, self.batch.areas
+        words = [f"{areas[index]}: {reason}" for index, reason in list(failures.items())[-policy.trip_after :]]
+        cut = self.switch.note(name, words, self.now, policy.trip_window, policy.trip_after)
+        return [] if cut is None else [Incident("trip", cut.reason, self.now, areas[group], name, "T0", group)]
 
     def _ask(self, name: str, indices: Sequence[int]) -> Verdicts:
         """Return a model's verdicts on some groups; what it answered before the course changed hands is kept."""
@@ -227,16 +234,20 @@ class Course:
         """Judge a challenger by the guard and by its distance to the champion; count failures and trip."""
         if isinstance(self.batch.rows, ModelRows) and not self._has_all(name):
             return Verdicts(faults=dict.fromkeys(self.sound, LACKING))
-        verdicts = self._ask(name, self.sound)
+        odd = unseen(self.batch, self.setting.policy.seen.get(name, ()), self.setting.limits)
+        verdicts = self._ask(name, [index for index in self.sound if index not in odd] if odd else self.sound)
+        for index, reason in verdicts.faults.items():
+            if reason in (OUTSIDE, RAMP) and self.champion.faults.get(index) == reason:
+                verdicts.faults[index] = SHARED
         self._compare(name, verdicts)
+        if odd:
+            verdicts.faults |= {index: UNSEEN for index in self.sound if index in odd}
         self._record(name, verdicts)
         blamed = [index for index, reason in verdicts.faults.items() if reason not in BLAMELESS]
         if name in self.known:  # the course that asked it has counted its failures
             return verdicts
-        policy = self.setting.policy
-        if blamed and self.switch.note(name, len(blamed), self.now, policy.trip_window, policy.trip_after):
-            last = blamed[-1]
-            self.incidents.append(self._trip(name, verdicts.faults[last], last))
+        if blamed:
+            self.incidents += self._count(name, {index: verdicts.faults[index] for index in blamed}, blamed[-1])
         return verdicts
 
     def _has_all(self, name: str) -> bool:

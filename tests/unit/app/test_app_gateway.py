@@ -84,7 +84,7 @@ def test_the_gateway_takes_over_the_offsets_that_the_controller_learned(project:
         platform.clock = VirtualClock(now)
         loop = ControlLoop(platform, LoopOptions())
         follower = RouteFollower(platform, loop, EventBuffer(), 0)
-        follower.follow()
+        follower.begin()
         assert loop.router.gateway.route.champion == ran["candidate"]
         assert platform.load(ran["candidate"]).online is None
         for k in (1, 2):
@@ -98,6 +98,7 @@ def test_the_gateway_takes_over_the_offsets_that_the_controller_learned(project:
             follower.follow()
             assert platform.load(ran["candidate"]).online == learned
         platform.forget(())  # as when two other releases have served since, and a rollback returns to this one
+        platform.load(ran["candidate"])
         follower.follow()
         assert platform.load(ran["candidate"]).online == learned
 
@@ -134,6 +135,6 @@ def test_the_gateway_reads_the_projects_code_again_when_a_release_needs_it(proje
         ran = run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)
         assert ran["verdict"] == "pass", ran["reason"]
         assert "freezing" not in platform.features.names
-        follower.follow()
+        follower.begin()
         assert loop.router.gateway.route.champion == ran["candidate"]
         assert "freezing" in platform.features.names

@@ -15,12 +15,14 @@ from recloser.app import Platform
 from recloser.app.loop.book import DayBook
 from recloser.app.loop.evidence import LedgerEvidence
 from recloser.app.loop.history import History
-from recloser.app.processes.reports import Report, cut_off, read_reports, settled, write_report
+from recloser.app.processes.cuts import FoundCut, write_cut
+from recloser.app.processes.reports import Report, read_reports, settled, write_report
 from recloser.app.processes.server import LISTENING, WORKER, Place, listen
 from recloser.app.processes.supervisor import family
 from recloser.core import VirtualClock
 from recloser.ledger import RouteRecord
-from recloser.rollout import Rollout, RolloutState
+from recloser.rollout import CutOff, Rollout, RolloutState, decide
+from recloser.serving import Cut
 
 COMMANDS = {"gateway": ["g"], "controller": ["c"]}
 
@@ -47,12 +49,6 @@ def test_a_route_is_settled_when_every_worker_follows_it(epochs: list[int], *, a
     assert settled(reports, 5) is agreed
 
 
-def test_only_trips_under_the_same_route_count() -> None:
-    reports = [Report("1", 1, 5, ("rel-2",)), Report("2", 1, 4, ("rel-3",)), Report("3", 1, 5)]
-    assert cut_off(reports, 5) == {"rel-2"}
-    assert cut_off(reports, 6) == frozenset()
-
-
 def test_a_release_that_a_gateway_cut_off_alone_is_evidence_for_its_trip(project: Path) -> None:
     now = datetime(2020, 4, 30, 7, tzinfo=UTC)
     with Platform.open(project, clock=VirtualClock(now)) as platform:
@@ -62,11 +58,18 @@ def test_a_release_that_a_gateway_cut_off_alone_is_evidence_for_its_trip(project
             change.note("test", "route", {})
         evidence = LedgerEvidence(platform, DayBook(platform, History(platform.store, platform.watched)))
         trial = Rollout("rollout-1", "rel-2", "rel-1", RolloutState.CANARY, now, now)
-        assert evidence.gather(trial, now).incidents == {}
-        write_report(platform.layout.state, Report("1", os.getpid(), 4, ("rel-2",)))  # under another route
-        assert evidence.gather(trial, now).incidents == {}
-        write_report(platform.layout.state, Report("2", os.getpid(), 5, ("rel-2",)))
-        assert evidence.gather(trial, now).incidents == {"rel-2": trial.plan.trip_count}
+        assert evidence.gather(trial, now).cut_off is None
+        cut = Cut("rel-2", "2 failed answers; the last: F02: not finite", now, ("F01: not finite", "F02: not finite"))
+        write_cut(platform.layout.state, FoundCut(4, "1", cut))  # under another route
+        assert evidence.gather(trial, now).cut_off is None
+        write_cut(platform.layout.state, FoundCut(5, "2", cut))
+        found = evidence.gather(trial, now)
+        assert found.incidents == {}
+        assert found.cut_off == CutOff(f"gateway worker 2 cut it off: {cut.reason}", cut.failures)
+        action = decide(trial, found, now)
+        assert (action.state, action.tier, action.recall) == (RolloutState.TRIPPED, "T0", True)
+        assert action.reason == f"rel-2: gateway worker 2 cut it off: {cut.reason}"
+        assert action.numbers["failures"] == list(cut.failures)
 
 
 def test_one_gateway_listens_for_itself() -> None:

@@ -12,10 +12,11 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform, explain_gate
+from recloser.app.loop.router import LocalRouter
 from recloser.core import LOAD, InvalidInput, VirtualClock, format_utc
 from recloser.engines import RunOutcome, StepProgress
 from recloser.features import Extra, FeatureSet
-from recloser.ledger import PinRecord, ReleaseRecord, VerdictRecord
+from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord, VerdictRecord
 from recloser.models import Model
 from recloser.pipelines import Pipeline, Step, candidate_pipeline, split, union
 from recloser.simulation import corrupt
@@ -155,6 +156,22 @@ def test_what_is_held_out_is_not_in_the_training_rows(ran: Ran) -> None:
     assert set(holdout["issued_at"]) == set(windows.holdout)
     assert set(training["issued_at"]) <= set(windows.training)
     assert outcome.results["train"]["held_out_from"] == format_utc(windows.holdout[0])
+
+
+def test_a_package_tells_the_ranges_it_was_trained_on_and_the_router_hands_them_on(ran: Ran) -> None:
+    project, outcome = ran
+    assert outcome.candidate is not None
+    with opened(project) as platform:
+        training = pl.read_parquet(platform.layout.runs / "run-1" / "training.parquet")
+        ranges = platform.load(outcome.candidate).package.facts.notes["feature_ranges"]
+        assert set(ranges) <= set(platform.features.measured)
+        assert "hour" not in ranges
+        assert ranges["load_level_24h"] == [training["load_level_24h"].min(), training["load_level_24h"].max()]
+        router = LocalRouter(platform)
+        router.set_route(RouteRecord("route", 1, None, None, 0.0, [], outcome.candidate, [], None, "test", NOW))
+        (seen,) = router.gateway.policy.seen.values()
+        low, high = next((low, high) for name, low, high in seen if name == "load_level_24h")
+        assert low < ranges["load_level_24h"][0] < ranges["load_level_24h"][1] < high
 
 
 def test_excluded_areas_are_not_learned_from_but_still_judged(project: Path, run: Run) -> None:

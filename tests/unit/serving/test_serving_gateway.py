@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recloser.core import InvalidInput, Refused
 from recloser.serving import NAIVE, GuardPolicy, Route
-from recloser.serving.trips import TripSwitch, trips
+from recloser.serving.trips import Cut, TripSwitch, trips
 
 DAY = timedelta(days=1)
 
@@ -117,7 +117,7 @@ def test_the_switch_agrees_with_the_pure_rule_over_all_failures(seconds: list[in
 
     start, span, switch = datetime(2020, 1, 1, tzinfo=UTC), timedelta(seconds=window), TripSwitch()
     instants = [start + timedelta(seconds=second) for second in sorted(seconds)]
-    fired = [switch.note("rel-2", 1, now, span, limit) for now in instants]
+    fired = [switch.note("rel-2", ["not finite"], now, span, limit) is not None for now in instants]
     expected = [trips(instants[: k + 1], now, span, limit) for k, now in enumerate(instants)]
     assert fired == [hit and not any(expected[:k]) for k, hit in enumerate(expected)]
     assert switch.tripped == ({"rel-2"} if any(expected) else frozenset())
@@ -289,3 +289,30 @@ def test_what_another_gateway_cut_off_is_cut_off_here_once(kit: SimpleNamespace)
     answer = gateway.answer(kit.frame(), kit.ISSUED, kit.NOW)
     assert {served.served_by for served in answer.served} == {"champion"}
     assert gateway.counts()["incidents", "trip", "rel-2"] == 1
+
+
+def test_a_trip_is_told_with_its_failures_before_the_answer_is_there(kit: SimpleNamespace) -> None:
+    gateway = kit.gateway({"rel-2": kit.Faulty("rel-2", "nan")}, policy=GuardPolicy(trip_after=2))
+    told: list[tuple[int, Cut, dict[tuple[str, str, str], int]]] = []
+    gateway.on_trip(lambda epoch, cut: told.append((epoch, cut, gateway.counts())))
+    answer = gateway.answer(kit.frame(), kit.ISSUED, kit.NOW)
+    ((epoch, cut, counted),) = told
+    assert (epoch, cut.release, cut.at) == (1, "rel-2", kit.NOW)
+    assert counted == {}
+    assert cut.failures == ("c: not finite", "d: not finite")
+    assert cut.reason == "2 failed answers within 1 day, 0:00:00; the last: d: not finite"
+    assert gateway.cuts == (1, (cut,))
+    assert [incident.reason for incident in answer.incidents if incident.kind == "trip"] == [cut.reason]
+    gateway.swap(Route(2, "rel-1", "rel-2", 1.0), {name: gateway.predictor(name) for name in gateway.loaded})
+    assert gateway.cuts == (2, ())
+    gateway.answer(kit.frame(), kit.ISSUED, kit.NOW)
+    assert [epoch for epoch, _, _ in told] == [1, 2]
+
+
+def test_what_another_gateway_found_is_not_told_again(kit: SimpleNamespace) -> None:
+    gateway = kit.gateway()
+    told: list[Cut] = []
+    gateway.on_trip(lambda _epoch, cut: told.append(cut))
+    assert gateway.cut("rel-2", "worker 2 cut it off", kit.NOW)
+    assert told == []
+    assert gateway.cuts == (1, (Cut("rel-2", "worker 2 cut it off", kit.NOW),))

@@ -131,3 +131,48 @@ def test_a_request_over_http_with_a_shadow_is_logged_whole(kit: SimpleNamespace,
     found = [r for s in segments(tmp_path / "log") for _, r in read_segment(s).records if isinstance(r, AnswerRecord)]
     assert [(r.request_id, set(r.areas[0].answers)) for r in found] == [("q", {"rel-1", "rel-2"})]
     assert found[0].latency_us > 0
+
+
+def test_an_end_in_the_instant_of_an_answer_loses_no_evidence(kit: SimpleNamespace) -> None:
+    shadow = Stuck(kit.Steady("rel-2"))
+    gate = kit.gateway({"rel-2": shadow}, SHADOWED, GuardPolicy(late_after_ms=20_000.0))
+    plane, notes = DataPlane(gate, VirtualClock(kit.NOW)), Notes(5)
+
+    async def ask() -> None:
+        await plane.decide(rows(["a"]), note=notes.of("0"))  # answered, and its shadow is still asked
+        waiting = [asyncio.create_task(plane.decide(rows(["b"]), note=notes.of(str(k)))) for k in range(1, 4)]
+        waiting.append(asyncio.create_task(plane.decide(rows(["b"] * 300), note=notes.of("bulk"))))
+        await asyncio.sleep(0.01)
+        threading.Timer(0.05, shadow.go.set).start()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(ask())
+    assert plane.close(WAIT_S)
+    assert sorted(name for name, _ in notes.told) == ["0", "1", "2", "3", "bulk"]
+    assert all("rel-2" in answers for _, scoring in notes.told for answers in scoring.answers)
+    assert plane.close(WAIT_S)
+
+
+def test_a_shadow_that_hangs_at_the_end_is_blamed_and_does_not_keep_the_rest(kit: SimpleNamespace) -> None:
+    shadow = Stuck(kit.Steady("rel-2"))
+    gate = kit.gateway({"rel-2": shadow}, SHADOWED, GuardPolicy(late_after_ms=50.0))
+    plane, notes = DataPlane(gate, VirtualClock(kit.NOW)), Notes(1)
+    asyncio.run(plane.decide(rows(["a"]), note=notes.of("0")))
+    try:
+        assert plane.close(WAIT_S)
+        ((_, scoring),) = notes.told
+        assert [(found.kind, found.release) for found in scoring.incidents] == [("late", "rel-2")]
+    finally:
+        shadow.go.set()
+
+
+def test_an_end_has_a_limit(kit: SimpleNamespace) -> None:
+    shadow = Stuck(kit.Steady("rel-2"))
+    gate = kit.gateway({"rel-2": shadow}, SHADOWED, GuardPolicy(late_after_ms=60_000.0))
+    plane = DataPlane(gate, VirtualClock(kit.NOW))
+    asyncio.run(plane.decide(rows(["a"])))
+    try:
+        assert not plane.close(0.05)
+    finally:
+        shadow.go.set()
+    assert plane.close(WAIT_S)

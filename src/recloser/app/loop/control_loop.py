@@ -13,7 +13,7 @@ import polars as pl
 from recloser.app.loop.book import issue_key, issue_state
 from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
 from recloser.app.loop.history import FeatureFrames, History
-from recloser.app.loop.retraining import Retraining
+from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
@@ -39,6 +39,7 @@ class LoopOptions:
         say: told of progress in plain sentences.
         retrain: False freezes the first model.
         engine: name of the engine that runs pipelines.
+        runs: makes the runs elsewhere; None: they are made on the loop's own thread.
     """
 
     batch: int = 1
@@ -46,6 +47,7 @@ class LoopOptions:
     say: Callable[[str], None] = lambda _line: None
     retrain: bool = True
     ahead: timedelta = timedelta(0)
+    runs: RunsApart | None = None
 
 
 class ControlLoop:
@@ -66,7 +68,7 @@ class ControlLoop:
         self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.evidence = LedgerEvidence(platform, self.watch.book)
-        self.retraining = Retraining(platform, self.controller, options.say)
+        self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
     def cycle(self, issued_at: datetime) -> None:
         """Run one cycle of the issue at `issued_at` (aware UTC); the clock says when it really is."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
-from recloser.app.processes.reports import cut_off, read_reports
+from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.ledger import PairedDayRecord, RouteRecord, StateRecord
-from recloser.rollout import AreaDay, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
+from recloser.rollout import AreaDay, CutOff, DayRule, Evidence, PairedDay, Rollout, RolloutState, close_day
 
 INCIDENTS = "incidents"
 DIVERGENCE = "divergence"
@@ -36,10 +36,9 @@ class LedgerEvidence:
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
         refused = 0 if incidents is None else int(incidents.state["output"])
-        if self._cut_off(rollout.release):
-            refused = max(refused, rollout.plan.trip_count)
         return Evidence(
             incidents={rollout.release: refused} if refused else {},
+            cut_off=self._cut_off(rollout.release),
             input_incidents=0 if incidents is None else int(incidents.state["input"]),
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
@@ -48,10 +47,11 @@ class LedgerEvidence:
             labels_missing_since=missing,
         )
 
-    def _cut_off(self, release: str) -> bool:
-        """Return whether a gateway process has cut the release off under the present route, by its own guard."""
+    def _cut_off(self, release: str) -> CutOff | None:
+        """Return why a gateway process cut the release off under the present route, by its own guard."""
         route = self._platform.ledger.get(RouteRecord, "route")
-        return route is not None and release in cut_off(read_reports(self._platform.layout.state), route.epoch)
+        found = [] if route is None else read_cuts(self._platform.layout.state, route.epoch)
+        return next((CutOff(one.reason, one.cut.failures) for one in found if one.cut.release == release), None)
 
     def _days(self, rollout: Rollout, now: datetime) -> tuple[tuple[PairedDay, ...], datetime | None]:
         """Return the paired days that the ledger does not hold yet, and since when a day's labels are overdue."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from recloser.app.platform import Platform
 from recloser.app.requests import commit_request, standing_requests
@@ -15,6 +15,51 @@ from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import RolloutController, RolloutPlan
 from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """A run to make.
+
+    Attributes:
+        key: of the run.
+        as_of: its point of view (aware UTC).
+        trigger, reason: what started it, and why.
+        extra: further parameters, JSON-ready.
+    """
+
+    key: str
+    as_of: datetime
+    trigger: str
+    reason: str
+    extra: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of the run."""
+        return {"as_of": format_utc(self.as_of), "run": self.key, "trigger": self.trigger, **self.extra}
+
+
+class RunsApart(Protocol):
+    """Makes runs somewhere else than on the caller's thread, one after the other; their records are in the ledger."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way or waits."""
+        ...
+
+    def start(self, order: RunOrder) -> None:
+        """Take an order in; returns at once."""
+        ...
+
+    def ended(self) -> list[RunOrder]:
+        """Return the orders whose runs have ended since, each once; a run that ended is done or failed in the ledger.
+
+        Raises:
+            Unavailable: the ledger cannot be reached now; ask again.
+        """
+        ...
+
 
 BEGUN = "triggers.begun"
 LIVE = ("queued", "shadow", "canary", "probation", "held")
@@ -27,9 +72,17 @@ class Retraining:
         platform: the project.
         controller: takes passed candidates.
         say: told of progress.
+        apart: makes the runs; None: they are made here and now.
     """
 
-    def __init__(self, platform: Platform, controller: RolloutController, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        controller: RolloutController,
+        say: Callable[[str], None],
+        apart: RunsApart | None = None,
+    ) -> None:
+        self._apart = apart
         self._platform = platform
         self._controller = controller
         self._say = say
@@ -54,9 +107,15 @@ class Retraining:
         )
 
     def tick(self, now: datetime, unmasked: frozenset[str]) -> bool:
-        """Decide on all standing triggers and run what was started; return whether anything was."""
+        """Decide on all standing triggers and run what was started; return whether anything was.
+
+        While a run is under way elsewhere nothing is decided.
+        """
         started = self._resume() if not self._resumed else False
         self._resumed = True
+        started |= self.collect()
+        if self.busy:
+            return started
         due = [(trigger, extra) for trigger, extra in self.requests if trigger.at <= now]
         self.requests = [item for item in self.requests if item[0].at > now]
         due += [(trigger, {}) for trigger in self._asked(now)]
@@ -72,8 +131,26 @@ class Retraining:
                 extra = {"excluded": list(decision.excluded), **extras.get(decision.trigger.key, {})}
                 key = self.run_key(now, decision.trigger.key)
                 self._desk.attach(decision, key)
-                started = self._tried(now, key, str(decision.kind), decision.reason, extra)
+                started |= self._tried(RunOrder(key, now, str(decision.kind), decision.reason, extra))
         return started
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way elsewhere."""
+        return self._apart is not None and self._apart.busy
+
+    def collect(self) -> bool:
+        """Take in the runs that ended elsewhere, and submit what passed; return whether there was any."""
+        orders = [] if self._apart is None else self._apart.ended()
+        for order in orders:
+            run = self._platform.ledger.get(RunRecord, order.key)
+            if run is not None:
+                self._submit_passed(run)
+        return bool(orders)
+
+    def _submit_passed(self, run: RunRecord) -> None:
+        if run.state == "done" and run.verdict == "pass" and run.candidate is not None:
+            self.submit(run.candidate, run.reason)
 
     def _begun(self, now: datetime) -> datetime:
         """Return when this project first watched its triggers: a due date that falls into a restart is not lost."""
@@ -95,24 +172,37 @@ class Retraining:
     def _resume(self) -> bool:
         """Go on with what a killed process left: starts without a run, and runs without an end."""
         ledger, found = self._platform.ledger, False
+        self._submit_forgotten()
         for record in self._desk.unattended():
             key = self.run_key(record.at, record.key.rpartition("/")[0])
             with ledger.change("triggers", self._platform.clock.now()) as change:
                 change.put(replace(record, run=key))
                 change.note("trigger.run", record.key, {"run": key})
-            found |= self._tried(record.at, key, record.kind, record.reason, {"excluded": []})
+            found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, {"excluded": []}))
         for run in ledger.find(RunRecord, state="running"):
             extra = {name: item for name, item in run.parameters.items() if name not in {"as_of", "run", "trigger"}}
             as_of = parse_utc(run.parameters["as_of"], run.key)
-            found |= self._tried(as_of, run.key, run.trigger, run.reason, extra)
+            found |= self._tried(RunOrder(run.key, as_of, run.trigger, run.reason, extra))
         return found
 
-    def _tried(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> bool:
+    def _submit_forgotten(self) -> None:
+        """Queue what the newest run brought and nobody rolled out: the process ended between the two."""
+        ledger = self._platform.ledger
+        for run in ledger.find(RunRecord, state="done", order_by="finished_at", descending=True, limit=1):
+            release = ledger.get(ReleaseRecord, run.candidate or "")
+            accepted = release is not None and release.state == "accepted"
+            if accepted and not ledger.find(RolloutRecord, release=run.candidate, limit=1):
+                self._submit_passed(run)
+
+    def _tried(self, order: RunOrder) -> bool:
         """Run, and tell a failure instead of raising it: forecasts go on without a new model."""
+        if self._apart is not None:
+            self._apart.start(order)
+            return False
         try:
-            self.run(now, key, trigger, reason, extra)
+            self.run(order.as_of, order.key, order.trigger, order.reason, order.extra)
         except RecloserError as error:
-            self._say(f"run {key} failed: {error.explain()}")
+            self._say(f"run {order.key} failed: {error.explain()}")
         return True
 
     def run_key(self, now: datetime, trigger: str) -> str:
@@ -125,13 +215,21 @@ class Retraining:
         Raises:
             RecloserError: a step failed; it is recorded, and nothing is deployed.
         """
-        platform = self._platform
-        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
-        parameters = {"as_of": format_utc(now), "run": key, "trigger": trigger, **extra}
-        outcome = engine.run(platform.hooks.pipeline(), platform.workbench(), key, trigger, reason, parameters)
+        outcome = self.make(RunOrder(key, now, trigger, reason, extra))
         if outcome.verdict == "pass" and outcome.candidate is not None:
             self.submit(outcome.candidate, reason)
         return outcome
+
+    def make(self, order: RunOrder) -> RunOutcome:
+        """Run the pipeline and submit nothing.
+
+        Raises:
+            RecloserError: a step failed; it is recorded.
+        """
+        platform = self._platform
+        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
+        pipeline, bench = platform.hooks.pipeline(), platform.workbench()
+        return engine.run(pipeline, bench, order.key, order.trigger, order.reason, order.parameters)
 
     def _sleep(self, seconds: float) -> None:
         """Wait before a step is tried again; virtual time does not wait."""

@@ -9,7 +9,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError
 from recloser.ledger import RouteRecord
-from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from
+from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from, ranges_of
 
 LEARNED_FROM = timedelta(days=400)
 RELEARN = timedelta(days=91)
@@ -27,6 +27,11 @@ def route_of(record: RouteRecord) -> Route:
         fallback=tuple(record.fallback),
         lease_until=record.lease_until,
     )
+
+
+def releases_of(record: RouteRecord) -> tuple[str, ...]:
+    """Return the packages that a ledger record's route needs; the rungs of the naive ladder need none."""
+    return tuple(name for name in route_of(record).names() if name.startswith("rel-"))
 
 
 class LocalRouter:
@@ -52,14 +57,15 @@ class LocalRouter:
         if self._record is not None and route.epoch < self._record.epoch:
             return
         wanted = route_of(route)
-        releases = {name: self._platform.load(name) for name in wanted.names() if name.startswith("rel-")}
+        releases = {name: self._platform.load(name) for name in releases_of(route)}
         champion = releases.get(wanted.champion or "")
         predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
-        divergence = {}
+        divergence, seen = {}, {}
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")
             divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
-        policy = GuardPolicy(divergence=divergence, required=self._required())
+            seen[name] = ranges_of(releases[name].package.facts.notes.get("feature_ranges"))
+        policy = GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
 

@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.router import releases_of
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
+from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
 from recloser.core import RecloserError
-from recloser.ledger import PinRecord
+from recloser.ledger import PinRecord, RouteRecord
 from recloser.registry import read_last_change
 
 TICK_S = 5.0
@@ -28,8 +30,12 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with Platform.open(folder) as platform, platform.ledger.hold("controller"):
-        loop, predictions = ControlLoop(platform, LoopOptions(say=say)), PredictionUpkeep(platform)
+    with (
+        Platform.open(folder, apart=True) as platform,
+        platform.ledger.hold("controller"),
+        RunProcesses(platform, say) as runs,
+    ):
+        loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):
@@ -67,7 +73,7 @@ class Rounds:
         fresh = now.minute != self._minute
         self._minute = now.minute
         why: list[str] = []
-        if issue or fresh:
+        if (issue or fresh) and not self._loop.retraining.busy:  # a run goes on with the code that it began with
             self._tried("code", lambda: why.append(self._outdated()))
         if any(why):
             return why[0]
@@ -80,6 +86,7 @@ class Rounds:
             self._tried("maintain", lambda: maintain(self._platform))
         if fresh:
             self._tried("retrain", lambda: self._retrain(now))
+        self._tried("runs", self._loop.retraining.collect)
         self._tried("rollout", self._loop.advance)
         self._tried("predictions", lambda: self._predictions.tick(now))
         return ""
@@ -125,7 +132,12 @@ def _due(platform: Platform, now: datetime) -> list[datetime]:
 
 
 def maintain(platform: Platform) -> None:
-    """Compact and vacuum the store once a day; versions that something was trained on stay readable."""
+    """Compact and vacuum the store once a day; versions that something was trained on stay readable.
+
+    Releases that the route no longer names are given up, and the processes of those with code of their own.
+    """
+    route = platform.ledger.get(RouteRecord, "route")
+    platform.forget(() if route is None else releases_of(route))
     pinned = sorted({record.version for record in platform.ledger.find(PinRecord)})
     now = platform.clock.now()
     result = platform.store.maintain(pinned, now)

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
-from recloser.app.loop.router import LEARNED_FROM, RELEARN
+from recloser.app.loop.router import LEARNED_FROM, RELEARN, releases_of
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import announce
-from recloser.app.processes.reports import Report, cut_off, read_reports, write_report
+from recloser.app.processes.cuts import FoundCut, forget_cuts, read_cuts, write_cut
+from recloser.app.processes.loading import ReleaseLoader
+from recloser.app.processes.reports import Report, write_report
+from recloser.app.release import LoadedRelease
 from recloser.core import LOAD, InvalidInput, RecloserError
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import Calibration
+from recloser.serving import Cut
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
 LOOK_AGAIN = timedelta(hours=1)
+CHAMPION_S = 90.0
+"""A gateway that starts waits so long for its champion, and only CHALLENGERS_S for those beside it."""
+CHALLENGERS_S = 5.0
+DURABLE_S = 0.5
+"""An answer waits so long for its trip to be durable; a disk that is slower holds no answer up."""
 LOG = logging.getLogger(__name__)
 
 
 class RouteFollower(threading.Thread):
     """Brings the ledger's route to this process's gateway every half second, and announces what happened.
 
-    With the ledger gone the gateway goes on with the route it has; its lease then ends a canary by itself. Workers
-    that share the port tell each other which route they follow and whom they cut off; a trip of one is one of all.
+    Releases are loaded beside it: until those of a new route are ready the gateway goes on with the route it has, or,
+    where it has missed decisions in between, with the new champion alone. With the ledger gone the gateway goes on with
+    the route it has; its lease then ends a canary by itself. Workers that share the port tell each other which route
+    they follow and whom they cut off; a trip of one is one of all, also after its death.
     """
 
     def __init__(
@@ -39,15 +52,31 @@ class RouteFollower(threading.Thread):
         self._reported: Report | None = None
         self._loop = loop
         self._events = events
-        self._ended = threading.Event()
+        self._ended = False
+        self._woken = threading.Event()
         self._seen = seen
         self._routed: tuple[str, ...] = ()
         self._learned: dict[str, datetime] = {}
         self._limits_at: datetime | None = None
+        self._loader = ReleaseLoader(self._open, self._woken.set)
+        self._told: dict[str, str] = {}
+        loop.router.gateway.on_trip(self._keep_trip)
+
+    def begin(self, champion_s: float = CHAMPION_S, challengers_s: float = CHALLENGERS_S) -> None:
+        """Take the present route over before anything is served, as far as it loads within these times."""
+        with contextlib.suppress(RecloserError):
+            self._take_route()
+            route = self._platform.ledger.get(RouteRecord, "route")
+            everyone = () if route is None else releases_of(route)
+            self._loader.wait([name for name in everyone if route is not None and name == route.champion], champion_s)
+            self._loader.wait(everyone, challengers_s)
+        self.follow()
 
     def run(self) -> None:
         """Follow until told to stop."""
-        while not self._ended.wait(POLL_S):
+        while not self._ended:
+            self._woken.wait(POLL_S)
+            self._woken.clear()
             try:
                 self.follow()
             # The outermost loop of the thread: a gateway that no longer follows would miss the next rollback.
@@ -70,22 +99,47 @@ class RouteFollower(threading.Thread):
             return
 
     def _take_route(self) -> None:
-        route = self._platform.ledger.get(RouteRecord, "route")
-        if route is None or route == self._loop.router.current():
+        route, router = self._platform.ledger.get(RouteRecord, "route"), self._loop.router
+        if route is None or route == router.current():
+            self._loader.want((), 0 if route is None else route.epoch)
+            self._tell_problems()
             return
+        missing = [name for name in releases_of(route) if not self._platform.loaded(name)]
+        for release in self._loader.want(missing, route.epoch):
+            self._platform.adopt(release)
+            missing.remove(release.release)
+        self._tell_problems()
+        if not missing:
+            router.set_route(route)
+            self._cut_off(route.epoch)
+            self._release()
+        elif route.champion not in missing and router.gateway.route.epoch < route.epoch - 1:
+            # Decisions were missed, the end of a canary perhaps: what holds of the newest one is its champion.
+            router.set_route(
+                replace(route, epoch=route.epoch - 1, canary=None, share=0.0, cohort=[], shadow=None, lease_until=None)
+            )
+
+    def _open(self, name: str) -> LoadedRelease:
+        """Return a release ready to answer; on the loader's thread."""
         try:
-            self._loop.router.set_route(route)
+            return self._platform.open_verified(name)
         except InvalidInput:  # a release with columns that the project's code did not have when this process began
             self._platform.reload_code()
-            self._loop.router.set_route(route)
-        self._release()
+            return self._platform.open_verified(name)
+
+    def _tell_problems(self) -> None:
+        problems = dict(self._loader.problems())
+        for name, problem in problems.items():
+            if self._told.get(name) != problem:
+                LOG.warning("%s cannot be loaded: %s", name, problem)
+        self._told = problems
 
     def _learn_online(self) -> None:
         """Take over the online offsets that the controller has learned for the releases of the route."""
         router, fresh = self._loop.router, False
         for name in router.gateway.route.names():
             state = self._platform.ledger.get(StateRecord, f"{ONLINE}/{name}")
-            if state is None:
+            if state is None or not self._platform.loaded(name):
                 continue
             # Without offsets: given up since and loaded anew, as when a rollback returns to it.
             if self._learned.get(name) != state.at or self._platform.load(name).online is None:
@@ -114,23 +168,48 @@ class RouteFollower(threading.Thread):
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""
         names = self._loop.router.gateway.route.names()
-        self._platform.forget({*names, *self._routed})
-        self._routed = names
+        if names != self._routed:  # not only a longer lease
+            self._platform.forget({*names, *self._routed})
+            self._routed = names
 
     def _agree(self) -> None:
         """Tell the other workers which route is followed here and who was cut off; cut off whom they cut off."""
         gateway, state = self._loop.router.gateway, self._platform.layout.state
-        epoch = gateway.route.epoch
-        for name in cut_off(read_reports(state), epoch):
-            gateway.cut(name, "another worker cut it off", self._platform.clock.now())
-        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)))
+        epoch, cuts = gateway.cuts
+        for cut in cuts:
+            if cut.failures:  # found here; what the disk did not take at once is written now
+                write_cut(state, FoundCut(epoch, self._worker, cut))
+        self._cut_off(epoch)
+        problem = "; ".join(f"{name}: {why}" for name, why in sorted(self._told.items()))
+        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)), problem)
         if report != self._reported:
             write_report(state, report)
+            forget_cuts(state, before=epoch - 1)
             self._reported = report
+
+    def _cut_off(self, epoch: int) -> None:
+        """Cut off whom any worker, this one before its restart too, cut off under this route."""
+        for found in read_cuts(self._platform.layout.state, epoch):
+            self._loop.router.gateway.cut(found.cut.release, found.reason, found.cut.at)
+
+    def _keep_trip(self, epoch: int, cut: Cut) -> None:
+        """Make a trip that was found here durable, on the thread that answers; a hanging disk holds it up briefly."""
+
+        def write() -> None:
+            try:
+                write_cut(self._platform.layout.state, FoundCut(epoch, self._worker, cut))
+            except OSError as error:
+                LOG.warning("the trip of %s is not durable yet: %s", cut.release, error)
+            self._woken.set()
+
+        writing = threading.Thread(target=write, daemon=True, name=f"trip of {cut.release}")
+        writing.start()
+        writing.join(DURABLE_S)
 
     def stop(self) -> None:
         """End the thread."""
-        self._ended.set()
+        self._ended = True
+        self._woken.set()
 
     def _announce(self) -> None:
         while (reached := announce(self._platform.ledger, self._events, self._seen)) != self._seen:

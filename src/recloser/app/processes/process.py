@@ -1,4 +1,4 @@
-"""Owns the start of a supervised process: `python -m recloser.app gateway|controller ...`. Restarts nothing."""
+"""Owns the start of a supervised process: `python -m recloser.app gateway|controller|run ...`. Restarts nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.app.processes.controller import control
+from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
+from recloser.serving.foreign import hang_on
 
 GRACE_S = 4.0
 
@@ -43,8 +45,11 @@ def assigned(words: Sequence[str]) -> Assignment:
 
 def main(words: Sequence[str]) -> int:
     """Run the named process and return its exit code."""
-    name, task = words[0], assigned(words[1:])
+    name, task = words[0], assigned(words[1:6])
+    hang_on(os.environ)
     try:
+        if name == "run":
+            return make_run(task.folder, words[6], say)
         if name == "gateway":
             inherited = os.environ.get(LISTENING)
             worker = os.environ.get(WORKER, "1")

@@ -19,13 +19,15 @@ class Report:
         worker: its name, one per process that shares the port.
         pid: of the process.
         epoch: of the route it follows.
-        tripped: challengers it cut off under that epoch.
+        tripped: challengers that are cut off there under that epoch.
+        problem: why it cannot follow the newest route, or empty.
     """
 
     worker: str
     pid: int
     epoch: int
     tripped: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def write_report(state: Path, report: Report) -> None:
@@ -43,10 +45,11 @@ def read_reports(state: Path) -> list[Report]:
     for path in sorted((state / FOLDER).glob("*.json")):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            report = Report(facts["worker"], int(facts["pid"]), int(facts["epoch"]), tuple(facts["tripped"]))
+            tripped, problem = tuple(facts["tripped"]), str(facts.get("problem", ""))
+            report = Report(facts["worker"], int(facts["pid"]), int(facts["epoch"]), tripped, problem)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if _alive(report.pid):
+        if alive(report.pid):
             found.append(report)
     return found
 
@@ -56,12 +59,8 @@ def settled(reports: Sequence[Report], epoch: int) -> bool:
     return all(report.epoch >= epoch for report in reports)
 
 
-def cut_off(reports: Sequence[Report], epoch: int) -> frozenset[str]:
-    """Return the challengers that any worker cut off under this route."""
-    return frozenset(name for report in reports if report.epoch == epoch for name in report.tripped)
-
-
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Tell whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

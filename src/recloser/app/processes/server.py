@@ -18,6 +18,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
+from recloser.app.processes.figures import Publishing, SharedFigures
 from recloser.app.processes.following import RouteFollower
 from recloser.app.security.gatekeeping import (
     GrpcSecurity,
@@ -32,7 +33,7 @@ from recloser.core import Clock, Unavailable
 from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
-from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
+from recloser.serving.http import Colleagues, CurrentForecast, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog
 
 LISTENING = "RECLOSER_LISTENING"
@@ -87,7 +88,11 @@ def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
 
 
 def gateway_service(
-    platform: Platform, loop: ControlLoop, events: EventBuffer, log: AnswerLog | None = None
+    platform: Platform,
+    loop: ControlLoop,
+    events: EventBuffer,
+    log: AnswerLog | None = None,
+    colleagues: Colleagues | None = None,
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
 
@@ -112,6 +117,7 @@ def gateway_service(
         log=log,
         limits=limits_of(platform),
         audit=audit_of(platform),
+        colleagues=colleagues,
     )
 
 
@@ -168,11 +174,13 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         follower = RouteFollower(platform, loop, events, seen, place.worker)
-        follower.follow()
+        follower.begin()
         listening = place.listening()
         ending = _Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
-        service = gateway_service(platform, loop, events, log)
+        colleagues = SharedFigures(platform.layout.state, place.worker, platform.project.gateway.workers)
+        service = gateway_service(platform, loop, events, log, colleagues)
+        publishing = Publishing(service.figures)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
         config = uvicorn.Config(
             gateway_app(service, place.host, grpc_port, grpc_security(platform)),
@@ -184,6 +192,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         server = uvicorn.Server(config)
         ending.of(server)
         follower.start()
+        publishing.start()
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look through it again and again
         ready(f"{scheme_of(platform.project.gateway.tls)}://{place.host}:{listening.getsockname()[1]}")
@@ -191,8 +200,10 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
             server.run(sockets=[listening])
         finally:
             follower.stop()
+            publishing.stop()
             events.close()
             listening.close()
+            service.plane.close()  # evidence that follows an answer, before its log ends
             if log is not None:
                 log.close()
     return 0

@@ -31,6 +31,7 @@ class LimitsSection(Section):
     connections: Annotated[int, Field(ge=1)] = 1000
     header_seconds: Annotated[float, Field(gt=0)] = 10.0
     body_seconds: Annotated[float, Field(gt=0)] = 30.0
+    write_seconds: Annotated[float, Field(gt=0)] = 30.0
     body_mb: Annotated[float, Field(gt=0, le=1024)] = 8.0
 
 

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from recloser.app.replay.matplotlib_plots import coverage_plot, month_plot, window_plot
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
-from recloser.app.replay.plots import coverage_plot, month_plot, window_plot
 from recloser.app.replay.summary import NAMES
 from recloser.core import format_utc
 

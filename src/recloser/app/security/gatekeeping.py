@@ -12,7 +12,7 @@ from recloser.app.security.certificates import tls_options
 from recloser.app.security.tokens import LiveTokens
 from recloser.core import RecloserError
 from recloser.serving.http import Access
-from recloser.serving.http.admission import Audit, Call, TrafficLimits, protocol_with
+from recloser.serving.http.admission import PATIENT_LOOP, Audit, Call, TrafficLimits, protocol_with
 
 
 def access_of(platform: Platform) -> Access:
@@ -35,6 +35,7 @@ def limits_of(platform: Platform) -> TrafficLimits:
         connections=limits.connections,
         header_seconds=limits.header_seconds,
         body_seconds=limits.body_seconds,
+        write_seconds=limits.write_seconds,
     )
 
 
@@ -65,6 +66,7 @@ def uvicorn_options(platform: Platform) -> dict[str, Any]:
     """
     return {
         "http": protocol_with(limits_of(platform)),
+        "loop": PATIENT_LOOP,
         "ws": "none",
         "server_header": False,
         **tls_options(platform.layout.root, platform.project.gateway.tls),

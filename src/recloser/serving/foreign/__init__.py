@@ -4,6 +4,8 @@ Does not know what kind of model it is, and does not load one: the composition r
 """
 
 from recloser.serving.foreign.exchange import answer_requests
+from recloser.serving.foreign.lifeline import Lifeline, hang_on
+from recloser.serving.foreign.loaders import LOADERS
 from recloser.serving.foreign.process import ProcessPredictor, Program
 
-__all__ = ["ProcessPredictor", "Program", "answer_requests"]
+__all__ = ["LOADERS", "Lifeline", "ProcessPredictor", "Program", "answer_requests", "hang_on"]

@@ -6,49 +6,49 @@ run was decided by whoever starts this.
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import os
 import resource
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from recloser.core import RecloserError
 from recloser.models import load_model
-from recloser.serving.foreign.exchange import answer_requests
-
-LOADERS = {"pyfunc": "recloser.registry.mlflow:open_pyfunc"}
+from recloser.serving.foreign.exchange import ERROR, Disturbed, answer_requests, send
+from recloser.serving.foreign.lifeline import hang_on
+from recloser.serving.foreign.loaders import LOADERS
 
 
 def main(words: Sequence[str]) -> int:
     """Load the model and answer until the other side ends; return the exit code."""
     folder, number, memory_mb, parent = words
+    hang_on(os.environ)
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     most = int(memory_mb) << 20
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(2, 1)  # what foreign code prints is for the log
-    try:
-        loaders = {kind: _loader(entry) for kind, entry in LOADERS.items()}
-        model = load_model(Path(folder), loaders, allow_code=True)
-    except RecloserError as error:
-        sys.stderr.write(f"model process: {error.explain()}\n")
-        return error.exit_code
     with socket.socket(fileno=int(number)) as link:
+        try:
+            model = load_model(Path(folder), LOADERS, allow_code=True)
+        except RecloserError as error:
+            return _failed(link, error.explain(), error.exit_code)
+        # The outermost loop of the process: whatever foreign code raises is told on the other side.
+        except Exception as error:  # noqa: BLE001
+            return _failed(link, f"{type(error).__name__}: {error}", RecloserError.exit_code)
         answer_requests(link, model.predict)
     return 0
 
 
-def _loader(entry: str) -> Callable[[Path], Any]:
-    def load(path: Path) -> Any:
-        module, _, name = entry.partition(":")
-        return getattr(importlib.import_module(module), name)(path)
-
-    return load
+def _failed(link: socket.socket, why: str, code: int) -> int:
+    sys.stderr.write(f"model process: {why}\n")
+    with contextlib.suppress(Disturbed):
+        send(link, ERROR, why[:300].encode(errors="replace"))
+    return code
 
 
 def _end_with(parent: int) -> None:

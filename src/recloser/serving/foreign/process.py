@@ -15,6 +15,7 @@ import polars as pl
 
 from recloser.core import FloatArray, ModelRows, RecloserError, Unavailable
 from recloser.serving.foreign.exchange import (
+    ERROR,
     READY,
     ROWS,
     Disturbed,
@@ -24,6 +25,7 @@ from recloser.serving.foreign.exchange import (
     rows_to_bytes,
     send,
 )
+from recloser.serving.foreign.lifeline import Lifeline
 from recloser.serving.predictor import PER_ROW_MS, Late
 
 HEALTHY_S = 20.0
@@ -52,10 +54,11 @@ class Program:
 
 @dataclass(slots=True, eq=False)
 class _Running:
-    """A process that is ready, and the link to it."""
+    """A process that is ready, the link to it, and what ends it with us."""
 
     process: subprocess.Popen[bytes]
     link: socket.socket
+    lifeline: Lifeline
     since: float
     warm: bool = False
 
@@ -63,6 +66,7 @@ class _Running:
         """Kill it and wait for its end."""
         self.link.close()
         self.process.kill()
+        self.lifeline.cut()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5.0)
 
@@ -164,25 +168,31 @@ def _exchange(running: _Running, payload: bytes, seconds: float) -> Message:
 
 def _start(program: Program, timer: Callable[[], float]) -> _Running:
     ours, theirs = socket.socketpair()
+    lifeline = Lifeline()
     try:
         process = subprocess.Popen(  # noqa: S603 - the composition root's own program
             program.command(theirs.fileno()),
-            env=dict(program.environment),
-            pass_fds=(theirs.fileno(),),
+            env={**program.environment, **lifeline.environment},
+            pass_fds=(theirs.fileno(), lifeline.inherited),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
         ours.close()
+        lifeline.cut()
         raise Unavailable("the model's process cannot be started", got=str(error)) from error
     finally:
         theirs.close()
-    running = _Running(process, ours, timer())
+        lifeline.started()
+    running = _Running(process, ours, lifeline, timer())
     said = "no greeting"
     try:
         ours.settimeout(program.start_s)
-        if receive(ours).kind == READY:
+        greeting = receive(ours)
+        if greeting.kind == READY:
             return running
+        if greeting.kind == ERROR:
+            said = greeting.payload.decode(errors="replace")
     except Disturbed as error:
         said = str(error)
     running.end()

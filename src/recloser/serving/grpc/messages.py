@@ -80,6 +80,7 @@ SCHEMA: Mapping[str, tuple[str, ...]] = {
         "5 outputs InferTensor[]",
         "6 raw_output_contents bytes[]",
     ),
+    "ModelStreamInferResponse": ("1 error_message string", "2 infer_response ModelInferResponse"),
     "ModelConfigRequest": _ASKED,
     "ConfiguredInput": ("1 name string", "2 data_type int32", "4 dims int64[]"),
     "ConfiguredOutput": ("1 name string", "2 data_type int32", "3 dims int64[]"),
@@ -117,6 +118,12 @@ SCHEMA: Mapping[str, tuple[str, ...]] = {
 }
 """Message -> fields as 'number name type'; '[]' is repeated, '?' one of a choice. A map is its repeated entries."""
 
+HEALTH_SCHEMA: Mapping[str, tuple[str, ...]] = {
+    "HealthCheckRequest": ("1 service string",),
+    "HealthCheckResponse": ("1 status int32",),
+}
+"""The messages of `grpc.health.v1`; its one enumeration is a number here."""
+
 _Field = descriptor_pb2.FieldDescriptorProto
 
 
@@ -137,14 +144,15 @@ def _field(text: str) -> Any:
 
 def _build() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="open_inference.proto", package=PACKAGE, syntax="proto3")
-    for name, fields in SCHEMA.items():
+    schema = {**SCHEMA, **HEALTH_SCHEMA}
+    for name, fields in schema.items():
         message = file.message_type.add(name=name)
         message.field.extend(_field(text) for text in fields)
         if any(text.endswith("?") for text in fields):
             message.oneof_decl.add(name="choice")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in SCHEMA}
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in schema}
 
 
 MESSAGES: Mapping[str, Any] = _build()

@@ -1,20 +1,20 @@
-"""Owns the gRPC methods and their errors, on grpc.aio. Decides no answer; opens its port only when told to."""
+"""Owns the gRPC methods, on grpc.aio. Decides no answer; opens its port only when told to."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+import asyncio
 from typing import Any
 
 import grpc
 from grpc import aio
-from starlette.exceptions import HTTPException
 
 from recloser import __version__
-from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
-from recloser.serving.grpc.convert import call_of, config_of, message_of, parse, reply_of
+from recloser.core import Unavailable
+from recloser.serving.grpc.calls import Asked, Calls
+from recloser.serving.grpc.convert import call_of, config_of, message_of, reply_of
+from recloser.serving.grpc.health import HEALTH_SERVICE, checked
 from recloser.serving.grpc.messages import MESSAGES, SERVICE
-from recloser.serving.http import Access, Service, decide
+from recloser.serving.http import Service, decide
 from recloser.serving.wire.models import (
     UnknownModel,
     known_model,
@@ -30,21 +30,9 @@ from recloser.serving.wire.rows import output_names, outputs_of, rows_from_tenso
 MOST_AT_ONCE = 256
 """Calls under way; further ones are answered RESOURCE_EXHAUSTED."""
 
-LONGEST = 1_000
-"""Characters of an error's text; what the caller sent is not echoed without bound."""
-
-DENIALS = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION_DENIED}
-LOG = logging.getLogger(__name__)
-STATUSES: dict[type[RecloserError], grpc.StatusCode] = {
-    UnknownModel: grpc.StatusCode.NOT_FOUND,
-    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
-    Refused: grpc.StatusCode.FAILED_PRECONDITION,
-    Unavailable: grpc.StatusCode.UNAVAILABLE,
-}
-
 
 class Methods:
-    """The methods of the service, one per name in the protocol; each takes its request and the seconds left or None."""
+    """The methods of the service, one per name in the protocol; each takes a request and what else is known of it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -82,15 +70,14 @@ class Methods:
     async def model_statistics(self, request: Any, *_: Any) -> Any:
         """Tell counts and durations of one model, or of all if none is named."""
         names = (self._name(request),) if request.name else model_names(self._gateway)
-        statistics = self._service.statistics
-        rows = [statistics.of(name, version_of(self._gateway, name)) for name in names]
+        rows = await asyncio.to_thread(self._service.model_statistics, names)
         return message_of("ModelStatisticsResponse", {"model_stats": rows})
 
     async def repository_index(self, *_: Any) -> Any:
         """List the models that can be asked."""
         return message_of("RepositoryIndexResponse", {"models": repository_index(self._gateway)})
 
-    async def model_infer(self, request: Any, remaining_s: float | None) -> Any:
+    async def model_infer(self, request: Any, asked: Asked) -> Any:
         """Answer one inference request within the caller's deadline."""
         name = known_model(self._gateway, request.model_name, request.model_version)
         with self._service.statistics.request(name, self._service.clock) as watch:
@@ -98,7 +85,9 @@ class Methods:
             check_call(call, name, output_names(self._gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self._service.columns)
             watch.lap("compute_input")
-            answers = await decide(self._service, name, rows, _within_ms(call, remaining_s), call.id or "")
+            answers = await decide(
+                self._service, name, rows, _within_ms(call, asked.remaining_s), call.id or asked.name
+            )
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self._gateway.quantiles)
             response = reply_of(call, Reply(name, version_of(self._gateway, name), outputs), raw=raw)
@@ -116,8 +105,8 @@ def _within_ms(call: Call, remaining_s: float | None) -> float | None:
     return min((ms for ms in given if ms is not None), default=None)
 
 
-def handlers(service: Service) -> dict[str, Callable[[bytes, Any], Awaitable[bytes]]]:
-    """Return the methods by the protocol's names, from bytes to bytes, with errors as statuses."""
+def handlers(service: Service, calls: Calls) -> dict[str, Any]:
+    """Return the handlers of the protocol's service by the names of its methods."""
     methods = Methods(service)
     named = {
         "ServerLive": methods.server_live,
@@ -130,41 +119,11 @@ def handlers(service: Service) -> dict[str, Callable[[bytes, Any], Awaitable[byt
         "RepositoryIndex": methods.repository_index,
         "ModelInfer": methods.model_infer,
     }
-    return {name: _answering(f"{name}Request", method, service.access) for name, method in named.items()}
-
-
-def status_of(error: RecloserError) -> grpc.StatusCode:
-    """Return the status that says what the caller should do about one of our errors."""
-    return next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), grpc.StatusCode.INTERNAL)
-
-
-def _authorization(context: Any) -> bytes:
-    found = next((text for name, text in context.invocation_metadata() or () if name == "authorization"), "")
-    return found.encode("latin-1", "replace") if isinstance(found, str) else bytes(found)
-
-
-def _answering(
-    kind: str, method: Callable[[Any, float | None], Awaitable[Any]], access: Access
-) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    async def answer(content: bytes, context: Any) -> bytes:
-        try:
-            if access.required:
-                access.bearer(_authorization(context), "infer" if kind == "ModelInferRequest" else "read")
-            response = await method(parse(kind, content), context.time_remaining())
-            return bytes(response.SerializeToString())
-        except HTTPException as error:
-            await context.abort(DENIALS[error.status_code], error.detail)
-            raise
-        except RecloserError as error:
-            await context.abort(status_of(error), error.explain()[:LONGEST])
-            raise
-        # The outermost loop of a call: gRPC would tell the caller the text of a defect.
-        except Exception:
-            LOG.exception("%s met a defect", kind)
-            await context.abort(grpc.StatusCode.INTERNAL, "The gateway met a defect of its own; its log knows more.")
-            raise
-
-    return answer
+    found = {
+        name: grpc.unary_unary_rpc_method_handler(calls.single(f"{name}Request", method))
+        for name, method in named.items()
+    }
+    return found | {"ModelStreamInfer": grpc.stream_stream_rpc_method_handler(calls.streamed(methods.model_infer))}
 
 
 async def start(
@@ -180,8 +139,10 @@ async def start(
         ("grpc.so_reuseport", 0),
     ]
     server = aio.server(options=options, maximum_concurrent_rpcs=MOST_AT_ONCE)
-    methods = {name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in handlers(service).items()}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    calls = Calls(service.gate)
+    check = grpc.unary_unary_rpc_method_handler(calls.single("HealthCheckRequest", checked(service.gateway)))
+    spoken = {SERVICE: handlers(service, calls), HEALTH_SERVICE: {"Check": check}}
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(*pair) for pair in spoken.items()])
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         if tls is None:

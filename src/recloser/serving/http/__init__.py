@@ -7,11 +7,12 @@ from recloser.serving.http.app import build_app
 from recloser.serving.http.data import decide
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
-from recloser.serving.http.service import CurrentForecast, ForecastSource, Rollback, Service
+from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Rollback, Service
 from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
     "Access",
+    "Colleagues",
     "CurrentForecast",
     "Event",
     "EventBuffer",

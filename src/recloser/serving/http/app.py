@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -15,13 +16,15 @@ from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 from recloser.core import RecloserError
 from recloser.serving.http.admission.admission import Admission
 from recloser.serving.http.data import Infer, Invocations
-from recloser.serving.http.edge import json_response, on_crash, on_http_error, on_recloser_error
-from recloser.serving.http.exposition import CONTENT_TYPE, Meter, exposition
+from recloser.serving.http.edge import HEADER, json_response, on_crash, on_http_error, on_recloser_error, request_name
+from recloser.serving.http.exposition import CONTENT_TYPE, Meter
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
+from recloser.serving.http.hot import HotWay
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.service import Service
+from recloser.serving.wire.figures import by_worker, text_of
 from recloser.serving.wire.rows import quantile_names
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -29,7 +32,7 @@ STREAMS = frozenset({"events"})
 
 
 class Metered:
-    """ASGI middleware that counts and times every request."""
+    """ASGI middleware that counts and times every request, and tells its name."""
 
     def __init__(self, app: ASGIApp, meter: Meter) -> None:
         self._app = app
@@ -45,6 +48,7 @@ class Metered:
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_name(scope).encode())]
             await send(message)
 
         try:
@@ -63,30 +67,31 @@ def build_app(service: Service, lifespan: Lifespan[Starlette] | None = None) -> 
         service: what is served.
         lifespan: what lives as long as the server, such as another transport.
     """
-    meter = Meter()
+    meter, infer, invocations = service.meter, Infer(service), Invocations(service)
 
     async def openapi(_: Request) -> Response:
         """Give this document."""
         return json_response(document)
 
-    routes = [*_routes(service, meter), Route("/openapi.json", openapi)]
+    routes = [*_routes(service, infer, invocations), Route("/openapi.json", openapi)]
     document = openapi_document(routes, quantile_names(service.gateway.quantiles))
     handlers = {RecloserError: on_recloser_error, HTTPException: on_http_error, Exception: on_crash}
-    admission = Middleware(Admission, access=service.access, limits=service.limits, audit=service.audit, meter=meter)
-    middleware = [Middleware(Metered, meter=meter), admission]
+    hot = Middleware(HotWay, infer=infer, invocations=invocations)
+    middleware = [Middleware(Metered, meter=meter), Middleware(Admission, gate=service.gate), hot]
     return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware, lifespan=lifespan)
 
 
-def _routes(service: Service, meter: Meter) -> list[Route]:
-    metadata, infer, grid, forecasts = Metadata(service), Infer(service), Grid(service), Forecasts(service)
+def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Route]:
+    metadata, grid, forecasts = Metadata(service), Grid(service), Forecasts(service)
 
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
-        page = exposition(service.gateway, meter, service.statistics, service.log)
+        figures = await to_thread.run_sync(service.figures)
+        page = text_of(figures[""].families if "" in figures else by_worker(figures))
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [
-        Route("/v2/models/{name}/infer", infer, methods=["POST"]),  # first: found soonest
+        Route("/v2/models/{name}/infer", infer, methods=["POST"]),
         Route("/v2", metadata.server),
         Route("/v2/health/live", metadata.live),
         Route("/v2/health/ready", metadata.ready),
@@ -101,7 +106,7 @@ def _routes(service: Service, meter: Meter) -> list[Route]:
         Route("/v2/models/{name}/versions/{version}/config", metadata.config),
         Route("/v2/models/{name}/versions/{version}/stats", metadata.stats),
         Route("/v2/models/{name}/versions/{version}/infer", infer, methods=["POST"]),
-        Route("/invocations", Invocations(service), methods=["POST"]),
+        Route("/invocations", invocations, methods=["POST"]),
         Route("/ping", metadata.ping),
         Route("/health", metadata.ping),
         Route("/version", metadata.version),

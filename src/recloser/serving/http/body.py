@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 from anyio import to_thread
 from starlette.exceptions import HTTPException
@@ -62,6 +63,7 @@ async def read_tensors(scope: Scope, receive: Receive, limit: int) -> tuple[byte
     return await _read(headers, receive, limit), None if length is None else length.decode("latin-1").strip()
 
 
+@lru_cache(maxsize=64)
 def _is_json(given: str) -> bool:
     media, _, parameters = given.lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
@@ -69,7 +71,8 @@ def _is_json(given: str) -> bool:
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    named = headers.get(b"content-encoding")
+    encoding = "identity" if named is None else named.decode("latin-1").strip().lower()
     if encoding != "identity" and encoding not in ENCODINGS:
         raise HTTPException(415, "Send the body uncompressed, or as gzip or deflate.", {"accept-encoding": "gzip"})
     chunks, size, more = [], 0, True

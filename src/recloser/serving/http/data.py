@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from recloser.core import InvalidInput, Unavailable, unknown_name
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON, read_json, read_tensors
+from recloser.serving.http.edge import answer, request_name
 from recloser.serving.http.service import Service
 from recloser.serving.log import RequestNote
 from recloser.serving.wire.invocations import invocation_response, read_invocation
@@ -36,19 +36,20 @@ class Infer:
         with self.service.statistics.request(name, self.service.clock) as watch:
             body, header = await read_tensors(scope, receive, self.service.body_limit)
             call = read_call(body, header)
+            own = request_name(scope, call.id)
             check_call(call, name, output_names(self.service.gateway.quantiles))
             rows = rows_from_tensors(call.tensors, self.service.columns)
             watch.lap("compute_input")
-            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters), call.id or "")
+            answers = await decide(self.service, name, rows, _timeout_ms(scope, call.parameters), call.id or own)
             watch.lap("compute_infer")
             outputs = outputs_of(answers, self.service.gateway.quantiles)
             content, length = write_reply(call, Reply(name, version_of(self.service.gateway, name), outputs))
             watch.lap("compute_output")
             watch.rows = len(rows.areas)
-        headers = {"content-type": JSON if length is None else BINARY}
-        if length is not None:
-            headers[HEADER_LENGTH] = str(length)
-        await Response(content, headers=headers)(scope, receive, send)
+        if length is None:
+            await answer(send, content, JSON)
+        else:
+            await answer(send, content, BINARY, (HEADER_LENGTH.encode(), b"%d" % length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,12 @@ class Invocations:
         scored = read_invocation(body, self.service.columns)
         name = known_model(self.service.gateway, scored.model or FORECAST)
         with self.service.statistics.request(name, self.service.clock) as watch:
-            answers = await decide(self.service, name, scored.rows, _timeout_ms(scope, {}))
+            answers = await decide(self.service, name, scored.rows, _timeout_ms(scope, {}), request_name(scope))
             watch.lap("compute_infer")
             content = invocation_response(answers, self.service.gateway.quantiles)
             watch.lap("compute_output")
             watch.rows = len(scored.rows.areas)
-        await Response(content, media_type="application/json")(scope, receive, send)
+        await answer(send, content, JSON)
 
 
 async def decide(service: Service, name: str, rows: Rows, within_ms: float | None, request_id: str = "") -> RowAnswers:

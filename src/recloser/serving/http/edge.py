@@ -13,9 +13,10 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Scope, Send
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, jsonable
+from recloser.serving.wire.identity import REQUEST_ID, named
 from recloser.serving.wire.models import UnknownModel
 from recloser.serving.wire.strict import MalformedBody
 
@@ -30,9 +31,33 @@ LONGEST = 1_000
 """Characters of a text in a problem document; what the caller sent is not echoed without bound."""
 
 
+NAME, HEADER = "recloser.request", REQUEST_ID.encode()
+
+
+def request_name(scope: Scope, own: str | None = None) -> str:
+    """Return the name of a request, the same each time: its header, else `own`, else a new one."""
+    found: str | None = scope.get(NAME)
+    if found is None:
+        given = None
+        for name, text in scope["headers"]:
+            if name == HEADER:
+                given = text.decode("latin-1")
+                break
+        found = scope[NAME] = named(given, own)
+    return found
+
+
 def json_response(body: Any, status: int = 200) -> Response:
     """Return `body` as JSON; NaN becomes null."""
     return Response(msgspec.json.encode(jsonable(body)), status, media_type="application/json")
+
+
+async def answer(send: Send, content: bytes, media_type: str, *more: tuple[bytes, bytes]) -> None:
+    """Send a body with status 200; `more` are further headers, names in lower case."""
+    length = (b"content-length", b"%d" % len(content))
+    headers = [length, (b"content-type", media_type.encode()), *more]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
 
 
 def problem(status: int, title: str, detail: str, **members: Any) -> Response:
@@ -86,7 +111,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 async def on_crash(request: Request, _: Exception) -> Response:
     """Answer a defect of ours; its traceback goes to the server's log, never to the caller."""
     sentence = "The gateway met a defect of its own; its log knows more."
-    return problem(500, "Internal error", sentence, **dialect(request.url.path, 500, sentence))
+    response = problem(500, "Internal error", sentence, **dialect(request.url.path, 500, sentence))
+    response.headers[REQUEST_ID] = request_name(request.scope)  # no middleware of ours sees this answer
+    return response
 
 
 @dataclass(frozen=True, slots=True)

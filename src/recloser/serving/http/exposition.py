@@ -1,14 +1,14 @@
-"""Owns the gateway's metrics in Prometheus' text format 0.0.4. Does not scrape or alert."""
+"""Owns the gateway's metrics: which there are, and the counting of HTTP requests. Does not scrape or alert."""
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
 
 from recloser.serving.gateway import Gateway
 from recloser.serving.log import AnswerLog
+from recloser.serving.wire.figures import Family, Figures, Sample, family
 from recloser.serving.wire.statistics import Statistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -39,71 +39,75 @@ class Meter:
         with self._lock:
             self._refused[reason] += 1
 
-    def lines(self) -> list[str]:
-        """Return the HTTP metrics as lines of the text format."""
+    def families(self) -> list[Family]:
+        """Return the HTTP metrics."""
         with self._lock:
             requests, seconds, refused = dict(self._requests), dict(self._seconds), dict(self._refused)
             buckets = {handler: list(counts) for handler, counts in self._buckets.items()}
-        lines = _family(
-            "recloser_http_requests_total",
-            "counter",
-            "HTTP requests answered.",
-            (({"handler": h, "method": m, "status": str(s)}, count) for (h, m, s), count in sorted(requests.items())),
-        )
-        lines += _family(
-            "recloser_http_refused_total",
-            "counter",
-            "Requests turned away at the gate.",
-            (({"reason": reason}, count) for reason, count in sorted(refused.items())),
-        )
-        name = "recloser_http_request_seconds"
-        lines += [f"# HELP {name} Time from request to last byte of the answer.", f"# TYPE {name} histogram"]
-        for handler, counts in sorted(buckets.items()):
-            total = 0
-            for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], counts, strict=True):
-                total += count
-                lines.append(f"{name}_bucket{_labels({'handler': handler, 'le': bound})} {total}")
-            lines.append(f"{name}_sum{_labels({'handler': handler})} {seconds[handler]!r}")
-            lines.append(f"{name}_count{_labels({'handler': handler})} {total}")
-        return lines
+        return [
+            family(
+                "recloser_http_requests_total",
+                "counter",
+                "HTTP requests answered.",
+                (({"handler": h, "method": m, "status": str(s)}, n) for (h, m, s), n in sorted(requests.items())),
+            ),
+            family(
+                "recloser_http_refused_total",
+                "counter",
+                "Requests turned away at the gate.",
+                (({"reason": reason}, count) for reason, count in sorted(refused.items())),
+            ),
+            _durations(buckets, seconds),
+        ]
 
 
-def gateway_lines(gateway: Gateway) -> list[str]:
-    """Return the gateway's counts and route as lines of the text format."""
+def _durations(buckets: dict[str, list[int]], seconds: dict[str, int]) -> Family:
+    samples = []
+    for handler, counts in sorted(buckets.items()):
+        total = 0
+        for bound, count in zip([*map(str, BUCKETS_S), "+Inf"], counts, strict=True):
+            total += count
+            samples.append(Sample({"handler": handler, "le": bound}, total, "_bucket"))
+        samples.append(Sample({"handler": handler}, seconds[handler], "_sum"))
+        samples.append(Sample({"handler": handler}, total, "_count"))
+    text = "Time from request to last byte of the answer."
+    return Family("recloser_http_request_seconds", "histogram", text, samples)
+
+
+def gateway_families(gateway: Gateway) -> list[Family]:
+    """Return the gateway's counts and route."""
     counts, route = sorted(gateway.counts().items()), gateway.route
     answers = [({"served_by": kind, "release": r}, n) for (family, kind, r), n in counts if family == "answers"]
     incidents = [({"kind": kind, "release": r}, n) for (family, kind, r), n in counts if family == "incidents"]
     tripped = [({"release": name}, int(name in gateway.tripped)) for name in route.challengers()]
     return [
-        *_family("recloser_answers_total", "counter", "Answers per area, by who gave them.", answers),
-        *_family("recloser_incidents_total", "counter", "What the guard held back, by kind and model.", incidents),
-        *_family("recloser_route_epoch", "gauge", "Epoch of the route in force.", [({}, route.epoch)]),
-        *_family(
-            "recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]
-        ),
-        *_family("recloser_challenger_tripped", "gauge", "1 if the gateway has cut the challenger off.", tripped),
+        family("recloser_answers_total", "counter", "Answers per area, by who gave them.", answers),
+        family("recloser_incidents_total", "counter", "What the guard held back, by kind and model.", incidents),
+        family("recloser_route_epoch", "gauge", "Epoch of the route in force.", [({}, route.epoch)]),
+        family("recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]),
+        family("recloser_challenger_tripped", "gauge", "1 if the gateway has cut the challenger off.", tripped),
     ]
 
 
-def log_lines(log: AnswerLog | None) -> list[str]:
-    """Return how the prediction log does as lines of the text format; none without a log."""
+def log_families(log: AnswerLog | None) -> list[Family]:
+    """Return how the prediction log does; none without a log."""
     if log is None:
         return []
     status = log.status()
     outcomes = [({"outcome": "written"}, status.written), ({"outcome": "dropped"}, status.dropped)]
     stalled = int(status.state == "stalled")
     return [
-        *_family("recloser_log_records_total", "counter", "Answers logged, and answers dropped unlogged.", outcomes),
-        *_family("recloser_log_gaps_total", "counter", "Times that dropping began.", [({}, status.gaps)]),
-        *_family("recloser_log_syncs_total", "counter", "Groups of records made durable.", [({}, status.syncs)]),
-        *_family("recloser_log_stalled", "gauge", "1 while the disk takes no records: alarm.", [({}, stalled)]),
-        *_family("recloser_log_waiting_bytes", "gauge", "What waits to be written.", [({}, status.waiting_bytes)]),
-        *_family("recloser_log_damaged", "gauge", "Damaged places found at the start.", [({}, status.damaged)]),
+        family("recloser_log_records_total", "counter", "Answers logged, and answers dropped unlogged.", outcomes),
+        family("recloser_log_gaps_total", "counter", "Times that dropping began.", [({}, status.gaps)]),
+        family("recloser_log_syncs_total", "counter", "Groups of records made durable.", [({}, status.syncs)]),
+        family("recloser_log_stalled", "gauge", "1 while the disk takes no records: alarm.", [({}, stalled)]),
+        family("recloser_log_waiting_bytes", "gauge", "What waits to be written.", [({}, status.waiting_bytes)]),
+        family("recloser_log_damaged", "gauge", "Damaged places found at the start.", [({}, status.damaged)]),
     ]
 
 
-def inference_lines(statistics: Statistics) -> list[str]:
-    """Return the counts of inference, over every transport, as lines of the text format."""
+def inference_families(statistics: Statistics) -> list[Family]:
+    """Return the counts of inference, over every transport."""
     models = statistics.counts()
     requests = [
         ({"model": model, "outcome": outcome}, counts.get(f"{outcome}.count", 0))
@@ -117,33 +121,18 @@ def inference_lines(statistics: Statistics) -> list[str]:
         for phase in ("compute_input", "compute_infer", "compute_output")
     ]
     return [
-        *_family(
-            "recloser_inference_requests_total", "counter", "Inference requests by model, HTTP and gRPC.", requests
-        ),
-        *_family("recloser_inference_rows_total", "counter", "Rows answered by model.", rows),
-        *_family("recloser_inference_seconds_total", "counter", "Time in each phase of inference.", seconds),
+        family("recloser_inference_requests_total", "counter", "Inference requests by model, HTTP and gRPC.", requests),
+        family("recloser_inference_rows_total", "counter", "Rows answered by model.", rows),
+        family("recloser_inference_seconds_total", "counter", "Time in each phase of inference.", seconds),
     ]
 
 
-def exposition(gateway: Gateway, meter: Meter, statistics: Statistics, log: AnswerLog | None = None) -> str:
-    """Return the whole page."""
-    lines = [*gateway_lines(gateway), *inference_lines(statistics), *log_lines(log), *meter.lines()]
-    return "\n".join([*lines, ""])
-
-
-def _family(name: str, kind: str, text: str, samples: Iterable[tuple[Mapping[str, str], float]]) -> list[str]:
-    return [
-        f"# HELP {name} {text}",
-        f"# TYPE {name} {kind}",
-        *(f"{name}{_labels(labels)} {number!r}" for labels, number in samples),
+def figures_of(gateway: Gateway, meter: Meter, statistics: Statistics, log: AnswerLog | None = None) -> Figures:
+    """Return all figures of this process."""
+    families = [
+        *gateway_families(gateway),
+        *inference_families(statistics),
+        *log_families(log),
+        *meter.families(),
     ]
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items()) + "}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return Figures(families, statistics.snapshot())

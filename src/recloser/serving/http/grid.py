@@ -50,12 +50,14 @@ class Grid:
         return json_response({"areas": rows})
 
     async def route(self, _: Request) -> Response:
-        """Tell the route in force, trips, whether the lease has run out and whether answers are being logged."""
+        """Tell the route in force, trips, lease, whether answers are being logged, and what each worker follows."""
         gateway, now = self._service.gateway, self._service.clock.now()
         route = gateway.route
         state = {"tripped": gateway.tripped, "lease_expired": lease_expired(route, now), "loaded": gateway.loaded}
         log = None if self._service.log is None else self._service.log.status().to_dict()
-        return json_response({**route.to_dict(), **state, "prediction_log": log})
+        colleagues = self._service.colleagues
+        workers = [] if colleagues is None else await to_thread.run_sync(colleagues.states)
+        return json_response({**route.to_dict(), **state, "prediction_log": log, "workers": workers})
 
     async def rollback(self, request: Request) -> Response:
         """Roll back to a named or the previous release; needs the scope 'operate' and a reason."""

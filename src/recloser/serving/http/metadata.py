@@ -5,6 +5,7 @@ Answers no inference.
 
 from __future__ import annotations
 
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -17,7 +18,6 @@ from recloser.serving.wire.models import (
     model_metadata,
     model_names,
     repository_index,
-    version_of,
 )
 from recloser.serving.wire.oip import EXTENSIONS
 
@@ -56,11 +56,11 @@ class Metadata:
 
     async def stats(self, request: Request) -> Response:
         """Tell counts and durations of one model."""
-        return self._stats((self._name(request),))
+        return await self._stats((self._name(request),))
 
     async def all_stats(self, _: Request) -> Response:
         """Tell counts and durations of every model that can be asked."""
-        return self._stats(model_names(self._service.gateway))
+        return await self._stats(model_names(self._service.gateway))
 
     async def index(self, _: Request) -> Response:
         """List the models that can be asked; whatever body asked is ignored."""
@@ -80,6 +80,5 @@ class Metadata:
         parameters = request.path_params
         return known_model(self._service.gateway, parameters["name"], parameters.get("version", ""))
 
-    def _stats(self, names: tuple[str, ...]) -> Response:
-        gateway, statistics = self._service.gateway, self._service.statistics
-        return json_response({"model_stats": [statistics.of(name, version_of(gateway, name)) for name in names]})
+    async def _stats(self, names: tuple[str, ...]) -> Response:
+        return json_response({"model_stats": await to_thread.run_sync(self._service.model_statistics, names)})

@@ -8,14 +8,18 @@ from typing import Any, Protocol
 
 from recloser.core import Clock, Served
 from recloser.serving.gateway import Gateway
+from recloser.serving.http.admission.gate import Gate
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
+from recloser.serving.http.exposition import Meter, figures_of
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
+from recloser.serving.wire.figures import Figures, model_sums
+from recloser.serving.wire.models import version_of
 from recloser.serving.wire.rows import InputColumns, columns_now
-from recloser.serving.wire.statistics import Statistics
+from recloser.serving.wire.statistics import Statistics, statistics_document
 
 Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
 """(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
@@ -50,6 +54,21 @@ class ForecastSource(Protocol):
         ...
 
 
+class Colleagues(Protocol):
+    """The gateway processes that share a port. Thread safe; may block for a moment, and never raises."""
+
+    def share(self, own: Callable[[], Figures]) -> Mapping[str, Figures] | None:
+        """Count and publish this process's figures and return those of all by worker's name; None if it is alone.
+
+        What was once returned is never larger than what is returned later, whoever dies and is started anew.
+        """
+        ...
+
+    def states(self) -> Sequence[Mapping[str, Any]]:
+        """Return what each process says of itself: worker, pid, epoch, tripped, problem."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything the transport needs.
@@ -68,8 +87,11 @@ class Service:
         limits: bounds of what callers may do.
         audit: told of every call that operates, or None.
         statistics: counts requests by model, of every transport.
+        meter: counts HTTP requests.
+        colleagues: the other processes on the same port, or None.
         waiting: how long and how many requests for inference may wait.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
+        gate: what every call of every transport passes, made from access, limits, audit, meter and plane.
     """
 
     gateway: Gateway
@@ -85,8 +107,11 @@ class Service:
     limits: TrafficLimits = field(default_factory=TrafficLimits)
     audit: Audit | None = None
     statistics: Statistics = field(default_factory=Statistics)
+    meter: Meter = field(default_factory=Meter)
+    colleagues: Colleagues | None = None
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
+    gate: Gate = field(init=False, compare=False)
 
     @property
     def columns(self) -> InputColumns:
@@ -94,5 +119,22 @@ class Service:
         champion, challengers = self.gateway.reads
         return columns_now(self.columns_at_first, champion, challengers)
 
+    def figures(self) -> dict[str, Figures]:
+        """Return the figures of all processes on this port by worker's name; by an empty name if there is but one."""
+
+        def own() -> Figures:
+            return figures_of(self.gateway, self.meter, self.statistics, self.log)
+
+        shared = None if self.colleagues is None else self.colleagues.share(own)
+        return {"": own()} if shared is None else dict(shared)
+
+    def model_statistics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the statistics of models, of all processes together, as documents of the protocol's extension."""
+        figures = self.figures().values()
+        return [statistics_document(name, version_of(self.gateway, name), model_sums(figures, name)) for name in names]
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "plane", DataPlane(self.gateway, self.clock, self.waiting))
+        plane = DataPlane(self.gateway, self.clock, self.waiting)
+        gate = Gate(self.access, self.limits, self.audit, meter=self.meter, behind_s=plane.behind_s)
+        object.__setattr__(self, "plane", plane)
+        object.__setattr__(self, "gate", gate)

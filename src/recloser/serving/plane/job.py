@@ -65,12 +65,13 @@ def hand_out(answers: Sequence[tuple[Job, Scoring | Exception]]) -> None:
         loops.setdefault(job.loop, []).append((job, scoring))
     for loop, part in loops.items():
         try:
-            loop.call_soon_threadsafe(_settle, part)
+            loop.call_soon_threadsafe(settle, part)
         except RuntimeError:  # the loop is closed: nobody waits any more
             continue
 
 
-def _settle(answers: Sequence[tuple[Job, Scoring | Exception]]) -> None:
+def settle(answers: Sequence[tuple[Job, Scoring | Exception]]) -> None:
+    """Give answers to their callers; on the thread of their event loop."""
     for job, answer in answers:
         if job.answer.done():
             continue

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 from recloser.core import Clock, RecloserError
 from recloser.serving.answer import Scoring
-from recloser.serving.batch import Batch, joined
 from recloser.serving.gateway import Gateway
 from recloser.serving.handover import Unwatched
 from recloser.serving.plane.job import Job, grouped, hand_out
+from recloser.serving.plane.pace import Pace
+from recloser.serving.plane.turn import Turn
 from recloser.serving.predictor import LATE, PER_ROW_MS, Predictor
 from recloser.serving.route import NAIVE
 from recloser.serving.scoring import OUT_OF_TIME, Course, nobody
@@ -28,32 +27,6 @@ MOST_ROWS = 4_096
 
 class TakenOver(BaseException):
     """Ends the course of a thread whose place another thread has taken."""
-
-
-class Turn:
-    """One batch at work: its jobs, where their groups lie, and how far it is."""
-
-    def __init__(self, jobs: Sequence[Job], now: datetime) -> None:
-        self.jobs = jobs
-        self.now = now
-        self.batch: Batch = joined([job.batch for job in jobs])
-        starts = [0]
-        for job in jobs:
-            starts.append(starts[-1] + len(job.batch.areas))
-        self.spans = list(itertools.pairwise(starts))
-        self.course: Course | None = None
-        self.answered: list[tuple[Job, tuple[int, int]]] = []
-
-    def note(self, scoring: Scoring) -> None:
-        """Tell of the whole evidence about the jobs that this turn has answered, once."""
-        answered, self.answered = self.answered, []
-        for job, span in answered:
-            if job.note is not None:
-                job.note(scoring.part(*span), job.decided_at)
-
-    def waiting(self) -> list[tuple[Job, tuple[int, int]]]:
-        """Return the jobs whose callers still wait for the first answer, with their groups."""
-        return [(job, span) for job, span in zip(self.jobs, self.spans, strict=True) if job.wanted]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +89,7 @@ class Lane:
         self.timer = timer
         self.queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.worker: Worker | None = None
+        self.pace = Pace()
         self._gateway = gateway
         self._clock = clock
         self._lock = threading.Lock()
@@ -125,6 +99,15 @@ class Lane:
     def late_after_ms(self) -> float:
         """How long a model may work on one batch."""
         return self._gateway.policy.late_after_ms
+
+    def behind_s(self) -> float:
+        """Return the seconds until all that has come is answered, 0 for a lane that has just begun to work."""
+        worker, waiting, now = self.worker, self.queue.qsize(), self.timer()
+        turn = None if worker is None else worker.turn
+        if worker is None or turn is None:
+            return self.pace.behind_s(waiting, 0, 0.0, now)
+        waiting += sum(map(len, tuple(worker.later)))
+        return self.pace.behind_s(waiting, len(turn.jobs), now - turn.begun, now)
 
     def put(self, job: Job) -> None:
         """Take a job in; thread safe."""
@@ -142,7 +125,10 @@ class Lane:
         """Wait for jobs and answer all there are; return False when the lane is closed."""
         heritage, worker.heritage = worker.heritage, None
         if heritage is None:
+            if self.queue.empty():
+                self.pace.rest()
             jobs = [self.queue.get()]
+            self.pace.begin(self.timer())
             with contextlib.suppress(queue.Empty):
                 while True:
                     jobs.append(self.queue.get_nowait())
@@ -157,8 +143,9 @@ class Lane:
             if turn is not None:
                 self._safely(worker, turn.jobs, partial(self._take_over, worker, turn, late))
         while worker.later:
-            run = worker.later.popleft()
+            run, begun = worker.later.popleft(), self.timer()
             self._safely(worker, run, partial(self._answer, worker, run))
+            self.pace.note(len(run), self.timer() - begun)
         return True
 
     def _safely(self, worker: Worker, jobs: Sequence[Job], answer: Callable[[], None]) -> None:
@@ -172,7 +159,7 @@ class Lane:
             hand_out([(job, error) for job in jobs if job.wanted])
 
     def _answer(self, worker: Worker, jobs: Sequence[Job]) -> None:
-        turn = worker.turn = Turn(jobs, self._clock.now())
+        turn = worker.turn = Turn(jobs, self._clock.now(), self.timer())
         name = jobs[0].name
         if name is not None:
             self._answer_by_name(worker, turn, name)
@@ -241,6 +228,16 @@ class Lane:
             worker.later.clear()
             self._start(Heritage(turn, name, later))
         return now + late_after_s
+
+    def close(self, until: float) -> bool:
+        """Let the thread end once all is answered; False if it did not by that instant (monotonic seconds)."""
+        self.queue.put(None)
+        while (worker := self.worker) is not None and worker.is_alive():
+            left = min(self.look(), until) - self.timer()
+            if self.timer() >= until:
+                return False
+            worker.join(max(0.001, left))
+        return True
 
     def came_back(self, worker: Worker) -> None:
         """Forget what a thread that was left behind had been stuck in; it ends now."""

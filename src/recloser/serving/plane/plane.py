@@ -7,11 +7,13 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from recloser.core import Clock, InvalidInput, Unavailable
 from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch
 from recloser.serving.gateway import Gateway
+from recloser.serving.plane.express import MOST_ROWS, Express
 from recloser.serving.plane.job import Job, Note
 from recloser.serving.plane.lane import Lane
 from recloser.serving.predictor import PER_ROW_MS
@@ -73,7 +75,10 @@ class DataPlane:
         self._timer = timer
         self._jobs = 0
         self._rows = 0
+        self._in_lanes = 0
         self._small = Lane("plane", gateway, clock, timer)
+        self._gateway = gateway
+        self._express = Express(gateway, clock, timer)
         self._bulk = Lane("plane-bulk", gateway, clock, timer)
         for lane in (self._small, self._bulk):
             weakref.finalize(self, lane.queue.put, None)
@@ -82,6 +87,19 @@ class DataPlane:
     def waiting(self) -> int:
         """Requests under way."""
         return self._jobs
+
+    def behind_s(self) -> float:
+        """Return the seconds that a small request would wait for the models now; 0 unless there is no end of work."""
+        return self._small.behind_s()
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all evidence about what was answered is told, such as a shadow's answers; for a server that ends.
+
+        A model that hangs is left behind as ever. Nothing may be asked any more. False if it took too long.
+        """
+        until = self._timer() + timeout_s
+        closed = [lane.close(until) for lane in (self._small, self._bulk)]
+        return all(closed)
 
     async def decide(
         self, batch: Batch, name: str | None = None, timeout_ms: float | None = None, note: Note | None = None
@@ -104,19 +122,31 @@ class DataPlane:
             raise InvalidInput("unusable time for an answer", got=allowed_ms, expected=f"0 to {LONGEST_MS:g} ms")
         self._admit(batch)
         loop = asyncio.get_running_loop()
-        lane = self._small if batch.n_rows <= BULK_ROWS else self._bulk
         job = Job(batch, name, loop, loop.create_future(), self._timer() + MARGIN * allowed_ms / 1000.0, note=note)
-        watch = _Timer(self._timer, loop, lane, job)
         self._jobs += 1
         self._rows += batch.n_rows
         try:
-            lane.put(job)
-            watch.arm(min(MARGIN * allowed_ms, lane.late_after_ms) / 1000.0)
+            if name is None and batch.n_rows <= MOST_ROWS and not self._in_lanes and self._gateway.prompt:
+                self._express.put(job, self._to_lane)
+            else:
+                self._to_lane(job)
             return await job.answer
         finally:
-            watch.stop()
             self._jobs -= 1
             self._rows -= batch.n_rows
+
+    def _to_lane(self, job: Job) -> None:
+        """Give a job to a thread, and look after it until it is answered."""
+        lane = self._small if job.batch.n_rows <= BULK_ROWS else self._bulk
+        watch = _Timer(self._timer, job.loop, lane, job)
+        self._in_lanes += 1
+        job.answer.add_done_callback(partial(self._out_of_lane, watch))
+        lane.put(job)
+        watch.arm(min(max(0.0, job.give_up - self._timer()), lane.late_after_ms / 1000.0))
+
+    def _out_of_lane(self, watch: _Timer, _: asyncio.Future[Scoring]) -> None:
+        self._in_lanes -= 1
+        watch.stop()
 
     def _admit(self, batch: Batch) -> None:
         policy = self.policy

@@ -11,7 +11,16 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from recloser.core import FloatArray, InvalidInput, unknown_name
-from recloser.serving.wire.rows import TEXTS, InputColumns, RowAnswers, Rows, instants, quantile_names, same_names
+from recloser.serving.wire.rows import (
+    TEXTS,
+    InputColumns,
+    RowAnswers,
+    Rows,
+    instants,
+    quantile_names,
+    rows_of_columns,
+    same_names,
+)
 from recloser.serving.wire.strict import decode
 
 Cell = float | str | None
@@ -127,7 +136,7 @@ def _rows(cells: Columns, columns: InputColumns) -> Rows:
     names = (*columns.numbers, *(name for name in columns.optional if name in cells))
     areas = _all_text(cells["area"], "area")
     at_us = instants(_all_text(cells["at"], "at"), "at", len(areas)) if times else None
-    return Rows(areas, {name: _all_numbers(cells[name], name) for name in names}, at_us)
+    return rows_of_columns(areas, {name: _all_numbers(cells[name], name) for name in names}, at_us)
 
 
 def _all_text(cells: Sequence[Cell], name: str) -> list[str]:

@@ -160,7 +160,8 @@ def check_call(call: Call, model: str, known: Sequence[str]) -> None:
 def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
     """Return the outputs a call asked for, with whether each goes out in binary."""
     if not call.wanted:
-        return [(tensor, call.binary) for tensor in reply.tensors]
+        binary = call.binary
+        return [(tensor, binary) for tensor in reply.tensors]
     known = {tensor.name: tensor for tensor in reply.tensors}
     return [(known[name], binary) for name, binary in call.wanted]
 
@@ -168,15 +169,19 @@ def chosen_outputs(call: Call, reply: Reply) -> list[tuple[Tensor, bool]]:
 def write_reply(call: Call, reply: Reply) -> tuple[bytes, int | None]:
     """Return the body of an answer, and the length of its JSON header if raw tensors follow."""
     chosen = chosen_outputs(call, reply)
+    if not any(binary for _, binary in chosen):
+        return _document(call, reply, [_described(tensor, None) for tensor, _ in chosen]), None
     raw = [to_raw(tensor) if binary else None for tensor, binary in chosen]
     outputs = [
         _described(tensor, None if data is None else len(data)) for (tensor, _), data in zip(chosen, raw, strict=True)
     ]
-    body = {"model_name": reply.model, "model_version": reply.version, "outputs": outputs}
-    header = msgspec.json.encode(body if call.id is None else {**body, "id": call.id})
-    if all(data is None for data in raw):
-        return header, None
+    header = _document(call, reply, outputs)
     return b"".join((header, *(data for data in raw if data is not None))), len(header)
+
+
+def _document(call: Call, reply: Reply, outputs: list[dict[str, Any]]) -> bytes:
+    body = {"model_name": reply.model, "model_version": reply.version, "outputs": outputs}
+    return msgspec.json.encode(body if call.id is None else {**body, "id": call.id})
 
 
 def _wanted(request: InferRequest) -> tuple[tuple[tuple[str, bool], ...], bool]:
@@ -267,7 +272,8 @@ def _from_json(given: RequestInput) -> Tensor:
 
 def _described(tensor: Tensor, size: int | None) -> dict[str, Any]:
     described: dict[str, Any] = {"name": tensor.name, "shape": tensor.shape, "datatype": tensor.datatype}
-    if size is not None:
-        return {**described, "parameters": {"binary_data_size": size}}
-    values: Sequence[Any] = tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()
-    return {**described, "data": values}
+    if size is None:
+        described["data"] = tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()
+    else:
+        described["parameters"] = {"binary_data_size": size}
+    return described

@@ -11,7 +11,7 @@ import numpy as np
 
 from recloser.core import FloatArray, InvalidInput, parse_utc, unknown_name
 from recloser.serving.answer import Scoring
-from recloser.serving.batch import EPOCH, SCALE, Batch, IntArray, batch_from_arrays
+from recloser.serving.batch import EPOCH, SCALE, Batch, IntArray, batch_from_table, table_of
 from recloser.serving.wire.tensors import BYTES, Tensor
 
 TEXTS = ("served_by", "release", "reason")
@@ -56,15 +56,33 @@ def columns_now(at_first: InputColumns, champion: tuple[str, ...], challengers: 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Decoded rows: area of each, the numeric columns (NaN is missing) and target times in microseconds or None."""
+    """Decoded rows.
+
+    Attributes:
+        areas: area of each.
+        names: the numeric columns.
+        table: their cells, float64, C-ordered, of shape (n_rows, n_names); NaN is missing.
+        at_us: target times in microseconds since 1970 UTC, or None.
+    """
 
     areas: list[str]
-    numbers: Mapping[str, FloatArray]
+    names: tuple[str, ...]
+    table: FloatArray
     at_us: IntArray | None
+
+    @property
+    def numbers(self) -> Mapping[str, FloatArray]:
+        """The numeric columns by name."""
+        return dict(zip(self.names, self.table.T, strict=True))
 
     def batch(self) -> tuple[Batch, IntArray]:
         """Return the rows grouped by area, and which request row each batch row is."""
-        return batch_from_arrays(self.areas, self.numbers, self.at_us)
+        return batch_from_table(self.areas, self.names, self.table, self.at_us)
+
+
+def rows_of_columns(areas: list[str], numbers: Mapping[str, FloatArray], at_us: IntArray | None) -> Rows:
+    """Return rows whose numeric columns came one by one, each of shape (n_rows,)."""
+    return Rows(areas, tuple(numbers), table_of(numbers, len(areas)), at_us)
 
 
 def rows_from_tensors(given: Sequence[Tensor], columns: InputColumns) -> Rows:
@@ -91,11 +109,11 @@ def rows_from_tensors(given: Sequence[Tensor], columns: InputColumns) -> Rows:
         raise InvalidInput("no input tensor 'at'", expected="BYTES, ISO 8601, shape [n]", where="infer.inputs")
     wide = next(iter(tensors.values())) if len(tensors) == 1 else None
     if wide is not None and len(wide.shape) == 2 and wide.shape[1] == len(columns.numbers):
-        table = _floats(wide, len(areas) * len(columns.numbers)).reshape(len(areas), len(columns.numbers))
-        return Rows(areas, dict(zip(columns.numbers, table.T.copy(), strict=True)), at_us)
+        cells = _floats(wide, len(areas) * len(columns.numbers)).reshape(len(areas), len(columns.numbers))
+        return Rows(areas, columns.numbers, np.array(cells, order="C"), at_us)
     same_names(tensors, columns.numbers, "infer.inputs", columns.optional)
     names = (*columns.numbers, *(name for name in columns.optional if name in tensors))
-    return Rows(areas, {name: _floats(tensors[name], len(areas)) for name in names}, at_us)
+    return rows_of_columns(areas, {name: _floats(tensors[name], len(areas)) for name in names}, at_us)
 
 
 def same_names(got: Iterable[str], expected: Sequence[str], where: str, optional: Sequence[str] = ()) -> None:
@@ -168,6 +186,10 @@ class RowAnswers:
 
 def rows_of(scoring: Scoring, batch: Batch, order: IntArray, n_quantiles: int) -> RowAnswers:
     """Put a decision back into the order of the request's rows."""
+    if len(order) == 1:
+        only = scoring.release[0]
+        one = np.full((1, n_quantiles), np.nan) if only is None else scoring.answers[0][only]
+        return RowAnswers(one, list(scoring.served_by), [only or ""], list(scoring.reason))
     mw = np.full((len(order), n_quantiles), np.nan)
     texts: tuple[list[str], ...] = tuple([""] * len(order) for _ in range(3))
     for index, release in enumerate(scoring.release):

@@ -87,7 +87,7 @@ def count_of(name: str, shape: Sequence[int]) -> int:
     Raises:
         InvalidInput: no dimension, too many or a negative one.
     """
-    if not 1 <= len(shape) <= LONGEST_SHAPE or any(size < 0 for size in shape):
+    if not 1 <= len(shape) <= LONGEST_SHAPE or min(shape) < 0:
         expected = f"1 to {LONGEST_SHAPE} sizes, none negative"
         raise InvalidInput("a shape that cannot be", got=list(shape[:LONGEST_SHAPE]), expected=expected, where=name)
     return math.prod(shape)

@@ -9,10 +9,16 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from recloser.serving.http import Service, build_app
 from recloser.serving.http.admission import protocol_with
@@ -85,8 +91,10 @@ class Wire:
 class Server:
     """A uvicorn that serves a service in a thread."""
 
-    def __init__(self, service: Service, **options: object) -> None:
+    def __init__(self, service: Service, send_buffer: int = 0, **options: object) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
+        if send_buffer:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # what it accepts has the same
         self.address = listening.getsockname()
         config = uvicorn.Config(
             build_app(service),
@@ -152,3 +160,23 @@ def served() -> Iterator[Callable[..., Server]]:
 @pytest.fixture(scope="session")
 def net() -> SimpleNamespace:
     return SimpleNamespace(infer_body=infer_body)
+
+
+@pytest.fixture
+def tls_files(tmp_path: Path) -> tuple[str, str, ssl.SSLContext]:
+    """Return a certificate for localhost, its key, and a client that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate, secret = tmp_path / "own.pem", tmp_path / "own.key"
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    secret.write_bytes(key.private_bytes(*form))
+    client = ssl.create_default_context(cafile=str(certificate))
+    client.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return str(certificate), str(secret), client

@@ -96,11 +96,15 @@ def test_a_log_that_cannot_be_opened_yet_stops_no_answer_and_its_time_is_a_gap(
     client = kit.Client(kit.service(log=log))
     for _ in range(3):
         assert client("POST", "/v2/models/forecast/infer", json=body(["a"])).status_code == 200
+    pause = threading.Event()
+    for _ in range(1000):  # the log is told of an answer after it left
+        if log.status().dropped == 3:
+            break
+        pause.wait(0.01)
     told = client("GET", "/v1/route").json()["prediction_log"]
     assert (told["state"], told["dropped"]) == ("stalled", 3)
     assert "No space left" in told["error"]
     ready.set()
-    pause = threading.Event()
     for _ in range(1000):
         if log.status().state == "ok":
             break

@@ -4,6 +4,8 @@ Does not keep tokens on disk or write the audit log (that is `app`), and decides
 """
 
 from recloser.serving.http.admission.admission import Admission
+from recloser.serving.http.admission.gate import Gate, Refusal
+from recloser.serving.http.admission.handshake import PATIENT_LOOP
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.load import Load
 from recloser.serving.http.admission.protocol import PatientProtocol, protocol_with
@@ -12,14 +14,17 @@ from recloser.serving.http.admission.scopes import AUDITED, SCOPES, Audit, Call,
 
 __all__ = [
     "AUDITED",
+    "PATIENT_LOOP",
     "SCOPES",
     "Admission",
     "Audit",
     "Call",
+    "Gate",
     "Load",
     "PatientProtocol",
     "Priority",
     "Rates",
+    "Refusal",
     "TrafficLimits",
     "priority_of",
     "protocol_with",

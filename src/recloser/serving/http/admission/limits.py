@@ -15,11 +15,13 @@ class TrafficLimits:
         requests_per_second: of one caller (token, or address without tokens); 0: no such limit.
         burst: requests a caller may send at once beyond that.
         concurrent: requests under way; forecast reads may use all of it, routed inference 4/5, the rest 1/2.
-        overload_ms: the event loop may be so late; beyond it routed inference is shed, the rest beyond half of it.
+        overload_ms: requests may wait so long to be read, and for the models; beyond it routed inference is shed, the
+            rest beyond half of it.
         connections: open at once.
         header_bytes: of a request line with its headers.
         header_seconds: a connection must have sent them by then.
         body_seconds: the same for the body behind them.
+        write_seconds: a caller that takes too little of its answer for so long loses the connection.
 
     Raises:
         InvalidInput: a number out of its range.
@@ -33,6 +35,7 @@ class TrafficLimits:
     header_bytes: int = 32_768
     header_seconds: float = 10.0
     body_seconds: float = 30.0
+    write_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         if not self.requests_per_second >= 0:

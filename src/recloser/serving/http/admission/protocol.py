@@ -1,4 +1,7 @@
-"""Owns patience with one connection: how long and how big a request may come in. Reads no content."""
+"""Owns patience with one connection: how long and how big a request may come in, how slowly its answer may be taken.
+
+Reads no content.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,15 @@ BIG: Refusal = (431, "Request header fields too large", "The request line and he
 FULL: Refusal = (503, "Too many connections", "This server has no room for another connection.")
 
 
+LEAST_BYTES_PER_SECOND = 4_096
+"""Of an answer that a caller must take."""
+
+
 class PatientProtocol(HttpToolsProtocol):
     """Uvicorn's protocol with bounds: headers and body must come in time, headers must be small, connections few.
 
-    A request that comes in one piece arms no timer. What is too slow or too big gets a problem document, as far as
-    its answer has not begun, and the connection is closed.
+    An answer must be taken, if slowly. A request that comes in one piece arms no timer. What is too slow or too big
+    gets a problem document, as far as its answer has not begun, and the connection is closed.
     """
 
     limits: ClassVar[TrafficLimits] = TrafficLimits()
@@ -29,6 +36,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection in, if there is room."""
         self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
         self._in_headers, self._in_body, self._header_bytes, self._silent = True, False, 0, True
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
@@ -39,6 +47,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer with the connection."""
         self._disarm()
+        self._written()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +92,41 @@ class PatientProtocol(HttpToolsProtocol):
         self._disarm()
         self._in_body = False
         super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Begin to watch a caller that does not take its answer."""
+        super().pause_writing()
+        self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """Watch it no more."""
+        self._written()
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Watch a caller that has not taken all of its answer, also where the connection ends with it."""
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size():
+            self._watch_writing()
+
+    def _watch_writing(self) -> None:
+        if self._write_timer is None:
+            left = self.transport.get_write_buffer_size()
+            self._write_timer = self.loop.call_later(self.limits.write_seconds, self._judge_writing, left)
+
+    def _judge_writing(self, before: int) -> None:
+        """End a connection that took too little since; what it does not take cannot be sent, nor be waited for."""
+        self._write_timer = None
+        left = self.transport.get_write_buffer_size()
+        if left and before - left < LEAST_BYTES_PER_SECOND * self.limits.write_seconds:
+            self.transport.abort()
+        elif left:
+            self._watch_writing()
+
+    def _written(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""

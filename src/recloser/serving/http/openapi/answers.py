@@ -186,6 +186,16 @@ class LogState(msgspec.Struct, forbid_unknown_fields=True):
     waiting_bytes: int
 
 
+class WorkerState(msgspec.Struct, forbid_unknown_fields=True):
+    """What one gateway process says of itself; `problem` tells why it cannot follow the newest route."""
+
+    worker: str
+    pid: int
+    epoch: int
+    tripped: list[str]
+    problem: str
+
+
 class RouteState(msgspec.Struct, forbid_unknown_fields=True):
     """The route in force, what was tripped, whether the lease has run out, what is loaded, and how the log does."""
 
@@ -201,6 +211,7 @@ class RouteState(msgspec.Struct, forbid_unknown_fields=True):
     lease_expired: bool
     loaded: list[str]
     prediction_log: LogState | None
+    workers: list[WorkerState]
 
 
 def forecast_types(quantiles: tuple[str, ...]) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:
