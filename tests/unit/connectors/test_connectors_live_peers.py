@@ -197,7 +197,9 @@ def test_modbus_polling_exceptions_and_reconnect(tmp_path: Path) -> None:
 
 def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path) -> None:
     pytest.importorskip("paho.mqtt", reason="needs the extra mqtt")
-    broker_module = pytest.importorskip("amqtt.broker", reason="needs amqtt as the peer")
+    broker_module = pytest.importorskip(
+        "amqtt.broker", reason="needs amqtt as the peer; it asks for an older websockets"
+    )
     from amqtt.client import MQTTClient as Publisher
 
     from recloser.connectors.live.mqtt import Broker, MqttClient
