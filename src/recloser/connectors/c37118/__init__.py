@@ -16,6 +16,7 @@ from recloser.connectors.c37118.configuration import (
 from recloser.connectors.c37118.data import DataFrame, forms, read_data
 from recloser.connectors.c37118.encoding import command_frame, configuration_frames, data_frame, header_frame
 from recloser.connectors.c37118.frame import Envelope, FrameType, read_envelope, seal
+from recloser.connectors.c37118.framer import Found, StreamFramer
 from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.observer import Observation, Observer
 from recloser.connectors.c37118.reading import read_configuration
@@ -29,6 +30,7 @@ __all__ = [
     "DataFrame",
     "DigitalWord",
     "Envelope",
+    "Found",
     "FrameType",
     "Layout",
     "Location",
@@ -36,6 +38,7 @@ __all__ = [
     "Observer",
     "PhasorChannel",
     "PmuConfiguration",
+    "StreamFramer",
     "command_frame",
     "configuration_frames",
     "data_frame",

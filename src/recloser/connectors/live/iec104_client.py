@@ -10,7 +10,7 @@ from recloser.connectors.iec104 import Asdu
 from recloser.connectors.iec104.types import CAUSES
 from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality
+from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality, nanoseconds
 from recloser.core import Clock, Unavailable
 
 MONITORED = range(1, 45)  # type identifications that carry measured values and states
@@ -79,7 +79,7 @@ class Iec104Client:
             if not data:
                 raise Unavailable("the device closed the connection", where=self._source)
             units = session.feed(data, self._timer())
-            now_ns = int(self._clock.now().timestamp() * 1_000_000) * 1_000
+            now_ns = nanoseconds(self._clock.now())
             deliver([reading for unit in units for reading in readings_of(unit, self._points, self._source, now_ns)])
             session.taken()
 

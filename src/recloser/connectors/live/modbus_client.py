@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from recloser.connectors.live.modbus_plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
-from recloser.connectors.points import PointQuality, PointReading, PointRegistry
+from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import Clock, Unavailable
 
 
@@ -92,7 +92,7 @@ class ModbusClient:
 
     def _readings(self, read: ModbusRead, answer: Pdu) -> Iterator[PointReading]:
         """Yield a reading of each point; an exception of the device is a reading without a number."""
-        now_ns = int(self._clock.now().timestamp() * 1_000_000) * 1_000
+        now_ns = nanoseconds(self._clock.now())
         values = answer.bits if read.function <= 2 else answer.registers
         for place in read.places:
             raw = math.nan if answer.exception is not None or values is None else value_of(place, read.start, values)

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from recloser.connectors.live.mqtt_payload import MqttFormat, reading_of, split_address
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointReading, PointRegistry
+from recloser.connectors.points import Point, PointReading, PointRegistry, nanoseconds
 from recloser.core import Clock, Unavailable
 
 QOS, TOGETHER = 1, 500  # messages handed on in one go
@@ -134,6 +134,6 @@ class MqttClient:
                     raise item
 
     def _readings(self, message: paho.MQTTMessage) -> list[PointReading]:
-        now_ns = int(self._clock.now().timestamp() * 1_000_000) * 1_000
+        now_ns = nanoseconds(self._clock.now())
         points = self._topics.get(message.topic, [])
         return [reading_of(bytes(message.payload), point, self._form, self._source, now_ns) for point in points]

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from recloser.connectors.points import Point, PointQuality, PointReading
+from recloser.connectors.points import Point, PointQuality, PointReading, nanoseconds
 from recloser.core import InvalidInput, parse_utc
 
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -106,7 +106,7 @@ def _quality(raw: Any) -> PointQuality:
 def _time_ns(raw: Any, unit: str) -> int | None:
     if unit == "iso":
         try:
-            return int(parse_utc(raw, "time").timestamp() * 1_000_000) * 1_000 if isinstance(raw, str) else None
+            return nanoseconds(parse_utc(raw, "time")) if isinstance(raw, str) else None
         except (InvalidInput, OverflowError, ValueError):
             return None
     number = _number(raw)

@@ -13,7 +13,7 @@ from typing import Any
 from asyncua import Client, ua
 
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, opcua_quality
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds, opcua_quality
 from recloser.core import Clock, InvalidInput, Unavailable
 
 TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
@@ -114,7 +114,7 @@ class OpcUaClient:
         return PointReading(
             source=self._source,
             point=point.name,
-            source_ns=None if stamp is None else int(stamp.timestamp() * 1_000_000) * 1_000,
+            source_ns=None if stamp is None else nanoseconds(stamp),
             receive_ns=self._now_ns(),
             number=scaled,
             unit=point.unit,
@@ -125,7 +125,7 @@ class OpcUaClient:
         )
 
     def _now_ns(self) -> int:
-        return int(self._clock.now().timestamp() * 1_000_000) * 1_000
+        return nanoseconds(self._clock.now())
 
 
 class _Listener:

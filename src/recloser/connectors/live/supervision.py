@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
-from recloser.connectors.points import PointQuality, PointReading
+from recloser.connectors.points import PointQuality, PointReading, nanoseconds
 from recloser.core import Clock, Unavailable
 
 Deliver = Callable[[Sequence[PointReading]], None]
@@ -119,4 +119,4 @@ class Link:
         self._output.tell_link(LinkEvent(self._source, state, now, reason))
 
     def _now_ns(self) -> int:
-        return int(self._clock.now().timestamp() * 1_000_000) * 1_000
+        return nanoseconds(self._clock.now())

@@ -8,7 +8,7 @@ from recloser.connectors.points.mapping import (
     opcua_quality,
 )
 from recloser.connectors.points.quality import PointQuality, sample_quality, worded
-from recloser.connectors.points.reading import PointReading
+from recloser.connectors.points.reading import PointReading, nanoseconds
 from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "dnp3_quality",
     "iec104_quality",
     "import_sheet",
+    "nanoseconds",
     "opcua_quality",
     "read_registry",
     "registry_text",

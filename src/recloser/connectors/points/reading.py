@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from recloser.connectors.points.quality import PointQuality
 
@@ -45,3 +46,8 @@ class PointReading:
     def usable(self) -> bool:
         """Return whether the value says something about the plant."""
         return self.number is not None and not self.quality & PointQuality.UNUSABLE
+
+
+def nanoseconds(instant: datetime) -> int:
+    """Return an aware instant as nanoseconds since 1970 UTC."""
+    return int(instant.timestamp() * 1_000_000) * 1_000

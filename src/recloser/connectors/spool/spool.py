@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from recloser.connectors.points import PointReading
+from recloser.connectors.points import PointReading, nanoseconds
 from recloser.connectors.spool.record import (
     Batch,
     Gap,
@@ -242,7 +242,7 @@ class Spool:
         return Gap(sequence, "", self._now_ns(), self._now_ns(), reason)
 
     def _now_ns(self) -> int:
-        return int(self._clock.now().timestamp() * 1_000_000) * 1_000
+        return nanoseconds(self._clock.now())
 
     def _unavailable(self, error: OSError | Unavailable) -> Unavailable:
         if isinstance(error, Unavailable):
