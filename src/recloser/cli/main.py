@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import click
 
 from recloser import __version__
-from recloser.cli import access, dossiers, keys, operate, people, prepare, releases, simulate, watch
+from recloser.cli import access, decode, dossiers, keys, operate, people, points, prepare, releases, simulate, watch
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.core import RecloserError, Unavailable
@@ -37,7 +37,7 @@ def program() -> None:
     """The MLOps platform for AI models that run the electric grid."""
 
 
-for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers):
+for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers, decode, points):
     for verb in room.VERBS:
         program.add_command(verb)
 

@@ -14,13 +14,17 @@ from recloser.core import jsonable
 
 def emit(document: Mapping[str, Any], *, as_json: bool, text: Callable[[Mapping[str, Any]], str]) -> None:
     """Print one JSON document, or the text made from it, on the program's real stdout."""
-    context = click.get_current_context(silent=True)
-    given = None if context is None else context.find_root().obj
-    out: TextIO = sys.stdout if given is None else given
     try:
-        write_line(out, json_text(document) if as_json else text(document))
+        write_line(stdout(), json_text(document) if as_json else text(document))
     except BrokenPipeError:
         raise click.exceptions.Exit(0) from None  # the reader has seen enough: `recloser status | head -1`
+
+
+def stdout() -> TextIO:
+    """Return the program's real stdout, whatever else sys.stdout was turned into."""
+    context = click.get_current_context(silent=True)
+    given = None if context is None else context.find_root().obj
+    return sys.stdout if given is None else given
 
 
 def json_text(document: Mapping[str, Any]) -> str:

@@ -1,11 +1,21 @@
-"""Owns readers of the outside world: files today, SCADA and PMU sources later. They give samples, with quality.
+"""Owns readers of the outside world: files, and captures of SCADA and PMU traffic; live sources follow.
 
 Does not own storage, repair of bad data, or the decision what a flag means for a model.
 """
 
+from recloser.connectors.decoding import PROTOCOLS, decode_file, plain
 from recloser.connectors.file import read_file, usual_step
 from recloser.connectors.mapping import FileMapping
 from recloser.connectors.quality import CATEGORY_QUALITY
 from recloser.connectors.reading import Reading
 
-__all__ = ["CATEGORY_QUALITY", "FileMapping", "Reading", "read_file", "usual_step"]
+__all__ = [
+    "CATEGORY_QUALITY",
+    "PROTOCOLS",
+    "FileMapping",
+    "Reading",
+    "decode_file",
+    "plain",
+    "read_file",
+    "usual_step",
+]

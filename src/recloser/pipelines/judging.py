@@ -113,7 +113,7 @@ def judged(bench: Workbench, evidence: Evidence) -> Verdict:
     """Return the gate's verdict on the package that would be deployed, waivers in force included."""
     entries = bench.ledger.entries(subject=evidence.package.release)
     waivers = waivers_in(entries, bench.clock.now())
-    formats = check_formats(evidence.package, allow_pickle=bench.allow_pickle)
+    (formats,) = timed(bench.timer, evidence.of("package"), _format_checks(bench, evidence))
     if formats.verdict != PASS:
         return judge([formats], REQUIRED, waivers)  # such a model is not even opened
     model = bench.load(evidence.package.model_folder)
@@ -127,6 +127,10 @@ def judged(bench: Workbench, evidence: Evidence) -> Verdict:
         *timed(bench.timer, evidence.of("package"), _process_checks(bench, evidence, model)),
     ]
     return judge(checks, REQUIRED, waivers)
+
+
+def _format_checks(bench: Workbench, evidence: Evidence) -> Iterator[CheckResult]:
+    yield check_formats(evidence.package, allow_pickle=bench.allow_pickle)
 
 
 def _data_checks(bench: Workbench, evidence: Evidence) -> Sequence[CheckResult]:

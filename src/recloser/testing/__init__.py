@@ -1,12 +1,14 @@
 """Owns fakes and builders for users' own tests: real small classes, no mocks. Not used by the product itself."""
 
 from recloser.testing.builders import daily_load, sample_panel
+from recloser.testing.captures import CaptureBuilder
 from recloser.testing.predictors import ConstantPredictor
 from recloser.testing.projects import COLUMNS, QUICK, empty_project, load_file, small_grid, small_project
 
 __all__ = [
     "COLUMNS",
     "QUICK",
+    "CaptureBuilder",
     "ConstantPredictor",
     "daily_load",
     "empty_project",

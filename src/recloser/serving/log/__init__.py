@@ -3,12 +3,11 @@
 Does not move records to the store (that is `app`), judge them, or hold up an answer because a disk is full.
 """
 
-from recloser.serving.log.folder import LogInUse, Segment, discard, identity_of, keep, quarantine, segments
-from recloser.serving.log.frame import Damage
+from recloser.journal import Damage, LogInUse, Recovery, Segment, discard, identity_of, keep, quarantine, segments
 from recloser.serving.log.note import RequestNote
 from recloser.serving.log.policy import LogPolicy, LogStatus
 from recloser.serving.log.prediction_log import PredictionLog
-from recloser.serving.log.reading import Contents, Recovery, read_segment
+from recloser.serving.log.reading import Contents, read_segment
 from recloser.serving.log.record import AnswerRecord, AreaAnswer, CloseRecord, Decided, GapRecord, Held, Record
 from recloser.serving.log.standby import AnswerLog, StandbyLog
 

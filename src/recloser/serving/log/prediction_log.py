@@ -12,11 +12,20 @@ from datetime import datetime
 from pathlib import Path
 
 from recloser.core import Clock, Unavailable
-from recloser.serving.log.file import OpenFile, SegmentFile
-from recloser.serving.log.folder import Segment, identity_of, sync_folder, take_lock
-from recloser.serving.log.journal import Journal
+from recloser.journal import (
+    Journal,
+    OpenFile,
+    Recovery,
+    Segment,
+    SegmentFile,
+    examine,
+    finish,
+    identity_of,
+    sync_folder,
+    take_lock,
+)
 from recloser.serving.log.policy import LogPolicy, LogStatus
-from recloser.serving.log.reading import Recovery, examine, finish
+from recloser.serving.log.reading import says_closed
 from recloser.serving.log.record import CloseRecord, Decided, GapRecord, encode, microseconds, record_of
 from recloser.serving.log.waiting import Entry, Waiting
 
@@ -59,7 +68,7 @@ class PredictionLog:
         try:
             sync_folder(folder.parent)
             self.identity = identity_of(folder)
-            takeover = examine(folder)
+            takeover = examine(folder, says_closed)
             self.recovery: Recovery = takeover.recovery
             self._journal = Journal(folder, takeover.recovery.next_sequence, timer, open_file)
             finish(takeover)

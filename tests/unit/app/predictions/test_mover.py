@@ -126,8 +126,8 @@ def test_damage_is_a_gap_row_once_and_its_bytes_are_kept(tmp_path: Path, logged:
 
 
 def test_a_record_of_another_release_keeps_its_segment(tmp_path: Path, logged: SimpleNamespace) -> None:
-    from recloser.serving.log.folder import fresh_segment, seal
-    from recloser.serving.log.frame import MAGIC, frame
+    from recloser.journal.folder import fresh_segment, seal
+    from recloser.journal.frame import MAGIC, frame
 
     root, table = places(tmp_path)
     folder = root / "gateway-0"

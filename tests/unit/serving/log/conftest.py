@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from recloser.core import VirtualClock
+from recloser.journal.file import SegmentFile
 from recloser.serving.answer import Incident, Scoring
 from recloser.serving.batch import batch_from_arrays
 from recloser.serving.log import (
@@ -24,7 +25,6 @@ from recloser.serving.log import (
     read_segment,
     segments,
 )
-from recloser.serving.log.file import SegmentFile
 
 NOW = datetime(2020, 3, 1, 22, 0, 5, tzinfo=UTC)
 QUICK = LogPolicy(pause_s=0.0, retry_s=0.01)

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from recloser.core import InvalidInput, Unavailable, VirtualClock
+from recloser.journal.file import SegmentFile
 from recloser.serving.log import (
     AnswerRecord,
     CloseRecord,
@@ -26,7 +27,6 @@ from recloser.serving.log import (
     read_segment,
     segments,
 )
-from recloser.serving.log.file import SegmentFile
 from recloser.serving.log.record import inputs_digest
 
 Opened = Callable[..., PredictionLog]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from recloser.serving.log.folder import Segment, sync_folder
-from recloser.serving.log.frame import MAGIC
+from recloser.journal.folder import Segment, sync_folder
+from recloser.journal.frame import MAGIC
 
 
 class OpenFile(Protocol):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recloser.serving.log.file import OpenFile
-from recloser.serving.log.folder import Segment, discard, fresh_segment, seal
-from recloser.serving.log.frame import MAGIC, frame
+from recloser.journal.file import OpenFile
+from recloser.journal.folder import Segment, discard, fresh_segment, seal
+from recloser.journal.frame import MAGIC, frame
 
 
 class Journal:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.core import Unavailable
-from recloser.serving.log.frame import Damage
+from recloser.journal.frame import Damage
 
 _NAME = re.compile(r"(\d{20})-([0-9a-f]{8})\.(open|seg)")
 IDENTITY = "identity"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloser.serving.log.frame import HEADER, MAGIC, MARK, frame, scan
+from recloser.journal.frame import HEADER, MAGIC, MARK, frame, scan
 
 SALT = 0x1234ABCD
 bodies = st.lists(st.binary(max_size=60), min_size=1, max_size=8)

@@ -1,0 +1,166 @@
+"""Measures the C37.118 decoder: beside pyPMU, and end to end from a socket. The peer is PyPI `synchrophasor`.
+
+`python benchmarks/connectors/run.py [--peer PYTHON] [--seconds 10] [--json]`. All numbers are CPU time of one process;
+ratios travel between machines, microseconds do not. End to end: 50 streams of 10 PMUs each at 60 frames a second, with
+16 numbers a PMU (480,000 numbers a second), over TCP on the loopback, framed, checked and decoded to arrays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recloser.connectors.c37118 import (
+    AnalogChannel,
+    Configuration,
+    DigitalWord,
+    Layout,
+    PhasorChannel,
+    PmuConfiguration,
+    configuration_frames,
+    data_frame,
+    layout_of,
+    leading_frames,
+    read_batch,
+    read_data,
+)
+
+STREAMS, PMUS, RATE = 50, 10, 60
+BITS = tuple(f"B{number}" for number in range(16))
+
+
+def configuration(idcode: int = 7, pmus: int = PMUS) -> Configuration:
+    """616 bytes a frame at 10 PMUs: 4 phasors, 4 analogs, 1 digital word, all floating point."""
+    one = [
+        PmuConfiguration(
+            f"STATION {number}",
+            number + 1,
+            15,
+            tuple(PhasorChannel(f"PH{n}", "VA"[n % 2], 1.0) for n in range(4)),
+            tuple(AnalogChannel(f"AN{n}", 1.0) for n in range(4)),
+            (DigitalWord(BITS, 0, 0xFFFF),),
+            50,
+            1,
+        )
+        for number in range(pmus)
+    ]
+    return Configuration(idcode, 1_000_000, tuple(one), RATE)
+
+
+def frames_of(known: Configuration, count: int) -> list[bytes]:
+    fields = layout_of(known).fields
+    values = [1.25 if field.code == "f" else 0 for field in fields]  # pyPMU refuses a frequency of 50 Hz
+    return [data_frame(known, values, (1_700_000_000 + n // RATE, n % RATE * 16_667)) for n in range(count)]
+
+
+def cpu_us(work: Callable[[], object], frames: int, repeats: int) -> float:
+    """Microseconds of CPU per frame, the best of five rounds."""
+    best = float("inf")
+    for _ in range(5):
+        started = time.process_time()
+        for _ in range(repeats):
+            work()
+        best = min(best, (time.process_time() - started) / repeats / frames * 1e6)
+    return best
+
+
+def decoding(peer: str | None) -> dict[str, Any]:
+    known = configuration()
+    layout, frames = layout_of(known), frames_of(known, 50)
+    result: dict[str, Any] = {
+        "frame_bytes": layout.size,
+        "single_us": cpu_us(lambda: read_data(frames[0], layout), 1, 2_000),
+        "batch_10_us": cpu_us(lambda: read_batch(frames[:10], layout), 10, 200),
+        "batch_50_us": cpu_us(lambda: read_batch(frames, layout), 50, 100),
+    }
+    if peer:
+        text = "\n".join(frame.hex() for frame in [configuration_frames(known)[0], *frames * 4])
+        script = Path(__file__).with_name("pypmu_peer.py")
+        done = subprocess.run([peer, str(script)], input=text, capture_output=True, text=True, check=True)
+        result["pypmu_us"] = float(done.stdout)
+        for name in ("single", "batch_10", "batch_50"):
+            result[f"{name}_ratio"] = result["pypmu_us"] / result[f"{name}_us"]
+    return result
+
+
+def send(address: tuple[str, int], seconds: int) -> None:
+    """Send all streams as fast as the receiver takes them, sixty frames of each in turn."""
+    links = [(socket.create_connection(address), b"".join(frames_of(configuration(n + 1), 6))) for n in range(STREAMS)]
+    for _ in range(seconds * RATE // 6):
+        for link, data in links:
+            link.sendall(data)
+    for link, _ in links:
+        link.close()
+
+
+def end_to_end(seconds: int) -> dict[str, Any]:
+    server = socket.create_server(("127.0.0.1", 0))
+    sender = multiprocessing.get_context("fork").Process(target=send, args=(server.getsockname(), seconds))
+    sender.start()
+    layouts: dict[int, Layout] = {n + 1: layout_of(configuration(n + 1)) for n in range(STREAMS)}
+    selector, held, numbers, frames = selectors.DefaultSelector(), {}, 0, 0
+    for _ in range(STREAMS):
+        link, _address = server.accept()
+        selector.register(link, selectors.EVENT_READ)
+        held[link] = bytearray()
+    started = time.process_time()
+    while selector.get_map():
+        for key, _mask in selector.select():
+            link = key.fileobj
+            data = link.recv(1 << 18)  # type: ignore[union-attr]
+            if not data:
+                selector.unregister(link)
+                continue
+            buffer = held[link]
+            buffer += data
+            if len(buffer) < 6:
+                continue
+            layout = layouts[int.from_bytes(buffer[4:6])]
+            count = leading_frames(buffer, layout)
+            batch = read_batch(bytes(buffer[: count * layout.size]), layout)
+            del buffer[: count * layout.size]
+            if not batch.crc_ok.all():
+                raise SystemExit("a wrong check word")
+            frames += count
+            numbers += count * PMUS * 16
+    spent = time.process_time() - started
+    sender.join()
+    if frames != STREAMS * seconds * RATE or any(held.values()):
+        raise SystemExit(f"{frames} frames of {STREAMS * seconds * RATE}")
+    return {
+        "numbers": numbers,
+        "frames": frames,
+        "cpu_s": spent,
+        "numbers_per_cpu_s": numbers / spent,
+        "share_of_a_core_at_480k": 480_000 * spent / numbers,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", help="a Python with `synchrophasor` installed")
+    parser.add_argument("--seconds", type=int, default=10, help="of data, sent as fast as it goes")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    result = {"c37118": decoding(given.peer), "end_to_end": end_to_end(given.seconds)}
+    if given.json:
+        print(json.dumps(result))
+        return 0
+    for part, numbers in result.items():
+        print(part)
+        for name, value in numbers.items():
+            print(f"  {name:<26} {value:,.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Owns which TCP connections of a capture speak a protocol, and a cutter for each direction. Knows no protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from recloser.connectors.capture.cutting import Cut, Cutter, Measure
+from recloser.connectors.capture.events import Chunk, Endpoint
+
+Looks = Callable[[bytes], bool]
+Key = tuple[Endpoint, Endpoint]
+
+
+class Conversations:
+    """Cuts the connections of one protocol; the others give nothing.
+
+    Args:
+        measure: as for `Cutter`.
+        looks_like: whether a piece of a stream is frames of the protocol and nothing else.
+        port: the registered port; a connection on it is taken to speak the protocol.
+    """
+
+    def __init__(self, measure: Measure, looks_like: Looks, port: int) -> None:
+        self._measure, self._looks_like, self._port = measure, looks_like, port
+        self._known: set[Key] = set()
+        self._cutters: dict[tuple[Endpoint, Endpoint, int], Cutter] = {}
+
+    def add(self, chunk: Chunk) -> Iterator[Cut]:
+        """Yield the frames that this piece completes, or the damage it shows."""
+        key = (chunk.source, chunk.target)
+        if key not in self._known:
+            if self._port not in {chunk.source.port, chunk.target.port} and not self._looks_like(chunk.data):
+                return
+            self._known |= {key, (chunk.target, chunk.source)}
+        name = (*key, chunk.connection)
+        cutter = self._cutters.get(name)
+        if cutter is None:
+            cutter = self._cutters[name] = Cutter(self._measure)
+        yield from cutter.feed(chunk.data, chunk.packet, chunk.lost)
+
+    def finish(self) -> Iterator[tuple[Cut, Endpoint]]:
+        """Yield what each stream ends in, where it is no whole frame, with its sender."""
+        for name, cutter in self._cutters.items():
+            for cut in cutter.finish():
+                yield cut, name[0]

@@ -1,0 +1,46 @@
+"""Owns taking the link layer off a packet: Ethernet with VLAN tags, Linux cooked, loopback, raw IP. Nothing above."""
+
+from __future__ import annotations
+
+import struct
+
+IPV4, IPV6 = 0x0800, 0x86DD
+TAGS = {0x8100, 0x88A8, 0x9100, 0x9200}
+NULL, ETHERNET, LOOP, SLL, SLL2 = 0, 1, 108, 113, 276
+RAW = {12, 14, 101}
+SINGLE = {228: IPV4, 229: IPV6}
+FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
+
+
+def open_link(link: int, data: bytes) -> tuple[int, str, bytes] | None:
+    """Return (EtherType, sender's hardware address, payload) of a packet, or None where there is none to be had.
+
+    Args:
+        link: link type (the registry of libpcap).
+        data: the packet.
+    """
+    if link == ETHERNET:
+        return None if len(data) < 14 else _untagged(int.from_bytes(data[12:14]), data[6:12].hex(":"), data[14:])
+    if link == SLL:
+        return None if len(data) < 16 else _untagged(int.from_bytes(data[14:16]), data[6:12].hex(":"), data[16:])
+    if link == SLL2:
+        return None if len(data) < 20 else _untagged(int.from_bytes(data[:2]), data[12:18].hex(":"), data[20:])
+    if link in RAW and data:
+        return {4: IPV4, 6: IPV6}.get(data[0] >> 4, 0), "", data
+    if link in SINGLE:
+        return SINGLE[link], "", data
+    if link in {NULL, LOOP} and len(data) >= 4:
+        return _family(data), "", data[4:]
+    return None
+
+
+def _untagged(kind: int, source: str, payload: bytes) -> tuple[int, str, bytes]:
+    while kind in TAGS and len(payload) >= 4:
+        kind, payload = int.from_bytes(payload[2:4]), payload[4:]
+    return kind, source, payload
+
+
+def _family(data: bytes) -> int:
+    """Return the EtherType of a loopback packet; the recorder's byte order is not told, so the small number is it."""
+    low, high = struct.unpack("<I", data[:4])[0], struct.unpack(">I", data[:4])[0]
+    return FAMILIES.get(min(low, high), 0)

@@ -1,0 +1,105 @@
+"""Owns the way from packets to conversations: UDP datagrams and ordered TCP bytes. Does not own their meaning."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from recloser.connectors.capture.events import Chunk, Damage, Endpoint, Event, LinkFrame, Packet
+from recloser.connectors.capture.file import read_packets
+from recloser.connectors.capture.internet import Datagram, Internet
+from recloser.connectors.capture.link import IPV4, IPV6, open_link
+from recloser.connectors.capture.tcp import RST, SYN, Direction, Piece, Segment
+
+TCP, UDP, ACK = 6, 17, 16
+Route = tuple[Endpoint, Endpoint]
+
+
+class Traffic:
+    """Follows all conversations of a capture.
+
+    Memory is bounded by the number of conversations and, in each, by the segments that wait for a missing one.
+    """
+
+    def __init__(self) -> None:
+        self._internet = Internet()
+        self._directions: dict[Route, Direction] = {}
+        self._connections: dict[Route, int] = {}
+        self._first: dict[Route, int] = {}
+
+    def add(self, packet: Packet) -> Iterator[Event]:
+        """Yield what the packet brings: pieces of conversations, or a link frame that is not IP."""
+        opened = open_link(packet.link, packet.data)
+        if opened is None:
+            yield Damage(
+                packet.number, packet.t_ns, f"link type {packet.link} is not known, or the packet is too short"
+            )
+            return
+        ethertype, source, payload = opened
+        if ethertype not in {IPV4, IPV6}:
+            yield LinkFrame(packet.number, packet.t_ns, ethertype, source, payload)
+            return
+        datagram = self._internet.open(ethertype, payload)
+        if datagram is not None and datagram.protocol == UDP:
+            yield from _udp(packet, datagram)
+        elif datagram is not None and datagram.protocol == TCP:
+            yield from self._tcp(packet, datagram)
+
+    def finish(self) -> Iterator[Event]:
+        """Yield what still waits for bytes that never came."""
+        for route, direction in self._directions.items():
+            yield from self._chunks(route, direction.give_up())
+
+    def _tcp(self, packet: Packet, datagram: Datagram) -> Iterator[Event]:
+        payload = datagram.payload
+        if len(payload) < 20:
+            return
+        sport, dport, sequence, acknowledged, offset, flags = struct.unpack_from(">HHIIBB", payload)
+        route = Endpoint(datagram.source, sport), Endpoint(datagram.target, dport)
+        segment = Segment(packet.number, packet.t_ns, sequence, flags, payload[max(20, (offset >> 4) * 4) :])
+        opposite = route[1], route[0]
+        if flags & ACK and not flags & SYN and opposite in self._directions:
+            yield from self._chunks(opposite, self._directions[opposite].acknowledged(acknowledged))
+        direction = self._directions.setdefault(route, Direction())
+        if flags & SYN and self._first.get(route) != sequence:
+            yield from self._chunks(route, direction.give_up())
+            self._first[route] = sequence
+            self._connections[route] = self._connections.get(route, 0) + 1
+        elif flags & SYN:
+            return  # the opening repeated
+        yield from self._chunks(route, direction.add(segment))
+        if flags & RST:
+            yield from self._chunks(route, direction.give_up())
+
+    def _chunks(self, route: Route, pieces: Iterator[Piece]) -> Iterator[Chunk]:
+        connection = self._connections.get(route, 0)
+        for piece in pieces:
+            yield Chunk(piece.packet, piece.t_ns, "tcp", *route, piece.data, connection, piece.lost)
+
+
+def _udp(packet: Packet, datagram: Datagram) -> Iterator[Event]:
+    payload = datagram.payload
+    if len(payload) < 8:
+        return
+    sport, dport, length = struct.unpack_from(">HHH", payload)
+    data = payload[8 : length if length >= 8 else None]
+    if data:
+        source, target = Endpoint(datagram.source, sport), Endpoint(datagram.target, dport)
+        yield Chunk(packet.number, packet.t_ns, "udp", source, target, data)
+
+
+def read_traffic(path: Path | str) -> Iterator[Event]:
+    """Yield everything in a capture file, in capture order; damage is told and does not end the reading.
+
+    Raises:
+        InvalidInput: neither pcap nor pcapng.
+        Unavailable: the file cannot be read now.
+    """
+    traffic = Traffic()
+    for packet in read_packets(path):
+        if isinstance(packet, Damage):
+            yield packet
+        else:
+            yield from traffic.add(packet)
+    yield from traffic.finish()

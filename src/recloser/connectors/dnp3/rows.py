@@ -1,0 +1,120 @@
+"""Owns following DNP3 in a capture: transport segments put together, and the rows of `decode`.
+
+Source of the transport function: IEEE 1815-2012, clause 8.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
+from recloser.connectors.capture.conversations import Conversations
+from recloser.connectors.dnp3.application import FUNCTIONS, Fragment, read_fragment
+from recloser.connectors.dnp3.link import LinkFrame, looks_like, measure, read_link
+
+Row = dict[str, Any]
+PORT, FIN, FIR = 20_000, 0x80, 0x40
+REMEMBERED, LARGEST = 4_096, 65_536
+Key = tuple[Endpoint, Endpoint, int, int]
+
+
+class Transport:
+    """Puts transport segments together to application fragments, one association at a time."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[Key, tuple[int, bytes]] = OrderedDict()
+
+    def add(self, key: Key, data: bytes) -> bytes | str | None:
+        """Return the fragment that this segment completes, None while more must come, or why it is of no use."""
+        head, body = data[0], data[1:]
+        sequence = head & 0x3F
+        before = self._open.pop(key, None)
+        if head & FIR:
+            whole = body
+        elif before is None:
+            return "a transport segment without its first"
+        elif before[0] != sequence:
+            return f"transport segment {sequence} where {before[0]} was due"
+        else:
+            whole = before[1] + body
+        if head & FIN:
+            return whole
+        if len(whole) > LARGEST:
+            return "a fragment of too many segments"
+        self._open[key] = ((sequence + 1) & 0x3F, whole)
+        if len(self._open) > REMEMBERED:
+            self._open.popitem(last=False)
+        return None
+
+
+class Dnp3Rows:
+    """Turns the events of a capture into rows: one an object, or one a frame or header that carries none."""
+
+    def __init__(self) -> None:
+        self._conversations = Conversations(measure, looks_like, PORT)
+        self._transport = Transport()
+
+    def add(self, event: Event) -> Iterator[Row]:
+        """Yield the rows of what this event completes."""
+        if not isinstance(event, Chunk):
+            return
+        if event.transport == "tcp":
+            cuts = self._conversations.add(event)
+        elif PORT in {event.source.port, event.target.port} or looks_like(event.data):
+            cuts = _datagram(event)
+        else:
+            return
+        for cut in cuts:
+            yield from self._rows(cut, event.source, event.target)
+
+    def finish(self) -> Iterator[Row]:
+        """Yield the rows of frames that the capture ends in."""
+        for cut, source in self._conversations.finish():
+            yield from self._rows(cut, source, source)
+
+    def _rows(self, cut: Cut, source: Endpoint, target: Endpoint) -> Iterator[Row]:
+        row: Row = {"packet": cut.packet, "src": None, "dst": None, "function": None}
+        if cut.error is not None:
+            yield row | {"error": cut.error}
+            return
+        frame = read_link(cut.data)
+        row |= {"src": frame.source, "dst": frame.target}
+        if frame.error is not None or not frame.carries or not frame.data:
+            yield row | _bare(frame)
+            return
+        fragment = self._transport.add((source, target, frame.source, frame.target), frame.data)
+        if isinstance(fragment, str):
+            yield row | {"error": fragment}
+        elif fragment is not None:
+            yield from fragment_rows(row, read_fragment(fragment))
+
+
+def _datagram(chunk: Chunk) -> Iterator[Cut]:
+    cutter = Cutter(measure)
+    yield from cutter.feed(chunk.data, chunk.packet)
+    yield from cutter.finish("the datagram ends inside a frame")
+
+
+def _bare(frame: LinkFrame) -> Row:
+    error = frame.error
+    if error is None and frame.carries:
+        error = "user data without a transport head"
+    return {"link": frame.name} | ({} if error is None else {"error": error})
+
+
+def fragment_rows(row: Row, fragment: Fragment) -> Iterator[Row]:
+    """Yield the rows of a fragment; `row` holds packet and addresses."""
+    name = FUNCTIONS.get(fragment.function) if fragment.function is not None else None
+    row = row | {"function": fragment.function, "function_name": name, "sequence": fragment.control & 15}
+    if fragment.indications is not None:
+        row["iin"] = fragment.indications
+    if fragment.error is not None:
+        yield row | {"error": fragment.error}
+    elif not fragment.points:
+        yield row | {"group": None, "variation": None, "index": None, "reading": None, "flags": None, "t_ns": None}
+    for point in fragment.points:
+        told = {"group": point.group, "variation": point.variation, "qualifier": point.qualifier, "index": point.index}
+        values = {"reading": None, "flags": None, "t_ns": None} | point.parts
+        yield row | told | values | ({} if point.error is None else {"error": point.error})

@@ -1,0 +1,134 @@
+"""Owns GOOSE messages and their rows of `decode`: state, sequence, data set entries.
+
+Source: IEC 61850-8-1:2011, annex A; the data types are those of MMS (ISO 9506-2).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from recloser.connectors.capture import Event, LinkFrame
+from recloser.connectors.iec61850.ber import Node, Unreadable, read_nodes
+from recloser.connectors.iec61850.envelope import read_envelope, utc_ns
+
+Row = dict[str, Any]
+ETHERTYPE, GOOSE = 0x88B8, 0x61
+DEPTH = 16
+
+
+class GooseRows:
+    """Turns the events of a capture into rows, one a GOOSE message."""
+
+    def add(self, event: Event) -> Iterator[Row]:
+        """Yield the row of a frame on the station bus."""
+        if isinstance(event, LinkFrame) and event.ethertype == ETHERTYPE:
+            row: Row = {"packet": event.packet}
+            if len(event.payload) >= 2:
+                row["appid"] = int.from_bytes(event.payload[:2])
+            try:
+                yield row | _message(event.payload)
+            except Unreadable as error:
+                yield row | {"error": str(error)}
+
+    def finish(self) -> Iterator[Row]:
+        """Yield nothing: a frame is whole or is none."""
+        return iter(())
+
+
+def _message(payload: bytes) -> Row:
+    envelope = read_envelope(payload, GOOSE)
+    fields = {node.tag: node for node in read_nodes(envelope.node.content)}
+
+    def number(tag: int) -> int | None:
+        return fields[tag].integer(signed=False) if tag in fields else None
+
+    def words(tag: int) -> str | None:
+        return fields[tag].text() if tag in fields else None
+
+    entries = [entry(node) for node in read_nodes(fields[0xAB].content)] if 0xAB in fields else []
+    count = number(0x8A)
+    row: Row = {
+        "simulated": envelope.simulated,
+        "gocb_ref": words(0x80),
+        "time_allowed_to_live_ms": number(0x81),
+        "dataset": words(0x82),
+        "go_id": words(0x83),
+        "t_ns": utc_ns(fields[0x84].content) if 0x84 in fields else None,
+        "time_quality": fields[0x84].content[7] if 0x84 in fields else None,
+        "st_num": number(0x85),
+        "sq_num": number(0x86),
+        "test": fields[0x87].boolean() if 0x87 in fields else None,
+        "conf_rev": number(0x88),
+        "nds_com": fields[0x89].boolean() if 0x89 in fields else None,
+        "entries": entries,
+    }
+    if count is not None and count != len(entries):
+        row["error"] = f"the message tells {count} entries, {len(entries)} are there"
+    return row
+
+
+def entry(node: Node, depth: int = 0) -> Row:
+    """Return one value of a data set as {"type", "value"}; structures and arrays hold a list.
+
+    Raises:
+        Unreadable: the content does not fit its type, or structures nest deeper than any real data set.
+    """
+    if depth > DEPTH:
+        raise Unreadable("a data set that nests too deeply")
+    if node.tag in {0xA1, 0xA2}:
+        inner = [entry(child, depth + 1) for child in read_nodes(node.content)]
+        return {"type": "array" if node.tag == 0xA1 else "structure", "value": inner}
+    name, value = _plain(node)
+    return {"type": name, "value": value}
+
+
+def _plain(node: Node) -> tuple[str, Any]:
+    raw = node.content
+    match node.tag:
+        case 0x83:
+            return "boolean", node.boolean()
+        case 0x84:
+            return "bit-string", bit_string(raw)
+        case 0x85:
+            return "integer", node.integer()
+        case 0x86:
+            return "unsigned", node.integer(signed=False)
+        case 0x87:
+            return "floating-point", _floating(raw)
+        case 0x89:
+            return "octet-string", raw.hex()
+        case 0x8A:
+            return "visible-string", node.text()
+        case 0x8C:
+            return "binary-time", raw.hex()
+        case 0x90:
+            return "mms-string", node.text()
+        case 0x91:
+            return "utc-time", utc_ns(raw)
+    return f"tag 0x{node.tag:02x}", raw.hex()
+
+
+def bit_string(raw: bytes) -> str:
+    """Return the bits as text, the padding that the first byte counts left out.
+
+    Raises:
+        Unreadable: no padding byte, or more padding than a byte has.
+    """
+    if not raw or raw[0] > 7:
+        raise Unreadable("a bit string without a fitting count of padding")
+    bits = "".join(f"{byte:08b}" for byte in raw[1:])
+    return bits[: len(bits) - raw[0]]
+
+
+def _floating(raw: bytes) -> float | None:
+    """Return a number of MMS: the width of the exponent, then IEEE 754."""
+    if len(raw) == 5 and raw[0] == 8:
+        value = float(struct.unpack(">f", raw[1:])[0])
+    elif len(raw) == 9 and raw[0] == 11:
+        value = float(struct.unpack(">d", raw[1:])[0])
+    else:
+        raise Unreadable(f"a floating-point number of {len(raw)} bytes")
+    return value if math.isfinite(value) else None

@@ -1,0 +1,31 @@
+"""Owns live links to devices: connect, read, reconnect, tell the state of the link. Read-only: no control can be sent.
+
+Does not own decoding (each protocol's sub-room), durability (the spool), or processes (app).
+"""
+
+from recloser.connectors.live.c37118_client import C37118Client
+from recloser.connectors.live.c37118_session import C37118Session
+from recloser.connectors.live.iec104_client import Iec104Client
+from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
+from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
+from recloser.connectors.live.modbus_client import ModbusClient
+from recloser.connectors.live.modbus_plan import ModbusRead, plan_reads
+from recloser.connectors.live.supervision import Link, LiveClient
+
+__all__ = [
+    "Backoff",
+    "C37118Client",
+    "C37118Session",
+    "Iec104Client",
+    "Iec104Session",
+    "Iec104Timing",
+    "Link",
+    "LinkEvent",
+    "LinkOutput",
+    "LinkState",
+    "LinkStatus",
+    "LiveClient",
+    "ModbusClient",
+    "ModbusRead",
+    "plan_reads",
+]

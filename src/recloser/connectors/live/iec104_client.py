@@ -1,0 +1,123 @@
+"""Owns reading an IEC 104 station over TCP, one connection at a time. The rules are the session's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from recloser.connectors.iec104 import Asdu
+from recloser.connectors.iec104.types import CAUSES
+from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
+from recloser.connectors.live.supervision import Deliver
+from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality, nanoseconds
+from recloser.core import Clock, Unavailable
+
+MONITORED = range(1, 45)  # type identifications that carry measured values and states
+TICK_S = 0.2
+
+
+class Iec104Client:
+    """Reads the points of a registry from one station.
+
+    Args:
+        source: the device, as the project names it.
+        address: host and port.
+        registry: its points; others are passed over.
+        clock: tells the time of arrival.
+        timing: of the protocol.
+        timer: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        address: tuple[str, int],
+        registry: PointRegistry,
+        clock: Clock,
+        timing: Iec104Timing | None = None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source, self._address, self._clock = source, address, clock
+        self._points = registry.by_address()
+        self._stations = sorted({int(address.partition(":")[0]) for address in self._points})
+        self._timing, self._timer = timing or Iec104Timing(), timer
+
+    async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
+        """Read until the connection is lost.
+
+        Raises:
+            Unavailable: it cannot be made, or is lost.
+        """
+        try:
+            opening = asyncio.open_connection(*self._address)
+            reader, writer = await asyncio.wait_for(opening, self._timing.answer_s)
+        except (OSError, TimeoutError) as error:
+            raise Unavailable("no connection", got=str(error) or "time out", where=self._source) from error
+        try:
+            await self._talk(reader, writer, up, deliver)
+        except OSError as error:
+            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
+        finally:
+            writer.close()
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: Callable[[], None], deliver: Deliver
+    ) -> None:
+        session = Iec104Session(self._stations, self._timing, self._timer())
+        told = False
+        while True:
+            writer.write(session.outgoing(self._timer()))
+            await writer.drain()
+            if session.started and not told:
+                up()
+                told = True
+            try:
+                data = await asyncio.wait_for(reader.read(65_536), TICK_S)
+            except TimeoutError:
+                continue
+            if not data:
+                raise Unavailable("the device closed the connection", where=self._source)
+            units = session.feed(data, self._timer())
+            now_ns = nanoseconds(self._clock.now())
+            deliver([reading for unit in units for reading in readings_of(unit, self._points, self._source, now_ns)])
+            session.taken()
+
+
+def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:
+    """Yield the readings of a data unit's objects that the registry knows.
+
+    A normalised value is a share of full scale: the registry's `scale` makes it a quantity.
+    """
+    if asdu.type_id not in MONITORED:
+        return
+    origin = f"iec104:{CAUSES.get(asdu.cause, asdu.cause)}"
+    for item in asdu.objects:
+        point = points.get(f"{asdu.common_address}:{item.address}")
+        value = item.parts.get("element")
+        if point is None or value is None:
+            continue
+        bits = item.parts.get("quality") or {}
+        quality = iec104_quality(
+            bits,
+            time_invalid=bool(item.parts.get("time", {}).get("iv")),
+            test=asdu.test,
+            carry=bool(item.parts.get("carry")),
+        )
+        raw_flags = sum(1 << place for name, place in FLAG_PLACES.items() if bits.get(name))
+        scaled = value * point.scale + point.offset
+        yield PointReading(
+            source=source,
+            point=point.name,
+            source_ns=item.parts.get("t_ns"),
+            receive_ns=receive_ns,
+            number=scaled,
+            unit=point.unit,
+            quality=quality,
+            raw_flags=raw_flags,
+            origin=origin,
+            raw=None if scaled == value else float(value),
+        )
+
+
+FLAG_PLACES = {"iv": 7, "nt": 6, "sb": 5, "bl": 4, "ov": 0}

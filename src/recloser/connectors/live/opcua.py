@@ -1,0 +1,165 @@
+"""Owns reading points from an OPC UA server (extra `opcua`: asyncua) by subscription. Writes and calls nothing.
+
+The subscription's first notification of each node is its present value: the integrity poll of OPC UA.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+from asyncua import Client, ua
+
+from recloser.connectors.live.supervision import Deliver
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds, opcua_quality
+from recloser.core import Clock, InvalidInput, Unavailable
+
+TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
+BROKEN = (OSError, TimeoutError, ConnectionError, ua.UaError)
+
+
+class OpcUaClient:
+    """Reads the points of a registry from one server.
+
+    Args:
+        source: the server, as the project names it.
+        url: such as opc.tcp://10.0.0.7:4840.
+        registry: its points; their addresses are node ids.
+        clock: tells the time of arrival.
+        period_ms: at which the server publishes.
+        answer_s: within which the server must answer.
+
+    Raises:
+        InvalidInput: an address that is no node id.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        url: str,
+        registry: PointRegistry,
+        clock: Clock,
+        *,
+        period_ms: int = 500,
+        answer_s: float = 4.0,
+    ) -> None:
+        self._source, self._url, self._clock = source, url, clock
+        self._period_ms, self._answer_s = period_ms, answer_s
+        self._points: dict[Any, Point] = {}
+        for point in registry.points:
+            try:
+                self._points[ua.NodeId.from_string(point.address)] = point
+            except (ua.UaError, ValueError) as error:
+                raise InvalidInput("not a node id", got=point.address, where=point.name) from error
+
+    async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
+        """Read until the connection is lost.
+
+        Raises:
+            Unavailable: it cannot be made, is refused or lost, or no node of a point is there.
+        """
+        client = Client(self._url, timeout=self._answer_s)
+        queue: asyncio.Queue[PointReading | Unavailable] = asyncio.Queue()
+
+        async def lost(error: Exception) -> None:
+            queue.put_nowait(Unavailable("the connection to the server broke", got=str(error), where=self._source))
+
+        client.connection_lost_callback = lost
+        try:
+            await client.connect()
+        except BROKEN as error:
+            raise Unavailable("no connection to the server", got=str(error), where=self._source) from error
+        try:
+            await self._subscribe(client, queue)
+            up()
+            await _hand_on(queue, deliver)
+        except BROKEN as error:
+            raise Unavailable("the server broke the connection", got=str(error), where=self._source) from error
+        finally:
+            await _leave(client)
+
+    async def _subscribe(self, client: Any, queue: asyncio.Queue[PointReading | Unavailable]) -> None:
+        nodes = [client.get_node(address) for address in self._points]
+        subscription = await client.create_subscription(self._period_ms, _Listener(self, queue))
+        for node, result in zip(nodes, await subscription.subscribe_data_change(nodes, queuesize=100), strict=True):
+            if isinstance(result, ua.StatusCode):
+                point, now = self._points[node.nodeid], self._now_ns()
+                origin = f"opcua:{result.name}"
+                queue.put_nowait(
+                    PointReading(
+                        self._source,
+                        point.name,
+                        None,
+                        now,
+                        None,
+                        point.unit,
+                        PointQuality.OFFLINE,
+                        result.value,
+                        origin,
+                    )
+                )
+
+    def reading(self, node_id: Any, data: Any) -> PointReading:
+        """Return the reading of a data value; a value that is no number is a reading without one."""
+        point = self._points[node_id]
+        raw = None if data.Value is None else data.Value.Value
+        number = float(raw) if isinstance(raw, bool | int | float) else None
+        status = int(data.StatusCode.value) if data.StatusCode is not None else 0
+        quality = opcua_quality(status) | (PointQuality.INVALID if number is None else PointQuality.GOOD)
+        stamp = data.SourceTimestamp
+        stamp = stamp.replace(tzinfo=UTC) if stamp is not None and stamp.tzinfo is None else stamp
+        scaled = None if number is None else number * point.scale + point.offset
+        return PointReading(
+            source=self._source,
+            point=point.name,
+            source_ns=None if stamp is None else nanoseconds(stamp),
+            receive_ns=self._now_ns(),
+            number=scaled,
+            unit=point.unit,
+            quality=quality,
+            raw_flags=status,
+            origin="opcua:change",
+            raw=None if scaled == number else number,
+        )
+
+    def _now_ns(self) -> int:
+        return nanoseconds(self._clock.now())
+
+
+class _Listener:
+    """Puts what the server publishes into the queue."""
+
+    def __init__(self, client: OpcUaClient, queue: asyncio.Queue[PointReading | Unavailable]) -> None:
+        self._client, self._queue = client, queue
+
+    def datachange_notification(self, node: Any, _value: Any, data: Any) -> None:
+        """Take a changed value."""
+        if self._queue.qsize() < WAITING:
+            self._queue.put_nowait(self._client.reading(node.nodeid, data.monitored_item.Value))
+        else:
+            self._queue.put_nowait(Unavailable("values come faster than they can be kept", got=f"{WAITING} waiting"))
+
+    def status_change_notification(self, status: Any) -> None:
+        """Take the news that the server ended the subscription."""
+        self._queue.put_nowait(Unavailable("the server ended the subscription", got=str(status)))
+
+
+async def _hand_on(queue: asyncio.Queue[PointReading | Unavailable], deliver: Deliver) -> None:
+    while True:
+        items = [await queue.get()]
+        while not queue.empty() and len(items) < TOGETHER:
+            items.append(queue.get_nowait())
+        deliver([item for item in items if isinstance(item, PointReading)])
+        for item in items:
+            if isinstance(item, Unavailable):
+                raise item
+
+
+async def _leave(client: Any) -> None:
+    """Close the connection; a server that is gone already needs no good-bye."""
+    try:
+        await client.disconnect()
+    except BROKEN:
+        return

@@ -1,0 +1,122 @@
+"""Owns keeping one link up: connect, hand on readings, mark what is stale, record gaps, wait, try again.
+
+Knows no protocol: a client runs one connection until it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
+from recloser.connectors.points import PointQuality, PointReading, nanoseconds
+from recloser.core import Clock, Unavailable
+
+Deliver = Callable[[Sequence[PointReading]], None]
+
+
+class LiveClient(Protocol):
+    """One protocol's way to read a device.
+
+    `run` connects, calls `up` once the device answers and its present state was asked for, delivers readings in the
+    order of arrival, and acknowledges to the device only what `deliver` has taken. It raises Unavailable when the
+    connection cannot be made or is lost. Cancelling it closes the connection.
+    """
+
+    async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
+        """Read until the connection is lost."""
+        ...
+
+
+class Link:
+    """Keeps the link to one device.
+
+    Args:
+        source: the device, as the project names it.
+        client: of its protocol.
+        output: where readings go.
+        clock: tells the time of arrival.
+        backoff: between tries.
+        sleep: seconds to wait; asyncio.sleep outside tests.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        client: LiveClient,
+        output: LinkOutput,
+        clock: Clock,
+        backoff: Backoff | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._source, self._client, self._output, self._clock = source, client, output, clock
+        self._backoff, self._sleep = backoff or Backoff(), sleep
+        self._status = LinkStatus(since_ns=self._now_ns())
+        self._latest: dict[str, PointReading] = {}
+        self._failures = 0
+        self._lost_ns: int | None = None
+
+    @property
+    def status(self) -> LinkStatus:
+        """Return the heartbeat."""
+        return self._status
+
+    async def run(self) -> None:
+        """Keep the link until cancelled; a device or an output that is away is tried again, other errors end it."""
+        try:
+            while True:
+                self._change(LinkState.CONNECTING, "connecting")
+                try:
+                    await self._client.run(self._up, self._deliver)
+                    reason = "the device ended the connection"
+                except Unavailable as error:
+                    reason = error.explain()
+                self._down(reason)
+                await self._sleep(self._backoff.delay_s(self._failures))
+        finally:
+            self._change(LinkState.STOPPED, "stopped")
+
+    def _up(self) -> None:
+        now = self._now_ns()
+        if self._lost_ns is not None:
+            self._output.tell_gap(self._source, self._lost_ns, now, f"link down: {self._status.reason}")
+            self._lost_ns = None
+        self._failures = 0
+        self._status = replace(self._status, connects=self._status.connects + 1)
+        self._change(LinkState.UP, "connected")
+
+    def _deliver(self, readings: Sequence[PointReading]) -> None:
+        if not readings:
+            return
+        self._output.accept(readings)
+        for reading in readings:
+            self._latest[reading.point] = reading
+        total = self._status.readings + len(readings)
+        self._status = replace(self._status, readings=total, last_ns=readings[-1].receive_ns)
+
+    def _down(self, reason: str) -> None:
+        """Tell that the link is down; what was known becomes stale. A loss is told as a gap once its end is known."""
+        now = self._now_ns()
+        if self._status.state is LinkState.UP:
+            self._lost_ns = self._status.last_ns or now
+            stale = [
+                replace(last, receive_ns=now, quality=last.quality | PointQuality.STALE, origin="link:down")
+                for last in self._latest.values()
+            ]
+            try:
+                self._output.accept(stale) if stale else None
+            except Unavailable as error:
+                reason = f"{reason} And the output is away: {error.explain()}"
+        self._failures += 1
+        self._status = replace(self._status, failures=self._status.failures + 1)
+        self._change(LinkState.DOWN, reason)
+
+    def _change(self, state: LinkState, reason: str) -> None:
+        now = self._now_ns()
+        self._status = replace(self._status, state=state, since_ns=now, reason=reason)
+        self._output.tell_link(LinkEvent(self._source, state, now, reason))
+
+    def _now_ns(self) -> int:
+        return nanoseconds(self._clock.now())

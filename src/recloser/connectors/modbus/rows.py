@@ -1,0 +1,138 @@
+"""Owns following Modbus TCP in a capture: headers, responses matched to requests, and the rows of `decode`."""
+
+from __future__ import annotations
+
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
+from recloser.connectors.capture.conversations import Conversations
+from recloser.connectors.modbus.pdu import EXCEPTIONS, Pdu, read_pdu
+
+Row = dict[str, Any]
+PORT, HEADER, LONGEST = 502, 7, 260
+OPEN_REQUESTS = 1_024  # of one connection
+Route = tuple[Endpoint, Endpoint, int]
+
+
+def _plausible(data: bytes | bytearray, place: int = 0) -> bool:
+    protocol, length = int.from_bytes(data[place + 2 : place + 4]), int.from_bytes(data[place + 4 : place + 6])
+    return protocol == 0 and 2 <= length <= LONGEST - 6
+
+
+def measure(data: bytearray) -> int:
+    """Return the length of the frame at the front of a stream, as `Cutter` asks for it."""
+    if len(data) < 6:
+        return 0
+    if _plausible(data):
+        return 6 + int(struct.unpack_from(">H", data, 4)[0])
+    place = next((place for place in range(1, len(data) - 5) if _plausible(data, place)), len(data) - 5)
+    return -place
+
+
+def looks_like(data: bytes) -> bool:
+    """Return whether the bytes are whole frames and nothing else, so that a connection on any port is known."""
+    place = 0
+    while place + HEADER < len(data):
+        if not _plausible(data, place) or not 1 <= data[place + HEADER] & 0x7F <= 43:
+            return False
+        place += 6 + int(struct.unpack_from(">H", data, place + 4)[0])
+    return 0 < place == len(data)
+
+
+class ModbusRows:
+    """Turns the events of a capture into rows, one a request or response."""
+
+    def __init__(self) -> None:
+        self._conversations = Conversations(measure, looks_like, PORT)
+        self._clients: dict[Route, Endpoint] = {}
+        self._open: dict[Route, OrderedDict[tuple[int, int], tuple[int, Pdu]]] = {}
+
+    def add(self, event: Event) -> Iterator[Row]:
+        """Yield the rows of the frames that this event completes."""
+        if not isinstance(event, Chunk):
+            return
+        if event.transport == "tcp":
+            cuts = self._conversations.add(event)
+        elif PORT in {event.source.port, event.target.port}:
+            cuts = _datagram(event)
+        else:
+            return
+        for cut in cuts:
+            yield self._row(cut, event)
+
+    def finish(self) -> Iterator[Row]:
+        """Yield the rows of frames that the capture ends in."""
+        for cut, _ in self._conversations.finish():
+            yield _damaged(cut)
+
+    def _row(self, cut: Cut, chunk: Chunk) -> Row:
+        if cut.error is not None:
+            return _damaged(cut)
+        transaction, _, _, unit = struct.unpack_from(">HHHB", cut.data)
+        first, second = sorted((chunk.source, chunk.target), key=lambda end: (end.host, end.port))
+        route = (first, second, chunk.connection)
+        request = self._is_request(route, chunk)
+        pdu = read_pdu(cut.data[HEADER:], request=request)
+        row: Row = {"packet": cut.packet, "transaction": transaction, "unit": unit, "function": pdu.function}
+        row["request"] = request
+        waiting = self._open.setdefault(route, OrderedDict())
+        asked = None
+        if request:
+            waiting[transaction, unit] = (cut.packet, pdu)
+            if len(waiting) > OPEN_REQUESTS:
+                waiting.popitem(last=False)
+        else:
+            asked = waiting.pop((transaction, unit), None)
+            row["request_packet"] = None if asked is None else asked[0]
+        return row | _told(pdu, None if asked is None else asked[1])
+
+    def _is_request(self, route: Route, chunk: Chunk) -> bool:
+        """Return whether a frame is a request: sent to the registered port, else by who spoke first."""
+        if (chunk.source.port == PORT) != (chunk.target.port == PORT):
+            return chunk.target.port == PORT
+        return self._clients.setdefault(route, chunk.source) == chunk.source
+
+
+def _told(pdu: Pdu, asked: Pdu | None) -> Row:
+    """Return the parts of a row that the frame tells, a response's address and count taken from its request."""
+    address, count, bits = pdu.address, pdu.count, pdu.bits
+    if asked is not None and asked.function == pdu.function:
+        address = asked.address if address is None else address
+        count = asked.count if count is None else count
+        bits = bits[:count] if bits is not None else None
+    row: Row = {
+        "address": address,
+        "count": count,
+        "registers": None if pdu.registers is None else list(pdu.registers),
+        "bits": None if bits is None else list(bits),
+        "exception": pdu.exception,
+    }
+    if pdu.exception is not None:
+        row["meaning"] = EXCEPTIONS.get(pdu.exception, "not defined")
+    if pdu.write_address is not None:
+        row |= {"write_address": pdu.write_address, "write_count": pdu.write_count}
+    if pdu.masks is not None:
+        row |= {"and_mask": pdu.masks[0], "or_mask": pdu.masks[1]}
+    if pdu.sub_function is not None:
+        row["sub_function"] = pdu.sub_function
+    if pdu.data is not None:
+        row["data"] = pdu.data.hex()
+    if asked is not None and asked.function != pdu.function:
+        row["error"] = f"the answer to a request of function {asked.function}"
+    if pdu.error is not None:
+        row["error"] = pdu.error
+    return row
+
+
+def _datagram(chunk: Chunk) -> Iterator[Cut]:
+    cutter = Cutter(measure)
+    yield from cutter.feed(chunk.data, chunk.packet)
+    yield from cutter.finish("the datagram ends inside a frame")
+
+
+def _damaged(cut: Cut) -> Row:
+    keys = ("transaction", "unit", "function", "request", "address", "count", "registers", "exception")
+    return {"packet": cut.packet} | dict.fromkeys(keys) | {"error": cut.error}

@@ -1,0 +1,31 @@
+"""Owns what all SCADA and PMU sources give: one record, one quality vocabulary, the registry of a device's points."""
+
+from recloser.connectors.points.importing import import_sheet
+from recloser.connectors.points.mapping import (
+    c37118_quality,
+    dnp3_quality,
+    iec104_quality,
+    opcua_quality,
+)
+from recloser.connectors.points.quality import PointQuality, sample_quality, worded
+from recloser.connectors.points.reading import PointReading, nanoseconds
+from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
+
+__all__ = [
+    "PROTOCOLS",
+    "ROLES",
+    "Point",
+    "PointQuality",
+    "PointReading",
+    "PointRegistry",
+    "c37118_quality",
+    "dnp3_quality",
+    "iec104_quality",
+    "import_sheet",
+    "nanoseconds",
+    "opcua_quality",
+    "read_registry",
+    "registry_text",
+    "sample_quality",
+    "worded",
+]

@@ -1,0 +1,53 @@
+"""Owns the record of one value of one point at one time, whatever protocol it came by. Does not own transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from recloser.connectors.points.quality import PointQuality
+
+
+@dataclass(frozen=True, slots=True)
+class PointReading:
+    """A value of a point.
+
+    Attributes:
+        source: the device or connection, as the project names it.
+        point: the point's name in the registry.
+        source_ns: time by the source's clock, nanoseconds since 1970 UTC; None where it gave none.
+        receive_ns: time of arrival by our clock, nanoseconds since 1970 UTC.
+        number: the value in `unit`, scaled; None where there is none.
+        unit: as the registry says.
+        quality: bits of the one vocabulary.
+        raw_flags: the protocol's own flags, as they came (QDS, DNP3 flags, STAT, status code); 0 where it has none.
+        origin: how it came: protocol and cause, such as 'iec104:spont' or 'dnp3:event'.
+        raw: the number before scaling, where it differs.
+    """
+
+    source: str
+    point: str
+    source_ns: int | None
+    receive_ns: int
+    number: float | None
+    unit: str
+    quality: PointQuality = PointQuality.GOOD
+    raw_flags: int = 0
+    origin: str = ""
+    raw: float | None = None
+
+    @property
+    def at_ns(self) -> int:
+        """Return the time the value is about: the source's where it can be trusted, else that of arrival."""
+        trusted = self.source_ns is not None and not self.quality & PointQuality.TIME_INVALID
+        return self.source_ns if trusted and self.source_ns is not None else self.receive_ns
+
+    @property
+    def usable(self) -> bool:
+        """Return whether the value says something about the plant."""
+        return self.number is not None and not self.quality & PointQuality.UNUSABLE
+
+
+def nanoseconds(instant: datetime) -> int:
+    """Return an aware instant as nanoseconds since 1970 UTC."""
+    return int(instant.timestamp() * 1_000_000) * 1_000

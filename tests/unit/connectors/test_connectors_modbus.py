@@ -1,0 +1,98 @@
+"""Modbus TCP: every function both ways, responses matched to requests, damage that costs only itself."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.connectors import decode_file
+from recloser.connectors.modbus import read_pdu
+from recloser.testing import CaptureBuilder
+
+SERVER, CLIENT = (1, 502), (2, 40_000)
+
+
+def frame(pdu: bytes, transaction: int = 1, unit: int = 4) -> bytes:
+    return struct.pack(">HHHB", transaction, 0, len(pdu) + 1, unit) + pdu
+
+
+def rows(path: Path, capture: CaptureBuilder) -> list[dict[str, Any]]:
+    return list(decode_file("modbus", capture.write(path / "a.pcap")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "told"),
+    [
+        (b"\x01\0\x01\0\x0a", b"\x01\x02\x05\x02", {"address": 1, "count": 10, "bits": [1, 0, 1, 0, 0, 0, 0, 0, 0, 1]}),
+        (b"\x03\0\x07\0\x02", b"\x03\x04\0\x05\xff\xff", {"address": 7, "count": 2, "registers": [5, 65_535]}),
+        (b"\x05\0\x07\xff\0", b"\x05\0\x07\xff\0", {"address": 7, "bits": [1]}),
+        (b"\x06\0\x07\0\x09", b"\x06\0\x07\0\x09", {"address": 7, "registers": [9]}),
+        (b"\x07", b"\x07\x55", {"data": "55"}),
+        (b"\x08\0\x02\0\0", b"\x08\0\x02\0\x01", {"sub_function": 2, "data": "0001"}),
+        (b"\x0b", b"\x0b\0\0\0\x09", {"data": "00000009"}),
+        (b"\x0f\0\x01\0\x04\x01\x09", b"\x0f\0\x01\0\x04", {"address": 1, "count": 4}),
+        (b"\x10\0\x01\0\x01\x02\0\x08", b"\x10\0\x01\0\x01", {"address": 1, "count": 1}),
+        (b"\x11", b"\x11\x02\x05\xff", {"data": "05ff"}),
+        (b"\x14\x00", b"\x14\x00", {"data": ""}),
+        (b"\x16\0\x01\0\x02\0\x03", b"\x16\0\x01\0\x02\0\x03", {"address": 1, "and_mask": 2, "or_mask": 3}),
+        (b"\x17\0\x01\0\x01\0\x02\0\x01\x02\0\x08", b"\x17\x02\0\x06", {"address": 1, "count": 1, "registers": [6]}),
+        (b"\x18\0\x01", b"\x18\0\x06\0\x02\0\x07\0\x08", {"address": 1, "count": 2, "registers": [7, 8]}),
+        (b"\x2b\x0e\x01\0", b"\x2b\x0e\x01\x83", {"sub_function": 14, "data": "0183"}),
+        (b"\x41user", b"\x41data", {"data": b"data".hex()}),
+        (b"\x03\0\x07\0\x02", b"\x83\x02", {"exception": 2, "meaning": "illegal data address", "address": 7}),
+    ],
+)
+def test_every_function_is_read_and_answered(tmp_path: Path, asked: bytes, answered: bytes, told: Any) -> None:
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, frame(asked, 9)).tcp(SERVER, CLIENT, frame(answered, 9))
+    request, response = rows(tmp_path, capture)
+    assert (request["request"], response["request"], response["request_packet"]) == (True, False, 1)
+    assert {key: response[key] for key in told} == told
+    assert "error" not in request
+    assert "error" not in response
+    assert response["function"] == asked[0]
+
+
+def test_writes_tell_their_values() -> None:
+    assert read_pdu(b"\x0f\0\x01\0\x0a\x02\x09\x01", request=True).bits == (1, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    both = read_pdu(b"\x17\0\x01\0\x01\0\x02\0\x01\x02\0\x08", request=True)
+    assert (both.write_address, both.write_count, both.registers) == (2, 1, (8,))
+
+
+@pytest.mark.parametrize("request_", [True, False])
+@pytest.mark.parametrize("function", [1, 3, 5, 6, 8, 15, 16, 20, 22, 23, 24, 43])
+def test_wrong_lengths_are_errors_of_their_own_row(function: int, request_: bool) -> None:  # noqa: FBT001
+    assert read_pdu(bytes([function]), request=request_).error is not None
+    assert read_pdu(bytes([function]) + b"\x09\x09\x09", request=request_).error is not None or function in {8, 43}
+    assert read_pdu(b"", request=request_).error is not None
+    assert read_pdu(bytes([function | 0x80]), request=request_).error is not None
+
+
+def test_pipelined_requests_are_matched_by_transaction_and_unit(tmp_path: Path) -> None:
+    asks = b"".join(frame(struct.pack(">BHH", 3, n * 10, 1), n, n % 2) for n in range(4))
+    answers = b"".join(frame(b"\x03\x02" + n.to_bytes(2), n, n % 2) for n in (2, 0, 3, 1))
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, asks[:15]).tcp(CLIENT, SERVER, asks[15:])
+    capture.tcp(SERVER, CLIENT, answers[:5]).tcp(SERVER, CLIENT, answers[5:])
+    found = [row for row in rows(tmp_path, capture) if not row["request"]]
+    assert [(row["address"], row["registers"]) for row in found] == [(20, [2]), (0, [0]), (30, [3]), (10, [1])]
+    assert [row["request_packet"] for row in found] == [2, 1, 2, 2]
+
+
+def test_answers_to_nothing_and_to_another_function(tmp_path: Path) -> None:
+    capture = CaptureBuilder().tcp(SERVER, CLIENT, frame(b"\x01\x01\x05"))
+    capture.tcp(CLIENT, SERVER, frame(b"\x03\0\0\0\x01", 7)).tcp(SERVER, CLIENT, frame(b"\x04\x02\0\x01", 7))
+    alone, _, other = rows(tmp_path, capture)
+    assert (alone["request_packet"], alone["address"], alone["bits"]) == (None, None, [1, 0, 1, 0, 0, 0, 0, 0])
+    assert "function 3" in other["error"]
+
+
+def test_odd_ports_noise_and_cut_streams(tmp_path: Path) -> None:
+    ask = frame(b"\x03\0\0\0\x01", 7)
+    capture = CaptureBuilder().tcp((1, 5020), (2, 9), ask).tcp((2, 9), (1, 5020), frame(b"\x03\x02\0\x01", 7))
+    capture.tcp((3, 80), (2, 9), b"GET / HTTP/1.1").udp(CLIENT, SERVER, ask)
+    capture.tcp(CLIENT, SERVER, b"noise, noise" + ask).tcp(CLIENT, SERVER, ask[:9])
+    found = rows(tmp_path, capture)
+    assert [row["request"] for row in found[:3]] == [True, False, True]
+    assert [("error" in row) for row in found] == [False, False, False, True, False, True]
