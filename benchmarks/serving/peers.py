@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import free_port
+
 HERE = Path(__file__).parent
 QUIET = {
     "OMP_NUM_THREADS": "1",
@@ -153,7 +155,7 @@ def _fastapi(python: Path, folder: Path, port: int) -> list[str]:
 
 
 def _mlserver(python: Path, folder: Path, port: int) -> list[str]:
-    settings = {"http_port": port, "grpc_port": port + 1, "metrics_port": port + 2, "parallel_workers": 0}
+    settings = {"http_port": port, "grpc_port": free_port(), "metrics_port": free_port(), "parallel_workers": 0}
     (folder / "settings.json").write_text(json.dumps({"debug": False, **settings}), encoding="utf-8")
     return [str(python.parent / "mlserver"), "start", str(folder)]
 
