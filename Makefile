@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 help:
 	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
-	@echo "make test   set up for development and run all tests"
+	@echo "make test   set up for development and run all tests, two at a time"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
 	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
@@ -29,7 +29,7 @@ demo: $(VENV)/.run
 	$(BIN)/recloser demo --out demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m "not slow" tests/unit $(PYTEST_ARGS)
