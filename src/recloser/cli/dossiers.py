@@ -8,7 +8,7 @@ import click
 
 from recloser.app import export_lineage, make_dossier, verify_dossier
 from recloser.cli.options import DefaultGroup, example, json_option, project_option
-from recloser.cli.output import emit
+from recloser.cli.output import emit, sentence
 from recloser.cli.releases import FILE, FOLDER, keys_option
 
 
@@ -25,7 +25,7 @@ def dossier() -> None:
 def dossier_write(release: str, out: Path, project: Path, as_json: bool) -> None:
     """Write what a release is, why it was let in, and how to stop it, as HTML and JSON; `write` may be left out."""
     result = make_dossier(project, release=release, out=out)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 @dossier.command("verify", epilog=example("recloser dossier verify rel-3f9a12bc04de.html --keys keys"))
@@ -36,7 +36,7 @@ def dossier_write(release: str, out: Path, project: Path, as_json: bool) -> None
 def dossier_verify(file: Path, keys: Path | None, project: Path, as_json: bool) -> None:
     """Check a dossier, HTML or JSON, with public keys alone; exit code 1 if one byte differs."""
     result = verify_dossier(file, folder=project, keys=keys)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 @click.command("lineage", epilog=example("recloser lineage --project mygrid"))
@@ -44,7 +44,7 @@ def dossier_verify(file: Path, keys: Path | None, project: Path, as_json: bool) 
 @json_option
 def lineage(project: Path, as_json: bool) -> None:
     """Carry out what came from what, from file to forecast, as OpenLineage events; `recloser up` does so by itself."""
-    emit(export_lineage(project), as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(export_lineage(project), as_json=as_json, text=sentence)
 
 
 VERBS = (dossier, lineage)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from recloser.app import list_keys, revoke_signing_key, rotate_signing_key
-from recloser.cli.options import Instant, example, json_option, project_option, said
-from recloser.cli.output import emit
+from recloser.cli.options import Instant, actor_option, example, json_option, project_option, reason_option, said
+from recloser.cli.output import emit, sentence
 
 
 @click.group("key", epilog=example("recloser key list"))
@@ -30,26 +30,26 @@ def _list_text(document: Any) -> str:
 
 
 @key.command("rotate", epilog=example('recloser key rotate --reason "yearly"'))
-@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
-@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@reason_option
+@actor_option
 @project_option
 @json_option
 def key_rotate(reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Sign with a new key from now on; what the former one signed stays trusted."""
-    emit(rotate_signing_key(project, reason=reason, actor=actor), as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(rotate_signing_key(project, reason=reason, actor=actor), as_json=as_json, text=sentence)
 
 
 @key.command("revoke", epilog=example('recloser key revoke key-3f9a12bc04de5678 --reason "laptop stolen"'))
 @click.argument("key_id", metavar="KEY")
 @click.option("--reason", required=True, callback=said, help="Why; it goes into the signed list and the audit log.")
 @click.option("--since", type=Instant(), help="When it may have come into wrong hands (default: now).")
-@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@actor_option
 @project_option
 @json_option
 def key_revoke(key_id: str, reason: str, since: Any, actor: str, project: Path, as_json: bool) -> None:
     """Take trust from a key: no package that it signed is opened again unless a valid key signs it again."""
     result = revoke_signing_key(project, key=key_id, reason=reason, actor=actor, since=since)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 VERBS = (key,)

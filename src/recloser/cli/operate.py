@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from recloser.app import ask_to_retrain, current_forecast, operator_rollback, project_status, run_up
-from recloser.cli.options import as_of_option, example, json_option, project_option, said
-from recloser.cli.output import emit, say
+from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option, reason_option
+from recloser.cli.output import emit, say, sentence
 
 
 @click.command("forecast", epilog=example("recloser forecast --area VIC --json"))
@@ -45,25 +45,25 @@ def status(project: Path, as_json: bool) -> None:
 
 @click.command("rollback", epilog=example('recloser rollback --reason "forecast looks wrong on feeder 7"'))
 @click.option("--to", "to", help="Release to return to (default: the previous champion).")
-@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
-@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@reason_option
+@actor_option
 @project_option
 @json_option
 def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Stop a model with one action: traffic returns at once, its unexpired forecasts are recalled."""
     result = operator_rollback(project, to=to, reason=reason, actor=actor)
-    emit(result, as_json=as_json, text=lambda d: d["sentence"])
+    emit(result, as_json=as_json, text=sentence)
 
 
 @click.command("retrain", epilog=example('recloser retrain --reason "new feeder since Monday"'))
-@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
-@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@reason_option
+@actor_option
 @project_option
 @json_option
 def retrain(reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Ask the running loop to retrain; the triggers' budget and data faults still decide. To run now: recloser run."""
     result = ask_to_retrain(project, reason=reason, actor=actor)
-    emit(result, as_json=as_json, text=lambda d: d["sentence"])
+    emit(result, as_json=as_json, text=sentence)
 
 
 @click.command("up", epilog=example("recloser up --project mygrid --port 8080"))

@@ -66,6 +66,14 @@ def said(_context: click.Context, param: click.Parameter, value: str) -> str:
     return value.strip()
 
 
+reason_option: Decorator = click.option(
+    "--reason", required=True, callback=said, help="Why; it goes into the audit log."
+)
+actor_option: Decorator = click.option(
+    "--actor", default="operator", show_default=True, callback=said, help="Who asks."
+)
+
+
 def example(text: str) -> str:
     """Return the epilog that shows an example of a verb."""
     return "\b\nExample:\n  " + text

@@ -20,6 +20,11 @@ def emit(document: Mapping[str, Any], *, as_json: bool, text: Callable[[Mapping[
         raise click.exceptions.Exit(0) from None  # the reader has seen enough: `recloser status | head -1`
 
 
+def sentence(document: Mapping[str, Any]) -> str:
+    """Return the one sentence that a document tells a person."""
+    return str(document["sentence"])
+
+
 def stdout() -> TextIO:
     """Return the program's real stdout, whatever else sys.stdout was turned into."""
     context = click.get_current_context(silent=True)

@@ -9,16 +9,10 @@ from typing import Any
 import click
 
 from recloser.app import add_freeze, approve_rollout, lift_freeze, list_freezes, order_rollout
-from recloser.cli.options import Instant, example, json_option, project_option, said
-from recloser.cli.output import emit
+from recloser.cli.options import Instant, actor_option, example, json_option, project_option, reason_option, said
+from recloser.cli.output import emit, sentence
 
 as_option = click.option("--as", "name", required=True, callback=said, help="Who; goes into the audit log.")
-reason_option = click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
-actor_option = click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
-
-
-def _sentence(document: Any) -> str:
-    return str(document["sentence"])
 
 
 @click.command("approve", epilog=example('recloser approve rel-3f9a12bc04de --as ann --reason "checked the peaks"'))
@@ -31,51 +25,34 @@ def _sentence(document: Any) -> str:
 def approve(rollout: str, name: str, reason: str, evidence: str, project: Path, as_json: bool) -> None:
     """Say yes to what a rollout (its id or its release) asks people about; bound to the evidence as it stands."""
     result = approve_rollout(project, rollout, name=name, reason=reason, evidence=evidence)
-    emit(result, as_json=as_json, text=_sentence)
+    emit(result, as_json=as_json, text=sentence)
 
 
-@click.command("reject", epilog=example('recloser reject rel-3f9a12bc04de --as ann --reason "not before the peak"'))
-@click.argument("rollout")
-@as_option
-@reason_option
-@project_option
-@json_option
-def reject(rollout: str, name: str, reason: str, project: Path, as_json: bool) -> None:
-    """End a rollout that was not promoted yet; its traffic returns to the champion."""
-    emit(order_rollout(project, "reject", rollout, name=name, reason=reason), as_json=as_json, text=_sentence)
+def _order(kind: str, why: str, what: str) -> click.Command:
+    """Return the verb that gives a rollout an order; `why` stands in its example."""
+
+    @click.command(kind, help=what, epilog=example(f'recloser {kind} rel-3f9a12bc04de --as ann --reason "{why}"'))
+    @click.argument("rollout")
+    @as_option
+    @reason_option
+    @project_option
+    @json_option
+    def order(rollout: str, name: str, reason: str, project: Path, as_json: bool) -> None:
+        emit(order_rollout(project, kind, rollout, name=name, reason=reason), as_json=as_json, text=sentence)
+
+    return order
 
 
-@click.command("hold", epilog=example('recloser hold rel-3f9a12bc04de --as ann --reason "switching on feeder 7"'))
-@click.argument("rollout")
-@as_option
-@reason_option
-@project_option
-@json_option
-def hold(rollout: str, name: str, reason: str, project: Path, as_json: bool) -> None:
-    """Stop a rollout where it stands; protections and its deadline go on."""
-    emit(order_rollout(project, "hold", rollout, name=name, reason=reason), as_json=as_json, text=_sentence)
-
-
-@click.command("resume", epilog=example('recloser resume rel-3f9a12bc04de --as ann --reason "feeder 7 is back"'))
-@click.argument("rollout")
-@as_option
-@reason_option
-@project_option
-@json_option
-def resume(rollout: str, name: str, reason: str, project: Path, as_json: bool) -> None:
-    """Let a held rollout go on; the time of its phase starts anew."""
-    emit(order_rollout(project, "resume", rollout, name=name, reason=reason), as_json=as_json, text=_sentence)
-
-
-@click.command("override", epilog=example('recloser override rel-3f9a12bc04de --as ann --reason "feeder was split"'))
-@click.argument("rollout")
-@as_option
-@reason_option
-@project_option
-@json_option
-def override(rollout: str, name: str, reason: str, project: Path, as_json: bool) -> None:
-    """Take a rollout's next step without its time, proof or approvals; never past a freeze or signs of harm."""
-    emit(order_rollout(project, "override", rollout, name=name, reason=reason), as_json=as_json, text=_sentence)
+reject = _order(
+    "reject", "not before the peak", "End a rollout that was not promoted yet; its traffic returns to the champion."
+)
+hold = _order("hold", "switching on feeder 7", "Stop a rollout where it stands; protections and its deadline go on.")
+resume = _order("resume", "feeder 7 is back", "Let a held rollout go on; the time of its phase starts anew.")
+override = _order(
+    "override",
+    "feeder was split",
+    "Take a rollout's next step without its time, proof or approvals; never past a freeze or signs of harm.",
+)
 
 
 @click.group("freeze", epilog=example('recloser freeze add --reason "storm"'))
@@ -92,7 +69,7 @@ def freeze() -> None:
 @json_option
 def add(start: datetime | None, end: datetime | None, reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Freeze promotions and deployments."""
-    emit(add_freeze(project, start=start, end=end, reason=reason, actor=actor), as_json=as_json, text=_sentence)
+    emit(add_freeze(project, start=start, end=end, reason=reason, actor=actor), as_json=as_json, text=sentence)
 
 
 @freeze.command("list", epilog=example("recloser freeze list --json"))
@@ -118,7 +95,7 @@ def _freezes_text(document: Any) -> str:
 @json_option
 def lift(key: str, reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Lift a declared freeze now."""
-    emit(lift_freeze(project, key, reason=reason, actor=actor), as_json=as_json, text=_sentence)
+    emit(lift_freeze(project, key, reason=reason, actor=actor), as_json=as_json, text=sentence)
 
 
 VERBS = (approve, reject, hold, resume, override, freeze)

@@ -18,8 +18,8 @@ from recloser.app import (
     write_image,
     write_openssf,
 )
-from recloser.cli.options import DefaultGroup, example, json_option, project_option, said
-from recloser.cli.output import emit
+from recloser.cli.options import DefaultGroup, actor_option, example, json_option, project_option, reason_option
+from recloser.cli.output import emit, sentence
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -42,19 +42,19 @@ def package() -> None:
 def package_verify(folder: Path, keys: Path | None, project: Path, as_json: bool) -> None:
     """Check every byte of a package and whose signature it bears; exit code 1 if anything differs."""
     result = verify_package(folder, folder=project, keys=keys)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 @package.command("sign", epilog=example('recloser package sign rel-3f9a12bc04de --reason "former key revoked"'))
 @click.argument("release")
-@click.option("--reason", required=True, callback=said, help="Why; it goes into the audit log.")
-@click.option("--actor", default="operator", show_default=True, callback=said, help="Who asks.")
+@reason_option
+@actor_option
 @project_option
 @json_option
 def package_sign(release: str, reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Sign a release again with the key that signs now; its content and digest stay."""
     result = sign_release(project, release=release, reason=reason, actor=actor)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 @package.command("score", epilog=example("recloser package score rel-3f9a12bc04de --keys keys"))
@@ -148,7 +148,7 @@ def bundle() -> None:
 def bundle_write(out: Path, releases: tuple[str, ...], wheels: Path | None, project: Path, as_json: bool) -> None:
     """Write the archive; `write` may be left out."""
     result = make_bundle(project, out=out, releases=releases, wheels=wheels)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 @bundle.command("verify", epilog=example("recloser bundle verify release.bundle --key-id key-3f9a12bc04de5678"))
@@ -177,7 +177,7 @@ def _bundle_text(document: Any) -> str:
 def bundle_install(file: Path, into: Path, keys: Path | None, key_id: str | None, as_json: bool) -> None:
     """Install from an archive alone, without any network, and let the installed program score every package."""
     result = install_bundle(file, into=into, keys=keys, key_id=key_id)
-    emit(result, as_json=as_json, text=lambda d: str(d["sentence"]))
+    emit(result, as_json=as_json, text=sentence)
 
 
 VERBS = (package, bundle)

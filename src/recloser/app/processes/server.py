@@ -34,7 +34,7 @@ from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, CurrentForecast, EventBuffer, InputColumns, Service, build_app
-from recloser.serving.log import AnswerLog
+from recloser.serving.log import AnswerLog, StandbyLog
 
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
@@ -176,7 +176,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         follower = RouteFollower(platform, loop, events, seen, place.worker)
         follower.begin()
         listening = place.listening()
-        ending = _Ending()
+        ending = Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
         colleagues = SharedFigures(platform.layout.state, place.worker, platform.project.gateway.workers)
         service = gateway_service(platform, loop, events, log, colleagues)
@@ -201,15 +201,20 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         finally:
             follower.stop()
             publishing.stop()
-            events.close()
-            listening.close()
-            service.plane.close()  # evidence that follows an answer, before its log ends
-            if log is not None:
-                log.close()
+            close_gateway(service, events, listening, log)
     return 0
 
 
-class _Ending:
+def close_gateway(service: Service, events: EventBuffer, listening: socket.socket, log: StandbyLog | None) -> None:
+    """Close what a gateway that serves no more has open, in the order that loses nothing."""
+    events.close()
+    listening.close()
+    service.plane.close()  # evidence that follows an answer, before its log ends
+    if log is not None:
+        log.close()
+
+
+class Ending:
     """Lets SIGTERM and SIGINT only end the serving, so that what comes after it is done, above all closing the log.
 
     Uvicorn raises a signal again once it has stopped serving; by default that would end the process right there.

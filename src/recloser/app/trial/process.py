@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -23,7 +21,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import log_policy
 from recloser.app.processes.process import end_with_parent
-from recloser.app.processes.server import gateway_app, gateway_service, listen
+from recloser.app.processes.server import Ending, close_gateway, gateway_app, gateway_service, listen
 from recloser.app.release import LoadedRelease
 from recloser.app.security.gatekeeping import limits_of
 from recloser.app.trial.bodies import HOST
@@ -75,21 +73,14 @@ def _serve(platform: Platform, release: str, at: datetime, scratch: Path) -> int
         server_header=False,
     )
     server = uvicorn.Server(config)
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    Ending().of(server)
     told = {"golden": golden_told(loaded), "staging": machine_facts(), "release": loaded.release}
     told["locked"] = loaded.package.facts.environment.differences(platform.environment)
     _tell({**told, "port": listening.getsockname()[1]})
     try:
         server.run(sockets=[listening])
     finally:
-        events.close()
-        log.close()
-        listening.close()
+        close_gateway(service, events, listening, log)
     _tell({"memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024})
     return 0
 

@@ -6,10 +6,14 @@ Source: IEC 61850-8-1:2011, annex C; IEC 61850-9-2:2011, annex A.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from recloser.connectors.capture import Event, LinkFrame
 from recloser.connectors.iec61850.ber import Node, Unreadable, read_nodes
 
+Row = dict[str, Any]
 HEADER = 8
 
 
@@ -20,6 +24,18 @@ class Envelope:
     appid: int
     simulated: bool
     node: Node
+
+
+def rows_of(event: Event, ethertype: int, read: Callable[[bytes], Iterable[Row]]) -> Iterator[Row]:
+    """Yield the rows that `read` makes of a frame of that EtherType; one with an error where it cannot."""
+    if isinstance(event, LinkFrame) and event.ethertype == ethertype:
+        row: Row = {"packet": event.packet}
+        if len(event.payload) >= 2:
+            row["appid"] = int.from_bytes(event.payload[:2])
+        try:
+            yield from (row | found for found in read(event.payload))
+        except Unreadable as error:
+            yield row | {"error": str(error)}
 
 
 def read_envelope(payload: bytes, tag: int) -> Envelope:

@@ -10,11 +10,10 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from recloser.connectors.capture import Event, LinkFrame
+from recloser.connectors.capture import Event
 from recloser.connectors.iec61850.ber import Node, Unreadable, read_nodes
-from recloser.connectors.iec61850.envelope import read_envelope, utc_ns
+from recloser.connectors.iec61850.envelope import Row, read_envelope, rows_of, utc_ns
 
-Row = dict[str, Any]
 ETHERTYPE, GOOSE = 0x88B8, 0x61
 DEPTH = 16
 
@@ -23,15 +22,8 @@ class GooseRows:
     """Turns the events of a capture into rows, one a GOOSE message."""
 
     def add(self, event: Event) -> Iterator[Row]:
-        """Yield the row of a frame on the station bus."""
-        if isinstance(event, LinkFrame) and event.ethertype == ETHERTYPE:
-            row: Row = {"packet": event.packet}
-            if len(event.payload) >= 2:
-                row["appid"] = int.from_bytes(event.payload[:2])
-            try:
-                yield row | _message(event.payload)
-            except Unreadable as error:
-                yield row | {"error": str(error)}
+        """Return the row of a frame on the station bus."""
+        return rows_of(event, ETHERTYPE, lambda payload: (_message(payload),))
 
     def finish(self) -> Iterator[Row]:
         """Yield nothing: a frame is whole or is none."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any
 
-from recloser.connectors.capture import Event, LinkFrame
+from recloser.connectors.capture import Event
 from recloser.connectors.iec61850.ber import Node, Unreadable, read_nodes
-from recloser.connectors.iec61850.envelope import read_envelope, utc_ns
+from recloser.connectors.iec61850.envelope import Row, read_envelope, rows_of, utc_ns
 
-Row = dict[str, Any]
 ETHERTYPE, MESSAGE = 0x88BA, 0x60
 UNITS, UNIT, COUNT = 0xA2, 0x30, 0x80
 
@@ -22,15 +20,8 @@ class SampledValueRows:
     """Turns the events of a capture into rows, one a data unit."""
 
     def add(self, event: Event) -> Iterator[Row]:
-        """Yield the rows of a frame on the process bus."""
-        if isinstance(event, LinkFrame) and event.ethertype == ETHERTYPE:
-            row: Row = {"packet": event.packet}
-            if len(event.payload) >= 2:
-                row["appid"] = int.from_bytes(event.payload[:2])
-            try:
-                yield from (row | unit for unit in _units(event.payload))
-            except Unreadable as error:
-                yield row | {"error": str(error)}
+        """Return the rows of a frame on the process bus."""
+        return rows_of(event, ETHERTYPE, _units)
 
     def finish(self) -> Iterator[Row]:
         """Yield nothing: a frame is whole or is none."""
