@@ -149,11 +149,15 @@ def gateway(
     policy: GuardPolicy | None = None,
     areas: Sequence[str] = ("a", "b", "c", "d"),
 ) -> Gateway:
-    """Return a gateway with champion rel-1, canary rel-2 on every area and the naive rungs, some models replaced."""
+    """Return a gateway with champion rel-1, canary rel-2 on every area and the naive rungs, some models replaced.
+
+    Without a policy no model is late: a machine that is busy with other things must not decide who answers.
+    """
     loaded = {name: Steady(name, offset) for name, offset in (("rel-1", 0.0), ("rel-2", 5.0), ("rel-0", 9.0))}
     loaded |= {name: Steady(name, 20.0) for name in NAIVE}
     chosen = route or Route(1, "rel-1", "rel-2", 1.0, fallback=("rel-0", *NAIVE))
-    return Gateway(loaded | dict(models or {}), chosen, dict.fromkeys(areas, LIMITS), policy or GuardPolicy())
+    policy = policy or GuardPolicy(late_after_ms=60_000.0)
+    return Gateway(loaded | dict(models or {}), chosen, dict.fromkeys(areas, LIMITS), policy)
 
 
 class Forecasts:

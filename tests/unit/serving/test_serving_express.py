@@ -18,7 +18,7 @@ from recloser.serving.answer import Scoring
 from recloser.serving.batch import Batch, batch_from_arrays
 from recloser.serving.http import build_app
 from recloser.serving.http.hot import model_asked
-from recloser.serving.plane import DataPlane
+from recloser.serving.plane import DataPlane, PlanePolicy
 
 ROUTE = Route(1, "rel-1", "rel-2", 1.0, fallback=("rel-0", *NAIVE))
 SHADOWED = Route(1, "rel-1", shadow="rel-2", fallback=("rel-0", *NAIVE))
@@ -53,7 +53,7 @@ def prompt_gateway(kit: SimpleNamespace, route: Route = ROUTE, **models: Any) ->
     inner = {name: kit.Steady(name, offset) for name, offset in offsets.items()}
     inner |= {name.replace("_", "-"): model for name, model in models.items()}
     loaded = {name: Prompt(model) for name, model in inner.items()}
-    return kit.gateway(loaded, route, GuardPolicy(trip_after=10_000)), loaded
+    return kit.gateway(loaded, route, GuardPolicy(trip_after=10_000, late_after_ms=60_000.0)), loaded
 
 
 def told(scoring: Scoring) -> list[tuple[Any, ...]]:
@@ -125,7 +125,7 @@ def test_answers_guard_and_incidents_are_those_of_the_gateway_alone(
 ) -> None:
     batches = [rows(areas) for areas in requests]
     gate, _ = prompt_gateway(kit, rel_2=kit.Faulty("rel-2", fault, sorted(hit)))
-    together = all_at_once(DataPlane(gate, VirtualClock(kit.NOW)), batches)
+    together = all_at_once(DataPlane(gate, VirtualClock(kit.NOW), PlanePolicy(deadline_ms=60_000.0)), batches)
     alone, _ = prompt_gateway(kit, rel_2=kit.Faulty("rel-2", fault, sorted(hit)))
     assert list(map(told, together)) == [told(alone.score(batch, kit.NOW)) for batch in batches]
 

@@ -56,7 +56,9 @@ class Stuck:
 
 
 def test_each_request_is_told_of_once_with_its_own_answers_and_incidents(kit: SimpleNamespace) -> None:
-    gate = kit.gateway({"rel-2": kit.Faulty("rel-2", "nan", ["b"])}, SHADOWED, GuardPolicy(trip_after=10**6))
+    gate = kit.gateway(
+        {"rel-2": kit.Faulty("rel-2", "nan", ["b"])}, SHADOWED, GuardPolicy(trip_after=10**6, late_after_ms=60_000.0)
+    )
     plane, notes = DataPlane(gate, VirtualClock(kit.NOW)), Notes(12)
 
     async def ask() -> None:
