@@ -5,6 +5,7 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 """
 
 from recloser.models.calibration import Calibration, fit_calibration, follow, recalibrate
+from recloser.models.event_detector import DetectorPlan, EventDetector, train_detector
 from recloser.models.lightgbm_quantile import LightGBMQuantile
 from recloser.models.loading import PyfuncModel, PythonModel, code_kind, load_model
 from recloser.models.model import Model, predict_rows, prompt
@@ -14,6 +15,8 @@ from recloser.models.training import TrainingPlan, train_lightgbm
 
 __all__ = [
     "Calibration",
+    "DetectorPlan",
+    "EventDetector",
     "LightGBMQuantile",
     "Model",
     "Persistence",
@@ -29,5 +32,6 @@ __all__ = [
     "prompt",
     "recalibrate",
     "split_rows",
+    "train_detector",
     "train_lightgbm",
 ]

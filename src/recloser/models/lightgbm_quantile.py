@@ -152,13 +152,17 @@ class LightGBMQuantile:
         if len(widths) != len(quantiles):
             raise Refused("widths and quantiles differ in number", got=len(widths), where=str(folder))
         digests = facts["files"]
-        centre, spread = (_booster(folder / name, digests[name], len(names)) for name in FILES)
+        centre, spread = (booster_text(folder / name, digests[name], len(names)) for name in FILES)
         calibration = Calibration.from_dict(facts["calibration"])
         return cls(names, quantiles, (centre, spread), widths, calibration, facts["training"])
 
 
-def _booster(path: Path, digest: str, n_features: int) -> str:
-    """Read a booster, after its digest: LightGBM aborts the whole process on some damaged texts (measured)."""
+def booster_text(path: Path, digest: str, n_features: int) -> str:
+    """Read a booster, after its digest: LightGBM aborts the whole process on some damaged texts (measured).
+
+    Raises:
+        Refused: absent, damaged, unreadable, or of another number of features.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

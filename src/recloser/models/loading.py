@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recloser.core import FloatArray, InvalidInput, Refused, Unavailable, unknown_name
+from recloser.models.event_detector import EventDetector
 from recloser.models.lightgbm_quantile import LightGBMQuantile
 from recloser.models.model import Model, checked_quantiles, column, matrix, ordered, read_facts, write_facts
 from recloser.models.naive import Persistence, SeasonalNaive
@@ -20,6 +21,7 @@ Loader = Callable[[Path, dict[str, Any]], Model]
 
 DATA_KINDS: dict[str, Loader] = {
     "lightgbm_quantile": LightGBMQuantile.load,
+    "event_detector": EventDetector.load,
     "seasonal_naive": lambda _folder, facts: SeasonalNaive.load(facts),
     "persistence": lambda _folder, facts: Persistence.load(facts),
 }
