@@ -15,6 +15,7 @@ from recloser.monitoring.drift import (
     rebaselined,
     step,
 )
+from recloser.monitoring.events import EventRule, EventWatch, GridEventSeen, watched
 from recloser.monitoring.finding import Finding, Reconciled, flag_revisions, reconcile, signal_of
 from recloser.monitoring.level import LevelLimits
 from recloser.monitoring.performance import (
@@ -47,7 +48,10 @@ __all__ = [
     "DriftAlarm",
     "DriftPlan",
     "DriftState",
+    "EventRule",
+    "EventWatch",
     "Finding",
+    "GridEventSeen",
     "LevelLimits",
     "PerformancePlan",
     "Reconciled",
@@ -77,4 +81,5 @@ __all__ = [
     "signal_of",
     "step",
     "train_reference",
+    "watched",
 ]

@@ -14,7 +14,13 @@ from recloser.staging.data import (
 from recloser.staging.leak import LeakProbe, check_leak
 from recloser.staging.network import GridModel, NetworkProbe, check_network
 from recloser.staging.outputs import check_coverage, check_metrics, check_parity
-from recloser.staging.performance import HoldOut, check_performance
+from recloser.staging.performance import (
+    DetectionHoldOut,
+    DetectionNeed,
+    HoldOut,
+    check_detection,
+    check_performance,
+)
 from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
 from recloser.staging.safety import AssetBounds, SafetyProbe, check_safety
@@ -31,6 +37,8 @@ __all__ = [
     "WAIVE",
     "AssetBounds",
     "CheckResult",
+    "DetectionHoldOut",
+    "DetectionNeed",
     "GatePolicy",
     "GoldenTold",
     "GridModel",
@@ -53,6 +61,7 @@ __all__ = [
     "bootstrap_bounds",
     "check_coverage",
     "check_data",
+    "check_detection",
     "check_latency",
     "check_leak",
     "check_metrics",

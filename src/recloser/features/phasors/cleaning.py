@@ -25,7 +25,7 @@ class Window:
         rate_hz: frames a second.
         voltage: (n, k) per unit, of the k PMUs with enough usable frames.
         frequency: (n, k) Hz off nominal.
-        angle: (n, k) rad against the median PMU of each instant, unwrapped.
+        angle: (n, k) rad moved since the window began, against the median PMU of each instant, unwrapped.
         fleet: (n,) Hz off nominal, median over PMUs.
         unusable_share: (p,) of each PMU.
         frozen_share: (p,) share of steps at which voltage, angle and frequency all repeat.
@@ -57,13 +57,16 @@ def clean(block: PhasorBlock) -> Window | None:
     reference = np.where(hole, 0.0, turned)
     fleet_angle = np.unwrap(np.angle(_middle(reference)))
     relative = np.unwrap(_bridged(np.angle(turned * np.exp(-1j * fleet_angle)[:, None]), hole), axis=0)
+    moved = relative - relative[: max(1, round(0.3 * block.rate_hz))].mean(
+        axis=0
+    )  # the branch of an angle says nothing
     frequency = _bridged(block.frequency_hz[:, keep] - block.nominal_hz, hole)
     return Window(
         (block.at_ns - block.at_ns[0]) * 1e-9,
         block.rate_hz,
         _bridged(block.voltage_pu[:, keep], hole),
         frequency,
-        relative - np.median(relative, axis=1, keepdims=True),
+        moved - np.median(moved, axis=1, keepdims=True),
         np.asarray(np.median(frequency, axis=1)),
         unusable,
         frozen,

@@ -1,0 +1,140 @@
+"""A detector of grid events on simulated phasors it has not seen: what it finds, how soon, how often wrongly, what it costs.
+
+All data are synthetic. Training and test scenes differ in seed, number of PMUs and systems; thresholds are fixed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from recloser.features.phasors import PHASOR_FEATURES, phasor_features, window_ends
+from recloser.models import EventDetector, train_detector
+from recloser.monitoring import EventWatch, watched
+from recloser.simulation.phasors import GridEvent, PhasorPlan, Scene, scene
+
+WINDOW_S = 10.0
+CLASSES = tuple(event.value for event in GridEvent if event is not GridEvent.NONE)
+LASTING = {GridEvent.OSCILLATION, GridEvent.ISLANDING, GridEvent.BAD_DATA}
+RATES = (25, 30, 50, 60)
+T0 = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window: its end in seconds after the scene began, what it shows (None: cannot be said), its features."""
+
+    end_s: float
+    label: str | None
+    features: np.ndarray
+
+
+def windows_of(one: Scene) -> Iterator[Window]:
+    """Yield the windows of a scene, one a second."""
+    rate = one.block.rate_hz
+    for end in window_ends(one.block, WINDOW_S, 1.0):
+        since = end / rate - one.begins_s
+        label: str | None = "none" if since <= 0.0 else one.event.value
+        if 0.0 < since < 0.5 or (since > WINDOW_S and one.event not in LASTING):
+            label = None
+        yield Window(end / rate, label, phasor_features(one.block.part(end - round(WINDOW_S * rate), end)))
+
+
+def scenes(seed: int, count: int, nominal: float) -> Iterator[Scene]:
+    """Yield `count` scenes of each kind, of 4 to 30 PMUs."""
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        plan = PhasorPlan(seed * 1000 + number, int(rng.integers(4, 31)), int(rng.choice(RATES)), nominal)
+        for event in GridEvent:
+            yield scene(plan, event, number)
+
+
+def trained(count: int) -> EventDetector:
+    """Return a detector trained on `count` scenes of each kind."""
+    found = [window for one in scenes(1, count, 50.0) for window in windows_of(one) if window.label is not None]
+    return train_detector(
+        np.array([window.features for window in found]),
+        [str(window.label) for window in found],
+        PHASOR_FEATURES,
+        CLASSES,
+    )
+
+
+def judged(detector: EventDetector, count: int) -> dict[str, object]:
+    """Return what is found in unseen scenes, by kind, and wrong events per quiet hour."""
+    rows: dict[str, dict[str, object]] = {}
+    delays: dict[str, list[float]] = {kind: [] for kind in CLASSES}
+    outcome: dict[str, Counter[str]] = {event.value: Counter() for event in GridEvent}
+    quiet_s, quiet_wrong = 0.0, 0
+    for one in scenes(2, count, 60.0):
+        found = list(windows_of(one))
+        answers = detector.all_classes(np.array([window.features for window in found], dtype=np.float32))
+        watch, told = EventWatch(), []
+        for window, answer in zip(found, answers, strict=True):
+            at = T0 + timedelta(seconds=window.end_s)
+            watch, news = watched(watch, at, dict(zip(CLASSES, answer.tolist(), strict=True)))
+            told += [(window.end_s, seen.kind) for seen in news if seen.over_at is None]
+        early = [kind for end_s, kind in told if end_s <= one.begins_s]
+        quiet_s += min(one.begins_s, len(one.block) / one.block.rate_hz) - WINDOW_S
+        quiet_wrong += len(early)
+        late = [(end_s, kind) for end_s, kind in told if end_s > one.begins_s]
+        first = late[0][1] if late else "nothing"
+        outcome[one.event.value][first] += 1
+        right = [end_s - one.begins_s for end_s, kind in late if kind == one.event.value]
+        if right:
+            delays[one.event.value].append(right[0])
+    for kind in CLASSES:
+        several = delays[kind]
+        rows[kind] = {
+            "scenes": count,
+            "found": len(several),
+            "first_named": dict(outcome[kind]),
+            "median_delay_s": float(np.median(several)) if several else None,
+            "largest_delay_s": max(several, default=None),
+        }
+    hours = quiet_s / 3600.0
+    return {"kinds": rows, "quiet_hours": hours, "wrong_events": quiet_wrong}
+
+
+def costs() -> dict[str, float]:
+    """Return CPU ms of the features of one window of 10 s by size."""
+    result = {}
+    for pmus, rate in ((10, 30), (10, 60), (100, 30), (100, 60)):
+        block = scene(PhasorPlan(9, pmus, rate), GridEvent.LINE_TRIP).block.part(0, round(WINDOW_S * rate))
+        phasor_features(block)
+        began = time.process_time()
+        for _ in range(20):
+            phasor_features(block)
+        result[f"{pmus} PMUs, {rate} frames/s"] = (time.process_time() - began) / 20 * 1000.0
+    return result
+
+
+def main() -> None:
+    """Train, judge, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train", type=int, default=60, help="scenes of each kind to learn from")
+    parser.add_argument("--test", type=int, default=60, help="scenes of each kind to be judged on")
+    parser.add_argument("--json", type=Path, help="write the numbers here too")
+    arguments = parser.parse_args()
+    result = {**judged(trained(arguments.train), arguments.test), "features_ms": costs()}
+    for kind, row in result["kinds"].items():  # type: ignore[attr-defined]
+        print(
+            f"{kind:<20} {row['found']:>3}/{row['scenes']}  {row['median_delay_s'] or 0:5.1f} s  {row['first_named']}"
+        )
+    print(f"wrong events: {result['wrong_events']} in {result['quiet_hours']:.2f} quiet hours")
+    for size, ms in result["features_ms"].items():  # type: ignore[attr-defined]
+        print(f"features of a window, {size}: {ms:.1f} ms")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
