@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/rollout/run.py
 	$(BIN)/python benchmarks/connectors/run.py
+	$(BIN)/python benchmarks/events/run.py
 
 # What a bundle for places without network is made of; also lets the test of such an installation run.
 wheels: $(VENV)/.run

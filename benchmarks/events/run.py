@@ -1,4 +1,4 @@
-"""A detector of grid events on simulated phasors it has not seen: what it finds, how soon, how often wrongly, what it costs.
+"""A detector of grid events on simulated phasors it has not seen: what it finds, how soon, at what cost.
 
 All data are synthetic. Training and test scenes differ in seed, number of PMUs and systems; thresholds are fixed here.
 """
