@@ -1,4 +1,4 @@
-"""Owns versioned, append-only series on Delta Lake (as-of reads, pinned snapshots, upkeep) logged predictions, live readings.
+"""Owns versioned series on Delta Lake (as-of reads, pinned snapshots, upkeep), logged predictions, live readings.
 
 Does not own sources of data (connectors), features, or the record of who pins which version (ledger).
 """

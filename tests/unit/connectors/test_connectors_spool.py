@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.connectors.points import PointQuality, PointReading
-from recloser.connectors.spool import Batch, Forwarder, Gap, LinkChange, Record, SealedSpool, Spool, SpoolPolicy
+from recloser.connectors.spool import Batch, Forwarder, Gap, Record, Spool, SpoolPolicy
 from recloser.connectors.spool.record import decode, encode_gap, encode_readings
 from recloser.core import LOAD, InvalidInput, Unavailable, VirtualClock
 from recloser.journal import SegmentFile, segments

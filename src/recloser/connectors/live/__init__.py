@@ -5,6 +5,7 @@ Does not own decoding (each protocol's sub-room), durability (the spool), or pro
 
 from recloser.connectors.live.c37118_client import C37118Client
 from recloser.connectors.live.c37118_session import C37118Session
+from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.iec104_client import Iec104Client
 from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
@@ -16,6 +17,7 @@ __all__ = [
     "Backoff",
     "C37118Client",
     "C37118Session",
+    "Endpoint",
     "Iec104Client",
     "Iec104Session",
     "Iec104Timing",

@@ -65,9 +65,7 @@ class SealedSpool:
                 try:
                     discard(segment)
                 except OSError as error:
-                    raise Unavailable(
-                        "a stored segment stays", got=error.strerror, where=str(segment.path)
-                    ) from error
+                    raise Unavailable("a stored segment stays", got=error.strerror, where=str(segment.path)) from error
 
     def _ended(self) -> list[tuple[Segment, int]]:
         """Return the sealed segments up to the first open one, each with the first sequence of the next.
