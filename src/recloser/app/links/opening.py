@@ -121,7 +121,7 @@ def _mqtt(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clo
     try:
         from recloser.connectors.live.mqtt import Broker, MqttClient  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise _extra("mqtt", device) from error
+        raise missing_extra("mqtt", f"links.devices {device.name}") from error
     host, port = device.address
     broker = Broker(
         host,
@@ -139,7 +139,7 @@ def _opcua(_root: Path, device: DeviceSection, registry: PointRegistry, clock: C
     try:
         from recloser.connectors.live.opcua import OpcUaClient  # noqa: PLC0415 - an optional extra
     except ImportError as error:
-        raise _extra("opcua", device) from error
+        raise missing_extra("opcua", f"links.devices {device.name}") from error
     return OpcUaClient(
         device.name,
         device.url or "",
@@ -159,12 +159,9 @@ CLIENTS: dict[str, Callable[[Path, DeviceSection, PointRegistry, Clock], LiveCli
 }
 
 
-def _extra(name: str, device: DeviceSection) -> Unavailable:
-    return Unavailable(
-        f"the extra {name!r} is not installed",
-        where=f"links.devices {device.name}",
-        next_step=f"Install recloser[{name}].",
-    )
+def missing_extra(name: str, where: str) -> Unavailable:
+    """Return the error about an extra that is not installed."""
+    return Unavailable(f"the extra {name!r} is not installed", where=where, next_step=f"Install recloser[{name}].")
 
 
 def _secret(root: Path, device: DeviceSection) -> str | None:
