@@ -95,7 +95,7 @@ class SeriesKeeper:
     ) -> None:
         self._table, self._store, self._series, self._links, self._file = table, store, series, links, cursor
         self._cursor = _read_cursor(cursor)
-        self._begun = False
+        self._sure = False
         self.samples = 0
 
     @property
@@ -116,12 +116,13 @@ class SeriesKeeper:
             Unavailable: table or store cannot now; the next tick makes up for it.
         """
         step_ns = step // timedelta(microseconds=1) * 1_000
-        if not self._begun:
+        if not self._sure:
             earliest_ns = _least(earliest_ns, self._unmade())
-            self._begun = True
+        self._sure = False  # until all is written: after a failure what was moved is looked up again
         closed = self._cursor.closed_ns
         if closed is None:
             if earliest_ns is None:
+                self._sure = True
                 return
             closed = earliest_ns // step_ns * step_ns
         over_ns = nanoseconds(now) - int(self._links.settle_seconds * SECOND_NS)
@@ -129,16 +130,13 @@ class SeriesKeeper:
         begin = closed if earliest_ns is None else min(closed, earliest_ns // step_ns * step_ns)
         begin = max(begin, end - REVISITED_NS // step_ns * step_ns)
         if begin < end and self._series:
-            try:
-                frame = self._frame(begin, step_ns, (end - begin) // step_ns, now)
-                self.samples += self._store.append(frame, SOURCE).accepted
-            except BaseException:
-                self._begun = False  # what these readings are about is looked up again
-                raise
+            frame = self._frame(begin, step_ns, (end - begin) // step_ns, now)
+            self.samples += self._store.append(frame, SOURCE).accepted
         new = Cursor(end, {**self._cursor.streams, **streams})
         if new != self._cursor:
             replace_file(self._file, json.dumps({"closed_ns": new.closed_ns, "streams": new.streams}).encode())
             self._cursor = new
+        self._sure = True
 
     def _unmade(self) -> int | None:
         """Return what the readings beyond the cursor are about, at the earliest (ns)."""
@@ -171,7 +169,7 @@ class SeriesKeeper:
                     "area": area,
                     "quantity": quantity,
                     "at": at.cast(TIME),
-                    "available_at": pl.Series([now], dtype=TIME),
+                    "available_at": pl.Series([now] * count, dtype=TIME),
                     "value": pl.Series(total).fill_nan(None),
                     "quality": pl.Series(quality, dtype=pl.Int32),
                     "source": SOURCE,

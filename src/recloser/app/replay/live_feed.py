@@ -97,7 +97,10 @@ async def _carry(wide: pl.DataFrame, folder: Path, clock: Clock) -> pl.DataFrame
     arrivals = _Arrivals(spool)
     forwarder = Forwarder(spool, arrivals)
     async with await station.open("127.0.0.1", 0) as opened:
-        endpoint, timing = Endpoint("127.0.0.1", opened.port), Iec104Timing(acknowledge_s=0.2, unacknowledged=WINDOW // 2)
+        endpoint, timing = (
+            Endpoint("127.0.0.1", opened.port),
+            Iec104Timing(acknowledge_s=0.2, unacknowledged=WINDOW // 2),
+        )
         client = Iec104Client("demo", endpoint, station.registry, clock, timing)
         task = asyncio.create_task(Link("demo", client, arrivals, clock).run())
         try:
