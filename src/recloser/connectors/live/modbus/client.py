@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from recloser.connectors.live.endpoint import Endpoint
-from recloser.connectors.live.modbus_plan import ModbusRead, plan_reads, value_of
+from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
 from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from recloser.connectors.c37118 import Layout
 from recloser.connectors.c37118.points import Chosen, choose, readings_of
-from recloser.connectors.live.c37118_session import C37118Session
+from recloser.connectors.live.c37118.session import C37118Session
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from recloser.connectors.iec104 import Asdu
 from recloser.connectors.iec104.types import CAUSES
 from recloser.connectors.live.endpoint import Endpoint
-from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
+from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality, nanoseconds
 from recloser.core import Clock, Unavailable
