@@ -266,6 +266,33 @@ for line in sys.stdin:
 """
 
 
+DNP3PY = """
+import asyncio, sys, time
+from dnp3.core.timestamp import DNP3Timestamp
+from dnp3.database import Database
+from dnp3.database.point import AnalogInputConfig
+from dnp3.outstation.config import OutstationConfig
+from dnp3.outstation.outstation import Outstation
+from dnp3.outstation.tcp_runner import OutstationTcpRunner
+
+async def main():
+    station = Outstation(config=OutstationConfig(address=10, time_sync_required=False))
+    station.database.add_analog_input(0, AnalogInputConfig())
+    station.database.add_analog_input(1, AnalogInputConfig())
+    runner = OutstationTcpRunner(station, "127.0.0.1", int(sys.argv[1]))
+    task = asyncio.ensure_future(runner.run())
+    while runner.local_address is None:
+        await asyncio.sleep(0.01)
+    print("ready", flush=True)
+    loop = asyncio.get_running_loop()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        station.database.update_analog_input(0, float(line))
+        print("said", flush=True)
+
+asyncio.run(main())
+"""
+
+
 class Peer:
     """An outstation in a process of its own; what is written to it, it says."""
 
@@ -296,14 +323,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-PEERS = {"opendnp3": OPENDNP3}
+PEERS = {"opendnp3": OPENDNP3, "dnp3": DNP3PY}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", PEERS)
 def test_an_outstation_that_is_not_ours(library: str) -> None:
     if find_spec(library) is None:
-        pytest.skip(f"needs {library} as the peer (yadnp3)")
+        pytest.skip(f"needs {library} as the peer (PyPI: yadnp3, dnp3py)")
     port = free_port()
     peers = [Peer(PEERS[library], port)]
 

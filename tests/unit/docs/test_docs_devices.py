@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def test_every_protocol_has_an_example() -> None:
-    assert [shlex.split(command)[2] for command, _ in BLOCKS] == ["iec104", "modbus", "c37118", "mqtt", "opcua"]
+    assert [shlex.split(command)[2] for command, _ in BLOCKS] == ["iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua"]
 
 
 @pytest.mark.slow

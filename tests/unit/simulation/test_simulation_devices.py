@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from recloser.connectors.dnp3 import link_frame, read_fragment, read_link
 from recloser.connectors.live import (
     Backoff,
     C37118Client,
+    Dnp3Addresses,
+    Dnp3Client,
+    Dnp3Timing,
     Endpoint,
     Iec104Client,
     Iec104Timing,
@@ -27,6 +31,7 @@ from recloser.simulation.devices import (
     FAULT_KINDS,
     DeviceFault,
     DeviceFeed,
+    Dnp3Outstation,
     Iec104Station,
     ModbusServer,
     PmuServer,
@@ -201,6 +206,51 @@ def test_the_station_answers_a_client_that_is_not_ours() -> None:
             assert sorted(numbers) == list(range(1001, 1021))
             client.close()
             await client.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_the_outstation_tells_every_event_once_and_takes_no_control() -> None:
+    async def main() -> None:
+        time = Ticking()
+        device = Dnp3Outstation(feed(time, DeviceFault("drop", 100.0, 1.0)), period_s=0.05)
+        async with await device.open("127.0.0.1", 0) as opened:
+            addresses, timing = Dnp3Addresses(10), Dnp3Timing(poll_s=0.1)
+            endpoint = Endpoint("127.0.0.1", opened.port)
+            client = Dnp3Client("rtu", endpoint, addresses, device.registry, VirtualClock(NOW), timing)
+
+            async def story(output: Heard, link: Link) -> None:
+                for second in range(30):
+                    time.seconds = float(second)
+                    await asyncio.sleep(0.05)
+                await until(lambda: device.confirmed > 400)
+                time.seconds = 100.5
+                await until(lambda: link.status.failures >= 1)
+                time.seconds = 102.0
+                await until(lambda: link.status.connects == 2)
+                heard_before = len(output.readings)
+                await until(lambda: len(output.readings) > heard_before + 60)
+
+            output = await heard(client, story)
+            await _refuse(opened.port)
+        honest = feed(Ticking())
+        events = [r for r in output.good() if r.origin == "dnp3:event"]
+        assert {r.point for r in events} == {f"F{n:02}_P" for n in range(1, 21)}
+        assert len(events) >= device.confirmed
+        for one in events:
+            elapsed_s = (one.source_ns or 0) / 1e9 - NOW.timestamp()
+            assert one.number == pytest.approx(honest.numbers(elapsed_s)[int(one.point[1:3]) - 1], rel=1e-6)
+        assert {r.point for r in output.good() if r.origin == "dnp3:static"} == {r.point for r in events}
+
+    async def _refuse(port: int) -> None:
+        """A direct operate of a relay is answered with 'not supported'."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        block = bytes([12, 1, 0x17, 1, 0]) + bytes([3, 1]) + bytes(9)
+        writer.write(link_frame(1, 10, bytes([0xC0, 0xC5, 5]) + block, 0xC4))
+        async with asyncio.timeout(20):
+            frame = read_link(await reader.readexactly(17))
+        assert (read_fragment(frame.data[1:]).indications or 0) & 1
+        writer.close()
 
     asyncio.run(main())
 

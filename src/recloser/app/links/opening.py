@@ -10,7 +10,17 @@ from pathlib import Path
 from recloser.app.project.links import DeviceSection
 from recloser.app.project.settings import Project
 from recloser.connectors.cleaning import CleaningRules
-from recloser.connectors.live import C37118Client, Endpoint, Iec104Client, Iec104Timing, LiveClient, ModbusClient
+from recloser.connectors.live import (
+    C37118Client,
+    Dnp3Addresses,
+    Dnp3Client,
+    Dnp3Timing,
+    Endpoint,
+    Iec104Client,
+    Iec104Timing,
+    LiveClient,
+    ModbusClient,
+)
 from recloser.connectors.live.mqtt_payload import MqttFormat
 from recloser.connectors.points import PointRegistry, read_registry
 from recloser.core import Clock, InvalidInput, Unavailable, unknown_name
@@ -100,6 +110,17 @@ def _iec104(root: Path, device: DeviceSection, registry: PointRegistry, clock: C
     return Iec104Client(device.name, endpoint_of(root, device), registry, clock, timing)
 
 
+def _dnp3(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
+    addresses = Dnp3Addresses(device.outstation or 0, device.master)
+    timing = Dnp3Timing(
+        answer_s=device.answer_seconds,
+        poll_s=device.period_seconds,
+        integrity_s=device.integrity_seconds,
+        unsolicited=device.unsolicited,
+    )
+    return Dnp3Client(device.name, endpoint_of(root, device), addresses, registry, clock, timing)
+
+
 def _modbus(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
     return ModbusClient(
         device.name,
@@ -152,6 +173,7 @@ def _opcua(_root: Path, device: DeviceSection, registry: PointRegistry, clock: C
 
 CLIENTS: dict[str, Callable[[Path, DeviceSection, PointRegistry, Clock], LiveClient]] = {
     "iec104": _iec104,
+    "dnp3": _dnp3,
     "modbus": _modbus,
     "c37118": _c37118,
     "mqtt": _mqtt,

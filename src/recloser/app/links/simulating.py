@@ -20,13 +20,14 @@ from recloser.simulation.devices import (
     Device,
     DeviceFault,
     DeviceFeed,
+    Dnp3Outstation,
     Iec104Station,
     ModbusServer,
     PmuServer,
     WaveFeed,
 )
 
-PROTOCOLS = ("iec104", "modbus", "c37118", "mqtt", "opcua")
+PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua")
 OPCUA_PORT = 4840
 MOST_DAYS = 400
 
@@ -75,6 +76,8 @@ def device_of(options: DeviceOptions) -> Device:
     feed = DeviceFeed(SimulatedGrid(plan), clock, time.monotonic, speed=options.speed, faults=options.faults)
     if options.protocol == "iec104":
         return Iec104Station(feed, 1.0 / options.rate)
+    if options.protocol == "dnp3":
+        return Dnp3Outstation(feed, 1.0 / options.rate)
     if options.protocol == "modbus":
         return ModbusServer(feed)
     try:

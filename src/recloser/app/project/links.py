@@ -10,10 +10,11 @@ from recloser.app.project.section import Section
 from recloser.core import InvalidInput
 from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
 
-PORTS = {"iec104": 2404, "modbus": 502, "c37118": 4712, "mqtt": 1883}
-TLS_PORTS = {"iec104": 19998, "modbus": 802, "mqtt": 8883}
+PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883}
+TLS_PORTS = {"iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883}
 OWN_KEYS = {
     "iec104": ("interrogate_seconds",),
+    "dnp3": ("period_seconds", "integrity_seconds", "outstation", "master", "unsolicited"),
     "modbus": ("period_seconds",),
     "c37118": ("idcode",),
     "mqtt": (
@@ -28,7 +29,7 @@ class DeviceSection(Section):
     """One device: `[[links.devices]]`; files are relative to the project."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-    protocol: Literal["iec104", "modbus", "c37118", "mqtt", "opcua"]
+    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua"]
     points: str
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -37,6 +38,10 @@ class DeviceSection(Section):
     answer_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
     period_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     interrogate_seconds: Annotated[float, Field(ge=0)] = 0.0
+    integrity_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    outstation: Annotated[int, Field(ge=0, le=65519)] | None = None
+    master: Annotated[int, Field(ge=0, le=65519)] = 1
+    unsolicited: bool = True
     idcode: Annotated[int, Field(ge=1, le=65534)] | None = None
     client_id: str | None = None
     username: str | None = None
@@ -58,7 +63,7 @@ class DeviceSection(Section):
         foreign = {key for keys in OWN_KEYS.values() for key in keys} - set(OWN_KEYS[self.protocol])
         for key in sorted(foreign & self.model_fields_set):
             raise InvalidInput(f"{key!r} means nothing to {self.protocol}", where=where, next_step="Remove it.")
-        needed = {"opcua": "url", "c37118": "idcode"}.get(self.protocol)
+        needed = {"opcua": "url", "c37118": "idcode", "dnp3": "outstation"}.get(self.protocol)
         for key in ("host",) if needed is None else ("host", needed):
             if getattr(self, key) is None and not (key == "host" and self.protocol == "opcua"):
                 raise InvalidInput(f"a {self.protocol} device without {key}", where=where, next_step=f"Add {key!r}.")

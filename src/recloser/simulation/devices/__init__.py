@@ -3,6 +3,7 @@
 Does not own decoding (connectors), files, or the clock: the present is told by whoever starts a device.
 """
 
+from recloser.simulation.devices.dnp3_outstation import Dnp3Outstation
 from recloser.simulation.devices.fault import FAULT_KINDS, DeviceFault, parse_fault
 from recloser.simulation.devices.feed import DeviceFeed, Feed, Moment, Now
 from recloser.simulation.devices.iec104_station import Iec104Station
@@ -15,6 +16,7 @@ __all__ = [
     "Device",
     "DeviceFault",
     "DeviceFeed",
+    "Dnp3Outstation",
     "Feed",
     "Iec104Station",
     "ModbusServer",
