@@ -8,10 +8,11 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
-from recloser.core.scores import crps, long_run_sd, ratio_scale, score_table, usable
+from recloser.core.scores import crps, joint_scale, long_run_sd, ramp_error, ratio_scale, score_table, usable
 from recloser.features import FeatureSet
 from recloser.features.calendar import holiday_dates
 
@@ -77,6 +78,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         area_loss_mw: area -> mean CRPS of the reference (champion, else the candidate itself) in MW.
         paired_sd: long-run sd of the pooled daily difference (candidate - champion) / area loss; None without one.
         paired_ratio: offset, sd, offset_sd of the log ratio of pooled daily losses (core.scores.RatioScale), or None.
+        paired_joint: core.scores.JointScale of pooled daily losses and ramp errors, or None.
         step_divergence: .999 quantile over target times of the areas' median |candidate - champion| / scale_mw.
         area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
         level_divergence: the .9 quantile over days of |median over areas of the day's mean (candidate - champion)| in
@@ -106,8 +108,10 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         days = _days(each, "difference").to_numpy()
         result["paired_sd"] = long_run_sd(days) if days.size > 1 else None
         losses_of = [_days(each.with_columns(pl.col(who) / pl.col("loss")), who) for who in ("candidate", "reference")]
-        ratio = ratio_scale(losses_of[0].to_numpy(), losses_of[1].to_numpy())
+        daily = (losses_of[0].to_numpy(), losses_of[1].to_numpy())
+        ratio, joint = ratio_scale(*daily), joint_scale(daily, _ramps(evaluation, keep, area_loss))
         result["paired_ratio"] = None if ratio is None else asdict(ratio)
+        result["paired_joint"] = None if joint is None else asdict(joint)
         finite = table.filter(pl.col("gap").is_finite())
         steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
@@ -117,6 +121,26 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
             each_day.group_by("issued_at").agg(pl.col("level").median())["level"].abs().quantile(0.9)
         )
     return result
+
+
+def _ramps(
+    evaluation: Evaluation, keep: npt.NDArray[np.bool_], loss: Mapping[str, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the pooled daily ramp errors over the areas' mean loss, candidate's and champion's, by issue with truth.
+
+    NaN on a day without two points an hour apart.
+    """
+    truth = np.where(keep, evaluation.truth, np.nan)
+    medians = [evaluation.answers[who][:, 1] for who in ("candidate", "champion")]
+    days: dict[Any, list[tuple[float, float]]] = {}
+    keyed = evaluation.rows.select("issued_at", "area", "at").with_row_index("row").sort("issued_at", "area", "at")
+    for (issued_at, area), part in keyed.group_by("issued_at", "area", maintain_order=True):
+        rows = part["row"].to_numpy()
+        mine, theirs = (ramp_error(truth[rows], median[rows]) for median in medians)
+        if np.isfinite(truth[rows]).any() and area in loss:
+            days.setdefault(issued_at, []).append((mine / loss[str(area)], theirs / loss[str(area)]))
+    pooled = np.array([np.mean(pairs, axis=0) for pairs in days.values()], dtype=np.float64).reshape(-1, 2)
+    return pooled[:, 0], pooled[:, 1]
 
 
 def days_off(features: FeatureSet, years: Iterable[int]) -> frozenset[date]:

@@ -242,7 +242,7 @@ def _on_worse(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | 
         return None
     reason = (
         f"worse than the champion: mean daily loss {100 * numbers['mean']:+.1f} % over {numbers['days']} days, "
-        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / rollout.plan.alpha:.3g}"
+        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / rollout.plan.trip_alpha:.3g}"
     )
     return _end(rollout, evidence, _S.TRIPPED, reason, tier=tier, recall=True, numbers=numbers)
 

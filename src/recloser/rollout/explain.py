@@ -94,7 +94,7 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     if rollout.phase is _S.CHAMPION:
         return found
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
-    limit = 1.0 / plan.alpha
+    limit = 1.0 / plan.trip_alpha
     tier = "T3" if rollout.phase is _S.PROBATION else "T2"
     found += [
         f"T1: {plan.divergence_steps} steps in a row over the divergence limit ({evidence.divergence} now)",

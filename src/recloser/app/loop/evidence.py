@@ -10,7 +10,7 @@ from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
-from recloser.core.scores import RatioScale
+from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, RouteRecord, StateRecord
 from recloser.rollout import (
     AreaDay,
@@ -76,7 +76,13 @@ class LedgerEvidence:
         platform, zone = self._platform, self._platform.horizon.zone
         known_scales = platform.load(rollout.release).package.facts.scales
         scales, ratio = known_scales.get("area_loss_mw", {}), known_scales.get("paired_ratio")
-        rule = DayRule(rollout.plan.label_share, now, None if ratio is None else RatioScale(**ratio))
+        joint = known_scales.get("paired_joint")
+        rule = DayRule(
+            rollout.plan.label_share,
+            now,
+            None if ratio is None else RatioScale(**ratio),
+            None if joint is None else JointScale(**joint),
+        )
         known = {record.day for record in platform.ledger.find(PairedDayRecord, rollout=rollout.key)}
         today = now.astimezone(zone).date()
         first = rollout.tried_at.astimezone(zone).date() + timedelta(days=1)
