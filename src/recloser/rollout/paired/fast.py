@@ -24,8 +24,8 @@ def levels(alpha: float) -> tuple[float, float]:
 def fast_verdict(days: Sequence[PairedDay], scale: float, alpha: float) -> bool:
     """Return whether the fast tests say "surely worse" of the closed days at level `alpha`, all looks together.
 
-    Where every day carries the joint number and the log ratio, of one staging each, both are tested at their part of the
-    level; with log ratios only (days stored before there were joint ones) they alone; else plain differences.
+    Where every day carries the joint number and the log ratio, of one staging each, both are tested at their part of
+    the level; with log ratios only (days stored before there were joint ones) they alone; else plain differences.
 
     Args:
         days: closed days of one rollout.
