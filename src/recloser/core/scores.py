@@ -149,7 +149,9 @@ def joint_scale(losses: tuple[FloatArray, FloatArray], ramps: tuple[FloatArray, 
         InvalidInput: losses and ramps of different numbers of days.
     """
     if losses[0].size != ramps[0].size:
-        raise InvalidInput("ramp errors of other days", got=ramps[0].size, expected=losses[0].size, where="joint scale")
+        raise InvalidInput(
+            "ramp errors of other days", got=ramps[0].size, expected=f"{losses[0].size} days", where="joint scale"
+        )
     known = np.isfinite(ramps[0]) & np.isfinite(ramps[1])
     mine, theirs, ramp_mine, ramp_theirs = (part[known] for part in (*losses, *ramps))
     if mine.size < LEAST_RATIO_DAYS or not min(mine.min(), theirs.min(), ramp_mine.min(), ramp_theirs.min()) > 0:

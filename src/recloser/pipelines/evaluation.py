@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -15,6 +15,8 @@ from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
 from recloser.core.scores import crps, joint_scale, long_run_sd, ramp_error, ratio_scale, score_table, usable
 from recloser.features import FeatureSet
 from recloser.features.calendar import holiday_dates
+from recloser.monitoring.shapes.fleet import usual_of
+from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
 
 COLUMNS = ("q10", "q50", "q90")
 
@@ -83,6 +85,7 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
         level_divergence: the .9 quantile over days of |median over areas of the day's mean (candidate - champion)| in
             units of scale_mw: how far one model may lie above the other all day.
+        issue_shape: monitoring.shapes.fleet.Usual of the hold-out issues, or None.
         residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
         promised: mean absolute error of the candidate and of the naive floor, per unit of scale_mw.
     """
@@ -112,6 +115,8 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         ratio, joint = ratio_scale(*daily), joint_scale(daily, _ramps(evaluation, keep, area_loss))
         result["paired_ratio"] = None if ratio is None else asdict(ratio)
         result["paired_joint"] = None if joint is None else asdict(joint)
+        usual = usual_of(_shapes(evaluation))
+        result["issue_shape"] = None if usual is None else usual.to_dict()
         finite = table.filter(pl.col("gap").is_finite())
         steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
         result["step_divergence"] = steps.quantile(0.999)
@@ -133,14 +138,33 @@ def _ramps(
     truth = np.where(keep, evaluation.truth, np.nan)
     medians = [evaluation.answers[who][:, 1] for who in ("candidate", "champion")]
     days: dict[Any, list[tuple[float, float]]] = {}
-    keyed = evaluation.rows.select("issued_at", "area", "at").with_row_index("row").sort("issued_at", "area", "at")
-    for (issued_at, area), part in keyed.group_by("issued_at", "area", maintain_order=True):
+    for issued_at, area, part in _issues(evaluation):
         rows = part["row"].to_numpy()
         mine, theirs = (ramp_error(truth[rows], median[rows]) for median in medians)
         if np.isfinite(truth[rows]).any() and area in loss:
-            days.setdefault(issued_at, []).append((mine / loss[str(area)], theirs / loss[str(area)]))
+            days.setdefault(issued_at, []).append((mine / loss[area], theirs / loss[area]))
     pooled = np.array([np.mean(pairs, axis=0) for pairs in days.values()], dtype=np.float64).reshape(-1, 2)
     return pooled[:, 0], pooled[:, 1]
+
+
+def _shapes(evaluation: Evaluation) -> list[dict[str, IssueShape]]:
+    """Return by issue each area's shape of the candidate's forecast beside the champion's, where both are whole."""
+    scale = evaluation.column("scale_mw")
+    mine, theirs = (evaluation.answers[who][:, 1] / scale for who in ("candidate", "champion"))
+    days: dict[Any, dict[str, IssueShape]] = {}
+    for issued_at, area, part in _issues(evaluation):
+        rows = part["row"].to_numpy()
+        if np.isfinite(mine[rows]).all() and np.isfinite(theirs[rows]).all():
+            shape = issue_shape(mine[rows], theirs[rows], points_an_hour(part["at"].to_list()))
+            days.setdefault(issued_at, {})[area] = shape
+    return list(days.values())
+
+
+def _issues(evaluation: Evaluation) -> Iterator[tuple[Any, str, pl.DataFrame]]:
+    """Yield issue, area and its rows (column `row`: their number) in order of time, issue by issue."""
+    keyed = evaluation.rows.select("issued_at", "area", "at").with_row_index("row").sort("issued_at", "area", "at")
+    for (issued_at, area), part in keyed.group_by("issued_at", "area", maintain_order=True):
+        yield issued_at, str(area), part
 
 
 def days_off(features: FeatureSet, years: Iterable[int]) -> frozenset[date]:

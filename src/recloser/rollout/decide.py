@@ -228,6 +228,9 @@ def _on_divergence(rollout: Rollout, evidence: Evidence, _now: datetime) -> Acti
             f"the latest forecasts lie {abs(gap):.1%} of the recent level {side} the other model's; "
             f"staging allows {limit:.1%}"
         )
+    elif evidence.odd:
+        reason = f"the latest forecasts do not look like the other model's: {'; '.join(evidence.odd)}"
+        numbers["odd"] = list(evidence.odd)
     else:
         return None
     return _end(rollout, evidence, _S.TRIPPED, reason, tier="T1", recall=True, numbers=numbers)

@@ -99,6 +99,7 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     found += [
         f"T1: {plan.divergence_steps} steps in a row over the divergence limit ({evidence.divergence} now)",
         f"T1: a whole issue {_share(evidence.level_limit)} of the level apart ({_share(evidence.level_gap)} now)",
+        "T1: an issue of another swing, or of the same course at another hour, than the other model's",
         f"{tier}: betting wealth of 'worse' reaches {limit:.3g} ({numbers['wealth_worse_max']:.3g} at most so far)",
     ]
     if rollout.phase is _S.CANARY:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +60,7 @@ class LedgerEvidence:
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
             level_limit=None if divergence is None else divergence.state.get("level_limit"),
+            odd=() if divergence is None else _odd(divergence.state.get("odd", ())),
             days=days,
             labels_missing_since=missing,
             freeze=freeze_reason(freezes_of(self._platform, now)),
@@ -101,6 +104,16 @@ class LedgerEvidence:
                     missing = end
             day += timedelta(days=1)
         return tuple(found), missing
+
+
+def _odd(found: Iterable[Any]) -> tuple[str, ...]:
+    """Return in plain words for which causes the latest issue is odd as a whole; single odd areas are no reason."""
+    told = {
+        "level": "another level",
+        "amplitude": "another swing over the day",
+        "lag": "the same course at another hour",
+    }
+    return tuple(f"{told[cause]} ({len(areas)} areas)" for cause, areas, of_model in found if of_model)
 
 
 def freezes_of(platform: Platform, now: datetime) -> tuple[Frozen, ...]:
