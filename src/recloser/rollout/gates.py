@@ -52,10 +52,18 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
         **numbers,
         "wealth_worse_max": float(worse.max()),
         "wealth_good": float(good[-1]),
-        "worse": ever_over(worse, plan.trip_alpha),
+        "worse": ever_over(worse, worse_level(rollout)),
         "good": float(good[-1]) >= 1.0 / plan.alpha,
         "surely_worse": numbers["mean"] > 0.0 and fast_verdict(days, rollout.scale, plan.pull_alpha),
     }
+
+
+def worse_level(rollout: Rollout) -> float:
+    """Return the level at which "worse" ends the rollout: T2 `trip_alpha`, T3 `alpha`.
+
+    A trial has the fast tests beside the strict one and is looked at for weeks; a probation has the strict one only.
+    """
+    return rollout.plan.alpha if rollout.phase is _S.PROBATION else rollout.plan.trip_alpha
 
 
 def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:

@@ -48,9 +48,9 @@ class RolloutPlan:
         shadow_days: least time as shadow, scored on every request and served on none.
         steps: canary steps in order; shares ascend.
         probation_days: watch after the promotion, the former champion kept loaded.
-        alpha: level of the strict betting test that promotes.
-        trip_alpha: level of the strict betting test that ends the rollout or trips; together with `pull_alpha` it is
-            what an equal candidate may suffer. A plan written before it existed has that of `alpha`.
+        alpha: level of the strict betting test that promotes, and of the one on probation (T3).
+        trip_alpha: level of the strict betting test that ends a trial (T2); together with `pull_alpha` it is what an
+            equal candidate may suffer. A plan written before it existed has that of `alpha`.
         pull_alpha: level of the asymptotic sequence, which may only pull traffic.
         margin: how much worse than the champion still counts as not worse; part of the champion's staging loss.
         promotion: see `Promotion`.

@@ -23,8 +23,8 @@ def unsound(plan: RolloutPlan) -> tuple[str, ...]:
     found: list[str] = []
     if plan.alpha > MOST_ALPHA:
         found.append(
-            f"alpha = {plan.alpha:g}: so many equal candidates may be rolled back, and so many that are "
-            f"{100 * plan.margin:g} % worse promoted; at most {MOST_ALPHA:g}"
+            f"alpha = {plan.alpha:g}: so many candidates that are {100 * plan.margin:g} % worse may be promoted, and so "
+            f"many equal champions tripped on probation; at most {MOST_ALPHA:g}"
         )
     if plan.promotion is Promotion.NO_EVIDENCE_OF_HARM and plan.harmless_days < LEAST_HARMLESS_DAYS:
         found.append(
