@@ -111,21 +111,26 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         days = _days(each, "difference").to_numpy()
         result["paired_sd"] = long_run_sd(days) if days.size > 1 else None
         losses_of = [_days(each.with_columns(pl.col(who) / pl.col("loss")), who) for who in ("candidate", "reference")]
-        daily = (losses_of[0].to_numpy(), losses_of[1].to_numpy())
-        ratio, joint = ratio_scale(*daily), joint_scale(daily, _ramps(evaluation, keep, area_loss))
+        daily, ramps = (losses_of[0].to_numpy(), losses_of[1].to_numpy()), _ramps(evaluation, keep, area_loss)
+        same_days = daily[0].size == ramps[0].size  # an area without any loss has days of its own
+        ratio, joint = ratio_scale(*daily), joint_scale(daily, ramps) if same_days else None
         result["paired_ratio"] = None if ratio is None else asdict(ratio)
         result["paired_joint"] = None if joint is None else asdict(joint)
-        usual = usual_of(_shapes(evaluation))
-        result["issue_shape"] = None if usual is None else usual.to_dict()
-        finite = table.filter(pl.col("gap").is_finite())
-        steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
-        result["step_divergence"] = steps.quantile(0.999)
-        result["area_divergence"] = finite["gap"].quantile(0.999)
-        each_day = finite.group_by("issued_at", "area").agg(pl.col("level").mean())
-        result["level_divergence"] = (
-            each_day.group_by("issued_at").agg(pl.col("level").median())["level"].abs().quantile(0.9)
-        )
+        result |= _divergence(evaluation, table.filter(pl.col("gap").is_finite()))
     return result
+
+
+def _divergence(evaluation: Evaluation, finite: pl.DataFrame) -> dict[str, Any]:
+    """Return the limits of the label-free guard; see `scales`."""
+    usual = usual_of(_shapes(evaluation))
+    each_day = finite.group_by("issued_at", "area").agg(pl.col("level").mean())
+    levels = each_day.group_by("issued_at").agg(pl.col("level").median())["level"]
+    return {
+        "issue_shape": None if usual is None else usual.to_dict(),
+        "step_divergence": finite.group_by("at").agg(pl.col("gap").median())["gap"].quantile(0.999),
+        "area_divergence": finite["gap"].quantile(0.999),
+        "level_divergence": levels.abs().quantile(0.9),
+    }
 
 
 def _ramps(
