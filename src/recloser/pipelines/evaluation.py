@@ -160,7 +160,7 @@ def _shapes(evaluation: Evaluation) -> list[dict[str, IssueShape]]:
     for issued_at, area, part in _issues(evaluation):
         rows = part["row"].to_numpy()
         if np.isfinite(mine[rows]).all() and np.isfinite(theirs[rows]).all():
-            shape = issue_shape(mine[rows], theirs[rows], points_an_hour(part["at"].to_list()))
+            shape = issue_shape(mine[rows], theirs[rows], points_an_hour(part["at"].head(2).to_list()))
             days.setdefault(issued_at, {})[area] = shape
     return list(days.values())
 
