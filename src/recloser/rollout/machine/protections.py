@@ -1,4 +1,4 @@
-"""Owns the protections: what ends a trial or pulls its traffic, frozen, held or awaited as it may be. Promotes nothing."""
+"""Owns the protections: what ends a trial or pulls its traffic, whatever is frozen, held or awaited."""
 
 from __future__ import annotations
 
