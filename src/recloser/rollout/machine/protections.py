@@ -8,7 +8,7 @@ from typing import Any
 
 from recloser.core import format_utc
 from recloser.rollout.evidence import CommandKind, Evidence
-from recloser.rollout.gates import promoted_days, t2_numbers
+from recloser.rollout.gates import promoted_days, t2_numbers, worse_level
 from recloser.rollout.machine.action import Action, Target, target_of
 from recloser.rollout.rollout import Rollout, RolloutState
 
@@ -80,6 +80,9 @@ def on_divergence(rollout: Rollout, evidence: Evidence, _now: datetime) -> Actio
             f"the latest forecasts lie {abs(gap):.1%} of the recent level {side} the other model's; "
             f"staging allows {limit:.1%}"
         )
+    elif evidence.odd:
+        reason = f"the latest forecasts do not look like the other model's: {'; '.join(evidence.odd)}"
+        numbers["odd"] = list(evidence.odd)
     else:
         return None
     return _end(rollout, evidence, _S.TRIPPED, reason, tier="T1", recall=True, numbers=numbers)
@@ -95,7 +98,7 @@ def on_worse(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | N
         return None
     reason = (
         f"worse than the champion: mean daily loss {100 * numbers['mean']:+.1f} % over {numbers['days']} days, "
-        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / rollout.plan.alpha:.3g}"
+        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / worse_level(rollout):.3g}"
     )
     return _end(rollout, evidence, _S.TRIPPED, reason, tier=tier, recall=True, numbers=numbers)
 
