@@ -14,6 +14,8 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from recloser.app.links.state import LinkFolders
+from recloser.app.links.telling import link_families
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
@@ -118,6 +120,9 @@ def gateway_service(
         limits=limits_of(platform),
         audit=audit_of(platform),
         colleagues=colleagues,
+        more=lambda: link_families(
+            platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
@@ -297,6 +298,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
+    links: LinksSection = LinksSection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
