@@ -4,7 +4,8 @@ Does not train or check models, answer requests, or store truth.
 """
 
 from recloser.rollout.changes import Settings, Writes
-from recloser.rollout.controller import Outcome, RolloutController, Router, Verify
+from recloser.rollout.control.router import Router, Verify
+from recloser.rollout.controller import Outcome, RolloutController
 from recloser.rollout.decide import Action, Target, apply, decide
 from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
 from recloser.rollout.explain import explain

@@ -150,7 +150,11 @@ def companions(world: World, moves: Sequence[Move], target: Target | None) -> li
     moved = {move.rollout.key for move in moves}
     reason = f"falls with {moves[0].rollout.release}: {moves[0].action.reason}"
     return [
-        Move(other, Action(_S.TRIPPED, reason, recall=True, tier=moves[0].action.tier), moves[0].evidence)
+        Move(
+            other,
+            Action(_S.TRIPPED, reason, recall=True, event="falls_with", tier=moves[0].action.tier),
+            moves[0].evidence,
+        )
         for other in world.rollouts
         if other.state is _S.CHAMPION and other.key not in moved
     ]
@@ -208,6 +212,7 @@ def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Ta
                 _S.ROLLED_BACK if rollout.release == world.champion or rollout.state in TRYING else _S.RETIRED,
                 f"rolled back to {to} by {by}",
                 recall=rollout.phase in exposed and (rollout.state in TRYING or rollout.release == world.champion),
+                event="rollback_to",
                 tier="operator",
                 handled=key,
             ),
@@ -217,7 +222,13 @@ def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Ta
         if rollout.release != to
     ]
     if not moves:
-        moves = [Move(back, Action(_S.CHAMPION, f"restored by {by}", tier="operator", handled=key), evidence)]
+        moves = [
+            Move(
+                back,
+                Action(_S.CHAMPION, f"restored by {by}", event="rollback_to", tier="operator", handled=key),
+                evidence,
+            )
+        ]
     return moves, Target(to)
 
 

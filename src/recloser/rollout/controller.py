@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from recloser.core import Clock, Refused, Unavailable, short_id
-from recloser.ledger import (
-    ActRecord,
-    Change,
-    ForecastRecord,
-    Ledger,
-    PairedDayRecord,
-    ReleaseRecord,
-    RolloutRecord,
-    RouteRecord,
-    StateRecord,
-)
+from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
 from recloser.rollout.changes import (
     Move,
     Settings,
@@ -29,61 +18,18 @@ from recloser.rollout.changes import (
     rollback_subject,
     writes_of,
 )
+from recloser.rollout.control.reading import FENCE, RolloutReader
+from recloser.rollout.control.router import Router, Verify, same_route
+from recloser.rollout.control.verifying import ReleaseVerifier, hopeful
+from recloser.rollout.control.writing import put_days, put_writes
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
-from recloser.rollout.paired.pairing import PairedDay, day_from_record, day_to_record, merge_days
-from recloser.rollout.people.approval import Approval
-from recloser.rollout.people.orders import (
-    Order,
-    approval_act,
-    approvals_of,
-    refusal,
-    require_approvable,
-    subject_of,
-)
+from recloser.rollout.paired.pairing import PairedDay, merge_days
+from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
 from recloser.rollout.plan import RolloutPlan
-from recloser.rollout.rollout import (
-    FINISHED,
-    TRYING,
-    Rollout,
-    RolloutState,
-    World,
-    in_turn,
-    later,
-    new_rollout,
-    trial_of,
-)
+from recloser.rollout.rollout import TRYING, Rollout, RolloutState, World, in_turn, later, new_rollout, trial_of
 
 ACTOR = "rollout"
-FENCE = "rollout.fence"
-_ALIVE = sorted(str(state) for state in RolloutState if state not in FINISHED)
-Verify = Callable[[str], str]
-"""Re-verifies a release's package: returns an empty text, or why it must not serve; raises Unavailable at most."""
-
-
-class Router(Protocol):
-    """Brings the desired route to the gateways.
-
-    Guarantees: `set_route` is idempotent and ignores a route of an older epoch; the same epoch with a longer lease
-    renews the lease. A gateway whose lease has run out sends all traffic to the champion by itself. Thread safe.
-    Methods raise Unavailable when the gateways cannot be reached; the controller repeats at its next tick.
-    """
-
-    def set_route(self, route: RouteRecord) -> None:
-        """Make every gateway follow `route`."""
-        ...
-
-    def current(self) -> RouteRecord | None:
-        """Return the route the gateways were last told, None before the first."""
-        ...
-
-    def verify(self, release: str) -> str:
-        """Load `release` if needed and try it (golden rows); return an empty text, or why it is not ready."""
-        ...
-
-    def settled(self, epoch: int) -> bool:
-        """Return whether every gateway reports this epoch."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +52,8 @@ class RolloutController:
         self._ledger = ledger
         self._router = router
         self._clock = clock
-        self._verify = verify
+        self._reader = RolloutReader(ledger)
+        self._verifier = ReleaseVerifier(verify, router)
         self._settings = settings
 
     def submit(
@@ -125,7 +72,7 @@ class RolloutController:
             Refused: staging has not accepted the release.
         """
         now = self._clock.now()
-        world = self._world()
+        world = self._reader.world()
         alive = [r for r in world.rollouts if r.release == release and not r.finished]
         if alive:
             return alive[-1]
@@ -153,7 +100,7 @@ class RolloutController:
             Refused: another controller changed the records meanwhile; tick again.
         """
         now = self._clock.now()
-        world = self._world()
+        world = self._reader.world()
         reachable = self._sync(world.route)
         trial = trial_of(world)
         outcome = Outcome(trial, None, None)
@@ -176,7 +123,7 @@ class RolloutController:
             Refused: nothing to roll back, or `to` was never champion, was tripped, or does not verify.
         """
         now = self._clock.now()
-        world = self._world()
+        world = self._reader.world()
         command = Command(short_id("cmd", [actor, reason, to, now]), CommandKind.ROLLBACK, actor, reason)
         if to is None:
             subject = rollback_subject(world)
@@ -184,13 +131,13 @@ class RolloutController:
             serves = subject.champion == world.champion
             evidence = Evidence(command=command, reference_serves=serves)
             # Whether the one that is stopped still loads does not matter, and may take long to find out.
-            evidence = replace(evidence, target_ready=self._target_ready(subject, evidence))
+            evidence = replace(evidence, target_ready=self._verifier.target_ready(subject, evidence))
             action = decide(subject, evidence, now)
             moves, target = [Move(subject, action, evidence)], action.target
         else:
-            problem = self._problem(to)
+            problem = self._verifier.problem(to)
             evidence = Evidence(command=command, target_ready=not problem, ready_reason=problem)
-            moves, target = reopening(self._with(world, [to]), to, evidence)
+            moves, target = reopening(self._reader.with_releases(world, [to]), to, evidence)
         writes = self._write(world, moves, target, (), now, actor=actor)
         return Outcome(moves[0].rollout, moves[0].action, writes)
 
@@ -217,7 +164,7 @@ class RolloutController:
             Refused: no such rollout is alive, or its state or what nobody may override forbids it.
         """
         now = self._clock.now()
-        world = self._world()
+        world = self._reader.world()
         subject = subject_of(world, order)
         key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now])
         command = Command(key, order.kind, order.actor, order.reason, order.role)
@@ -225,7 +172,7 @@ class RolloutController:
         fresh: tuple[PairedDay, ...] = ()
         if source is not None:
             gathered, fresh = self._evidence(world, subject, trial_of(world), source, now)
-            evidence = self._verified(subject, gathered)
+            evidence = self._verifier.verified(subject, gathered)
         evidence = replace(evidence, command=command)
         action = decide(subject, evidence, now)
         if action.handled != key:
@@ -245,7 +192,7 @@ class RolloutController:
             Refused: it does not await approval, of this case, or not of this person.
         """
         now = self._clock.now()
-        rollout = subject_of(self._world(), order)
+        rollout = subject_of(self._reader.world(), order)
         require_approvable(rollout, order, case)
         act = approval_act(rollout, order, now, now + lasts)
         with self._ledger.change(order.actor, now) as change:
@@ -257,34 +204,18 @@ class RolloutController:
     def inspect(self, source: EvidenceSource, key: str | None = None) -> tuple[Rollout, Evidence] | None:
         """Return a rollout (by key; else the one a tick looks at first) and the evidence on it; writes nothing."""
         now = self._clock.now()
-        world = self._world()
-        named = self._ledger.get(RolloutRecord, key) if key else None
-        chosen = [Rollout.from_record(named)] if named else [] if key else in_turn(world)
+        world = self._reader.world()
+        named = self._reader.rollout(key) if key else None
+        chosen = [named] if named else [] if key else in_turn(world)
         if not chosen:
             return None
         evidence, _ = self._evidence(world, chosen[0], trial_of(world), source, now)
-        return chosen[0], self._verified(chosen[0], evidence)
-
-    def _world(self) -> World:
-        # The fence is read first: what another controller writes from here on makes our change Refused.
-        fence = self._ledger.version_of(StateRecord, FENCE)
-        records = self._ledger.find(RolloutRecord, state=_ALIVE, order_by="started_at")
-        route = self._ledger.get(RouteRecord, "route")
-        return World(tuple(Rollout.from_record(record) for record in records), route, {}, fence)
-
-    def _with(self, world: World, names: Sequence[str]) -> World:
-        """Return the world with the releases of these names and all their rollouts, finished ones included."""
-        found = [self._ledger.get(ReleaseRecord, name) for name in names]
-        known = {rollout.key for rollout in world.rollouts}
-        records = self._ledger.find(RolloutRecord, release=list(names), order_by="started_at") if names else []
-        more = [Rollout.from_record(record) for record in records if record.key not in known]
-        releases = {record.key: record for record in found if record is not None}
-        return replace(world, rollouts=(*world.rollouts, *more), releases=releases)
+        return chosen[0], self._verifier.verified(chosen[0], evidence)
 
     def _sync(self, route: RouteRecord | None) -> bool:
         """Bring the router in line with the ledger; an unreachable router must not stop a trip from being written."""
         try:
-            if route is not None and not _same(self._router.current(), route):
+            if route is not None and not same_route(self._router.current(), route):
                 self._router.set_route(route)
         except Unavailable:
             return False
@@ -295,33 +226,22 @@ class RolloutController:
     ) -> tuple[Evidence, tuple[PairedDay, ...]]:
         """Return the evidence with what only the controller knows, and the days that are not yet in the ledger."""
         found = source.gather(rollout, now)
-        paired = rollout.state in TRYING
-        records = self._ledger.find(PairedDayRecord, rollout=rollout.key) if paired else []
-        stored = [day_from_record(record) for record in records]
+        stored = self._reader.days(rollout)
         known = {item.day for item in stored}
         newer = [r for r in world.rollouts if r.state is RolloutState.QUEUED and later(r, rollout)]
         lease = None if world.route is None else world.route.lease_until
         evidence = replace(
             found,
-            days=merge_days(stored, found.days) if paired else (),
+            days=merge_days(stored, found.days) if rollout.state in TRYING else (),
             settled=found.settled and (world.route is None or self._settled(world.route.epoch)),
             newer=newer[-1].release if newer else None,
             slot_free=trial is None or trial.key == rollout.key,
             reference_serves=rollout.champion == world.champion,
             lease_lost=lease is not None and now >= lease,
-            package=self._package(rollout.release),
-            approvals=self._approvals(rollout),
+            package=self._reader.package(rollout.release),
+            approvals=self._reader.approvals(rollout),
         )
         return evidence, tuple(item for item in evidence.days if item.day not in known)
-
-    def _package(self, release: str) -> str:
-        record = self._ledger.get(ReleaseRecord, release)
-        return "" if record is None else record.digest
-
-    def _approvals(self, rollout: Rollout) -> tuple[Approval, ...]:
-        if rollout.state is not RolloutState.AWAITING_APPROVAL:
-            return ()
-        return approvals_of(self._ledger.find(ActRecord, rollout=rollout.key, kind="approve", order_by="at"))
 
     def _settled(self, epoch: int) -> bool:
         try:
@@ -331,33 +251,12 @@ class RolloutController:
 
     def _decide_verified(self, rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[Action, Evidence]:
         """Decide as if everything verified; verify for real before anything is switched, and decide again (I1, I2)."""
-        hopeful = replace(
-            evidence,
-            ready=True if evidence.ready is None else evidence.ready,
-            target_ready=True if evidence.target_ready is None else evidence.target_ready,
-        )
-        action = decide(rollout, hopeful, now)
+        supposed = hopeful(evidence)
+        action = decide(rollout, supposed, now)
         if action.target is None:
-            return action, hopeful
-        verified = self._verified(rollout, evidence)
+            return action, supposed
+        verified = self._verifier.verified(rollout, evidence)
         return decide(rollout, verified, now), verified
-
-    def _verified(self, rollout: Rollout, evidence: Evidence) -> Evidence:
-        problem = self._problem(rollout.release)
-        return replace(
-            evidence,
-            ready=evidence.ready is not False and not problem,
-            ready_reason=evidence.ready_reason or problem,
-            target_ready=self._target_ready(rollout, evidence),
-        )
-
-    def _target_ready(self, rollout: Rollout, evidence: Evidence) -> bool | None:
-        if evidence.target_ready is False:
-            return False
-        return None if rollout.champion is None else not self._problem(rollout.champion)
-
-    def _problem(self, release: str) -> str:
-        return self._verify(release) or self._router.verify(release)
 
     def _write(
         self,
@@ -377,11 +276,9 @@ class RolloutController:
         with self._ledger.change(actor, now) as change:
             change.put(StateRecord(FENCE, now, {"by": actor}), expected_version=world.fence)
             if fresh:
-                change.add_all(day_to_record(rollout.key, item) for item in fresh)
-                days = [[item.day.isoformat(), item.difference, item.n] for item in fresh]
-                change.note("rollout.days", rollout.release, {"rollout": rollout.key, "days": days})
+                put_days(change, rollout, fresh)
             if writes is not None:
-                _put(change, writes)
+                put_writes(change, writes)
         if writes is not None and writes.route is not None:
             self._router.set_route(writes.route)
         return writes
@@ -390,12 +287,9 @@ class RolloutController:
         moves = [*moves, *companions(world, moves, target)]
         ends = [target.champion] if target is not None else []
         names = {move.rollout.release for move in moves} | {move.rollout.champion for move in moves} | set(ends)
-        complete = self._with(world, sorted(name for name in names if name is not None))
+        complete = self._reader.with_releases(world, sorted(name for name in names if name is not None))
         after = now - self._settings.resolution
-        forecasts = {
-            release: self._ledger.find(ForecastRecord, release=release, void=False, since=("last_target", after))
-            for release in sorted({move.rollout.release for move in moves if move.action.recall})
-        }
+        forecasts = self._reader.forecasts((move.rollout.release for move in moves if move.action.recall), after)
         return writes_of(complete, moves, target, forecasts, self._settings, now)
 
     def _renew(self, world: World, now: datetime) -> None:
@@ -403,7 +297,7 @@ class RolloutController:
         longer = None if world.route is None else renewed(world.route, self._settings, now)
         if longer is None:
             return
-        fence = self._ledger.version_of(StateRecord, FENCE)
+        fence = self._reader.fence()
         if self._ledger.get(RouteRecord, "route") != world.route:
             return
         with self._ledger.change(ACTOR, now) as change:
@@ -411,27 +305,3 @@ class RolloutController:
             change.put(longer)
             change.note("rollout.lease", longer.canary or "", {"until": longer.lease_until, "epoch": longer.epoch})
         self._router.set_route(longer)
-
-
-def _put(change: Change, writes: Writes) -> None:
-    for record in (
-        *(rollout.to_record() for rollout in writes.rollouts),
-        *writes.releases,
-        *writes.trips,
-        *writes.voided,
-        *writes.reissued,
-        *writes.acts,
-        *writes.notices,
-    ):
-        change.put(record)
-    if writes.route is not None:
-        change.put(writes.route)
-    change.note(writes.event, writes.subject, writes.facts)
-    for act in writes.acts:
-        if act.kind == "override":
-            facts = {"rollout": act.rollout, "reason": act.reason, "role": act.role, "act": act.key}
-            change.note("rollout.override", act.release, facts)
-
-
-def _same(told: RouteRecord | None, wanted: RouteRecord) -> bool:
-    return told is not None and (told.epoch, told.lease_until) == (wanted.epoch, wanted.lease_until)

@@ -28,6 +28,7 @@ from recloser.rollout import (
     explain,
 )
 from recloser.rollout import apply as applied
+from recloser.rollout.machine.table import TABLE
 from recloser.rollout.rollout import FINISHED, TRANSITIONS
 
 S = RolloutState
@@ -94,6 +95,8 @@ def moved(node: Node, command: Command | None) -> Node:
     again = Rollout.from_record(rollout.to_record())  # a crash after any write: the same verdict
     assert decide(again, evidence, node.now) == action
     assert action.state is rollout.state or action.state in TRANSITIONS[rollout.state]
+    if action.changes(rollout):
+        assert action.state in TABLE[rollout.state][action.event]
     following = applied(rollout, action, node.now)
     kind = None if command is None or action.handled != command.key else command.kind
     gains = following.phase in {S.CANARY, S.PROBATION, S.CHAMPION} and (
