@@ -59,14 +59,18 @@ class ResidualWatch:
         self._performance = PerformancePlan()
 
     def see(self, days: list[date], now: datetime) -> None:
-        """Show newly closed days to the monitors, in order, and record state and signals in one change."""
+        """Show days that are about to close to the monitors, in order, and record state and signals in one change.
+
+        A day that was shown before is passed over, so that this may be repeated.
+        """
         route = self._platform.ledger.get(RouteRecord, "route")
         if not days or route is None or route.champion is None:
             return
         stored = self._platform.ledger.get(StateRecord, STATE)
         state: dict[str, Any] = {} if stored is None else dict(stored.state)
         rows: list[dict[str, Any]] = list(state.get("rows", []))
-        fresh = [row for day in days if (row := self._row(day, route.champion, now)) is not None]
+        seen = {row["day"] for row in rows}
+        fresh = [row for day in days if day.isoformat() not in seen and (row := self._row(day, route.champion, now))]
         if not fresh:
             return
         state = self._followed(state, rows, route.champion, now)

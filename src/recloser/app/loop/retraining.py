@@ -174,11 +174,13 @@ class Retraining:
         ledger, found = self._platform.ledger, False
         self._submit_forgotten()
         for record in self._desk.unattended():
-            key = self.run_key(record.at, record.key.rpartition("/")[0])
-            with ledger.change("triggers", self._platform.clock.now()) as change:
-                change.put(replace(record, run=key))
-                change.note("trigger.run", record.key, {"run": key})
-            found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, {"excluded": []}))
+            key = record.run or self.run_key(record.at, record.key.rpartition("/")[0])
+            if record.run is None:
+                with ledger.change("triggers", self._platform.clock.now()) as change:
+                    change.put(replace(record, run=key))
+                    change.note("trigger.run", record.key, {"run": key})
+            extra = {"excluded": self._desk.excluded(record)}
+            found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, extra))
         for run in ledger.find(RunRecord, state="running"):
             extra = {name: item for name, item in run.parameters.items() if name not in {"as_of", "run", "trigger"}}
             as_of = parse_utc(run.parameters["as_of"], run.key)
