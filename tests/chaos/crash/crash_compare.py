@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 HEADS = {"audit_entries", "audit_head", "ledger_version"}
-AGAIN = {"run.resume", "step.start", "leader.begin", "leader.end", "store.pin"}
-"""Entries that a second beginning writes once more: who leads, a run resumed, a step begun anew."""
-UNEQUAL = {"step.done": ("attempt",), "registry.aliases": ("changed",)}
-"""Facts that tell what this process did: which try of a step it was, which aliases were still to be moved."""
+AGAIN = {"run.resume", "step.start", "leader.begin", "leader.end", "store.pin", "staging.pass", "store.maintain"}
+"""Entries that a second beginning may write once more: who leads, a run resumed, a step begun anew and what it did."""
+UNEQUAL = {"step.done": ("attempt",), "registry.aliases": ("changed",), "data.check": ("flagged",)}
+"""Facts that tell what this process did: the try of a step, aliases still to be moved, samples still to be flagged."""
 VOLATILE = {"row_version"}
 
 
@@ -21,9 +21,9 @@ def state_of(folder: Path) -> dict[str, Any]:
     """Return the state of a project, without what a second beginning may and must change.
 
     Left out: how often a record was written (`row_version`), how often a step was tried (`attempts`), which epoch the
-    leader has, the facts of UNEQUAL, and the audit entries of AGAIN (all others must be there exactly once more or less: none twice, none
-    missing). Kept: every other field of every record, every other entry with its time, actor, subject and facts, and the
-    content of packages, cuts, registry and store.
+    leader has, the facts of UNEQUAL, and how often the entries of AGAIN are there. Kept: every other field
+    of every record, every other entry with its time, actor, subject and facts (none missing, none twice, in order), and
+    the content of packages, cuts and registry.
     """
     with sqlite3.connect(f"file:{folder}/state/ledger.db?mode=ro", uri=True) as database:
         database.row_factory = sqlite3.Row
@@ -63,14 +63,18 @@ def files_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def differences(calm: dict[str, Any], disturbed: dict[str, Any]) -> list[str]:
-    """Return what differs, by name; empty if nothing does."""
+def differences(calm: dict[str, Any], disturbed: dict[str, Any], kills: int) -> list[str]:
+    """Return what differs after so many kills, by name; empty if nothing does."""
     found = []
     for part in sorted({*calm, *disturbed} - {"again", "entries"}):
         ours, theirs = calm.get(part, {}), disturbed.get(part, {})
         for key in sorted({*ours, *theirs}):
             if ours.get(key) != theirs.get(key):
                 found.append(f"{part} {key}: {_brief(ours.get(key), theirs.get(key))}")
+    for action in sorted(AGAIN - {"leader.begin", "leader.end"}):
+        ours, theirs = calm["again"][action], disturbed["again"][action]
+        if not ours <= theirs <= ours + kills:
+            found.append(f"{action} is there {theirs} times, not {ours}")
     if calm["entries"] != disturbed["entries"]:
         ours, theirs = Counter(map(json.dumps, calm["entries"])), Counter(map(json.dumps, disturbed["entries"]))
         found += [f"entry missing: {text[:300]}" for text in ours - theirs]

@@ -13,17 +13,20 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from crash_compare import differences, state_of
-from crash_points import Point, Watch
-from crash_scenario import Moment, live, make_project, moments
+from crash_points import Point, Watch, route
+from crash_scenario import Moment, live, make_project, moments, store_digest
 
+from recloser.app import platform
 from recloser.ledger import Ledger
 
 
@@ -47,18 +50,22 @@ class Crashes:
     def __init__(self, work: Path) -> None:
         self.work, self.live = work, work / "live"
         self.story = moments()
-        self.log, self.modules = work / "log", work / "modules"
+        self.log, self.modules, self.store = work / "log", work / "modules", work / "store"
         self.done: list[list[dict[str, Any]]] = []
         self.states: list[dict[str, Any]] = []
         self.routes: list[list[Any]] = []
 
     def one(self, moment: Moment, kill: Point | None = None) -> int:
-        """Live a moment in a process of its own, killed where it is said."""
+        """Live a moment in a process of its own, killed where it is said; the audit log must hold before and after."""
         self.log.write_text("")
 
         def act() -> None:
             Watch(self.live, kill, self.log).install()
+            if kill is None:
+                verify(self.live)
             live(self.live, moment)
+            verify(self.live)
+            self.store.write_text(store_digest(self.live))
             self.modules.write_text("\n".join(sys.modules))
 
         return forked(act)
@@ -68,14 +75,19 @@ class Crashes:
 
     def calm(self) -> None:
         """Live the whole story, keep each beginning, and remember what was done and what became of it."""
+        installed = platform.read_surroundings(None)  # what is installed is the same for all, and takes long to read
+        platform.read_surroundings = lambda _lock: installed
         assert forked(lambda: make_project(self.live)) == 0
         for number, moment in enumerate(self.story):
             shutil.copytree(self.live, self.work / f"before-{number}")
             assert self.one(moment) == 0, moment
             self.import_once()
             self.done.append(self.told())
-            self.states.append(state_of(self.live))
+            self.states.append(self.state())
         shutil.copytree(self.live, self.work / f"before-{len(self.story)}")
+
+    def state(self) -> dict[str, Any]:
+        return {**state_of(self.live), "store": {"samples": self.store.read_text()}}
 
     def import_once(self) -> None:
         """Import here what a moment had to import, so that the many that follow need not."""
@@ -84,50 +96,63 @@ class Crashes:
                 with suppress(ImportError):
                     importlib.import_module(name)
 
-    def points(self) -> list[tuple[int, Point, str]]:
-        """Return every crash point: moment, place, kind of transition."""
+    def points(self) -> list[tuple[int, Point]]:
+        """Return every crash point with the moment it is in, in the order of the undisturbed life."""
         found = []
         for number, told in enumerate(self.done):
-            for at, line in enumerate(line for line in told if "kind" in line):
-                found += [(number, Point(at, where), line["kind"]) for where in line["points"]]
+            counts: Counter[str] = Counter()
+            for line in (line for line in told if "kind" in line):
+                counts[line["kind"]] += 1
+                found += [(number, Point(line["kind"], counts[line["kind"]], where)) for where in line["points"]]
         return found
 
-    def crash(self, number: int, point: Point) -> list[str]:
-        """Kill the moment at the point, do it again, and return what is not as in the undisturbed life."""
-        moment, problems = self.story[number], []
+    def again(self, number: int) -> None:
+        """Put back what was on disk at the beginning of a moment."""
         shutil.rmtree(self.live)
         shutil.copytree(self.work / f"before-{number}", self.live)
-        code = self.one(moment, point)
-        if code != -signal.SIGKILL:
-            return [f"was not killed there: ended with {code}"]
-        allowed = [line["follows"] for line in self.done[number] if "follows" in line]
-        problems += [f"followed {line['follows']}" for line in self.told() if line.get("follows") not in [*allowed, None]]
-        before, after = self.route(number, point)
-        if (found := route_now(self.live)) != (after if point.where == "after commit" else before):
-            problems.append(f"the route after the kill gives {found}, not {before}")
-        problems += verified(self.live, "after the kill")
-        if (code := self.one(moment)) != 0:
-            return [*problems, f"does not start again: {code}"]
-        problems += [
-            f"followed {line['follows']} after the restart" for line in self.told()
-            if "follows" in line and line["follows"] not in [*allowed, route_now(self.work / f"before-{number}")]
-        ]
-        problems += differences(self.states[number], state_of(self.live))
-        return [*problems, *verified(self.live, "in the end")]
 
-    def route(self, number: int, point: Point) -> tuple[Any, Any]:
-        """Return the canary's weight by the ledger before and after the transition, in the undisturbed life."""
-        weights = [route_now(self.work / f"before-{number}")]
+    def killed(self, number: int, point: Point) -> list[str]:
+        """Kill the moment at the point; return what is not as it should be then."""
+        if (code := self.one(self.story[number], point)) != -signal.SIGKILL:
+            return [f"was not killed there: ended with {code}"]
+        seen, now = self.weights(number), route_now(self.live)
+        problems = [] if now in seen else [f"the route after the kill is {now}, not one of {seen}"]
+        return problems + self.strange(number)
+
+    def ended(self, number: int, kills: int) -> list[str]:
+        """Do the moment again and to its end; return what is not as in the undisturbed life."""
+        if (code := self.one(self.story[number])) != 0:
+            return [f"does not start again: {code}"]
+        return self.strange(number) + differences(self.states[number], self.state(), kills)
+
+    def strange(self, number: int) -> list[str]:
+        """Return the routes that the last process followed and no process of the undisturbed life would have."""
+        seen = self.weights(number)
+        followed = [line["follows"] for line in self.told() if "follows" in line]
+        return [f"followed {weight}, not one of {seen}" for weight in followed if weight not in seen]
+
+    def weights(self, number: int) -> list[Any]:
+        """Return the canary's weights by the ledger in a moment of the undisturbed life, the one before included."""
+        found = [route_now(self.work / f"before-{number}")]
+        return found + [line["route"] for line in self.done[number] if "route" in line]
+
+    def exact(self, number: int, point: Point) -> list[str]:
+        """Return whether the ledger's route after a kill is the one that the undisturbed life had just there."""
+        weights, counts = self.weights(number)[:1], Counter[str]()
         for line in (line for line in self.done[number] if "kind" in line):
-            weights.append(line["route"] if "route" in line else weights[-1])
-        return weights[point.transition], weights[point.transition + 1]
+            counts[line["kind"]] += 1
+            here = line["kind"] == point.kind and counts[line["kind"]] == point.nth
+            if here and point.where != "after commit":
+                break
+            weights.append(line.get("route", weights[-1]))
+            if here:
+                break
+        now = route_now(self.live)
+        return [] if now == weights[-1] else [f"the route after the kill is {now}, not {weights[-1]}"]
 
 
 def route_now(folder: Path) -> Any:
-    import sqlite3
-
-    from crash_points import route
-
+    """Return the canary's weight by the ledger's route."""
     database = sqlite3.connect(f"file:{folder}/state/ledger.db?mode=ro", uri=True)
     try:
         return route(database)
@@ -135,40 +160,63 @@ def route_now(folder: Path) -> Any:
         database.close()
 
 
-def verified(folder: Path, when: str) -> list[str]:
-    """Return what the audit log of a project has to say against it."""
+def verify(folder: Path) -> None:
+    """See that the audit log of a project holds."""
+    with Ledger.open(f"sqlite:///{folder}/state/ledger.db") as ledger:
+        found = ledger.verify()
+    assert found.ok, found.reason
 
-    def act() -> None:
-        with Ledger.open(f"sqlite:///{folder}/state/ledger.db") as ledger:
-            found = ledger.verify()
-        assert found.ok, found.reason
 
-    return [] if forked(act) == 0 else [f"the audit log does not verify {when}"]
+def each_alone(crashes: Crashes) -> tuple[int, list[dict[str, Any]]]:
+    """Kill a life of its own at every crash point; return the number of kills and what went wrong."""
+    failures = []
+    points = crashes.points()
+    for number, point in points:
+        crashes.again(number)
+        problems = crashes.killed(number, point) + crashes.exact(number, point) + crashes.ended(number, 1)
+        failures += [told(crashes, number, point, problems)] if problems else []
+    return len(points), failures
+
+
+def in_a_row(crashes: Crashes) -> tuple[int, list[dict[str, Any]]]:
+    """Kill one life at each kind of transition and place, each time where it comes first, and go on from there."""
+    failures, seen, kills = [], set[tuple[str, str]](), 0
+    by_moment: dict[int, list[Point]] = {}
+    for number, point in crashes.points():
+        if (point.kind, point.where) not in seen:
+            seen.add((point.kind, point.where))
+            by_moment.setdefault(number, []).append(point)
+    for number, points in by_moment.items():
+        crashes.again(number)
+        for point in points:
+            problems = crashes.killed(number, Point(point.kind, 1, point.where))
+            failures += [told(crashes, number, point, problems)] if problems else []
+        kills += len(points)
+        problems = crashes.ended(number, len(points))
+        failures += [told(crashes, number, points[-1], problems)] if problems else []
+    return kills, failures
+
+
+def told(crashes: Crashes, number: int, point: Point, problems: list[str]) -> dict[str, Any]:
+    moment = crashes.story[number]
+    return {"at": f"{moment.at} {moment.name}: {point.kind} ({point.nth}) {point.where}", "problems": problems}
 
 
 def main(work: Path, *, full: bool) -> dict[str, Any]:
     crashes = Crashes(work)
     crashes.calm()
-    points = crashes.points()
-    kinds = {kind for _, _, kind in points}
-    seen: set[tuple[str, str]] = set()
-    failures, runs = [], 0
-    for number, point, kind in points:
-        if not full and (kind, point.where) in seen:
-            continue
-        seen.add((kind, point.where))
-        runs += 1
-        if problems := crashes.crash(number, point):
-            where = f"{crashes.story[number].at} {crashes.story[number].name}: {kind} #{point.transition} {point.where}"
-            failures.append({"at": where, "problems": problems})
+    kills, failures = each_alone(crashes) if full else in_a_row(crashes)
+    kinds = [line["kind"] for told in crashes.done for line in told if "kind" in line]
     return {
         "moments": len(crashes.story),
-        "transitions": sum(1 for told in crashes.done for line in told if "kind" in line),
-        "kinds": sorted(kinds),
-        "points": len(points),
-        "runs": runs,
+        "transitions": len(kinds),
+        "kinds": sorted(set(kinds)),
+        "points": len(crashes.points()),
+        "kills": kills,
         "failures": failures,
-        "end": [list(record.values()) for record in crashes.states[-1]["rollouts"].values()],
+        "rollouts": sorted(row["state"] for row in crashes.states[-1]["rollouts"].values()),
+        "trips": sorted(row["tier"] for row in crashes.states[-1]["trips"].values()),
+        "void": sum(row["void"] for row in crashes.states[-1]["forecasts"].values()),
     }
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 from recloser.app import Platform, ingest_file
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
-from recloser.app.processes.controller import leading
+from recloser.app.processes.controller import leading, maintain
 from recloser.app.processes.cuts import FoundCut, write_cut
-from recloser.core import VirtualClock
+from recloser.core import LOAD, VirtualClock
 from recloser.ledger import ActRecord, ReleaseRecord, RolloutRecord, RouteRecord
 from recloser.rollout import CommandKind, Order
 from recloser.serving import Cut
@@ -22,6 +24,7 @@ from recloser.triggers import api_trigger
 START = datetime(2020, 4, 5, 7, tzinfo=UTC)
 HISTORY_DAYS = 120
 LAST_DAY = 23
+STUCK = (START + timedelta(days=22, hours=-30), START + timedelta(days=22, hours=-3))
 SETTINGS = """
 [project]
 name = "crash"
@@ -79,7 +82,9 @@ def make_project(folder: Path) -> None:
     """Make the project with its history, before its first model."""
     empty_project(folder)
     (folder / "recloser.toml").write_text(SETTINGS, encoding="utf-8")
-    ingest_file(folder, load_file(folder / "history.parquet", small_grid(HISTORY_DAYS).frame()), COLUMNS)
+    stuck = (pl.col("area") == "F01") & (pl.col("quantity") == LOAD) & pl.col("at").is_between(*STUCK)
+    history = small_grid(HISTORY_DAYS).frame().with_columns(pl.when(stuck).then(40.0).otherwise("value").alias("value"))
+    ingest_file(folder, load_file(folder / "history.parquet", history), COLUMNS)
 
 
 def live(folder: Path, moment: Moment) -> None:
@@ -106,6 +111,7 @@ def moments() -> list[Moment]:
         (20.1, "a gateway cuts the second puppet off", cuts_off),
         (20.2, "a look", advance),
         (21.1, "a person goes back to the first model", goes_back),
+        (22.1, "the store is maintained", maintains),
     ]
     at = [Moment(name, START + timedelta(days=day), act) for day, name, act in story]
     return sorted(at, key=lambda moment: moment.at)
@@ -117,12 +123,23 @@ def asked(day: float) -> list[tuple[float, str, Act]]:
     return [*people, (day + 0.2, "a look", advance)]
 
 
+def store_digest(folder: Path) -> str:
+    """Return what the store holds, every revision as it would be read at the end, in one word."""
+    with Platform.open(folder, clock=VirtualClock(START)) as platform:
+        panel = platform.store.read(list(platform.areas), as_of=START + timedelta(days=LAST_DAY + 1))
+    return str(panel.frame.sort(pl.all()).hash_rows(seed=1).sum())
+
+
 def cycle(loop: ControlLoop, now: datetime) -> None:
     loop.cycle(now)
 
 
 def advance(loop: ControlLoop, _: datetime) -> None:
     loop.advance()
+
+
+def maintains(loop: ControlLoop, _: datetime) -> None:
+    maintain(loop.platform)
 
 
 def first_model(loop: ControlLoop, now: datetime) -> None:
