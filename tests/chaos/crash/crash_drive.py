@@ -212,6 +212,7 @@ def main(work: Path, *, full: bool) -> dict[str, Any]:
         "transitions": len(kinds),
         "kinds": sorted(set(kinds)),
         "points": len(crashes.points()),
+        "places": len({(point.kind, point.where) for _, point in crashes.points()}),
         "kills": kills,
         "failures": failures,
         "rollouts": sorted(row["state"] for row in crashes.states[-1]["rollouts"].values()),

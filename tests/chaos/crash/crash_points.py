@@ -82,9 +82,9 @@ class Watch:
             watch.tell({"follows": weight_of(route.epoch, route.canary, route.share, route.cohort)})
             product["swap"](gateway, route, *rest, **named)
 
-        Ledger._write = write  # type: ignore[method-assign]
-        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
-        Gateway.swap = swap  # type: ignore[method-assign]
+        Ledger._write = write
+        DefaultDialect.do_commit = do_commit
+        Gateway.swap = swap
         for name in ("replace", "rename", "unlink"):
             setattr(os, name, self._file(name, getattr(os, name)))
         delta: Any = recloser.store.delta

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -21,10 +22,13 @@ from recloser.testing.projects import COLUMNS, empty_project, load_file, small_g
 from recloser.testing.puppets import puppet_release
 from recloser.triggers import api_trigger
 
-START = datetime(2020, 4, 5, 7, tzinfo=UTC)
+FIRST_DAY = date(2020, 3, 22)
+"""A week before the clocks are put forward."""
+ISSUE = time(9, tzinfo=ZoneInfo("Europe/Amsterdam"))
 HISTORY_DAYS = 120
 LAST_DAY = 23
-STUCK = (START + timedelta(days=22, hours=-30), START + timedelta(days=22, hours=-3))
+STUCK = (datetime(2020, 4, 12, 1, tzinfo=UTC), datetime(2020, 4, 13, 3, tzinfo=UTC))
+"""The first feeder's measurement hangs."""
 SETTINGS = """
 [project]
 name = "crash"
@@ -113,8 +117,14 @@ def moments() -> list[Moment]:
         (21.1, "a person goes back to the first model", goes_back),
         (22.1, "the store is maintained", maintains),
     ]
-    at = [Moment(name, START + timedelta(days=day), act) for day, name, act in story]
-    return sorted(at, key=lambda moment: moment.at)
+    return sorted((Moment(name, instant(day), act) for day, name, act in story), key=lambda moment: moment.at)
+
+
+def instant(day: float) -> datetime:
+    """Return the issue of a day of the story (whole number), or so much of a day later, aware UTC."""
+    whole = int(day)
+    issue = datetime.combine(FIRST_DAY + timedelta(days=whole), ISSUE).astimezone(UTC)
+    return issue + timedelta(days=day - whole)
 
 
 def asked(day: float) -> list[tuple[float, str, Act]]:
@@ -125,8 +135,8 @@ def asked(day: float) -> list[tuple[float, str, Act]]:
 
 def store_digest(folder: Path) -> str:
     """Return what the store holds, every revision as it would be read at the end, in one word."""
-    with Platform.open(folder, clock=VirtualClock(START)) as platform:
-        panel = platform.store.read(list(platform.areas), as_of=START + timedelta(days=LAST_DAY + 1))
+    with Platform.open(folder, clock=VirtualClock(instant(0))) as platform:
+        panel = platform.store.read(list(platform.areas), as_of=instant(LAST_DAY + 1))
     return str(panel.frame.sort(pl.all()).hash_rows(seed=1).sum())
 
 
