@@ -10,23 +10,38 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from recloser.app import Platform
+from recloser.rollout import RolloutState
+from recloser.testing.puppets import puppet_release, put_on_trial
+
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 FULL = bool(os.environ.get("RECLOSER_FULL"))
-DRIVER = Path(__file__).parent / "crash" / "crash_drive.py"
+DRIVERS = Path(__file__).parent / "crash"
+BRIEFLY = ("replace state/cuts",)
+"""The steps of a gateway at which `make test` kills it."""
+STEPS = (
+    "replace state/cuts",
+    "fsync state/cuts",
+    "a route is followed",
+    "fdatasync",
+    "replace state/gateways",
+    "rename",
+)
 LIFE = ("rollout.champion", "rollout.shadow", "rollout.canary", "rollout.promote", "rollout.lease", "rollout.trip")
 PEOPLE = ("rollout.awaiting_approval", "rollout.approve", "rollout.rollback")
 WORK = ("trigger.start", "run.start", "step.done", "forecast.issue", "days.close", "data.check", "calibration.online")
 
 
-def driven(folder: Path, mode: str, environment: dict[str, str]) -> dict[str, Any]:
-    """Let the driver work in a process of its own, which forks before it has threads, and return what it says."""
-    command = [sys.executable, str(DRIVER), str(folder), mode]
+def driven(program: str, words: list[Any], environment: dict[str, str]) -> dict[str, Any]:
+    """Let a driver work in a process of its own, which forks before it has threads, and return what it says."""
+    command = [sys.executable, str(DRIVERS / program), *map(str, words)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=7200, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
@@ -34,7 +49,7 @@ def driven(folder: Path, mode: str, environment: dict[str, str]) -> dict[str, An
 
 
 def test_killed_at_every_durable_transition(tmp_path: Path, environment: dict[str, str]) -> None:
-    found = driven(tmp_path, "full" if FULL else "kinds", environment)
+    found = driven("crash_drive.py", [tmp_path, "full" if FULL else "kill"], environment)
     assert found["failures"] == []
     assert found["kills"] == (found["points"] if FULL else found["places"])
     # The life that all this is about: it is not a quiet one.
@@ -44,3 +59,22 @@ def test_killed_at_every_durable_transition(tmp_path: Path, environment: dict[st
     assert found["rollouts"] == ["champion", "rolled_back", "tripped", "tripped"]
     assert found["trips"] == ["T0", "T0", "operator"]
     assert found["void"] == 6
+
+
+def test_a_gateway_killed_at_each_durable_step_loses_neither_trip_nor_logged_answer(
+    served: Path, platform: Platform, request_body: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """A trip that was told is on the disk, a canary that was cut off stays so, no route gives more than the ledger's."""
+    with (served / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[gateway.log]\nsync = "each"\n')
+    strings, body, work = tmp_path / "strings", tmp_path / "body", tmp_path / "work"
+    strings.write_text("honest")
+    body.write_text(json.dumps(request_body))
+    work.mkdir()
+    lease = platform.clock.now() + timedelta(hours=12)
+    put_on_trial(platform, puppet_release(platform, strings), RolloutState.CANARY, lease_until=lease)
+    platform.close()
+    found = driven("crash_gateway.py", [work, served, strings, body, *([] if FULL else BRIEFLY)], environment)
+    assert found["failures"] == []
+    assert found["kills"] == (found["points"] if FULL else 2 * len(BRIEFLY))
+    assert all(any(word in kind for kind in found["kinds"]) for word in STEPS)

@@ -1,8 +1,9 @@
-"""A program: lives the scenario once undisturbed, then again and again killed at each of its durable transitions.
+"""A program: lives the scenario once undisturbed, then again and again with a fault at each of its durable transitions.
 
 Each moment of the scenario is a process of its own that begins with what is on disk. So a life that was killed in a
 moment, and whose moment was then done again, ends as the undisturbed one if it has the same state at that moment's end.
-Prints one JSON document.
+Modes: 'full' kills a life of its own at every crash point; 'kill', 'lock' and 'disk' let one life meet that fault at
+each kind of transition. Prints one JSON document.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import resource
 import shutil
 import signal
-import sqlite3
 import sys
 import traceback
 from collections import Counter
@@ -23,23 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from crash_compare import differences, state_of
-from crash_points import Point, Watch, route
+from crash_points import Point, Watch, route_now
 from crash_scenario import Moment, live, make_project, moments, store_digest
 
 from recloser.app import platform
+from recloser.core import RecloserError
 from recloser.ledger import Ledger
 
 
 def forked(act: Callable[[], None]) -> int:
-    """Do something in a child; return its exit code, negative for the signal that ended it."""
+    """Do something in a child; return its exit code: 3 for an error of ours, negative for the signal that ended it."""
     child = os.fork()
     if child == 0:
+        code = 1
         try:
             act()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+            code = 0
+        except BaseException as error:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            traceback.print_exception(error)
+            code = 3 if isinstance(error, RecloserError) else 1
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
@@ -55,12 +61,12 @@ class Crashes:
         self.states: list[dict[str, Any]] = []
         self.routes: list[list[Any]] = []
 
-    def one(self, moment: Moment, kill: Point | None = None) -> int:
+    def one(self, moment: Moment, kill: Point | None = None, fault: str = "kill") -> int:
         """Live a moment in a process of its own, killed where it is said; the audit log must hold before and after."""
         self.log.write_text("")
 
         def act() -> None:
-            Watch(self.live, kill, self.log).install()
+            Watch(self.live, kill, self.log, fault).install()
             if kill is None:
                 verify(self.live)
             live(self.live, moment)
@@ -111,10 +117,11 @@ class Crashes:
         shutil.rmtree(self.live)
         shutil.copytree(self.work / f"before-{number}", self.live)
 
-    def killed(self, number: int, point: Point) -> list[str]:
-        """Kill the moment at the point; return what is not as it should be then."""
-        if (code := self.one(self.story[number], point)) != -signal.SIGKILL:
-            return [f"was not killed there: ended with {code}"]
+    def struck(self, number: int, point: Point, fault: str = "kill") -> list[str]:
+        """Let the moment meet its fault at the point; return what is not as it should be then."""
+        code = self.one(self.story[number], point, fault)
+        if code not in ([-signal.SIGKILL] if fault == "kill" else [0, 3]):
+            return [f"ended with {code}"]
         seen, now = self.weights(number), route_now(self.live)
         problems = [] if now in seen else [f"the route after the kill is {now}, not one of {seen}"]
         return problems + self.strange(number)
@@ -151,15 +158,6 @@ class Crashes:
         return [] if now == weights[-1] else [f"the route after the kill is {now}, not {weights[-1]}"]
 
 
-def route_now(folder: Path) -> Any:
-    """Return the canary's weight by the ledger's route."""
-    database = sqlite3.connect(f"file:{folder}/state/ledger.db?mode=ro", uri=True)
-    try:
-        return route(database)
-    finally:
-        database.close()
-
-
 def verify(folder: Path) -> None:
     """See that the audit log of a project holds."""
     with Ledger.open(f"sqlite:///{folder}/state/ledger.db") as ledger:
@@ -173,23 +171,23 @@ def each_alone(crashes: Crashes) -> tuple[int, list[dict[str, Any]]]:
     points = crashes.points()
     for number, point in points:
         crashes.again(number)
-        problems = crashes.killed(number, point) + crashes.exact(number, point) + crashes.ended(number, 1)
+        problems = crashes.struck(number, point) + crashes.exact(number, point) + crashes.ended(number, 1)
         failures += [told(crashes, number, point, problems)] if problems else []
     return len(points), failures
 
 
-def in_a_row(crashes: Crashes) -> tuple[int, list[dict[str, Any]]]:
-    """Kill one life at each kind of transition and place, each time where it comes first, and go on from there."""
+def in_a_row(crashes: Crashes, fault: str) -> tuple[int, list[dict[str, Any]]]:
+    """Let one life meet its fault at each kind of transition and place, where it comes first, and go on from there."""
     failures, seen, kills = [], set[tuple[str, str]](), 0
     by_moment: dict[int, list[Point]] = {}
     for number, point in crashes.points():
-        if (point.kind, point.where) not in seen:
+        if (point.kind, point.where) not in seen and (fault, point.where) != ("lock", "before commit"):
             seen.add((point.kind, point.where))
             by_moment.setdefault(number, []).append(point)
     for number, points in by_moment.items():
         crashes.again(number)
         for point in points:
-            problems = crashes.killed(number, Point(point.kind, 1, point.where))
+            problems = crashes.struck(number, Point(point.kind, 1, point.where), fault)
             failures += [told(crashes, number, point, problems)] if problems else []
         kills += len(points)
         problems = crashes.ended(number, len(points))
@@ -202,10 +200,10 @@ def told(crashes: Crashes, number: int, point: Point, problems: list[str]) -> di
     return {"at": f"{moment.at} {moment.name}: {point.kind} ({point.nth}) {point.where}", "problems": problems}
 
 
-def main(work: Path, *, full: bool) -> dict[str, Any]:
+def main(work: Path, mode: str) -> dict[str, Any]:
     crashes = Crashes(work)
     crashes.calm()
-    kills, failures = each_alone(crashes) if full else in_a_row(crashes)
+    kills, failures = each_alone(crashes) if mode == "full" else in_a_row(crashes, mode)
     kinds = [line["kind"] for told in crashes.done for line in told if "kind" in line]
     return {
         "moments": len(crashes.story),
@@ -223,4 +221,4 @@ def main(work: Path, *, full: bool) -> dict[str, Any]:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    json.dump(main(Path(sys.argv[1]), full=sys.argv[2] == "full"), sys.stdout)
+    json.dump(main(Path(sys.argv[1]), sys.argv[2]), sys.stdout)

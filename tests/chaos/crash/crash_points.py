@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import sqlite3
 import threading
@@ -23,13 +24,14 @@ from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
 
+import recloser.ledger.database
 import recloser.store.delta
 from recloser.ledger import Change, Ledger
 from recloser.serving import Gateway, Route
 
 LEDGER = ("before begin", "before commit", "after commit")
 FILES = ("before", "after")
-NAMES = re.compile(r"rel-[0-9a-f]+|run-[0-9a-f]+|[0-9a-f]{12,}|[0-9]+")
+NAMES = re.compile(r"rel-[0-9a-f]+|run-[0-9a-f]+|[0-9a-f]{8,}|[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,22 @@ class Watch:
     Attributes:
         folder: only files below it count.
         kill: where to end this process; None lets it live.
-        log: file that gets one JSON line for each transition, and for each route that a gateway of this process follows.
+        log: file that gets a JSON line for each transition, and for each route that a gateway of this process follows.
+        fault: what happens there: 'kill'; 'lock', another writer takes the ledger and keeps it; 'disk', it is full.
     """
 
     folder: Path
     kill: Point | None
     log: Path
+    fault: str = "kill"
+    struck: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     under_way: threading.local = field(default_factory=threading.local)
 
     def install(self) -> None:
         """Begin to see; for the rest of this process. Measured durations become the same in each life: nothing."""
         time.perf_counter = lambda: 0.0
+        recloser.ledger.database.WAIT_S = 0 if self.fault == "lock" else recloser.ledger.database.WAIT_S
         watch, product = self, {"write": Ledger._write, "commit": DefaultDialect.do_commit, "swap": Gateway.swap}
 
         def write(ledger: Ledger, change: Change) -> None:
@@ -90,17 +96,54 @@ class Watch:
         delta: Any = recloser.store.delta
         delta.write_deltalake = self._around("store commit", delta.write_deltalake)
 
+    def install_gateway(self) -> None:
+        """Begin to see what a gateway does: files, syncs of its log, and the routes that it follows."""
+        for name in ("replace", "rename", "unlink", "link"):
+            setattr(os, name, self._file(name, getattr(os, name)))
+        for name in ("fsync", "fdatasync"):
+            setattr(os, name, self._sync(name, getattr(os, name)))
+        watch, swap = self, Gateway.swap
+
+        def follow(gateway: Gateway, route: Route, *rest: Any, **named: Any) -> None:
+            act = swap if route.epoch == gateway.route.epoch else watch._around("a route is followed", swap)
+            act(gateway, route, *rest, **named)
+            watch.tell({"follows": weight_of(route.epoch, route.canary, route.share, route.cohort)})
+
+        Gateway.swap = follow
+
+    def _sync(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def done(handle: Any) -> None:
+            number = handle if isinstance(handle, int) else handle.fileno()
+            path = Path(f"/proc/self/fd/{number}").readlink()
+            if not path.is_relative_to(self.folder):
+                act(handle)
+                return
+            kind = f"{name} {NAMES.sub('*', str(path.relative_to(self.folder)))}"
+            self._around(kind, act)(handle)
+
+        return done
+
     def next(self, kind: str) -> int:
         self.counts[kind] += 1
         return self.counts[kind]
 
     def tell(self, line: dict[str, Any]) -> None:
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if not self.struck:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
     def reach(self, kind: str, nth: int, where: str) -> None:
-        if self.kill == Point(kind, nth, where):
+        if self.kill != Point(kind, nth, where):
+            return
+        self.struck = True
+        if self.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif self.fault == "lock":
+            other = sqlite3.connect(self.folder / "state" / "ledger.db", isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            self.under_way.other = other
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     def _file(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
         def done(path: Any, *rest: Any, **named: Any) -> Any:
@@ -128,6 +171,15 @@ class Watch:
 def weight_of(epoch: int, canary: str | None, share: float, cohort: Any) -> list[Any]:
     """Return how much of the traffic a canary has by a route: epoch, share, areas."""
     return [epoch, 0.0, []] if canary is None else [epoch, share, sorted(cohort)]
+
+
+def route_now(folder: Path) -> Any:
+    """Return the canary's weight by the route of a project's ledger."""
+    database = sqlite3.connect(f"file:{folder}/state/ledger.db?mode=ro", uri=True)
+    try:
+        return route(database)
+    finally:
+        database.close()
 
 
 def route(connection: Any) -> list[Any] | None:
