@@ -1,4 +1,4 @@
-"""The controller killed with SIGKILL at every durable transition of a whole life, and at each kind of them in `make test`.
+"""The controller killed with SIGKILL at every durable transition of a whole life; in `make test` at each kind of them.
 
 `make chaos` (RECLOSER_FULL=1) kills a life of its own at every crash point of every transition. Otherwise one life is
 killed at each kind of transition and place, where it comes first, and goes on from there.
@@ -64,7 +64,7 @@ def test_killed_at_every_durable_transition(tmp_path: Path, environment: dict[st
 def test_a_gateway_killed_at_each_durable_step_loses_neither_trip_nor_logged_answer(
     served: Path, platform: Platform, request_body: dict[str, Any], tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    """A trip that was told is on the disk, a canary that was cut off stays so, no route gives more than the ledger's."""
+    """A trip that was told is on the disk, a canary cut off stays so, no route gives it more than the ledger's."""
     with (served / "recloser.toml").open("a", encoding="utf-8") as file:
         file.write('\n[gateway.log]\nsync = "each"\n')
     strings, body, work = tmp_path / "strings", tmp_path / "body", tmp_path / "work"

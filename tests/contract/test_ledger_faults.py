@@ -49,7 +49,7 @@ def place_of(statement: str) -> str:
 
 
 @pytest.fixture
-def cutting(postgresql_cluster: Any) -> Iterator[Callable[[str, Callable[[int], None]], None]]:
+def cutting() -> Iterator[Callable[[str, Callable[[int], None]], None]]:
     """Let the next writing transaction of this process lose its connection at a place, by what `cut(pid)` does."""
     armed: dict[str, Callable[[int], None]] = {}
 

@@ -46,12 +46,11 @@ class Leadership:
             Unavailable: somebody else leads, or the ledger cannot be reached now.
             Refused: somebody else took it at the same moment.
         """
-        self._held = self._hold()
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._stack.close)
+            self._held = self._hold()
             self._take(self._clock.now())
-        except BaseException:
-            self._stack.close()
-            raise
+            stack.pop_all()  # taken: the hold is given back at the end of the block
         return self
 
     def _hold(self) -> bool:

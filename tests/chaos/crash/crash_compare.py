@@ -68,9 +68,8 @@ def differences(calm: dict[str, Any], disturbed: dict[str, Any], kills: int) -> 
     found = []
     for part in sorted({*calm, *disturbed} - {"again", "entries"}):
         ours, theirs = calm.get(part, {}), disturbed.get(part, {})
-        for key in sorted({*ours, *theirs}):
-            if ours.get(key) != theirs.get(key):
-                found.append(f"{part} {key}: {_brief(ours.get(key), theirs.get(key))}")
+        unequal = [key for key in sorted({*ours, *theirs}) if ours.get(key) != theirs.get(key)]
+        found += [f"{part} {key}: {_brief(ours.get(key), theirs.get(key))}" for key in unequal]
     for action in sorted(AGAIN - {"leader.begin", "leader.end"}):
         ours, theirs = calm["again"][action], disturbed["again"][action]
         if not ours <= theirs <= ours + kills:

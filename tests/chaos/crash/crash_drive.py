@@ -1,4 +1,4 @@
-"""A program: lives the scenario once undisturbed, then again and again with a fault at each of its durable transitions.
+"""A program: lives the scenario once undisturbed, then again with a fault at each of its durable transitions.
 
 Each moment of the scenario is a process of its own that begins with what is on disk. So a life that was killed in a
 moment, and whose moment was then done again, ends as the undisturbed one if it has the same state at that moment's end.
@@ -31,22 +31,27 @@ from recloser.core import RecloserError
 from recloser.ledger import Ledger
 
 
-def forked(act: Callable[[], None]) -> int:
-    """Do something in a child; return its exit code: 3 for an error of ours, negative for the signal that ended it."""
+def spawned(act: Callable[[], None]) -> int:
+    """Begin something in a child, which exits with 3 for an error of ours and 1 for any other; return its pid."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             act()
             code = 0
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the outermost frame of a child
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             traceback.print_exception(error)
             code = 3 if isinstance(error, RecloserError) else 1
         finally:
             sys.stderr.flush()
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    return child
+
+
+def forked(act: Callable[[], None]) -> int:
+    """Do something in a child; return its exit code, negative for the signal that ended it."""
+    _, status = os.waitpid(spawned(act), 0)
     return os.waitstatus_to_exitcode(status)
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from crash_drive import forked
-from crash_points import Point, Watch, route_now, weight_of
+from crash_drive import forked, spawned
+from crash_points import Point, Watch, route_now
 
 from recloser.app import Platform
 from recloser.app.predictions.mover import move_all
@@ -102,24 +102,6 @@ class Life:
     def told(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def spawned(act: Callable[[], None]) -> int:
-    child = os.fork()
-    if child == 0:
-        os._exit(1 if forked_fails(act) else 0)
-    return child
-
-
-def forked_fails(act: Callable[[], None]) -> bool:
-    import traceback
-
-    try:
-        act()
-    except BaseException:
-        traceback.print_exc()
-        return True
-    return False
 
 
 def loaded(address: str, body: bytes, answers: Path) -> None:
@@ -254,9 +236,8 @@ def main(work: Path, project: Path, strings: Path, body: bytes, kinds: list[str]
     failures = [{"at": "undisturbed", "problems": problems} for problems in [gateways.calm()] if problems]
     points = [Point(kind, 1, where) for kind, places in gateways.kinds for where in places]
     wanted = [point for point in points if not kinds or any(word in point.kind for word in kinds)]
-    for point in wanted:
-        if problems := gateways.crash(point):
-            failures.append({"at": f"{point.kind} {point.where}", "problems": problems})
+    found = [(f"{point.kind} {point.where}", gateways.crash(point)) for point in wanted]
+    failures += [{"at": at, "problems": problems} for at, problems in found if problems]
     return {
         "kinds": [kind for kind, _ in gateways.kinds],
         "points": len(points),
