@@ -78,3 +78,29 @@ def test_a_gateway_killed_at_each_durable_step_loses_neither_trip_nor_logged_ans
     assert found["failures"] == []
     assert found["kills"] == (found["points"] if FULL else 2 * len(BRIEFLY))
     assert all(any(word in kind for kind in found["kinds"]) for word in STEPS)
+
+
+@pytest.mark.skipif(not FULL, reason="a life of minutes: make chaos")
+@pytest.mark.parametrize("fault", ["lock", "disk"])
+def test_a_ledger_locked_or_a_disk_full_from_each_kind_of_transition_on(
+    fault: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The process ends with an error of ours, and the next one comes to the same state."""
+    found = driven("crash_drive.py", [tmp_path, fault], environment)
+    assert found["failures"] == []
+    assert found["kills"] > 80
+
+
+@pytest.mark.skipif(not FULL, reason="lives of minutes: make chaos")
+def test_clocks_that_jump_labels_twice_in_any_order_and_a_broken_champion(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    found = driven("crash_faults.py", [tmp_path], environment)
+    calm, clock, labels, broken = (found[name] for name in ("calm", "clock", "labels", "broken"))
+    assert [life["codes"] for life in found.values()] == [[0]] * 4
+    what = ("actions", "rollouts", "trips", "issues")
+    assert {name: labels[name] for name in (*what, "days")} == {name: calm[name] for name in (*what, "days")}
+    assert (clock["rollouts"], clock["trips"], clock["issues"]) == (calm["rollouts"], calm["trips"], calm["issues"])
+    assert broken["rollouts"] == [["champion", 0.0], ["tripped", 0.0]]
+    assert broken["trips"] == ["T0"]
+    assert broken["issues"] == 11  # not one forecast was left out

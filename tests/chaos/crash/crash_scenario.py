@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -82,18 +83,23 @@ class Moment:
     act: Act
 
 
-def make_project(folder: Path) -> None:
-    """Make the project with its history, before its first model."""
+def make_project(folder: Path, parts: int = 1) -> None:
+    """Make the project with its history, before its first model; in several parts each comes twice, in any order."""
     empty_project(folder)
     (folder / "recloser.toml").write_text(SETTINGS, encoding="utf-8")
     stuck = (pl.col("area") == "F01") & (pl.col("quantity") == LOAD) & pl.col("at").is_between(*STUCK)
     history = small_grid(HISTORY_DAYS).frame().with_columns(pl.when(stuck).then(40.0).otherwise("value").alias("value"))
-    ingest_file(folder, load_file(folder / "history.parquet", history), COLUMNS)
+    days = history["at"].dt.date().unique().sort()
+    order = [*range(parts), *range(parts)] if parts > 1 else [0]
+    random.Random(3).shuffle(order)
+    for part in order:
+        rows = history.filter(pl.col("at").dt.date().is_in(days[part::parts].implode()))
+        ingest_file(folder, load_file(folder / "history.parquet", rows), COLUMNS)
 
 
-def live(folder: Path, moment: Moment) -> None:
-    """Do what the moment asks for, in a process that knows only the folder."""
-    with Platform.open(folder, clock=VirtualClock(moment.at)) as platform, leading(platform):
+def live(folder: Path, moment: Moment, fast: timedelta = timedelta(0)) -> None:
+    """Do what the moment asks for, in a process that knows only the folder, and whose clock may be fast."""
+    with Platform.open(folder, clock=VirtualClock(moment.at + fast)) as platform, leading(platform):
         moment.act(ControlLoop(platform, LoopOptions()), moment.at)
 
 
@@ -159,7 +165,7 @@ def first_model(loop: ControlLoop, now: datetime) -> None:
 
 
 def retrain(loop: ControlLoop, now: datetime) -> None:
-    loop.retraining.requests = [(api_trigger("ann", "more data", now), {})]
+    loop.retraining.requests = [(api_trigger("ann", "more data", loop.platform.clock.now()), {})]
     loop.cycle(now)
 
 

@@ -13,7 +13,7 @@ from recloser.app.loop.reference import new_reference, score_of
 from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform
 from recloser.core import LOAD
-from recloser.ledger import RouteRecord, SignalRecord, StateRecord
+from recloser.ledger import ReleaseRecord, RouteRecord, SignalRecord, StateRecord
 from recloser.monitoring import (
     DayScore,
     DriftAlarm,
@@ -169,9 +169,14 @@ class ResidualWatch:
             following |= {"drift": rebaselined(drift, moved(normal, recent)).to_dict(), "alarmed_at": None}
         return following
 
+    def _scales(self, champion: str) -> dict[str, Any]:
+        """Return what staging measured, by the ledger: the package may no longer load."""
+        release = self._platform.ledger.get(ReleaseRecord, champion)
+        return {} if release is None else dict(release.facts["scales"])
+
     def _history(self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str) -> list[DayScore]:
         """Return out-of-sample days: the champion's hold-out, then lived days before the open alarm's onset."""
-        held = self._platform.load(champion).package.facts.scales.get("days", [])
+        held = self._scales(champion).get("days", [])
         drift = state.get("drift")
         until = None
         if state.get("alarmed_at") is not None and drift is not None:
@@ -196,7 +201,7 @@ class ResidualWatch:
         return alarm
 
     def _degraded(self, rows: list[dict[str, Any]], champion: str, now: datetime) -> Signal | None:
-        promised = self._platform.load(champion).package.facts.scales.get("promised")
+        promised = self._scales(champion).get("promised")
         recent = [row for row in rows if row["absolute"] is not None]
         if promised is None or not recent:
             return None
