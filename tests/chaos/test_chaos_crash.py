@@ -98,9 +98,9 @@ def test_clocks_that_jump_labels_twice_in_any_order_and_a_broken_champion(
     found = driven("crash_faults.py", [tmp_path], environment)
     calm, clock, labels, broken = (found[name] for name in ("calm", "clock", "labels", "broken"))
     assert [life["codes"] for life in found.values()] == [[0]] * 4
-    what = ("actions", "rollouts", "trips", "issues")
-    assert {name: labels[name] for name in (*what, "days")} == {name: calm[name] for name in (*what, "days")}
-    assert (clock["rollouts"], clock["trips"], clock["issues"]) == (calm["rollouts"], calm["trips"], calm["issues"])
+    for what in ("actions", "rollouts", "trips", "issues", "days"):
+        assert labels[what] == calm[what], what
+        assert clock[what] == calm[what], what
     assert broken["rollouts"] == [["champion", 0.0], ["tripped", 0.0]]
     assert broken["trips"] == ["T0"]
-    assert broken["issues"] == 11  # not one forecast was left out
+    assert broken["issues"] == 10  # not one forecast was left out

@@ -18,6 +18,8 @@ from crash_drive import forked, verify
 from crash_scenario import FIRST_DAY, live, make_project, moments
 
 PARTS = 12
+JUMPS = {"an issue": (0, 1), "ann approves": (-1, 1), "bob approves": (-1, 1)}
+"""Hours by which the clock may be fast or slow then; by a slow one an issue is not due yet."""
 
 
 def life(folder: Path, *, jump: bool = False, parts: int = 1, broken: int | None = None) -> dict[str, Any]:
@@ -25,19 +27,19 @@ def life(folder: Path, *, jump: bool = False, parts: int = 1, broken: int | None
 
     Args:
         folder: of the project.
-        jump: the clock is an hour fast or an hour slow whenever forecasts are issued, and right in between.
+        jump: the clock is fast or slow by JUMPS, and goes back in between.
         parts: the history comes in so many parts, each twice, in any order; 1 is once and whole.
-        broken: day of the story on which a byte of the champion's model changes on the disk; it is the last but one.
+        broken: day of the story on which a byte of the champion's model changes on the disk; it is the last.
     """
     assert forked(lambda: make_project(folder, parts)) == 0
     chance, codes = random.Random(7), []
     for moment in moments():
         day = (moment.at.date() - FIRST_DAY).days
-        if broken is not None and day > broken + 1:
+        if broken is not None and day > broken:
             break
         if broken == day and moment.name == "an issue":
             change_a_byte(folder)
-        shift = timedelta(hours=chance.choice((-1, 1)) if jump and moment.name == "an issue" else 0)
+        shift = timedelta(hours=chance.choice(JUMPS.get(moment.name, (0,))) if jump else 0)
         codes.append(forked(lambda moment=moment, shift=shift: live(folder, moment, shift)))
     assert forked(lambda: verify(folder)) == 0
     state = state_of(folder)
