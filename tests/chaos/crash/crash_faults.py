@@ -57,7 +57,7 @@ def life(folder: Path, *, jump: bool = False, parts: int = 1, broken: int | None
 
 def change_a_byte(folder: Path) -> None:
     route = next(iter(state_of(folder)["routes"].values()))
-    model = sorted((folder / "state" / "packages" / route["champion"] / "model").glob("*.txt"))[0]
+    model = min((folder / "state" / "packages" / route["champion"] / "model").glob("*.txt"))
     content = bytearray(model.read_bytes())
     content[len(content) // 2] ^= 1
     model.chmod(0o644)
