@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test unit lint check bench wheels lock format clean help
+.PHONY: demo test chaos unit lint check bench wheels lock format clean help
 
 help:
 	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
 	@echo "make test   set up for development and run all tests, two at a time"
+	@echo "make chaos  kill processes at every durable transition, and explore rollouts in full (half an hour)"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
 	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
@@ -30,6 +31,9 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+chaos: $(VENV)/.dev
+	RECLOSER_FULL=1 $(BIN)/python -m pytest -n 2 tests/chaos tests/unit/rollout tests/contract $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m "not slow" tests/unit $(PYTEST_ARGS)

@@ -2,6 +2,7 @@
 
 from recloser.ledger.chain import Entry, Verification
 from recloser.ledger.change import Change
+from recloser.ledger.leadership import Leadership
 from recloser.ledger.ledger import Ledger, Stored
 from recloser.ledger.records import (
     RECORD_TYPES,
@@ -32,6 +33,7 @@ __all__ = [
     "Entry",
     "ForecastRecord",
     "FreezeRecord",
+    "Leadership",
     "Ledger",
     "NoticeRecord",
     "PairedDayRecord",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -13,22 +15,34 @@ from recloser.core import Refused
 from recloser.ledger.chain import Head, StoredEntry, entry_hash
 from recloser.ledger.change import Change, Mode, Write
 from recloser.ledger.mapping import RecordMapping
-from recloser.ledger.schema import ENTRIES, HEAD
+from recloser.ledger.records import StateRecord
+from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
 
 _LOCK_HEAD = sa.select(HEAD.c.entries, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
 _MOVE_HEAD = sa.update(HEAD).where(HEAD.c.id == 1).values(entries=sa.bindparam("seq"), hash=sa.bindparam("last"))
 
 
-def write_change(connection: sa.Connection, change: Change) -> None:
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The token of a leader: the StateRecord `key` has this `epoch` as long as nobody newer leads."""
+
+    key: str
+    epoch: int
+
+
+def write_change(connection: sa.Connection, change: Change, fence: Fence | None = None) -> None:
     """Write all records of a change, then its audit entries, then the head.
 
     The head row is locked first, which makes writers of a PostgreSQL ledger take turns as SQLite's do.
 
     Raises:
-        Refused: a record has another version than expected, or the head is gone.
+        Refused: a newer leader is there than the fence's, a record has another version than expected, or the head is
+            gone.
         sqlalchemy.exc.IntegrityError: a key that must be new is there.
     """
     head = _locked_head(connection)
+    if fence is not None:
+        _require_lead(connection, fence)
     for (mapping, mode), group in itertools.groupby(change.writes, key=lambda write: (write.mapping, write.mode)):
         _write_rows(connection, mapping, mode, list(group))
     entries = _chained(change, head)
@@ -45,6 +59,20 @@ def _locked_head(connection: sa.Connection) -> Head:
             next_step="Nothing was written. Restore the ledger from a backup.",
         )
     return Head(*row)
+
+
+def _require_lead(connection: sa.Connection, fence: Fence) -> None:
+    table = mapping_of(StateRecord).table
+    text = connection.execute(sa.select(table.c.state).where(table.c.key == fence.key)).scalar()
+    epoch = None if text is None else msgspec.json.decode(text).get("epoch")
+    if epoch != fence.epoch:
+        raise Refused(
+            "another process leads by now",
+            got=f"epoch {fence.epoch}",
+            expected=f"epoch {epoch}",
+            where=fence.key,
+            next_step="Nothing was written. This process must end.",
+        )
 
 
 def _write_rows(connection: sa.Connection, mapping: RecordMapping[Any], mode: Mode, writes: list[Write]) -> None:

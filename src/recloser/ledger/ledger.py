@@ -17,7 +17,7 @@ from sqlalchemy import exc
 from recloser.core import InvalidInput, Refused
 from recloser.ledger.chain import Entry, StoredEntry, Verification
 from recloser.ledger.change import Change
-from recloser.ledger.commit import write_change
+from recloser.ledger.commit import Fence, write_change
 from recloser.ledger.database import connect, converted, reading, writing
 from recloser.ledger.holds import held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
@@ -44,8 +44,9 @@ class Ledger:
     PostgreSQL server may have committed and lost the connection before it could say so: repeat with the same keys).
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, fence: Fence | None = None) -> None:
         self._engine = engine
+        self._fence = fence
         self._where = "ledger " + engine.url.render_as_string(hide_password=True)
         self._process = os.getpid()
 
@@ -62,6 +63,10 @@ class Ledger:
             Refused: the ledger was written by a newer version.
         """
         return cls(connect(url))
+
+    def fenced(self, fence: Fence) -> Ledger:
+        """Return this ledger for a leader: each change is refused, in its transaction, once somebody newer leads."""
+        return Ledger(self._engine, fence)
 
     def close(self) -> None:
         """Give back all connections."""
@@ -192,7 +197,7 @@ class Ledger:
     def _write(self, change: Change) -> None:
         try:
             with writing(self._engine) as connection:
-                write_change(connection, change)
+                write_change(connection, change, self._fence)
         except exc.IntegrityError as error:
             raise self._refusal(change) from error
 

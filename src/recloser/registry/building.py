@@ -89,6 +89,41 @@ def _model_files(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in names}
 
 
+def put_in(package: Path, name: str, content: bytes) -> None:
+    """Put a file into a package that is there already, in place of an older one; never a draft or an empty folder.
+
+    A killed process leaves at most a draft beside the packages, which the next build removes.
+
+    Args:
+        package: its folder.
+        name: path below it, at most one folder deep.
+        content: of the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = package / name
+    with _locked(package.parent):
+        building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=package.parent))
+        try:
+            draft = building / name
+            draft.parent.mkdir(mode=0o755, exist_ok=True)
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o444)
+                os.fsync(file.fileno())
+            if target.parent.is_dir():
+                draft.replace(target)
+            else:
+                _sync(draft.parent)
+                draft.parent.rename(target.parent)
+            _sync(target.parent)
+            _sync(package)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+
+
 @contextmanager
 def _locked(packages: Path) -> Iterator[None]:
     descriptor = os.open(packages / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recloser.core import Refused
+from recloser.core import Refused, Unavailable
+from recloser.registry.building import put_in
 from recloser.registry.manifest import MANIFEST, SIGNATURE, write_signature
 from recloser.registry.package import Package, open_package
 from recloser.registry.trust.attestation import attestation_path, write_attestation
-from recloser.registry.trust.keys import PublicKey, Signer, replace_file
+from recloser.registry.trust.keys import PublicKey, Signer
 
 
 def attest_package(
@@ -30,9 +31,8 @@ def attest_package(
         Unavailable: the file cannot be written.
     """
     content = write_attestation((package.release, package.digest), predicate_type, predicate, signer)
-    target = package.path / attestation_path(name)
-    replace_file(target, content, mode=0o444)
-    return target
+    _put(package.path, attestation_path(name), content)
+    return package.path / attestation_path(name)
 
 
 def sign_again(path: Path, digest: str, trusted: Sequence[PublicKey], signer: Signer) -> Package:
@@ -61,7 +61,14 @@ def sign_again(path: Path, digest: str, trusted: Sequence[PublicKey], signer: Si
             next_step="Do not sign it; restore the package from a backup.",
         )
     manifest = (path / MANIFEST).read_bytes()
-    replace_file(path / SIGNATURE, write_signature(manifest, signer), mode=0o444)
+    _put(path, SIGNATURE, write_signature(manifest, signer))
     for known in former.attestations:
         attest_package(former, known.name, known.predicate_type, known.predicate, signer)
     return open_package(path, [*trusted, signer.public_key])
+
+
+def _put(package: Path, name: str, content: bytes) -> None:
+    try:
+        put_in(package, name, content)
+    except OSError as error:
+        raise Unavailable("a file cannot be written", got=error.strerror, where=str(package / name)) from error

@@ -101,13 +101,15 @@ class RolloutController:
         """
         now = self._clock.now()
         world = self._reader.world()
-        reachable = self._sync(world.route)
+        reachable, sound = self._sync(world.route)
         trial = trial_of(world)
         outcome = Outcome(trial, None, None)
         for rollout in in_turn(world):
             evidence, fresh = self._evidence(world, rollout, trial, source, now)
             if not reachable:
                 evidence = replace(evidence, settled=False)
+            if not sound:
+                evidence = self._verified(rollout, evidence)
             action, evidence = self._decide_verified(rollout, evidence, now)
             writes = self._write(world, [Move(rollout, action, evidence)], action.target, fresh, now)
             outcome = Outcome(rollout, action, writes)
@@ -212,14 +214,19 @@ class RolloutController:
         evidence, _ = self._evidence(world, chosen[0], trial_of(world), source, now)
         return chosen[0], self._verifier.verified(chosen[0], evidence)
 
-    def _sync(self, route: RouteRecord | None) -> bool:
-        """Bring the router in line with the ledger; an unreachable router must not stop a trip from being written."""
+    def _sync(self, route: RouteRecord | None) -> tuple[bool, bool]:
+        """Bring the router in line with the ledger; return whether it follows, and whether the route's releases load.
+
+        Neither an unreachable router nor a release that no longer verifies may stop a trip from being written.
+        """
         try:
             if route is not None and not same_route(self._router.current(), route):
                 self._router.set_route(route)
         except Unavailable:
-            return False
-        return True
+            return False, True
+        except Refused:
+            return False, False
+        return True, True
 
     def _evidence(
         self, world: World, rollout: Rollout, trial: Rollout | None, source: EvidenceSource, now: datetime

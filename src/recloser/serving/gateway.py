@@ -132,10 +132,15 @@ class Gateway:
         """Return (family, kind, release) -> count since the start; families are 'answers' and 'incidents'."""
         return self._tally.snapshot()
 
-    def cut(self, release: str, reason: str, now: datetime) -> bool:
-        """Cut a challenger of the present route off, for what another gateway found; True if it was not yet."""
+    def cut(self, release: str, reason: str, now: datetime, *, epoch: int) -> bool:
+        """Cut a challenger off, for what another gateway found under the route of `epoch`; True if it was not yet.
+
+        Under a newer route the same release is on trial by a newer decision: the cut is not one of it.
+        """
         slot = self._slot
-        if release not in slot.route.challengers() or not slot.switch.cut(release, reason, now):
+        if slot.route.epoch != epoch or release not in slot.route.challengers():
+            return False
+        if not slot.switch.cut(release, reason, now):
             return False
         self._tally.add_incidents([Incident("trip", reason, now, None, release, "T0")])
         return True

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recloser.core import Clock, InvalidInput
-from recloser.ledger import Ledger, SignalRecord, StateRecord, TriggerRecord
+from recloser.ledger import Ledger, RunRecord, SignalRecord, StateRecord, TriggerRecord
 from recloser.triggers.decide import Decision, TriggerPolicy, decide, due_trigger, queue_after
 from recloser.triggers.trigger import Code, History, Past, Trigger, TriggerKind, from_signals
 
 ACTOR = "triggers"
 QUEUE = "triggers.queue"
+LATEST = 8
+"""So many starts are looked at after a crash; more than can wait for their run at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,19 @@ class TriggerDesk:
             change.note("trigger.run", record.key, {"run": run})
 
     def unattended(self) -> list[TriggerRecord]:
-        """Return the starts that have no run: a crash came between the decision and the run; start them now."""
-        return self._ledger.find(TriggerRecord, decision="start", run=None, order_by="at")
+        """Return the starts whose run never began: a crash came between the decision and the run; start them now.
+
+        Of those that have the key of a run only the latest are looked at.
+        """
+        latest = self._ledger.find(TriggerRecord, decision="start", order_by="at", descending=True, limit=LATEST)
+        nameless = self._ledger.find(TriggerRecord, decision="start", run=None, order_by="at")
+        named = [record for record in reversed(latest) if record.run is not None]
+        return [*nameless, *(record for record in named if self._ledger.get(RunRecord, str(record.run)) is None)]
+
+    def excluded(self, record: TriggerRecord) -> list[str]:
+        """Return the areas that a recorded start leaves out of the training."""
+        entries = self._ledger.entries(subject=record.key)
+        return next((list(e.facts["excluded"]) for e in reversed(entries) if e.facts.get("excluded")), [])
 
     def _history(
         self, standing: Sequence[Trigger], around: Surroundings, faults: frozenset[str], now: datetime

@@ -6,11 +6,13 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
-from recloser.app.processes.controller import Rounds
-from recloser.core import Unavailable
+from recloser.app.processes.controller import Rounds, leading, maintain
+from recloser.core import Refused, Unavailable, VirtualClock
 from recloser.ledger import ForecastRecord, TriggerRecord
 from recloser.serving.log import LogPolicy, PredictionLog
 
@@ -107,3 +109,31 @@ def test_columns_that_differ_at_each_reading_do_not_restart_for_ever(project: Pa
         assert platform.wanted_features().digest != platform.features.digest
         rounds = rounds_of(platform, [])
         assert [rounds.go(NOW + timedelta(minutes=k)) for k in range(3)] == ["", "", ""]
+
+
+def test_a_controller_ends_once_another_leads_and_goes_on_while_that_cannot_be_found_out(project: Path) -> None:
+    said: list[str] = []
+
+    def away() -> bool:
+        raise Unavailable("the disk is full", where="ledger")
+
+    with Platform.open(project, clock=StandingClock()) as platform:
+        loop, upkeep = ControlLoop(platform, LoopOptions(say=said.append)), PredictionUpkeep(platform)
+        before = len(platform.ledger.entries())
+        assert Rounds(loop, upkeep, said.append, lambda: False).go(NOW) == "another controller leads"
+        assert len(platform.ledger.entries()) == before
+        assert Rounds(loop, upkeep, said.append, away).go(NOW) == ""
+    assert "control: ledger: the disk is full." in said
+
+
+def test_what_a_controller_writes_after_another_took_the_lead_is_refused(project: Path) -> None:
+    clock = VirtualClock(NOW)
+    with Platform.open(project, clock=clock) as paused, Platform.open(project, clock=clock) as other:
+        with leading(paused):
+            clock.advance_to(NOW + timedelta(hours=1))
+            with leading(other):
+                assert paused.ledger is not other.ledger
+                maintain(other)
+                with pytest.raises(Refused, match="another process leads by now"):
+                    maintain(paused)
+        assert paused.ledger.verify().ok

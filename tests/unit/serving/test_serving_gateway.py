@@ -282,13 +282,22 @@ def test_checking_one_release_by_name_counts_for_nothing(kit: SimpleNamespace) -
 
 def test_what_another_gateway_cut_off_is_cut_off_here_once(kit: SimpleNamespace) -> None:
     gateway = kit.gateway()
-    assert not gateway.cut("rel-1", "another worker cut it off", kit.NOW)
-    assert gateway.cut("rel-2", "another worker cut it off", kit.NOW)
-    assert not gateway.cut("rel-2", "another worker cut it off", kit.NOW)
+    assert not gateway.cut("rel-1", "another worker cut it off", kit.NOW, epoch=1)
+    assert gateway.cut("rel-2", "another worker cut it off", kit.NOW, epoch=1)
+    assert not gateway.cut("rel-2", "another worker cut it off", kit.NOW, epoch=1)
     assert gateway.tripped == {"rel-2"}
     answer = gateway.answer(kit.frame(), kit.ISSUED, kit.NOW)
     assert {served.served_by for served in answer.served} == {"champion"}
     assert gateway.counts()["incidents", "trip", "rel-2"] == 1
+
+
+def test_a_cut_of_an_older_route_does_not_hit_a_newer_trial_of_the_same_release(kit: SimpleNamespace) -> None:
+    gateway = kit.gateway()
+    models = {name: gateway.predictor(name) for name in gateway.loaded}
+    gateway.swap(Route(2, "rel-1", "rel-2", 1.0), models)
+    assert not gateway.cut("rel-2", "another worker cut it off", kit.NOW, epoch=1)
+    assert not gateway.tripped
+    assert gateway.cut("rel-2", "another worker cut it off", kit.NOW, epoch=2)
 
 
 def test_a_trip_is_told_with_its_failures_before_the_answer_is_there(kit: SimpleNamespace) -> None:
@@ -313,6 +322,6 @@ def test_what_another_gateway_found_is_not_told_again(kit: SimpleNamespace) -> N
     gateway = kit.gateway()
     told: list[Cut] = []
     gateway.on_trip(lambda _epoch, cut: told.append(cut))
-    assert gateway.cut("rel-2", "worker 2 cut it off", kit.NOW)
+    assert gateway.cut("rel-2", "worker 2 cut it off", kit.NOW, epoch=1)
     assert told == []
     assert gateway.cuts == (1, (Cut("rel-2", "worker 2 cut it off", kit.NOW),))

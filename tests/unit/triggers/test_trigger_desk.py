@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from recloser.core import InvalidInput, VirtualClock
-from recloser.ledger import Ledger, SignalRecord, TriggerRecord
+from recloser.ledger import Ledger, RunRecord, SignalRecord, TriggerRecord
 from recloser.triggers import Code, Surroundings, TriggerDesk, TriggerPolicy, api_trigger
 
 BEGUN = datetime(2020, 1, 1, tzinfo=UTC)
@@ -45,9 +45,14 @@ def test_a_drift_is_started_once_and_its_run_attached(ledger, clock, desk):
     assert desk.tick([], CALM) == []
     assert [record.key for record in desk.unattended()] == ["signal:s1/started"]
     desk.attach(decision, "run-1")
+    assert [record.run for record in desk.unattended()] == ["run-1"]  # named, but it has not begun
+    run = RunRecord("run-1", "drift", "why", clock.now(), "running", clock.now(), None, None, None, {})
+    with ledger.change("engine", clock.now()) as change:
+        change.put(run)
+        change.note("run.start", "run-1")
     assert desk.unattended() == []
     assert ledger.get(TriggerRecord, "signal:s1/started").run == "run-1"
-    assert [entry.action for entry in ledger.entries()] == ["signal", "trigger.start", "trigger.run"]
+    assert [entry.action for entry in ledger.entries()] == ["signal", "trigger.start", "trigger.run", "run.start"]
     assert ledger.verify().ok
 
 

@@ -57,15 +57,14 @@ class DayBook:
         self._platform = platform
         self.history = history
         self._days: dict[date, ClosedDay] = {}
+        self._due: dict[date, ClosedDay] = {}
         self._restored: set[str] = set()
 
-    def close(self, now: datetime) -> list[date]:
-        """Close every recent day that may be closed and was not; late labels never reopen one."""
-        ledger, horizon = self._platform.ledger, self._platform.horizon
-        today = now.astimezone(horizon.zone).date()
-        state = ledger.get(StateRecord, "days")
-        closed: set[str] = set() if state is None else set(state.state["closed"])
-        fresh: list[date] = []
+    def due(self, now: datetime) -> list[date]:
+        """Return every recent day that may be closed and was not, in order."""
+        horizon = self._platform.horizon
+        today, closed = now.astimezone(horizon.zone).date(), self._closed()
+        self._due = {}
         for back in range(LOOK_BACK, 0, -1):
             day = today - timedelta(days=back)
             if day.isoformat() in closed:
@@ -76,19 +75,30 @@ class DayBook:
             known = found.rows["load_mw"].is_not_null().mean()
             end = local_midnight(day + timedelta(days=1), horizon.zone)
             if float(known or 0.0) >= LABEL_SHARE or now >= end + DEADLINE:  # type: ignore[arg-type]
-                self._days[day] = found
-                fresh.append(day)
-        if fresh:
-            kept = sorted(closed | {day.isoformat() for day in fresh})[-60:]
-            with ledger.change(ACTOR, now) as change:
-                change.put(StateRecord("days", now, {"closed": kept}))
-                change.note("days.close", fresh[-1].isoformat(), {"days": [day.isoformat() for day in fresh]})
-            for day in sorted(self._days)[: -WINDOW_DAYS - 4]:
-                del self._days[day]
-        return fresh
+                self._due[day] = found
+        return list(self._due)
+
+    def close(self, now: datetime) -> None:
+        """Close the days that were due; late labels never reopen one."""
+        if not self._due:
+            return
+        days = [day.isoformat() for day in self._due]
+        with self._platform.ledger.change(ACTOR, now) as change:
+            change.put(StateRecord("days", now, {"closed": sorted(self._closed() | set(days))[-60:]}))
+            change.note("days.close", days[-1], {"days": days})
+        self._days |= self._due
+        self._due = {}
+        for day in sorted(self._days)[: -WINDOW_DAYS - 4]:
+            del self._days[day]
+
+    def _closed(self) -> set[str]:
+        state = self._platform.ledger.get(StateRecord, "days")
+        return set() if state is None else set(state.state["closed"])
 
     def day(self, day: date, now: datetime) -> ClosedDay | None:
-        """Return a closed day, from memory or again from ledger and store; None if nothing was forecast for it."""
+        """Return a closed or due day, from memory or again from ledger and store; None if it was not forecast."""
+        if day in self._due:
+            return self._due[day]
         if day not in self._days:
             found = self._read(day, now)
             if found is None:
@@ -98,10 +108,8 @@ class DayBook:
 
     def closed(self, day: date, now: datetime) -> ClosedDay | None:
         """Return the day if it was closed, else None."""
-        if day not in self._days:
-            state = self._platform.ledger.get(StateRecord, "days")
-            if state is None or day.isoformat() not in state.state["closed"]:
-                return None
+        if day not in self._days and day.isoformat() not in self._closed():
+            return None
         return self.day(day, now)
 
     def _read(self, day: date, now: datetime) -> ClosedDay | None:

@@ -13,7 +13,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import JointScale, RatioScale
-from recloser.ledger import FreezeRecord, PairedDayRecord, RouteRecord, StateRecord
+from recloser.ledger import FreezeRecord, PairedDayRecord, ReleaseRecord, RouteRecord, StateRecord
 from recloser.rollout import (
     AreaDay,
     CutOff,
@@ -77,7 +77,8 @@ class LedgerEvidence:
         if rollout.tried_at is None or rollout.champion is None or rollout.state is RolloutState.QUEUED:
             return (), None
         platform, zone = self._platform, self._platform.horizon.zone
-        known_scales = platform.load(rollout.release).package.facts.scales
+        release = platform.ledger.get(ReleaseRecord, rollout.release)  # its package may no longer load
+        known_scales = {} if release is None else release.facts["scales"]
         scales, ratio = known_scales.get("area_loss_mw", {}), known_scales.get("paired_ratio")
         joint = known_scales.get("paired_joint")
         rule = DayRule(

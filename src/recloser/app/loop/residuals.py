@@ -13,7 +13,7 @@ from recloser.app.loop.reference import new_reference, score_of
 from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform
 from recloser.core import LOAD
-from recloser.ledger import RouteRecord, SignalRecord, StateRecord
+from recloser.ledger import ReleaseRecord, RouteRecord, SignalRecord, StateRecord
 from recloser.monitoring import (
     DayScore,
     DriftAlarm,
@@ -59,14 +59,18 @@ class ResidualWatch:
         self._performance = PerformancePlan()
 
     def see(self, days: list[date], now: datetime) -> None:
-        """Show newly closed days to the monitors, in order, and record state and signals in one change."""
+        """Show days that are about to close to the monitors, in order, and record state and signals in one change.
+
+        A day that was shown before is passed over, so that this may be repeated.
+        """
         route = self._platform.ledger.get(RouteRecord, "route")
         if not days or route is None or route.champion is None:
             return
         stored = self._platform.ledger.get(StateRecord, STATE)
         state: dict[str, Any] = {} if stored is None else dict(stored.state)
         rows: list[dict[str, Any]] = list(state.get("rows", []))
-        fresh = [row for day in days if (row := self._row(day, route.champion, now)) is not None]
+        seen = {row["day"] for row in rows}
+        fresh = [row for day in days if day.isoformat() not in seen and (row := self._row(day, route.champion, now))]
         if not fresh:
             return
         state = self._followed(state, rows, route.champion, now)
@@ -165,9 +169,14 @@ class ResidualWatch:
             following |= {"drift": rebaselined(drift, moved(normal, recent)).to_dict(), "alarmed_at": None}
         return following
 
+    def _scales(self, champion: str) -> dict[str, Any]:
+        """Return what staging measured, by the ledger: the package may no longer load."""
+        release = self._platform.ledger.get(ReleaseRecord, champion)
+        return {} if release is None else dict(release.facts["scales"])
+
     def _history(self, state: dict[str, Any], rows: list[dict[str, Any]], champion: str) -> list[DayScore]:
         """Return out-of-sample days: the champion's hold-out, then lived days before the open alarm's onset."""
-        held = self._platform.load(champion).package.facts.scales.get("days", [])
+        held = self._scales(champion).get("days", [])
         drift = state.get("drift")
         until = None
         if state.get("alarmed_at") is not None and drift is not None:
@@ -192,7 +201,7 @@ class ResidualWatch:
         return alarm
 
     def _degraded(self, rows: list[dict[str, Any]], champion: str, now: datetime) -> Signal | None:
-        promised = self._platform.load(champion).package.facts.scales.get("promised")
+        promised = self._scales(champion).get("promised")
         recent = [row for row in rows if row["absolute"] is not None]
         if promised is None or not recent:
             return None

@@ -171,28 +171,32 @@ class Retraining:
 
     def _resume(self) -> bool:
         """Go on with what a killed process left: starts without a run, and runs without an end."""
-        ledger, found = self._platform.ledger, False
-        self._submit_forgotten()
+        ledger = self._platform.ledger
+        found = self._submit_forgotten()
         for record in self._desk.unattended():
-            key = self.run_key(record.at, record.key.rpartition("/")[0])
-            with ledger.change("triggers", self._platform.clock.now()) as change:
-                change.put(replace(record, run=key))
-                change.note("trigger.run", record.key, {"run": key})
-            found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, {"excluded": []}))
+            key = record.run or self.run_key(record.at, record.key.rpartition("/")[0])
+            if record.run is None:
+                with ledger.change("triggers", self._platform.clock.now()) as change:
+                    change.put(replace(record, run=key))
+                    change.note("trigger.run", record.key, {"run": key})
+            extra = {"excluded": self._desk.excluded(record)}
+            found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, extra))
         for run in ledger.find(RunRecord, state="running"):
             extra = {name: item for name, item in run.parameters.items() if name not in {"as_of", "run", "trigger"}}
             as_of = parse_utc(run.parameters["as_of"], run.key)
             found |= self._tried(RunOrder(run.key, as_of, run.trigger, run.reason, extra))
         return found
 
-    def _submit_forgotten(self) -> None:
-        """Queue what the newest run brought and nobody rolled out: the process ended between the two."""
+    def _submit_forgotten(self) -> bool:
+        """Queue what the newest run brought and nobody rolled out: the process ended between the two; tell if so."""
         ledger = self._platform.ledger
         for run in ledger.find(RunRecord, state="done", order_by="finished_at", descending=True, limit=1):
             release = ledger.get(ReleaseRecord, run.candidate or "")
             accepted = release is not None and release.state == "accepted"
             if accepted and not ledger.find(RolloutRecord, release=run.candidate, limit=1):
                 self._submit_passed(run)
+                return True
+        return False
 
     def _tried(self, order: RunOrder) -> bool:
         """Run, and tell a failure instead of raising it: forecasts go on without a new model."""

@@ -71,10 +71,11 @@ class Watch:
             change.note("signal.close", key, {"reason": "the fault is over"})
 
     def close_days(self, now: datetime) -> list[date]:
-        """Close the days whose truth has come, and let the residual monitors see them."""
-        closed = self.book.close(now)
-        self.residuals.see(closed, now)
-        return closed
+        """Let the residual monitors see the days whose truth has come, and close them: none is closed unseen."""
+        due = self.book.due(now)
+        self.residuals.see(due, now)
+        self.book.close(now)
+        return due
 
     def calibrate(self, now: datetime) -> None:
         """Bring the online offsets of the serving releases up to date, if the project wants them."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import threading
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from recloser.app.delivery.channels import channels_of
@@ -18,35 +21,57 @@ from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
 from recloser.app.releases.lineage import carry_on
 from recloser.core import RecloserError
-from recloser.ledger import PinRecord, RouteRecord
+from recloser.ledger import Leadership, PinRecord, RouteRecord
 from recloser.registry import read_last_change
 
 TICK_S = 5.0
+LEAST_LEASE = timedelta(minutes=1)
 
 
 def control(folder: Path, say: Callable[[str], None]) -> int:
     """Run the control loop until the process is told to stop; what is unavailable now is tried again.
 
     It also ends, to be started again by its supervisor, when the project's code is at another commit: the new code is
-    read, and the commit asks for a run.
+    read, and the commit asks for a run. And it ends when another controller has taken the lead; from then on the ledger
+    refuses whatever this one writes.
+
+    Raises:
+        Unavailable: another controller leads.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     with (
         Platform.open(folder, apart=True) as platform,
-        platform.ledger.hold("controller"),
+        leading(platform) as lead,
         RunProcesses(platform, say) as runs,
         CourierThread(Courier(platform.ledger, channels_of(platform), platform.clock), say),
     ):
         loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
-        rounds = Rounds(loop, predictions, say)
+        rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):
-                say(f"{why}: starting again with it")
+                say(f"{why}: starting again")
                 break
             ended.wait(TICK_S)
     return 0
+
+
+@contextmanager
+def leading(platform: Platform) -> Iterator[Leadership]:
+    """Lead the project's controllers in the block; what the platform writes meanwhile carries the leader's epoch.
+
+    Raises:
+        Unavailable: another controller leads.
+    """
+    lease = max(LEAST_LEASE, timedelta(seconds=platform.project.rollout.lease_seconds))
+    plain, holder = platform.ledger, f"process {os.getpid()} on {socket.gethostname()}"
+    with Leadership(plain, "controller", holder, platform.clock, lease) as lead:
+        platform.ledger = lead.ledger
+        try:
+            yield lead
+        finally:
+            platform.ledger = plain
 
 
 class Rounds:
@@ -56,10 +81,17 @@ class Rounds:
         loop: issues, watches, moves rollouts.
         predictions: moves what gateways logged.
         say: told of failures, of the same one in a row only once.
+        leads: tells whether this is still the controller that leads.
     """
 
-    def __init__(self, loop: ControlLoop, predictions: PredictionUpkeep, say: Callable[[str], None]) -> None:
-        self._loop, self._predictions, self._say = loop, predictions, say
+    def __init__(
+        self,
+        loop: ControlLoop,
+        predictions: PredictionUpkeep,
+        say: Callable[[str], None],
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._loop, self._predictions, self._say, self._leads = loop, predictions, say, leads
         self._platform = platform = loop.platform
         self._begun_with = read_last_change(platform.layout.root)
         self._day, self._hour = platform.clock.now().date(), -1
@@ -72,6 +104,10 @@ class Rounds:
 
         Code is looked at first, so that no run that a commit asks for is made with the code before it.
         """
+        leads: list[bool] = []
+        self._tried("lead", lambda: leads.append(self._leads()))
+        if leads == [False]:
+            return "another controller leads"
         issue: list[datetime] = []
         self._tried("due", lambda: issue.extend(_due(self._platform, now)))
         fresh = now.minute != self._minute

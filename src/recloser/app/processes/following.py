@@ -190,7 +190,7 @@ class RouteFollower(threading.Thread):
     def _cut_off(self, epoch: int) -> None:
         """Cut off whom any worker, this one before its restart too, cut off under this route."""
         for found in read_cuts(self._platform.layout.state, epoch):
-            self._loop.router.gateway.cut(found.cut.release, found.reason, found.cut.at)
+            self._loop.router.gateway.cut(found.cut.release, found.reason, found.cut.at, epoch=found.epoch)
 
     def _keep_trip(self, epoch: int, cut: Cut) -> None:
         """Make a trip that was found here durable, on the thread that answers; a hanging disk holds it up briefly."""
