@@ -23,6 +23,7 @@ from recloser.ledger.records import (
     TripRecord,
     VerdictRecord,
 )
+from recloser.ledger.watching import LedgerWatch
 
 __all__ = [
     "RECORD_TYPES",
@@ -33,6 +34,7 @@ __all__ = [
     "ForecastRecord",
     "FreezeRecord",
     "Ledger",
+    "LedgerWatch",
     "NoticeRecord",
     "PairedDayRecord",
     "PinRecord",
