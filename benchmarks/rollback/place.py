@@ -25,6 +25,7 @@ from recloser.app import Platform, run_pipeline
 from recloser.app.loop.evidence import DIVERGENCE
 from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord, StateRecord
 from recloser.registry.golden import read_golden
+from recloser.rollout.controller import FENCE
 from recloser.rollout import Rollout, RolloutPlan, RolloutState, new_rollout
 from recloser.simulation import GridPlan, SimulatedGrid
 from recloser.testing import QUICK, small_project
@@ -157,6 +158,7 @@ class Place:
                 change.put(replace(record, state="aborted", finished_at=now))
             change.put(rollout.to_record())
             change.put(StateRecord(f"{DIVERGENCE}/{self.canary}", now, {"trailing": 0}))
+            change.put(StateRecord(FENCE, now, {"by": "benchmark"}))  # a step that the controller has begun is refused
             change.put(following)
             change.note("benchmark.arm", self.canary, {"epoch": following.epoch})
         return rollout
@@ -182,6 +184,7 @@ class Place:
             for record in alive:
                 change.put(replace(record, state="aborted", finished_at=now))
             change.put(rollout.to_record())
+            change.put(StateRecord(FENCE, now, {"by": "benchmark"}))
             change.put(following)
             change.note("benchmark.crown", self.canary, {"epoch": following.epoch})
 

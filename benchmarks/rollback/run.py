@@ -57,7 +57,7 @@ def verdict_by_entry(place: Place, after: int, *actions: str) -> float:
     return float(until(lambda: entry_at(place, after, actions), f"an entry {actions}"))
 
 
-def by_guard(place: Place, _: int) -> float:
+def by_guard(place: Place, after: int) -> float:
     """One worker is asked about an area the canary fails for; the others learn it from that worker."""
     area = place.areas[-1]
     place.say(f"nan:{area}")
@@ -66,6 +66,7 @@ def by_guard(place: Place, _: int) -> float:
     folder = place.platform.layout.state / "cuts"
     (path,) = until(lambda: list(folder.glob(f"{epoch}-*.json")) or list(folder.glob(f"{epoch - 1}-*.json")), "the cut")
     place.say("honest")
+    verdict_by_entry(place, after, "rollout.trip")
     return parse_utc(json.loads(path.read_text())["at"], "cut").timestamp()
 
 
@@ -168,6 +169,8 @@ def repeat(place: Place, way: str, times: int, workers: int) -> Result:
         result.alarms.append(sum(len(entry.facts.get("alarms", ())) for entry in entries))
     witness.stop()
     result.sent, result.dropped = witness.sent, witness.dropped
+    if result.dropped:
+        print(f"{way}: {witness.outcome.statuses}, broken {witness.outcome.broken}, unanswered {witness.unanswered}")
     return result
 
 

@@ -60,8 +60,8 @@ def write_cut(state: Path, found: FoundCut) -> None:
     with draft.open("w", encoding="utf-8") as file:
         json.dump(facts, file)
         file.flush()
+        draft.replace(path)  # the other workers need not wait for the disk
         os.fsync(file.fileno())
-    draft.replace(path)
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.people.desk import LoopDesk
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
@@ -96,22 +97,13 @@ def gateway_service(
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
 
-    def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
-        outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
-        route = platform.ledger.get(RouteRecord, "route")
-        return {
-            "released": None if outcome.rollout is None else outcome.rollout.release,
-            "champion": None if route is None else route.champion,
-            "epoch": None if route is None else route.epoch,
-        }
-
     return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns_at_first=InputColumns(("scale_mw", *platform.features.names)),
         forecasts=LedgerForecasts(platform),
         events=events,
-        rollback=rollback,
+        desk=LoopDesk(loop),
         access=access_of(platform),
         body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
         log=log,
