@@ -11,7 +11,7 @@ help:
 	@echo "make test   set up for development and run all tests, two at a time"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
-	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
+	@echo "make bench  run the benchmarks (an hour); PEERS=DIR also makes the other model servers there and compares"
 	@echo "make wheels fetch the wheels of the lock into build/wheels, for recloser bundle"
 
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -52,6 +52,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/rollout/run.py
+	$(BIN)/python benchmarks/rollback/run.py
 	$(BIN)/python benchmarks/connectors/run.py
 
 # What a bundle for places without network is made of; also lets the test of such an installation run.

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,8 +26,8 @@ from recloser.app import Platform, run_pipeline
 from recloser.app.loop.evidence import DIVERGENCE
 from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord, StateRecord
 from recloser.registry.golden import read_golden
-from recloser.rollout.controller import FENCE
 from recloser.rollout import Rollout, RolloutPlan, RolloutState, new_rollout
+from recloser.rollout.controller import FENCE
 from recloser.simulation import GridPlan, SimulatedGrid
 from recloser.testing import QUICK, small_project
 from recloser.testing.puppets import puppet_release
@@ -76,7 +77,9 @@ class Place:
         self.champion = champion.release
         rows = read_golden(champion.package).rows.drop_nulls(["scale_mw", *champion.features.names])
         rows = rows.unique("area", keep="first", maintain_order=True).sort("area")
-        self._rows = rows.select("area", pl.col("at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "scale_mw", *champion.features.names)
+        self._rows = rows.select(
+            "area", pl.col("at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "scale_mw", *champion.features.names
+        )
         self.areas = self._rows["area"].to_list()
         self.canary = puppet_release(platform, self.word)
         ledger = platform.ledger
@@ -200,6 +203,14 @@ class Place:
             file.write_bytes(kept)
 
 
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[Place]:
     """Run `recloser up` on a project until the block ends."""
@@ -215,6 +226,7 @@ def running(folder: Path) -> Iterator[Place]:
                     raise SystemExit(f"up ended: {(folder / 'up.log').read_text()[-2000:]}")
                 text += line
             port = int(json.loads(text)["gateway"].rpartition(":")[2])
+            until(lambda: _listens(port), "the gateway")
             yield Place(platform, process.pid, port)
         finally:
             left = family(process.pid)

@@ -202,7 +202,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     asked = parser.parse_args()
-    print("| way | workers | times | median ms | p99 ms | max ms | median ms from the cause | sent | dropped | alarms |")
+    print(
+        "| way | workers | times | median ms | p99 ms | max ms | median ms from the cause | sent | dropped | alarms |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     good = True
     for workers in asked.workers:

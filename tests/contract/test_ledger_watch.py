@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recloser.core import Unavailable
+from recloser.core import InvalidInput, Unavailable
 from recloser.ledger import Ledger, StateRecord
 
 NOW = datetime(2020, 3, 1, 9, tzinfo=UTC)
@@ -43,9 +43,8 @@ def test_a_watch_hears_of_each_change_once(ledger: Ledger, ledger_url: str) -> N
             assert heard(watch)
             assert not watch.changed()
         assert ledger.get(StateRecord, "k") is not None
-        with pytest.raises(RuntimeError), other.change("test", NOW) as change:
-            change.note("test", "k")
-            raise RuntimeError("nothing is written")
+        with pytest.raises(InvalidInput), other.change("test", NOW) as change:  # a record without a note
+            change.put(StateRecord("k", NOW, {}))
         assert not watch.changed()
 
 

@@ -329,7 +329,6 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     }
 
 
-
 def verify_audit(folder: Path) -> dict[str, Any]:
     """Check the whole audit chain: {"entries", "ok", "first_bad", "reason"}."""
     with Platform.open(folder) as platform:

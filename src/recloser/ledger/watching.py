@@ -49,7 +49,7 @@ class LedgerWatch:
             self._link = dialect.connect(*words, **options)  # of no pool, and in no transaction
         if self._engine.dialect.name == "sqlite":
             (seen,) = self._link.execute("PRAGMA data_version").fetchone()
-            changed, self._seen = seen != self._seen, seen
+            changed, self._seen = bool(seen != self._seen), seen
             return changed
         if fresh:
             self._link.autocommit = True

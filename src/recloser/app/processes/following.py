@@ -13,7 +13,7 @@ from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.loop.router import LEARNED_FROM, RELEARN, releases_of
 from recloser.app.platform import Platform
-from recloser.app.processes.alert.waker import FolderLook, LedgerLook, Waker
+from recloser.app.processes.alert.waker import FolderLook, LedgerLook, Look, Waker
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.cuts import FoundCut, cuts_folder, forget_cuts, read_cuts, write_cut
 from recloser.app.processes.loading import ReleaseLoader
@@ -76,7 +76,7 @@ class RouteFollower(threading.Thread):
     def run(self) -> None:
         """Follow until told to stop: soon after somebody wrote to the ledger or cut somebody off, and now and then."""
         watch = self._platform.ledger.watch()
-        looks = [LedgerLook(watch), FolderLook(cuts_folder(self._platform.layout.state))]
+        looks: list[Look] = [LedgerLook(watch), FolderLook(cuts_folder(self._platform.layout.state))]
         with contextlib.closing(watch), Waker(looks, self._woken):
             while not self._ended:
                 self._woken.wait(POLL_S)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -31,7 +30,7 @@ from recloser.app.security.gatekeeping import (
     uvicorn_options,
 )
 from recloser.core import Clock, Unavailable
-from recloser.ledger import ForecastRecord, RouteRecord
+from recloser.ledger import ForecastRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, CurrentForecast, EventBuffer, InputColumns, Service, build_app
@@ -96,7 +95,6 @@ def gateway_service(
     colleagues: Colleagues | None = None,
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
-
     return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,

@@ -87,7 +87,7 @@ class Waker:
 
     def _run(self) -> None:
         while not self._ended.wait(self._every_s):
-            if any([look() for look in self._looks]):  # all of them are asked
+            if sum(look() for look in self._looks):  # all of them are asked
                 self._woken.set()
 
 
@@ -96,5 +96,5 @@ def pause(
 ) -> None:
     """Wait until there is something to look at, the process is to end, or the seconds are over."""
     until = timer() + seconds
-    while timer() < until and not ended.wait(LOOK_S) and not any([look() for look in looks]):
+    while timer() < until and not ended.wait(LOOK_S) and not any(look() for look in looks):
         pass

@@ -13,7 +13,13 @@ VITAL = frozenset({"/v1/forecasts", "/v1/rollback", "/ping", "/health"})
 """Paths served as long as any, besides the forecast of an area and health."""
 
 AUDITED = frozenset({"operate", "approve", "admin"})
-ABOUT_ROLLOUTS = {"approve": "approve", "reject": "approve", "override": "approve", "hold": "operate", "resume": "operate"}
+ABOUT_ROLLOUTS = {
+    "approve": "approve",
+    "reject": "approve",
+    "override": "approve",
+    "hold": "operate",
+    "resume": "operate",
+}
 OPERATIONS = frozenset({"/v1/rollback", "/v1/retrain", "/v1/freezes"})
 
 

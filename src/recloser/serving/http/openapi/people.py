@@ -12,7 +12,7 @@ REFUSALS = (*BODY_ERRORS, 401, 403, 409, 503)
 KEY: Parameter = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "The caller's name for this wish: sent again under it, it is answered as it was, and not done again.",
+    "description": "The caller's name for this wish: sent again, it is answered as it was and not done again.",
     "schema": {"type": "string", "pattern": "^[!#-~]{1,200}$"},
 }
 

@@ -135,7 +135,7 @@ class People:
             raise HTTPException(403, f"The token is that of {actor}; nobody acts in another's name.")
         return actor
 
-    async def _carried_out(  # noqa: PLR0913, PLR0917 - the parts of a wish
+    async def _carried_out(
         self,
         request: Request,
         kind: Kind,
