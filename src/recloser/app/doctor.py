@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
@@ -21,6 +22,7 @@ from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
+EXTRAS |= {"mqtt": "paho", "opcua": "asyncua"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]
@@ -90,6 +92,7 @@ def _project(folder: Path) -> list[Check]:
             ("rollout", _rollout),
             ("access", _access),
             ("tls", _tls),
+            ("links", check_links),
         ]
         for name, part in parts:
             try:

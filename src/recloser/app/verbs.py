@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.links.state import LinkFolders
+from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
@@ -238,6 +240,9 @@ def status_document(platform: Platform) -> dict[str, Any]:
             for f in freezes_of(platform, platform.clock.now())
         ],
         "agreement": agreement(ledger.find(ActRecord, order_by="at")),
+        "links": links_document(
+            platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
+        ),
     }
     document["sentences"] = status_sentences(document)
     return document
@@ -285,6 +290,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     agreed = document["agreement"]
     if agreed["advised"]:
         lines.append(f"People followed the advice {agreed['followed']} of {agreed['advised']} times.")
+    lines += link_sentences(document["links"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
     if document["last_trip"]:
         trip = document["last_trip"]

@@ -16,7 +16,20 @@ from typing import Any, TextIO
 import click
 
 from recloser import __version__
-from recloser.cli import access, decode, dossiers, keys, operate, people, points, prepare, releases, simulate, watch
+from recloser.cli import (
+    access,
+    decode,
+    devices,
+    dossiers,
+    keys,
+    operate,
+    people,
+    points,
+    prepare,
+    releases,
+    simulate,
+    watch,
+)
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.core import RecloserError, Unavailable
@@ -37,7 +50,7 @@ def program() -> None:
     """The MLOps platform for AI models that run the electric grid."""
 
 
-for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers, decode, points):
+for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers, decode, devices, points):
     for verb in room.VERBS:
         program.add_command(verb)
 

@@ -74,12 +74,13 @@ def replay(
 @click.option(
     "--feeders", type=click.IntRange(4, 400), default=24, show_default=True, help="Feeders of the simulated area."
 )
+@click.option("--live", is_flag=True, help="Let the loads come over a real socket: IEC 104, a link and its spool.")
 @click.option("--serve", is_flag=True, help="Keep the gateway and the pages up afterwards.")
 @click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True, help="Port for --serve.")
 @json_option
-def demo(out: Path, seed: int, feeders: int, serve: bool, port: int, as_json: bool) -> int:
+def demo(out: Path, seed: int, feeders: int, live: bool, serve: bool, port: int, as_json: bool) -> int:
     """Live through two years of a simulated distribution area in somewhat over two minutes."""
-    options = DemoOptions(out=out, seed=seed, feeders=feeders, serve_port=port if serve else None)
+    options = DemoOptions(out=out, seed=seed, feeders=feeders, serve_port=port if serve else None, live=live)
     result = run_demo(options, say)
     emit(result, as_json=as_json, text=lambda d: d["story"])
     return 0

@@ -22,8 +22,8 @@ from recloser.connectors.live import (
     ModbusRead,
     plan_reads,
 )
-from recloser.connectors.live.iec104_client import readings_of
-from recloser.connectors.live.modbus_plan import value_of
+from recloser.connectors.live.iec104.client import readings_of
+from recloser.connectors.live.modbus.plan import value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.core import InvalidInput, Unavailable, VirtualClock

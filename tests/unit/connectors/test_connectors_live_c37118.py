@@ -23,7 +23,7 @@ from recloser.connectors.c37118 import (
     read_batch,
 )
 from recloser.connectors.c37118.points import choose, readings_of
-from recloser.connectors.live import Backoff, C37118Client, C37118Session, Link, LinkEvent
+from recloser.connectors.live import Backoff, C37118Client, C37118Session, Endpoint, Link, LinkEvent
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.core import Unavailable, VirtualClock
 
@@ -147,7 +147,7 @@ def test_a_device_is_read_over_a_real_socket_and_again_after_it_hung_up() -> Non
             port = listening.getsockname()[1]
             server = await asyncio.start_server(device, sock=listening)
             points = (Point("21:VA", "VA", "V"), Point("21:NONE", "none"))
-            client = C37118Client("pmu", ("127.0.0.1", port), 7, PointRegistry("c37118", points), CLOCK)
+            client = C37118Client("pmu", Endpoint("127.0.0.1", port), 7, PointRegistry("c37118", points), CLOCK)
             link = Link("pmu", client, output, CLOCK, Backoff(0.01, 0.02))
             task = asyncio.create_task(link.run())
             async with asyncio.timeout(30):

@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from recloser.connectors.live import Backoff, Iec104Client, Iec104Timing, Link, LinkEvent, LinkState, ModbusClient
+from recloser.connectors.live import (
+    Backoff,
+    Endpoint,
+    Iec104Client,
+    Iec104Timing,
+    Link,
+    LinkEvent,
+    LinkState,
+    ModbusClient,
+)
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.connectors.spool import Batch, Gap, Spool, SpoolPolicy
 from recloser.core import VirtualClock
@@ -117,7 +126,7 @@ def test_iec104_interrogation_spontaneous_data_and_reconnect(tmp_path: Path) -> 
     iec104 = pytest.importorskip("hat.drivers.iec104", reason="needs hat-drivers as the peer")
     output, port = Spooled(tmp_path / "s"), free_port()
     registry = PointRegistry("iec104", (Point("10:1300", "feeder", "MW"),))
-    client = Iec104Client("rtu", ("127.0.0.1", port), registry, CLOCK, Iec104Timing(unacknowledged=1))
+    client = Iec104Client("rtu", Endpoint("127.0.0.1", port), registry, CLOCK, Iec104Timing(unacknowledged=1))
     link = Link("rtu", client, output, CLOCK, QUICK)
     spontaneous = iec104.DataResCause.SPONTANEOUS
 
@@ -163,7 +172,7 @@ def test_modbus_polling_exceptions_and_reconnect(tmp_path: Path) -> None:
             Point("1:holding:900", "nowhere", ""),
         ),
     )
-    client = ModbusClient("meter", ("127.0.0.1", port), registry, CLOCK, period_s=0.05, answer_s=2.0)
+    client = ModbusClient("meter", Endpoint("127.0.0.1", port), registry, CLOCK, period_s=0.05, answer_s=2.0)
     link = Link("meter", client, output, CLOCK, QUICK)
 
     async def serve() -> ModbusTcpServer:

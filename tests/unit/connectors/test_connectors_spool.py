@@ -9,7 +9,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.connectors.points import PointQuality, PointReading
-from recloser.connectors.spool import Batch, Forwarder, Gap, Spool, SpoolPolicy
+from recloser.connectors.spool import Batch, Forwarder, Gap, Record, Spool, SpoolPolicy
 from recloser.connectors.spool.record import decode, encode_gap, encode_readings
 from recloser.core import LOAD, InvalidInput, Unavailable, VirtualClock
 from recloser.journal import SegmentFile, segments
@@ -45,19 +45,19 @@ class Kept:
 
     def __init__(self) -> None:
         self.done: dict[str, int] = {}
-        self.records: list[Batch | Gap] = []
+        self.records: list[Record] = []
         self.faults: Iterator[str] = iter(())
 
     def committed(self, stream: str) -> int:
         return self.done.get(stream, 0)
 
-    def store(self, stream: str, record: Batch | Gap) -> None:
+    def store(self, stream: str, records: Sequence[Record]) -> None:
         fault = next(self.faults, "")
         if fault == "before":
             raise Unavailable("the store is away")
-        if record.sequence > self.committed(stream):
-            self.records.append(record)
-            self.done[stream] = record.sequence
+        if records[-1].sequence > self.committed(stream):
+            self.records += records
+            self.done[stream] = records[-1].sequence
         if fault == "after":
             raise Unavailable("the process ended after the commit")
 
@@ -258,7 +258,11 @@ class StoreSink:
     def committed(self, stream: str) -> int:
         return self.done.get(stream, 0)  # forgotten with the process: the store itself drops what it has
 
-    def store(self, stream: str, record: Batch | Gap) -> None:
+    def store(self, stream: str, records: Sequence[Record]) -> None:
+        for record in records:
+            self._store(stream, record)
+
+    def _store(self, stream: str, record: Record) -> None:
         if isinstance(record, Batch):
             at = [datetime.fromtimestamp(r.at_ns / 1e9, UTC) for r in record.readings]
             frame = pl.DataFrame(
@@ -282,7 +286,7 @@ def test_the_store_holds_each_reading_once_after_a_forwarder_that_forgot(tmp_pat
         spool.accept([reading(number)])
     sink = StoreSink(tmp_path / "store")
     for record in list(spool.pending())[:5]:
-        sink.store(f"spool:{spool.identity}", record)  # then killed, before anything was released
+        sink.store(f"spool:{spool.identity}", [record])  # then killed, before anything was released
     again = StoreSink(tmp_path / "store")
     Forwarder(spool, again).step()
     stored = again.store_.read(as_of=NOW + timedelta(days=9)).frame

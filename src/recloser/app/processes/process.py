@@ -1,4 +1,4 @@
-"""Owns the start of a supervised process: `python -m recloser.app gateway|controller|run ...`. Restarts nothing."""
+"""Owns the start of a supervised process: `python -m recloser.app gateway|controller|link|...`. Restarts nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recloser.app.links.collecting import collect
+from recloser.app.links.linking import run_link
 from recloser.app.processes.controller import control
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
@@ -50,6 +52,10 @@ def main(words: Sequence[str]) -> int:
     try:
         if name == "run":
             return make_run(task.folder, words[6], say)
+        if name == "link":
+            return run_link(task.folder, words[6], say)
+        if name == "collector":
+            return collect(task.folder, say)
         if name == "gateway":
             inherited = os.environ.get(LISTENING)
             worker = os.environ.get(WORKER, "1")

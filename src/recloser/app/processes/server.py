@@ -13,6 +13,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from recloser.app.links.state import LinkFolders
+from recloser.app.links.telling import link_families
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.people.desk import LoopDesk
 from recloser.app.platform import Platform
@@ -108,6 +110,9 @@ def gateway_service(
         limits=limits_of(platform),
         audit=audit_of(platform),
         colleagues=colleagues,
+        more=lambda: link_families(
+            platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
+        ),
     )
 
 

@@ -1,4 +1,7 @@
-"""Owns the processes of `recloser up`: starts gateway and controller and restarts what dies. Does no work itself."""
+"""Owns the processes of `recloser up`: starts gateway, controller, links and the rest, and restarts what dies.
+
+Does no work itself.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -61,7 +64,7 @@ def run_up(
     at: datetime | None = None,
     ready: Callable[[dict[str, str]], None] = lambda _addresses: None,
 ) -> int:
-    """Run gateway, controller and console until told to stop; each is restarted with a growing wait when it dies.
+    """Run gateway, controller, console and links until told to stop; what dies is restarted after a growing wait.
 
     Args:
         folder: project.
@@ -77,6 +80,7 @@ def run_up(
     """
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
+        devices = [device.name for device in platform.project.links.devices]
         shutil.rmtree(platform.layout.state / FOLDER, ignore_errors=True)
     where, first = host or gateway.host, gateway.port if port is None else port
     shared = listen(where, first)
@@ -85,7 +89,7 @@ def run_up(
     if gateway.grpc_port:
         require_grpc()
         listen(where, gateway.grpc_port).close()
-    children = family(commands(folder, where, first, at), gateway.workers, shared)
+    children = family(commands(folder, where, first, at, devices), gateway.workers, shared)
     ended = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
@@ -126,8 +130,14 @@ def family(commands: dict[str, list[str]], workers: int, shared: socket.socket) 
     return children
 
 
-def commands(folder: Path, host: str, port: int, at: datetime | None) -> dict[str, list[str]]:
-    """Return the command line of each process; the last words are the supervisor's pid and the fixed clock or '-'."""
+def commands(
+    folder: Path, host: str, port: int, at: datetime | None, devices: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Return the command line of each process.
+
+    The last words are the supervisor's pid, the fixed clock or '-', and of a link its device. Without devices no
+    process fills the store with what they say.
+    """
     tail = [str(os.getpid()), "-" if at is None else format_utc(at)]
     process = [sys.executable, "-m", "recloser.app"]
     found = {
@@ -137,6 +147,11 @@ def commands(folder: Path, host: str, port: int, at: datetime | None) -> dict[st
     }
     if at is not None:
         del found["controller"]
+        return found
+    for device in devices:
+        found[f"link {device}"] = [*process, "link", str(folder), host, str(port), *tail, device]
+    if devices:
+        found["collector"] = [*process, "collector", str(folder), host, str(port), *tail]
     return found
 
 

@@ -33,6 +33,11 @@ class Layout:
         return self.state / "predictions"
 
     @property
+    def links(self) -> Path:
+        """Return the folder of live links: a spool and a state for each device, and the table of readings."""
+        return self.state / "links"
+
+    @property
     def packages(self) -> Path:
         """Return the folder of signed packages."""
         return self.state / "packages"

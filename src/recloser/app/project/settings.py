@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
@@ -23,6 +24,7 @@ from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
 from recloser.rollout import CanaryStep, Promotion, RolloutPlan
+from recloser.rollout.plan import TRIP_ALPHA
 from recloser.staging import GatePolicy
 
 FILE_NAME = "recloser.toml"
@@ -224,6 +226,7 @@ class RolloutSection(Section):
             steps=self._steps(),
             probation_days=self.probation_days,
             alpha=self.alpha,
+            trip_alpha=min(TRIP_ALPHA, self.alpha),
             margin=self.margin,
             promotion=Promotion(self.promotion),
             harmless_days=self.harmless_days,
@@ -295,6 +298,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
+    links: LinksSection = LinksSection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.clock import SystemClock
 from recloser.app.processes.supervisor import run_up
 from recloser.app.project.settings import Project, parse_project
+from recloser.app.replay.live_feed import over_a_socket
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
 from recloser.app.replay.report import write_report
 from recloser.app.replay.run import ReplayOptions, run_replay
@@ -62,12 +65,16 @@ kind = "folder"
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How the demo runs: folder for the report, seed, number of feeders, and a port to serve on afterwards or None."""
+    """How the demo runs: folder for the report, seed, number of feeders, and a port to serve on afterwards or None.
+
+    With `live` the loads come over a real socket before they are lived through.
+    """
 
     out: Path
     seed: int = 7
     feeders: int = 24
     serve_port: int | None = None
+    live: bool = False
 
 
 def demo_project(grid: SimulatedGrid) -> tuple[Project, str]:
@@ -133,6 +140,10 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     say(f"simulating {options.feeders} feeders, half-hourly, two years (seed {options.seed})")
     grid = SimulatedGrid(GridPlan(seed=options.seed, feeders=options.feeders, start=START, days=DAYS, zone=ZONE))
     frame = grid.frame()
+    if options.live:
+        spool = options.out / "spool"
+        shutil.rmtree(spool, ignore_errors=True)  # of an earlier demo, told already
+        frame = over_a_socket(frame, spool, SystemClock(), say)
     project, text = demo_project(grid)
     scenario = demo_scenario(grid, options.seed)
     latest = frame["available_at"].max()

@@ -1,11 +1,7 @@
-"""Owns following DNP3 in a capture: transport segments put together, and the rows of `decode`.
-
-Source of the transport function: IEEE 1815-2012, clause 8.
-"""
+"""Owns following DNP3 in a capture, and the rows of `decode`."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,40 +9,10 @@ from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
 from recloser.connectors.capture.conversations import Conversations
 from recloser.connectors.dnp3.application import FUNCTIONS, Fragment, read_fragment
 from recloser.connectors.dnp3.link import LinkFrame, looks_like, measure, read_link
+from recloser.connectors.dnp3.transport import Transport
 
 Row = dict[str, Any]
-PORT, FIN, FIR = 20_000, 0x80, 0x40
-REMEMBERED, LARGEST = 4_096, 65_536
-Key = tuple[Endpoint, Endpoint, int, int]
-
-
-class Transport:
-    """Puts transport segments together to application fragments, one association at a time."""
-
-    def __init__(self) -> None:
-        self._open: OrderedDict[Key, tuple[int, bytes]] = OrderedDict()
-
-    def add(self, key: Key, data: bytes) -> bytes | str | None:
-        """Return the fragment that this segment completes, None while more must come, or why it is of no use."""
-        head, body = data[0], data[1:]
-        sequence = head & 0x3F
-        before = self._open.pop(key, None)
-        if head & FIR:
-            whole = body
-        elif before is None:
-            return "a transport segment without its first"
-        elif before[0] != sequence:
-            return f"transport segment {sequence} where {before[0]} was due"
-        else:
-            whole = before[1] + body
-        if head & FIN:
-            return whole
-        if len(whole) > LARGEST:
-            return "a fragment of too many segments"
-        self._open[key] = ((sequence + 1) & 0x3F, whole)
-        if len(self._open) > REMEMBERED:
-            self._open.popitem(last=False)
-        return None
+PORT = 20_000
 
 
 class Dnp3Rows:

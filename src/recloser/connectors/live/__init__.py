@@ -3,19 +3,27 @@
 Does not own decoding (each protocol's sub-room), durability (the spool), or processes (app).
 """
 
-from recloser.connectors.live.c37118_client import C37118Client
-from recloser.connectors.live.c37118_session import C37118Session
-from recloser.connectors.live.iec104_client import Iec104Client
-from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
+from recloser.connectors.live.c37118.client import C37118Client
+from recloser.connectors.live.c37118.session import C37118Session
+from recloser.connectors.live.dnp3.client import Dnp3Addresses, Dnp3Client
+from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing
+from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.iec104.client import Iec104Client
+from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
-from recloser.connectors.live.modbus_client import ModbusClient
-from recloser.connectors.live.modbus_plan import ModbusRead, plan_reads
+from recloser.connectors.live.modbus.client import ModbusClient
+from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads
 from recloser.connectors.live.supervision import Link, LiveClient
 
 __all__ = [
     "Backoff",
     "C37118Client",
     "C37118Session",
+    "Dnp3Addresses",
+    "Dnp3Client",
+    "Dnp3Session",
+    "Dnp3Timing",
+    "Endpoint",
     "Iec104Client",
     "Iec104Session",
     "Iec104Timing",

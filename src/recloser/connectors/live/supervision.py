@@ -31,7 +31,7 @@ class LiveClient(Protocol):
 
 
 class Link:
-    """Keeps the link to one device.
+    """Keeps the link to one device, `source`.
 
     Args:
         source: the device, as the project names it.
@@ -51,7 +51,8 @@ class Link:
         backoff: Backoff | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._source, self._client, self._output, self._clock = source, client, output, clock
+        self.source = source
+        self._client, self._output, self._clock = client, output, clock
         self._backoff, self._sleep = backoff or Backoff(), sleep
         self._status = LinkStatus(since_ns=self._now_ns())
         self._latest: dict[str, PointReading] = {}
@@ -62,6 +63,10 @@ class Link:
     def status(self) -> LinkStatus:
         """Return the heartbeat."""
         return self._status
+
+    def was_lost(self, since_ns: int) -> None:
+        """Say since when nobody has listened (ns since 1970 UTC), before `run`: an earlier process did."""
+        self._lost_ns = since_ns
 
     async def run(self) -> None:
         """Keep the link until cancelled; a device or an output that is away is tried again, other errors end it."""
@@ -81,7 +86,7 @@ class Link:
     def _up(self) -> None:
         now = self._now_ns()
         if self._lost_ns is not None:
-            self._output.tell_gap(self._source, self._lost_ns, now, f"link down: {self._status.reason}")
+            self._output.tell_gap(self.source, self._lost_ns, now, f"link down: {self._status.reason}")
             self._lost_ns = None
         self._failures = 0
         self._status = replace(self._status, connects=self._status.connects + 1)
@@ -116,7 +121,7 @@ class Link:
     def _change(self, state: LinkState, reason: str) -> None:
         now = self._now_ns()
         self._status = replace(self._status, state=state, since_ns=now, reason=reason)
-        self._output.tell_link(LinkEvent(self._source, state, now, reason))
+        self._output.tell_link(LinkEvent(self.source, state, now, reason))
 
     def _now_ns(self) -> int:
         return nanoseconds(self._clock.now())

@@ -35,6 +35,8 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "role": ("role", "usage"),
     "area": ("area", "feeder", "substation", "zone"),
     "stale_after_s": ("staleafters", "staleafter", "timeouts"),
+    "rate_per_s": ("ratepers", "maxrate", "ratelimit", "roclimit"),
+    "stuck_after_s": ("stuckafters", "stuckafter"),
 }
 # Addresses in several columns: put together in the protocol's form.
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {

@@ -31,6 +31,11 @@ class PointQuality(IntFlag):
     COUNTER_ADJUSTED = 16384  # a counter that was set since the last reading
     DATA_MODIFIED = 32768  # post-processed by a concentrator
     STALE = 65536  # our own mark: the link is down since
+    OUT_OF_LIMITS = 131072  # our own, as those below: beyond the registry's limits
+    JUMP = 262144  # changed faster than the registry allows, and not confirmed by what followed
+    UNCHANGED = 524288  # exactly the same for longer than the registry allows
+    UNIT_SUSPECT = 1048576  # a thousand times what it was, or a thousandth
+    CLOCK_SUSPECT = 2097152  # the source's clock is ahead, or whole hours away; the receive time stands for it
     UNUSABLE = INVALID | OFFLINE | RESTARTED | OVERFLOW | TEST
 
 
@@ -52,6 +57,11 @@ TO_SAMPLE: dict[PointQuality, Quality] = {
     PointQuality.UNCERTAIN: Quality.QUESTIONABLE,
     PointQuality.COUNTER_ADJUSTED: Quality.QUESTIONABLE,
     PointQuality.DATA_MODIFIED: Quality.ESTIMATED,
+    PointQuality.OUT_OF_LIMITS: Quality.OUT_OF_RANGE,
+    PointQuality.JUMP: Quality.SPIKE,
+    PointQuality.UNCHANGED: Quality.STUCK,
+    PointQuality.UNIT_SUSPECT: Quality.UNIT_SUSPECT,
+    PointQuality.CLOCK_SUSPECT: Quality.QUESTIONABLE,
 }
 
 

@@ -39,7 +39,8 @@ class PointReading:
     @property
     def at_ns(self) -> int:
         """Return the time the value is about: the source's where it can be trusted, else that of arrival."""
-        trusted = self.source_ns is not None and not self.quality & PointQuality.TIME_INVALID
+        doubtful = PointQuality.TIME_INVALID | PointQuality.CLOCK_SUSPECT
+        trusted = self.source_ns is not None and not self.quality & doubtful
         return self.source_ns if trusted and self.source_ns is not None else self.receive_ns
 
     @property

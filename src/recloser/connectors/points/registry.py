@@ -70,6 +70,8 @@ class Point:
         role: what the platform may use it for.
         area: the area it belongs to, or ''.
         stale_after_s: age at which it is stale; None for points that are silent while nothing changes.
+        rate_per_s: fastest change, `unit` a second; None for any.
+        stuck_after_s: exactly the same for so long is a fault, though readings come; None where it may be.
     """
 
     address: str
@@ -83,10 +85,12 @@ class Point:
     role: str = "other"
     area: str = ""
     stale_after_s: float | None = None
+    rate_per_s: float | None = None
+    stuck_after_s: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(Point))
-NUMBERS = {"scale", "offset", "low", "high", "deadband", "stale_after_s"}
+NUMBERS = {"scale", "offset", "low", "high", "deadband", "stale_after_s", "rate_per_s", "stuck_after_s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,11 @@ def _sound(point: Point, where: str) -> Point:
         raise InvalidInput("a scale of zero", where=where, expected="any other number")
     if point.low is not None and point.high is not None and point.low >= point.high:
         raise InvalidInput("limits the wrong way round", got=f"{point.low} .. {point.high}", where=where)
-    if point.deadband < 0 or (point.stale_after_s is not None and point.stale_after_s <= 0):
-        raise InvalidInput("a negative deadband or age", where=where, expected="a deadband >= 0 and an age > 0")
+    bounds = (point.stale_after_s, point.rate_per_s, point.stuck_after_s)
+    if point.deadband < 0 or any(bound is not None and bound <= 0 for bound in bounds):
+        raise InvalidInput(
+            "a negative deadband, age or rate", where=where, expected="a deadband >= 0, ages and rates > 0"
+        )
     return point
 
 

@@ -39,6 +39,28 @@ class Gap:
     dropped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LinkChange:
+    """A change of the link to a device, in order with its readings.
+
+    Attributes:
+        sequence: its record's number in the spool.
+        source: the device.
+        state: word of the new state.
+        at_ns: nanoseconds since 1970 UTC by our clock.
+        reason: why, for people.
+    """
+
+    sequence: int
+    source: str
+    state: str
+    at_ns: int
+    reason: str
+
+
+Record = Batch | Gap | LinkChange
+
+
 class _Readings(msgspec.Struct, tag="r", array_like=True):
     rows: list[tuple[str, str, int | None, int, float | None, str, int, int, str, float | None]]
 
@@ -51,12 +73,19 @@ class _Gap(msgspec.Struct, tag="g", array_like=True):
     dropped: int
 
 
+class _Link(msgspec.Struct, tag="l", array_like=True):
+    source: str
+    state: str
+    at_ns: int
+    reason: str
+
+
 class _Close(msgspec.Struct, tag="c", array_like=True):
     pass
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Readings | _Gap | _Close)
+_DECODER = msgspec.msgpack.Decoder(_Readings | _Gap | _Link | _Close)
 
 
 def encode_readings(readings: tuple[PointReading, ...]) -> bytes:
@@ -73,6 +102,11 @@ def encode_gap(gap: Gap) -> bytes:
     return _ENCODER.encode(_Gap(gap.source, gap.start_ns, gap.end_ns, gap.reason, gap.dropped))
 
 
+def encode_link(change: LinkChange) -> bytes:
+    """Return the record of a link's change."""
+    return _ENCODER.encode(_Link(change.source, change.state, change.at_ns, change.reason))
+
+
 def encode_close() -> bytes:
     """Return the record that a writer leaves when it ends in order."""
     return _ENCODER.encode(_Close())
@@ -86,7 +120,7 @@ def says_closed(body: bytes) -> bool:
         return False
 
 
-def decode(sequence: int, body: bytes) -> Batch | Gap | None:
+def decode(sequence: int, body: bytes) -> Record | None:
     """Return what a record says; None for the end of a writer.
 
     Raises:
@@ -97,6 +131,8 @@ def decode(sequence: int, body: bytes) -> Batch | Gap | None:
         return Batch(sequence, tuple(_reading(row) for row in found.rows))
     if isinstance(found, _Gap):
         return Gap(sequence, found.source, found.start_ns, found.end_ns, found.reason, found.dropped)
+    if isinstance(found, _Link):
+        return LinkChange(sequence, found.source, found.state, found.at_ns, found.reason)
     return None
 
 

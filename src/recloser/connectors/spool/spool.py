@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import msgspec
-
 from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.spool.reading import DAMAGED, known_record, with_holes
 from recloser.connectors.spool.record import (
     Batch,
     Gap,
-    decode,
+    LinkChange,
+    Record,
     encode_close,
     encode_gap,
+    encode_link,
     encode_readings,
     says_closed,
 )
@@ -28,7 +29,6 @@ from recloser.core import Clock, InvalidInput, Unavailable
 from recloser.journal import (
     Journal,
     OpenFile,
-    Scan,
     Segment,
     SegmentFile,
     discard,
@@ -44,7 +44,6 @@ from recloser.journal import (
 OVERHEAD = 64  # bytes of a record's frame and of the segment that may begin after it
 UNCLEAN = "the last process ended without closing the spool: what came in its last moments may be missing"
 FULL = "the spool was full: the oldest readings were dropped"
-DAMAGED = "a segment of the spool was damaged: records in it are lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,13 @@ class SpoolPolicy:
         segment_bytes: a segment of this size is closed and the next one begun.
         when_full: 'refuse' (nothing more is accepted; the connector must not acknowledge) or 'drop_oldest' (the oldest
             segment goes, counted in a gap record).
+        segment_s: `seal_due` closes a segment this long after its first record; 0 for as soon as it holds one.
     """
 
     most_bytes: int = 1 << 30
     segment_bytes: int = 8 << 20
     when_full: str = "refuse"
+    segment_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.when_full not in {"refuse", "drop_oldest"}:
@@ -138,7 +139,24 @@ class Spool:
         """Record that readings of a source are missing, in order with the others; raises as `accept`."""
         return self._accepted(lambda n: encode_gap(Gap(n, source, start_ns, end_ns, reason)))
 
-    def pending(self, after: int = 0) -> Iterator[Batch | Gap]:
+    def tell_link(self, source: str, state: str, at_ns: int, reason: str) -> int:
+        """Record a change of the link, in order with the readings; raises as `accept`."""
+        return self._accepted(lambda n: encode_link(LinkChange(n, source, state, at_ns, reason)))
+
+    def seal_due(self) -> None:
+        """Close the open segment if it is old enough, so that another process may move it away.
+
+        Raises:
+            Unavailable: the disk did not allow it; nothing is lost, the same call may be repeated.
+        """
+        if self._journal.empty or self._journal.age_s < self._policy.segment_s:
+            return
+        try:
+            self._journal.rotate()
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def pending(self, after: int = 0) -> Iterator[Record]:
         """Yield what was accepted, in order, beyond a sequence; damaged places come as gaps.
 
         Raises:
@@ -151,11 +169,11 @@ class Spool:
             found = scan(content, segment.salt)
             if found.damages and segment.sealed:
                 quarantine(segment, content, found.damages)
-            for sequence, body in _with_holes(segment, found, following):
+            for sequence, body in with_holes(segment, found, following):
                 if sequence <= after:
                     continue
                 after = sequence
-                record = self._lost(sequence) if body is None else _known(segment, sequence, body)
+                record = self._lost(sequence) if body is None else known_record(segment, sequence, body)
                 if record is not None:
                     yield record
 
@@ -182,8 +200,10 @@ class Spool:
         return SpoolStatus(_size(known), len(known), self._next, self._dropped, self.recovery.in_order)
 
     def close(self) -> None:
-        """End in order; the folder may be opened again."""
+        """End in order, with all records in sealed segments; the folder may be opened again."""
         with suppress(OSError):
+            if not self._journal.empty:
+                self._journal.rotate()
             self._write(lambda _: encode_close())
         self._journal.close()
         os.close(self._lock)
@@ -224,9 +244,11 @@ class Spool:
             known = segments(self._folder)
 
     def _drop(self, segment: Segment) -> None:
-        """Drop a segment; the gap is durable before the readings are gone."""
+        """Drop a segment; the gap is durable before the readings are gone. One that was moved just now is no loss."""
+        if not segment.path.exists():
+            return
         bodies = scan(segment.read(), segment.salt).bodies
-        found = [_known(segment, *body) for body in bodies if body[0] > self._stored]
+        found = [known_record(segment, *body) for body in bodies if body[0] > self._stored]
         readings = [reading for record in found if isinstance(record, Batch) for reading in record.readings]
         earlier = sum(record.dropped for record in found if isinstance(record, Gap))
         times = [reading.receive_ns for reading in readings] or [self._now_ns()]
@@ -255,32 +277,9 @@ class Spool:
         )
 
 
-def _with_holes(segment: Segment, found: Scan, following: int | None) -> Iterator[tuple[int, bytes | None]]:
-    """Yield (sequence, body) of a segment in order; None for each record that damage has taken."""
-    expected = segment.first
-    for sequence, body in found.bodies:
-        yield from ((lost, None) for lost in range(expected, sequence))
-        yield sequence, body
-        expected = sequence + 1
-    if following is not None:
-        yield from ((lost, None) for lost in range(expected, following))
-
-
 def _size(known: Sequence[Segment]) -> int:
     total = 0
     for segment in known:
         with suppress(FileNotFoundError):
             total += segment.path.stat().st_size
     return total
-
-
-def _known(segment: Segment, sequence: int, body: bytes) -> Batch | Gap | None:
-    try:
-        return decode(sequence, body)
-    except msgspec.MsgspecError as error:
-        raise Unavailable(
-            "a record of the spool that this release does not know",
-            got=str(error),
-            where=str(segment.path),
-            next_step="Start the release that wrote it; nothing was thrown away.",
-        ) from error

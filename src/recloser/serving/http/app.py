@@ -88,7 +88,8 @@ def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Ro
     async def metrics(_: Request) -> Response:
         """Give counts and durations in Prometheus' text format."""
         figures = await to_thread.run_sync(service.figures)
-        page = text_of(figures[""].families if "" in figures else by_worker(figures))
+        families = figures[""].families if "" in figures else by_worker(figures)
+        page = text_of([*families, *await to_thread.run_sync(service.more)])
         return Response(page, media_type=None, headers={"content-type": CONTENT_TYPE})
 
     return [

@@ -17,7 +17,7 @@ from recloser.serving.http.exposition import Meter, figures_of
 from recloser.serving.http.people.desk import Desk
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
-from recloser.serving.wire.figures import Figures, model_sums
+from recloser.serving.wire.figures import Family, Figures, model_sums
 from recloser.serving.wire.models import version_of
 from recloser.serving.wire.rows import InputColumns, columns_now
 from recloser.serving.wire.statistics import Statistics, statistics_document
@@ -87,6 +87,7 @@ class Service:
         statistics: counts requests by model, of every transport.
         meter: counts HTTP requests.
         colleagues: the other processes on the same port, or None.
+        more: figures of what else runs beside the gateway, asked at each scrape.
         waiting: how long and how many requests for inference may wait.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
         gate: what every call of every transport passes, made from access, limits, audit, meter and plane.
@@ -107,6 +108,7 @@ class Service:
     statistics: Statistics = field(default_factory=Statistics)
     meter: Meter = field(default_factory=Meter)
     colleagues: Colleagues | None = None
+    more: Callable[[], Sequence[Family]] = tuple
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
     gate: Gate = field(init=False, compare=False)

@@ -7,7 +7,8 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 
-from recloser.connectors.live.modbus_plan import ModbusRead, plan_reads, value_of
+from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
 from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
@@ -19,7 +20,7 @@ class ModbusClient:
 
     Args:
         source: the device, as the project names it.
-        address: host and port.
+        endpoint: where it listens.
         registry: its points.
         clock: tells the time of arrival.
         period_s: between the starts of two rounds, seconds.
@@ -29,14 +30,14 @@ class ModbusClient:
     def __init__(
         self,
         source: str,
-        address: tuple[str, int],
+        endpoint: Endpoint,
         registry: PointRegistry,
         clock: Clock,
         *,
         period_s: float = 1.0,
         answer_s: float = 3.0,
     ) -> None:
-        self._source, self._address, self._clock = source, address, clock
+        self._source, self._endpoint, self._clock = source, endpoint, clock
         self._reads = plan_reads(registry)
         self._period_s, self._answer_s = period_s, answer_s
         self._transaction = 0
@@ -47,10 +48,7 @@ class ModbusClient:
         Raises:
             Unavailable: it cannot be made, is lost, or the device does not answer as it must.
         """
-        try:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(*self._address), self._answer_s)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable("no connection", got=str(error) or "time out", where=self._source) from error
+        reader, writer = await self._endpoint.open(self._answer_s, self._source)
         loop, told = asyncio.get_running_loop(), False
         try:
             while True:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from recloser.connectors.c37118 import Layout
 from recloser.connectors.c37118.points import Chosen, choose, readings_of
-from recloser.connectors.live.c37118_session import C37118Session
+from recloser.connectors.live.c37118.session import C37118Session
+from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import Clock, Unavailable
@@ -21,7 +22,7 @@ class C37118Client:
 
     Args:
         source: the device, as the project names it.
-        address: host and port.
+        endpoint: where it listens.
         idcode: identity of the stream.
         registry: its points; a point that the configuration has not is told once as OFFLINE.
         clock: tells the time of arrival.
@@ -31,14 +32,14 @@ class C37118Client:
     def __init__(
         self,
         source: str,
-        address: tuple[str, int],
+        endpoint: Endpoint,
         idcode: int,
         registry: PointRegistry,
         clock: Clock,
         *,
         answer_s: float = 10.0,
     ) -> None:
-        self._source, self._address, self._idcode = source, address, idcode
+        self._source, self._endpoint, self._idcode = source, endpoint, idcode
         self._registry, self._clock, self._answer_s = registry, clock, answer_s
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
@@ -47,10 +48,7 @@ class C37118Client:
         Raises:
             Unavailable: it cannot be made, or is lost.
         """
-        try:
-            reader, writer = await asyncio.wait_for(asyncio.open_connection(*self._address), self._answer_s)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable("no connection", got=str(error) or "time out", where=self._source) from error
+        reader, writer = await self._endpoint.open(self._answer_s, self._source)
         session = C37118Session(self._idcode, self._answer_s, time.monotonic())
         try:
             await self._talk(session, reader, writer, up, deliver)

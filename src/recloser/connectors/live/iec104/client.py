@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from recloser.connectors.iec104 import Asdu
 from recloser.connectors.iec104.types import CAUSES
-from recloser.connectors.live.iec104_session import Iec104Session, Iec104Timing
+from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality, nanoseconds
 from recloser.core import Clock, Unavailable
@@ -22,7 +23,7 @@ class Iec104Client:
 
     Args:
         source: the device, as the project names it.
-        address: host and port.
+        endpoint: where it listens.
         registry: its points; others are passed over.
         clock: tells the time of arrival.
         timing: of the protocol.
@@ -32,13 +33,13 @@ class Iec104Client:
     def __init__(
         self,
         source: str,
-        address: tuple[str, int],
+        endpoint: Endpoint,
         registry: PointRegistry,
         clock: Clock,
         timing: Iec104Timing | None = None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._address, self._clock = source, address, clock
+        self._source, self._endpoint, self._clock = source, endpoint, clock
         self._points = registry.by_address()
         self._stations = sorted({int(address.partition(":")[0]) for address in self._points})
         self._timing, self._timer = timing or Iec104Timing(), timer
@@ -49,11 +50,7 @@ class Iec104Client:
         Raises:
             Unavailable: it cannot be made, or is lost.
         """
-        try:
-            opening = asyncio.open_connection(*self._address)
-            reader, writer = await asyncio.wait_for(opening, self._timing.answer_s)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable("no connection", got=str(error) or "time out", where=self._source) from error
+        reader, writer = await self._endpoint.open(self._timing.answer_s, self._source)
         try:
             await self._talk(reader, writer, up, deliver)
         except OSError as error:

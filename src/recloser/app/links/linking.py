@@ -1,0 +1,149 @@
+"""Owns the process of one link: a client, its spool and its heartbeat. Writes no store and sends no control."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from recloser.app.clock import SystemClock
+from recloser.app.links.opening import client_of, device_named
+from recloser.app.links.state import LinkFolders, LinkReport, read_link, write_report
+from recloser.app.project.layout import Layout
+from recloser.app.project.links import LinksSection
+from recloser.app.project.settings import load_project
+from recloser.connectors.live import Backoff, Link, LinkEvent
+from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.spool import Spool, SpoolPolicy
+from recloser.core import Clock, Unavailable
+
+BEAT_S = 1.0
+MB = 1 << 20
+SEGMENT_BYTES = 4 * MB
+
+
+def spool_policy(links: LinksSection) -> SpoolPolicy:
+    """Return the bounds of a device's spool."""
+    most = int(links.spool_mb * MB)
+    return SpoolPolicy(
+        most_bytes=most,
+        segment_bytes=min(SEGMENT_BYTES, most // 4),
+        when_full=links.when_full,
+        segment_s=links.store_seconds,
+    )
+
+
+class SpoolOutput:
+    """A link's output: everything into the spool, changes of the link too.
+
+    Args:
+        spool: of this device.
+        say: told of every change.
+    """
+
+    def __init__(self, spool: Spool, say: Callable[[str], None]) -> None:
+        self.spool, self._say = spool, say
+        self.gaps = self.refused = 0
+
+    def accept(self, readings: Sequence[PointReading]) -> int:
+        """Make readings durable."""
+        try:
+            return self.spool.accept(readings)
+        except Unavailable:
+            self.refused += 1
+            raise
+
+    def tell_gap(self, source: str, start_ns: int, end_ns: int, reason: str) -> int:
+        """Record that readings are missing between two times."""
+        sequence = self.spool.tell_gap(source, start_ns, end_ns, reason)
+        self.gaps += 1
+        return sequence
+
+    def tell_link(self, event: LinkEvent) -> None:
+        """Record a change of the link; where the disk takes nothing the log and the heartbeat tell it alone."""
+        self._say(f"link {event.source}: {event.state.value}: {event.reason}")
+        with suppress(Unavailable):
+            self.spool.tell_link(event.source, event.state.value, event.at_ns, event.reason)
+
+
+def run_link(folder: Path, name: str, say: Callable[[str], None]) -> int:
+    """Keep the link to a device until told to stop.
+
+    Args:
+        folder: project.
+        name: device.
+        say: told of changes.
+
+    Raises:
+        InvalidInput: the device or its points are wrong.
+        Unavailable: its spool is in use or cannot be written, or an extra is missing.
+    """
+    project, clock = load_project(folder), SystemClock()
+    device, links = device_named(project, name), project.links
+    client = client_of(folder, device, clock)
+    folders = LinkFolders(Layout(folder).links)
+    spool = Spool(folders.spool(name), spool_policy(links), clock, time.monotonic)
+    output = SpoolOutput(spool, say)
+    before = read_link(folders, name)
+    backoff = Backoff(links.first_wait_seconds, links.longest_wait_seconds)
+    link = Link(name, client, output, clock, backoff)
+    if before is not None:
+        link.was_lost(before.last_ns or before.beat_ns)
+
+    async def beat() -> None:
+        while True:
+            with suppress(Unavailable):  # the next record or the next beat tries again
+                spool.seal_due()
+            with suppress(OSError):
+                write_report(folders.state(name), report_of(link, output, device.protocol, clock))
+            await asyncio.sleep(BEAT_S)
+
+    try:
+        asyncio.run(_until_told(link.run(), beat()))
+        with suppress(OSError):
+            write_report(folders.state(name), report_of(link, output, device.protocol, clock))
+    finally:
+        spool.close()
+    return 0
+
+
+def report_of(link: Link, output: SpoolOutput, protocol: str, clock: Clock) -> LinkReport:
+    """Return the heartbeat of a link."""
+    status, kept = link.status, output.spool.status()
+    return LinkReport(
+        device=link.source,
+        protocol=protocol,
+        pid=os.getpid(),
+        state=status.state.value,
+        since_ns=status.since_ns,
+        reason=status.reason,
+        connects=status.connects,
+        failures=status.failures,
+        gaps=output.gaps,
+        readings=status.readings,
+        last_ns=status.last_ns,
+        beat_ns=nanoseconds(clock.now()),
+        spool_bytes=kept.bytes,
+        spool_dropped=kept.dropped,
+        spool_refused=output.refused,
+    )
+
+
+async def _until_told(*works: Coroutine[Any, Any, None]) -> None:
+    """Run works until SIGTERM or SIGINT, or until one of them fails, which is raised."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    tasks = [asyncio.ensure_future(work) for work in works]
+    stop = asyncio.ensure_future(ended.wait())
+    await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*tasks, stop):
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

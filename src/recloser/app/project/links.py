@@ -1,0 +1,120 @@
+"""Owns the table of the project file about live devices: `[links]`. Opens nothing it names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from recloser.app.project.section import Section
+from recloser.core import InvalidInput
+from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
+
+PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883}
+TLS_PORTS = {"iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883}
+OWN_KEYS = {
+    "iec104": ("interrogate_seconds",),
+    "dnp3": ("period_seconds", "integrity_seconds", "outstation", "master", "unsolicited"),
+    "modbus": ("period_seconds",),
+    "c37118": ("idcode",),
+    "mqtt": (
+        *("client_id", "username", "password_file"),
+        *("payload_value", "payload_time", "payload_time_unit", "payload_quality"),
+    ),
+    "opcua": ("url", "period_seconds"),
+}
+
+
+class DeviceSection(Section):
+    """One device: `[[links.devices]]`; files are relative to the project."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua"]
+    points: str
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    url: str | None = None
+    area: str | None = None
+    answer_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    period_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    interrogate_seconds: Annotated[float, Field(ge=0)] = 0.0
+    integrity_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    outstation: Annotated[int, Field(ge=0, le=65519)] | None = None
+    master: Annotated[int, Field(ge=0, le=65519)] = 1
+    unsolicited: bool = True
+    idcode: Annotated[int, Field(ge=1, le=65534)] | None = None
+    client_id: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    payload_value: str = "value"
+    payload_time: str | None = None
+    payload_time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"
+    payload_quality: str | None = None
+    tls_ca: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    clock_ahead_seconds: Annotated[float, Field(ge=0)] = 60.0
+    hour_shift_check: bool = True
+    unit_check: bool = True
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        where = f"links.devices {self.name}"
+        foreign = {key for keys in OWN_KEYS.values() for key in keys} - set(OWN_KEYS[self.protocol])
+        for key in sorted(foreign & self.model_fields_set):
+            raise InvalidInput(f"{key!r} means nothing to {self.protocol}", where=where, next_step="Remove it.")
+        needed = {"opcua": "url", "c37118": "idcode", "dnp3": "outstation"}.get(self.protocol)
+        for key in ("host",) if needed is None else ("host", needed):
+            if getattr(self, key) is None and not (key == "host" and self.protocol == "opcua"):
+                raise InvalidInput(f"a {self.protocol} device without {key}", where=where, next_step=f"Add {key!r}.")
+        if (self.tls_certificate is None) != (self.tls_key is None) or (self.tls_certificate and not self.tls_ca):
+            raise InvalidInput(
+                "TLS needs the authority, and a certificate only with its key",
+                where=where,
+                next_step="Set tls_ca; with it, for mutual TLS, tls_certificate and tls_key.",
+            )
+        if self.tls_ca is not None and self.protocol not in TLS_PORTS:
+            raise InvalidInput(f"TLS is not known for {self.protocol}", where=where, next_step="Remove tls_ca.")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port, the registered one where none is told."""
+        known = PORTS if self.tls_ca is None else TLS_PORTS
+        return self.host or "", self.port or known.get(self.protocol, 0)
+
+
+class LinksSection(Section):
+    """Live devices, and how their readings become series: `[links]`."""
+
+    devices: tuple[DeviceSection, ...] = ()
+    quantities: dict[str, str] = {"load": LOAD, "weather": TEMPERATURE}  # noqa: RUF012 - pydantic copies defaults
+    store_seconds: Annotated[float, Field(gt=0, le=300)] = 5.0
+    settle_seconds: Annotated[float, Field(ge=0)] = 30.0
+    hold_hours: Annotated[float, Field(gt=0, le=168)] = 24.0
+    least_covered: Annotated[float, Field(gt=0, le=1)] = 0.5
+    spool_mb: Annotated[float, Field(ge=1)] = 256.0
+    when_full: Literal["refuse", "drop_oldest"] = "refuse"
+    first_wait_seconds: Annotated[float, Field(gt=0)] = 1.0
+    longest_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("devices")
+    @classmethod
+    def _names_differ(cls, devices: tuple[DeviceSection, ...]) -> tuple[DeviceSection, ...]:
+        names = [device.name for device in devices]
+        if len(set(names)) < len(names):
+            raise InvalidInput("two devices of one name", got=names, where="links.devices")
+        return devices
+
+    @field_validator("quantities")
+    @classmethod
+    def _quantities_are_known(cls, quantities: dict[str, str]) -> dict[str, str]:
+        for name in quantities.values():
+            dimension_of(name)
+        return quantities
+
+    @model_validator(mode="after")
+    def _waits_are_in_order(self) -> Self:
+        if self.first_wait_seconds > self.longest_wait_seconds:
+            raise InvalidInput("the first wait is longer than the longest", where="links.first_wait_seconds")
+        return self

@@ -1,0 +1,154 @@
+"""Owns the quality steps: each looks at one reading and the point's history and says which bit it earns and why.
+
+Pure. No step changes a number: what is doubtful is marked, and the reading as it came stays beside the reason.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from recloser.connectors.points import Point, PointQuality, PointReading
+
+SECOND_NS = 1_000_000_000
+HOUR_NS = 3_600 * SECOND_NS
+LAGS, NUMBERS = 5, 20  # of how many readings a shift of whole hours and a unit are judged
+
+
+@dataclass(frozen=True, slots=True)
+class CleaningRules:
+    """What holds for all points of a device; limits of single points stand in the registry.
+
+    Attributes:
+        ahead_s: a source's clock may be ahead of ours by this.
+        shift_within_s: five readings in a row whose age is a whole number of hours but for this are a clock shifted by
+            hours; 0 looks for none (a device that sends late on purpose).
+        confirmed_by: so many readings at a new level make a jump a change.
+        unit_check: look for factors of a thousand.
+    """
+
+    ahead_s: float = 60.0
+    shift_within_s: float = 30.0
+    confirmed_by: int = 3
+    unit_check: bool = True
+
+
+@dataclass(slots=True)
+class History:
+    """What is remembered of a point between its readings; changed by the cleaner only.
+
+    Attributes:
+        last: number and time (ns) of the latest usable reading that was no jump.
+        level: readings in a row at another level than `last`, newest last.
+        same_since_ns: since when the number is what it is.
+        same: that number.
+        lags_ns: ages of the latest readings at arrival.
+        numbers: the latest usable ones.
+    """
+
+    last: tuple[float, int] | None = None
+    level: list[tuple[float, int]] = field(default_factory=list)
+    same: float | None = None
+    same_since_ns: int = 0
+    lags_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS))
+    numbers: deque[float] = field(default_factory=lambda: deque(maxlen=NUMBERS))
+
+
+Finding = tuple[PointQuality, str] | None
+Step = Callable[[PointReading, Point, History, CleaningRules], Finding]
+
+
+def clock(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
+    """A clock that is ahead, or shifted by whole hours, does not tell the time of a value."""
+    if reading.source_ns is None or reading.quality & PointQuality.TIME_INVALID:
+        return None
+    lag = reading.receive_ns - reading.source_ns
+    within = int(rules.shift_within_s * SECOND_NS)
+    hours = [round(past / HOUR_NS) for past in (*history.lags_ns, lag)]
+    near = all(
+        hour and abs(past - hour * HOUR_NS) <= within for past, hour in zip((*history.lags_ns, lag), hours, strict=True)
+    )
+    if within and near and len(hours) >= LAGS and len(set(hours)) == 1:
+        direction = "behind" if hours[0] > 0 else "ahead"
+        return PointQuality.CLOCK_SUSPECT, f"the clock is {abs(hours[0])} whole hour(s) {direction}"
+    if -lag > rules.ahead_s * SECOND_NS:
+        return PointQuality.CLOCK_SUSPECT, f"the clock is {-lag / SECOND_NS:.0f} s ahead"
+    return None
+
+
+def limits(reading: PointReading, point: Point, _history: History, _rules: CleaningRules) -> Finding:
+    """A number beyond the registry's limits is not the plant's."""
+    number = reading.number
+    if number is None:
+        return None
+    below = point.low is not None and number < point.low
+    above = point.high is not None and number > point.high
+    if not (below or above):
+        return None
+    return PointQuality.OUT_OF_LIMITS, f"{number:g} is outside {point.low} .. {point.high} {point.unit}"
+
+
+def rate(reading: PointReading, point: Point, history: History, rules: CleaningRules) -> Finding:
+    """A change faster than the registry allows is a spike until enough readings stay there."""
+    number = reading.number
+    if number is None or point.rate_per_s is None or history.last is None or not reading.usable:
+        return None
+    if not _faster(history.last, (number, reading.at_ns), point.rate_per_s):
+        return None
+    together = [*history.level, (number, reading.at_ns)]
+    if len(together) >= rules.confirmed_by:
+        return None
+    return PointQuality.JUMP, f"from {history.last[0]:g} to {number:g}, faster than {point.rate_per_s:g} a second"
+
+
+def stuck(reading: PointReading, point: Point, history: History, _rules: CleaningRules) -> Finding:
+    """A number that never changes although readings come is a frozen one, where the registry says so."""
+    if point.stuck_after_s is None or reading.number is None or reading.number != history.same:
+        return None
+    age_s = (reading.at_ns - history.same_since_ns) / SECOND_NS
+    if age_s < point.stuck_after_s:
+        return None
+    return PointQuality.UNCHANGED, f"{reading.number:g} for {age_s:.0f} s"
+
+
+def unit(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
+    """A number about a thousand times the usual, or a thousandth, is one in another unit."""
+    if not rules.unit_check or reading.number is None or len(history.numbers) < NUMBERS:
+        return None
+    usual = abs(median(history.numbers))
+    if not usual or not reading.number:
+        return None
+    ratio = abs(reading.number) / usual
+    if not (500.0 <= ratio <= 2000.0 or 0.0005 <= ratio <= 0.002):
+        return None
+    return PointQuality.UNIT_SUSPECT, f"{reading.number:g} where {usual:g} is usual: a factor of a thousand"
+
+
+STEPS: tuple[Step, ...] = (clock, limits, rate, stuck, unit)
+
+
+def remember(reading: PointReading, point: Point, history: History) -> None:
+    """Bring a point's history up to date with a reading that all steps have looked at."""
+    if reading.source_ns is not None:
+        history.lags_ns.append(reading.receive_ns - reading.source_ns)
+    number = reading.number
+    if number is None:
+        return
+    if number != history.same:
+        history.same, history.same_since_ns = number, reading.at_ns
+    if not reading.usable or reading.quality & (PointQuality.OUT_OF_LIMITS | PointQuality.UNIT_SUSPECT):
+        return
+    here = (number, reading.at_ns)
+    if reading.quality & PointQuality.JUMP:
+        alike = history.level and point.rate_per_s and not _faster(history.level[-1], here, point.rate_per_s)
+        history.level = [*history.level, here] if alike else [here]
+        return
+    history.last, history.level = here, []
+    history.numbers.append(number)
+
+
+def _faster(before: tuple[float, int], now: tuple[float, int], rate_per_s: float) -> bool:
+    passed_s = max(abs(now[1] - before[1]) / SECOND_NS, 1e-3)
+    return abs(now[0] - before[0]) > rate_per_s * passed_s

@@ -1,0 +1,1 @@
+"""Owns a live link to DNP3 outstations. Decoding: `connectors/dnp3`."""

@@ -1,0 +1,128 @@
+"""Owns reading a DNP3 outstation over TCP, one connection at a time. The rules are the session's."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from recloser.connectors.dnp3 import Fragment
+from recloser.connectors.dnp3 import Point as Object
+from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing
+from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.supervision import Deliver
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, dnp3_quality, nanoseconds
+from recloser.core import Clock, Unavailable
+
+TICK_S = 0.1
+STATIC = {1: "binary", 3: "double", 10: "output", 20: "counter", 21: "frozen", 30: "analog", 40: "analog_output"}
+EVENT = {2: "binary", 4: "double", 11: "output", 22: "counter", 23: "frozen", 32: "analog", 42: "analog_output"}
+KINDS = STATIC | EVENT
+COMMON_TIME, UNSYNCHRONISED, NEEDS_TIME = 51, 2, 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class Dnp3Addresses:
+    """Link addresses of the two sides."""
+
+    outstation: int
+    master: int = 1
+
+
+class Dnp3Client:
+    """Reads the points of a registry from one outstation.
+
+    Args:
+        source: the device, as the project names it.
+        endpoint: where it listens.
+        addresses: of the link.
+        registry: its points; others are passed over.
+        clock: tells the time of arrival.
+        timing: of the protocol.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        endpoint: Endpoint,
+        addresses: Dnp3Addresses,
+        registry: PointRegistry,
+        clock: Clock,
+        timing: Dnp3Timing | None = None,
+    ) -> None:
+        self._source, self._endpoint, self._addresses, self._clock = source, endpoint, addresses, clock
+        self._points = registry.by_address()
+        self._timing = timing or Dnp3Timing()
+
+    async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
+        """Read until the connection is lost.
+
+        Raises:
+            Unavailable: it cannot be made, or is lost.
+        """
+        reader, writer = await self._endpoint.open(self._timing.answer_s, self._source)
+        try:
+            await self._talk(reader, writer, up, deliver)
+        except OSError as error:
+            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
+        finally:
+            writer.close()
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: Callable[[], None], deliver: Deliver
+    ) -> None:
+        session = Dnp3Session(self._addresses.master, self._addresses.outstation, self._timing, time.monotonic())
+        told = False
+        while True:
+            writer.write(session.outgoing(time.monotonic()))
+            await writer.drain()
+            try:
+                data = await asyncio.wait_for(reader.read(65_536), TICK_S)
+            except TimeoutError:
+                continue
+            if not data:
+                raise Unavailable("the device closed the connection", where=self._source)
+            fragments = session.feed(data, time.monotonic())
+            if fragments and not told:
+                up()
+                told = True
+            now_ns = nanoseconds(self._clock.now())
+            deliver([reading for one in fragments for reading in readings_of(one, self._points, self._source, now_ns)])
+            session.taken()
+
+
+def readings_of(fragment: Fragment, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:
+    """Yield the readings of a response's objects that the registry knows.
+
+    Times of a device that says that it needs the time, or gives an unsynchronised common time, are UNSYNCHRONISED: no
+    client here sets a clock.
+    """
+    synchronised = not (fragment.indications or 0) & NEEDS_TIME
+    for item in fragment.points:
+        if item.group == COMMON_TIME:
+            synchronised = item.variation != UNSYNCHRONISED
+        point = points.get(f"{KINDS.get(item.group)}:{item.index}")
+        if point is not None and item.error is None:
+            yield _reading(item, point, source, receive_ns, synchronised=synchronised)
+
+
+def _reading(item: Object, point: Point, source: str, receive_ns: int, *, synchronised: bool) -> PointReading:
+    value, flags, t_ns = item.parts.get("reading"), item.parts.get("flags"), item.parts.get("t_ns")
+    number = float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    quality = dnp3_quality(item.group, flags, synchronised=synchronised or t_ns is None)
+    quality |= PointQuality.INVALID if number is None else PointQuality.GOOD
+    scaled = None if number is None else number * point.scale + point.offset
+    return PointReading(
+        source=source,
+        point=point.name,
+        source_ns=t_ns,
+        receive_ns=receive_ns,
+        number=scaled,
+        unit=point.unit,
+        quality=quality,
+        raw_flags=flags or 0,
+        origin="dnp3:event" if item.group in EVENT else "dnp3:static",
+        raw=None if scaled == number else number,
+    )

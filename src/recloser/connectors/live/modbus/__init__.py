@@ -1,0 +1,1 @@
+"""Owns polling Modbus TCP devices. Decoding: `connectors/modbus`."""

@@ -1,0 +1,174 @@
+"""Owns tables of what processes have logged, on Delta Lake: exactly-once durable appends, upkeep. Knows no column."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    PostCommitHookProperties,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.schema import ArrayType
+
+from recloser.core import InvalidInput, Refused
+from recloser.store.delta import foreign_errors
+from recloser.store.lock import writer_lock
+
+FORMAT = 1
+_KINDS = {pl.String: "string", pl.Int64: "long", pl.Float64: "double", pl.Datetime: "timestamp", pl.Binary: "binary"}
+# Unlike samples, no version of a log is ever pinned: old log entries may go.
+_HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=True)
+_WRITER = WriterProperties(compression="ZSTD", compression_level=3)
+
+
+class LogTable:
+    """Append-only table in one folder, partitioned by day; thread safe, several processes may hold one each.
+
+    Args:
+        folder: of the table and its lock.
+        name: of the table.
+        schema: columns; `sequence` numbers the rows of a source.
+        day: text such as 2026-01-31 that a row is filed under.
+    """
+
+    def __init__(self, folder: Path, name: str, schema: Mapping[str, pl.DataType], day: pl.Expr) -> None:
+        self._folder, self._name, self._schema, self._day = folder, name, dict(schema), day
+        self.folder = folder / name
+        self._guard = threading.Lock()
+        self._latest: DeltaTable | None = None
+
+    def sequence(self, source: str) -> int | None:
+        """Return the highest sequence that `source` has committed, None if it never did.
+
+        Raises:
+            Refused: the table was written by another release or program.
+            Unavailable: the table cannot be read.
+        """
+        with self._guard, foreign_errors(self.folder):
+            table = self._refreshed()
+            found = None if table is None else table.transaction_version(source)
+            return None if found is None else int(found)
+
+    def append(self, rows: pl.DataFrame, source: str, sequence: int) -> bool:
+        """Store rows as one durable commit; False, storing nothing, if the source has committed the sequence before.
+
+        Args:
+            rows: of the table's columns; those of sequences that the source has committed before are left out.
+            source: names the sequence.
+            sequence: ascending at its source.
+
+        Raises:
+            InvalidInput: other columns.
+            Unavailable: another process keeps the lock, or the disk failed; the call may be repeated.
+        """
+        if dict(rows.schema) != self._schema:
+            raise InvalidInput(f"other columns than {self._name} have", got=dict(rows.schema), where=source)
+        with writer_lock(self._folder):
+            done = self.sequence(source)
+            if done is not None and done >= sequence:
+                _sync_everything()
+                return False
+            fresh = rows if done is None else rows.filter(pl.col("sequence") > done)
+            with self._guard, foreign_errors(self.folder):
+                table = self._refreshed() or self._create()
+                write_deltalake(
+                    table,
+                    fresh.with_columns(day=self._day),
+                    mode="append",
+                    writer_properties=_WRITER,
+                    commit_properties=CommitProperties(app_transactions=[Transaction(source, sequence)]),
+                    post_commithook_properties=_HOOKS,
+                )
+                self._sync_commit(int(table.version()))
+        return True
+
+    def scan(self) -> pl.LazyFrame:
+        """Return the lazy rows as of now, in no order.
+
+        Raises:
+            Refused, Unavailable: as `sequence`.
+        """
+        with self._guard, foreign_errors(self.folder):
+            table = self._refreshed()
+            paths = [] if table is None else table.file_uris()
+        if not paths:
+            return pl.LazyFrame(schema=self._schema)
+        return pl.scan_parquet(paths, hive_partitioning=False).select(*self._schema)
+
+    def tidy(self, grace_hours: int = 1) -> int:
+        """Merge small files, delete unneeded ones older than the grace time, and return how many files are in use."""
+        with writer_lock(self._folder), self._guard, foreign_errors(self.folder):
+            table = self._refreshed()
+            if table is None:
+                return 0
+            table.optimize.compact(writer_properties=_WRITER, post_commithook_properties=_HOOKS)
+            table.vacuum(
+                retention_hours=grace_hours,
+                enforce_retention_duration=False,
+                dry_run=False,
+                post_commithook_properties=_HOOKS,
+            )
+            return len(table.file_uris())
+
+    def _refreshed(self) -> DeltaTable | None:
+        if self._latest is not None:
+            self._latest.update_incremental()
+        elif DeltaTable.is_deltatable(str(self.folder)):
+            table = DeltaTable(str(self.folder))
+            if table.metadata().description != self._description():
+                raise Refused(
+                    "this Delta table was not written by this release's store",
+                    got=table.metadata().description,
+                    expected=self._description(),
+                    where=str(self.folder),
+                    next_step="Use the release that wrote it, or an empty folder.",
+                )
+            self._latest = table
+        return self._latest
+
+    def _create(self) -> DeltaTable:
+        fields = [Field(name, _delta_kind(kind), nullable=True) for name, kind in self._schema.items()]
+        self._latest = DeltaTable.create(
+            str(self.folder),
+            Schema([*fields, Field("day", "string", nullable=False)]),
+            partition_by=["day"],
+            name=self._name,
+            description=self._description(),
+        )
+        return self._latest
+
+    def _description(self) -> str:
+        return json.dumps({"format": FORMAT, "table": self._name})
+
+    def _sync_commit(self, version: int) -> None:
+        """Make the files of a commit durable; deltalake leaves that to the kernel."""
+        entry = self.folder / "_delta_log" / f"{version:020}.json"
+        actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
+        files = [self.folder / action["add"]["path"] for action in actions if "add" in action]
+        folders = {path.parent for path in files} | {entry.parent, self.folder, self._folder}
+        for path in [*files, *sorted(folders), entry]:
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+def _sync_everything() -> None:
+    """Make an earlier commit durable whose process may have died before it could."""
+    os.sync()
+
+
+def _delta_kind(kind: pl.DataType) -> str | ArrayType:
+    return ArrayType("double", contains_null=True) if isinstance(kind, pl.List) else _KINDS[type(kind)]
