@@ -12,7 +12,7 @@ help:
 	@echo "make chaos  kill processes at every durable transition, and explore rollouts in full (half an hour)"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
-	@echo "make bench  run the benchmarks (half an hour); PEERS=DIR also makes the other model servers there and compares"
+	@echo "make bench  run the benchmarks (an hour); PEERS=DIR also makes the other model servers there and compares"
 	@echo "make wheels fetch the wheels of the lock into build/wheels, for recloser bundle"
 
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -56,6 +56,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/rollout/run.py
+	$(BIN)/python benchmarks/rollback/run.py
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
 

@@ -29,7 +29,7 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 def ours(options: argparse.Namespace) -> Any:
     """Return our application over the world of the benchmark."""
-    from world import COLUMNS, TRAINED, Named, Nothing, Present, gateway, models, route  # noqa: PLC0415
+    from world import COLUMNS, TRAINED, Named, Nobody, Nothing, Present, gateway, models, route  # noqa: PLC0415
 
     from recloser.serving.http import EventBuffer, Service, build_app  # noqa: PLC0415
     from recloser.serving.log import LogPolicy, PredictionLog  # noqa: PLC0415
@@ -54,7 +54,7 @@ def ours(options: argparse.Namespace) -> Any:
     if options.one_by_one:
         job.joinable = lambda *_: False
     log = PredictionLog(options.log, LogPolicy(), Present()) if options.log else None
-    return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), lambda *_: {}, log=log))
+    return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), Nobody(), log=log))
 
 
 def spoilt(options: argparse.Namespace, honest: Any) -> Any:

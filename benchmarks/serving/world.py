@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recloser.core import TIME, FloatArray, ModelRows
+from recloser.core import TIME, FloatArray, ModelRows, Refused
 from recloser.models import (
     Model,
     Persistence,
@@ -103,6 +103,16 @@ class Nothing:
 
     def current(self, _: str) -> None:
         """Return nothing."""
+
+
+class Nobody:
+    """A desk at which nobody may ask for anything."""
+
+    def carry_out(self, _: object) -> None:
+        """Refuse."""
+        raise Refused("nothing is carried out in a benchmark")
+
+    tell = carry_out
 
 
 def route(*, share: float = 0.0, shadow: str | None = None) -> Route:

@@ -29,22 +29,27 @@ def ask_to_retrain(folder: Path, *, reason: str, actor: str) -> dict[str, Any]:
         Refused: another request was written in the same moment; ask again.
     """
     with Platform.open(folder) as platform:
-        now = platform.clock.now()
-        trigger = api_trigger(actor, reason, now)
-        stored = platform.ledger.stored(StateRecord, REQUESTS)
-        waiting = [item for item in _read(stored) if now - item.at < STANDS_FOR]
-        state = StateRecord(REQUESTS, now, {"asked": [item.to_dict() for item in (*waiting, trigger)]})
-        with platform.ledger.change(actor, now) as change:
-            change.put(state, expected_version=0 if stored is None else stored.version)
-            change.note("trigger.request", trigger.key, {"reason": reason})
-        sentence = f"asked to retrain ({trigger.key}); `recloser status` and the audit log tell what became of it"
-        return {
-            "trigger": trigger.key,
-            "at": format_utc(now),
-            "reason": reason,
-            "actor": actor,
-            "sentence": sentence,
-        }
+        return ask_to_retrain_in(platform, reason=reason, actor=actor)
+
+
+def ask_to_retrain_in(platform: Platform, *, reason: str, actor: str) -> dict[str, Any]:
+    """Write the request in an open project; see `ask_to_retrain`."""
+    now = platform.clock.now()
+    trigger = api_trigger(actor, reason, now)
+    stored = platform.ledger.stored(StateRecord, REQUESTS)
+    waiting = [item for item in _read(stored) if now - item.at < STANDS_FOR]
+    state = StateRecord(REQUESTS, now, {"asked": [item.to_dict() for item in (*waiting, trigger)]})
+    with platform.ledger.change(actor, now) as change:
+        change.put(state, expected_version=0 if stored is None else stored.version)
+        change.note("trigger.request", trigger.key, {"reason": reason})
+    sentence = f"asked to retrain ({trigger.key}); `recloser status` and the audit log tell what became of it"
+    return {
+        "trigger": trigger.key,
+        "at": format_utc(now),
+        "reason": reason,
+        "actor": actor,
+        "sentence": sentence,
+    }
 
 
 def standing_requests(platform: Platform, now: datetime) -> list[Trigger]:

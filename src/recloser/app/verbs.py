@@ -308,26 +308,31 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
-        loop = ControlLoop(platform, LoopOptions())
-        before = platform.ledger.get(RouteRecord, "route")
-        if before is None:
-            raise Refused("nothing serves yet", where=str(folder), next_step="Run: recloser run")
-        if to is not None and platform.ledger.get(ReleaseRecord, to) is None:
-            releases = platform.ledger.find(ReleaseRecord, order_by="created_at", descending=True)
-            raise unknown_name("release", to, [record.key for record in releases], "--to")
-        outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
-        after = platform.ledger.get(RouteRecord, "route")
-        trips = () if outcome.writes is None else outcome.writes.trips
-        recalled = [forecast for trip in trips for forecast in trip.recalled]
-        serving = None if after is None else after.champion
-        return {
-            "from": before.canary or before.champion,
-            "to": serving,
-            "epoch": None if after is None else after.epoch,
-            "recalled": recalled,
-            "reason": reason,
-            "sentence": f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}",
-        }
+        return rollback_in(ControlLoop(platform, LoopOptions()), to=to, reason=reason, actor=actor)
+
+
+def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
+    """Roll back in an open project; see `operator_rollback`."""
+    ledger = loop.platform.ledger
+    before = ledger.get(RouteRecord, "route")
+    if before is None:
+        raise Refused("nothing serves yet", where="rollback", next_step="Run: recloser run")
+    if to is not None and ledger.get(ReleaseRecord, to) is None:
+        releases = ledger.find(ReleaseRecord, order_by="created_at", descending=True)
+        raise unknown_name("release", to, [record.key for record in releases], "--to")
+    outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
+    after = ledger.get(RouteRecord, "route")
+    trips = () if outcome.writes is None else outcome.writes.trips
+    recalled = [forecast for trip in trips for forecast in trip.recalled]
+    serving = None if after is None else after.champion
+    return {
+        "from": before.canary or before.champion,
+        "to": serving,
+        "epoch": None if after is None else after.epoch,
+        "recalled": recalled,
+        "reason": reason,
+        "sentence": f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}",
+    }
 
 
 def verify_audit(folder: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from recloser.ledger.records import (
     TripRecord,
     VerdictRecord,
 )
+from recloser.ledger.watching import LedgerWatch
 
 __all__ = [
     "RECORD_TYPES",
@@ -35,6 +36,7 @@ __all__ = [
     "FreezeRecord",
     "Leadership",
     "Ledger",
+    "LedgerWatch",
     "NoticeRecord",
     "PairedDayRecord",
     "PinRecord",

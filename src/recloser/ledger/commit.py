@@ -17,8 +17,10 @@ from recloser.ledger.change import Change, Mode, Write
 from recloser.ledger.mapping import RecordMapping
 from recloser.ledger.records import StateRecord
 from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
+from recloser.ledger.watching import CHANNEL
 
 _LOCK_HEAD = sa.select(HEAD.c.entries, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
+_NOTIFY = sa.text(f"NOTIFY {CHANNEL}")
 _MOVE_HEAD = sa.update(HEAD).where(HEAD.c.id == 1).values(entries=sa.bindparam("seq"), hash=sa.bindparam("last"))
 
 
@@ -48,6 +50,8 @@ def write_change(connection: sa.Connection, change: Change, fence: Fence | None 
     entries = _chained(change, head)
     connection.execute(sa.insert(ENTRIES), [entry._asdict() for entry in entries])
     connection.execute(_MOVE_HEAD, {"seq": entries[-1].seq, "last": entries[-1].hash})
+    if connection.dialect.name == "postgresql":
+        connection.execute(_NOTIFY)  # reaches those who watch when the transaction commits
 
 
 def _locked_head(connection: sa.Connection) -> Head:

@@ -23,6 +23,7 @@ from recloser.ledger.holds import held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
 from recloser.ledger.schema import ENTRIES, mapping_of
 from recloser.ledger.verification import verify_database
+from recloser.ledger.watching import LedgerWatch
 
 T = TypeVar("T")
 
@@ -176,6 +177,11 @@ class Ledger:
         """
         with self._at_seam(), reading(self._engine) as connection:
             return verify_database(connection)
+
+    def watch(self) -> LedgerWatch:
+        """Return what tells, at little cost, whether somebody wrote to the ledger; close it after use."""
+        self._require_own_process()
+        return LedgerWatch(self._engine, self._where)
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:

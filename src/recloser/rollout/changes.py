@@ -98,7 +98,8 @@ def writes_of(
     lost = [name for plan in plans.values() for name in plan.unrecallable]
     alarms = [move.action.alarm for move in moves if move.action.alarm]
     if lost:
-        alarms.append(f"{len(lost)} recalled forecasts have no replacement: {', '.join(lost[:5])}")
+        told = f"{len(lost)} recalled forecasts have no replacement: {', '.join(lost[:5])}"
+        alarms = ["; ".join([*alarms, told])]  # one cause, one alarm
     cohort = first.rollout.plan.cohort_at(first.action.step)
     return Writes(
         event=f"rollout.{_event(first)}",

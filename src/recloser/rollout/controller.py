@@ -109,7 +109,7 @@ class RolloutController:
             if not reachable:
                 evidence = replace(evidence, settled=False)
             if not sound:
-                evidence = self._verified(rollout, evidence)
+                evidence = self._verifier.verified(rollout, evidence)
             action, evidence = self._decide_verified(rollout, evidence, now)
             writes = self._write(world, [Move(rollout, action, evidence)], action.target, fresh, now)
             outcome = Outcome(rollout, action, writes)

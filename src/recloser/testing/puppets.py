@@ -28,7 +28,8 @@ PAUSE_S = 0.05
 class Puppet:
     """A 'python' model that answers as the honest one beside it, unless the word in its file says otherwise.
 
-    Words: 'honest'; 'hang' and 'fail' while it is being loaded; 'nan', 'huge', 'exit' and 'slow' (a minute) when asked.
+    Words: 'honest'; 'hang' and 'fail' while it is being loaded; 'nan', 'huge', 'exit' and 'slow' (a minute) when asked;
+    'nan:AREA' and 'huge:AREA' for rows of that area alone.
 
     Args:
         inner: the honest model.
@@ -54,13 +55,14 @@ class Puppet:
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return MW, shape (n_rows, n_quantiles)."""
-        word = _word(self._strings)
+        word, _, area = _word(self._strings).partition(":")
         if word == "exit":
             os._exit(9)
         if word == "slow":
             time.sleep(60.0)
         answer = self._inner.predict(rows)
-        return answer * {"nan": np.nan, "huge": 1e6}.get(word, 1.0)
+        hit = (rows["area"] == area).to_numpy() if area else np.ones(len(rows), bool)
+        return answer * np.where(hit, {"nan": np.nan, "huge": 1e6}.get(word, 1.0), 1.0)[:, None]
 
 
 def _word(path: Path) -> str:

@@ -22,7 +22,7 @@ import uvicorn
 from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
 from recloser.serving.grpc import grpc_lifespan
-from recloser.serving.http import CurrentForecast, EventBuffer, InputColumns, Service, build_app
+from recloser.serving.http import CurrentForecast, Done, EventBuffer, InputColumns, Service, Wish, build_app
 
 STEP = timedelta(minutes=30)
 ISSUED = datetime(2020, 3, 1, 22, tzinfo=UTC)
@@ -182,17 +182,45 @@ class Forecasts:
         return {area: current for area in areas if (current := self.current(area)) is not None}
 
 
+class Clerk:
+    """Writes wishes into a list; nothing can be done about rel-bad."""
+
+    def __init__(self) -> None:
+        self.wishes: list[Wish] = []
+
+    @property
+    def rolled(self) -> list[tuple[str | None, str, str]]:
+        return [(wish.subject, wish.reason, wish.actor) for wish in self.wishes if wish.kind == "rollback"]
+
+    def carry_out(self, wish: Wish) -> Done:
+        if wish.subject == "rel-bad":
+            raise Refused("the signature does not fit", got=wish.subject)
+        repeated = wish.key is not None and wish in self.wishes
+        self.wishes.append(wish)
+        said = {"reason": wish.reason, "sentence": "done"}
+        if wish.kind == "rollback":
+            champion = wish.subject or "rel-0"
+            return Done({"released": "rel-1", "champion": champion, "epoch": 2, "recalled": [], **said}, repeated)
+        if wish.kind in {"freeze", "lift"}:
+            span = {"from": NOW, "to": None} | {k: at for k, at in wish.more.items() if at}
+            return Done({"freeze": wish.subject or "freeze-1", "actor": wish.actor, **span, **said}, repeated)
+        if wish.kind == "retrain":
+            return Done({"trigger": "trg-1", "at": NOW, "actor": wish.actor, **said}, repeated)
+        rollout = {"rollout": wish.subject, "release": "rel-1", "kind": wish.kind, "name": wish.actor, "role": None}
+        return Done({**rollout, "case": wish.more.get("evidence", ""), "state": "held", "sentence": "done"}, repeated)
+
+    def tell(self, what: str, subject: str | None) -> dict[str, object]:
+        if what == "freezes":
+            return {"in_force": [], "declared": [], "recurring": []}
+        if what == "explain":
+            return {"rollout": subject}
+        row = {"key": "ro-1", "release": "rel-1", "state": "canary", "reason": "it goes", "case": ""}
+        return {"rollouts": [row]}
+
+
 def service(gate: Gateway | None = None, **changes: object) -> Service:
     """Return a service over a gateway with one current forecast per area; rollbacks are written into a list."""
     gate = gate or gateway()
-    rolled: list[tuple[str | None, str, str]] = []
-
-    def rollback(to: str | None, reason: str, actor: str) -> dict[str, object]:
-        if to == "rel-bad":
-            raise Refused("the signature does not fit", got=to)
-        rolled.append((to, reason, actor))
-        return {"champion": to or "rel-0", "epoch": 2}
-
     answers = gate.answer(frame(), ISSUED, NOW).served
     whole = Service(
         gateway=gate,
@@ -200,9 +228,8 @@ def service(gate: Gateway | None = None, **changes: object) -> Service:
         columns_at_first=InputColumns(("scale_mw", "swing", "lag")),
         forecasts=Forecasts(answers, (f"{answers[0].id}:1",)),
         events=EventBuffer(),
-        rollback=rollback,
+        desk=Clerk(),
     )
-    rollback.__dict__["rolled"] = rolled
     return replace(whole, **changes)
 
 

@@ -31,22 +31,28 @@ def approve_rollout(folder: Path, rollout: str, *, name: str, reason: str, evide
         Refused: it does not await approval, the evidence changed, or the person proposed it.
     """
     with Platform.open(folder) as platform:
-        approval = platform.project.rollout.approval
-        role = role_of(platform, name, required=True)
-        _known(platform, rollout)
         loop = ControlLoop(platform, LoopOptions())
-        order = Order(CommandKind.RESUME, name, reason, role, rollout)
-        asked = loop.controller.approve(order, case=evidence, lasts=timedelta(hours=approval.expires_hours))
-        return {
-            "rollout": asked.key,
-            "release": asked.release,
-            "kind": "approve",
-            "name": name,
-            "role": role,
-            "case": asked.case,
-            "state": str(asked.state),
-            "sentence": f"{name} approves {asked.release} on evidence {asked.case[:12]}; counted at the next tick.",
-        }
+        return approve_in(loop, rollout, name=name, reason=reason, evidence=evidence)
+
+
+def approve_in(loop: ControlLoop, rollout: str, *, name: str, reason: str, evidence: str) -> dict[str, Any]:
+    """Approve in an open project; see `approve_rollout`."""
+    platform = loop.platform
+    approval = platform.project.rollout.approval
+    role = role_of(platform, name, required=True)
+    _known(platform, rollout)
+    order = Order(CommandKind.RESUME, name, reason, role, rollout)
+    asked = loop.controller.approve(order, case=evidence, lasts=timedelta(hours=approval.expires_hours))
+    return {
+        "rollout": asked.key,
+        "release": asked.release,
+        "kind": "approve",
+        "name": name,
+        "role": role,
+        "case": asked.case,
+        "state": str(asked.state),
+        "sentence": f"{name} approves {asked.release} on evidence {asked.case[:12]}; counted at the next tick.",
+    }
 
 
 def order_rollout(folder: Path, kind: str, rollout: str, *, name: str, reason: str) -> dict[str, Any]:
@@ -63,27 +69,31 @@ def order_rollout(folder: Path, kind: str, rollout: str, *, name: str, reason: s
         Refused: its state forbids it, or what nobody may override does.
     """
     with Platform.open(folder) as platform:
-        command = CommandKind(kind)
-        role = role_of(platform, name, required=command is CommandKind.OVERRIDE or _wants_role(platform, command))
-        if command is CommandKind.OVERRIDE:
-            role = _overrider(platform, name)
-        _known(platform, rollout)
-        loop = ControlLoop(platform, LoopOptions())
-        source = loop.evidence if command is CommandKind.OVERRIDE else None
-        outcome = loop.controller.order(Order(command, name, reason, role, rollout), source)
-        subject, action = outcome.rollout, outcome.action
-        assert subject is not None
-        assert action is not None
-        return {
-            "rollout": subject.key,
-            "release": subject.release,
-            "kind": kind,
-            "name": name,
-            "role": role,
-            "case": "",
-            "state": str(action.state),
-            "sentence": f"{subject.release} is {action.state} now: {action.reason}",
-        }
+        return order_in(ControlLoop(platform, LoopOptions()), kind, rollout, name=name, reason=reason)
+
+
+def order_in(loop: ControlLoop, kind: str, rollout: str, *, name: str, reason: str) -> dict[str, Any]:
+    """Carry out an order in an open project; see `order_rollout`."""
+    platform, command = loop.platform, CommandKind(kind)
+    role = role_of(platform, name, required=command is CommandKind.OVERRIDE or _wants_role(platform, command))
+    if command is CommandKind.OVERRIDE:
+        role = _overrider(platform, name)
+    _known(platform, rollout)
+    source = loop.evidence if command is CommandKind.OVERRIDE else None
+    outcome = loop.controller.order(Order(command, name, reason, role, rollout), source)
+    subject, action = outcome.rollout, outcome.action
+    assert subject is not None
+    assert action is not None
+    return {
+        "rollout": subject.key,
+        "release": subject.release,
+        "kind": kind,
+        "name": name,
+        "role": role,
+        "case": "",
+        "state": str(action.state),
+        "sentence": f"{subject.release} is {action.state} now: {action.reason}",
+    }
 
 
 def role_of(platform: Platform, name: str, *, required: bool) -> str | None:

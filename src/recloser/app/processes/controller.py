@@ -17,6 +17,8 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import PredictionUpkeep
+from recloser.app.processes.alert.waker import FolderLook, pause
+from recloser.app.processes.cuts import cuts_folder
 from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
 from recloser.app.releases.lineage import carry_on
@@ -47,13 +49,14 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         RunProcesses(platform, say) as runs,
         CourierThread(Courier(platform.ledger, channels_of(platform), platform.clock), say),
     ):
+        cut_off = FolderLook(cuts_folder(platform.layout.state))
         loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):
                 say(f"{why}: starting again")
                 break
-            ended.wait(TICK_S)
+            pause(ended, [cut_off], TICK_S)
     return 0
 
 

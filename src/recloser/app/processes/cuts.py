@@ -31,13 +31,18 @@ class FoundCut:
         return f"gateway worker {self.worker} cut it off: {self.cut.reason}"
 
 
+def cuts_folder(state: Path) -> Path:
+    """Return the folder of the cuts; it may not be there yet."""
+    return state / FOLDER
+
+
 def write_cut(state: Path, found: FoundCut) -> None:
     """Write a cut so that it survives power loss; one that is there already is left as it is.
 
     Raises:
         OSError: the disk does not take it.
     """
-    folder = state / FOLDER
+    folder = cuts_folder(state)
     folder.mkdir(exist_ok=True)
     path = folder / f"{found.epoch}-{found.cut.release}.json"
     if path.exists():
@@ -55,8 +60,8 @@ def write_cut(state: Path, found: FoundCut) -> None:
     with draft.open("w", encoding="utf-8") as file:
         json.dump(facts, file)
         file.flush()
+        draft.replace(path)  # the other workers need not wait for the disk
         os.fsync(file.fileno())
-    draft.replace(path)
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -67,7 +72,7 @@ def write_cut(state: Path, found: FoundCut) -> None:
 def read_cuts(state: Path, epoch: int) -> list[FoundCut]:
     """Return who was cut off under this route, by release; what cannot be read is passed over."""
     found = []
-    for path in sorted((state / FOLDER).glob(f"{epoch}-*.json")):
+    for path in sorted(cuts_folder(state).glob(f"{epoch}-*.json")):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             at = parse_utc(facts["at"], str(path))
@@ -87,4 +92,4 @@ def forget_cuts(state: Path, before: int) -> None:
 
 
 def _files(state: Path) -> Iterable[Path]:
-    return sorted((state / FOLDER).glob("*.json"))
+    return sorted(cuts_folder(state).glob("*.json"))

@@ -13,8 +13,9 @@ from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.loop.router import LEARNED_FROM, RELEARN, releases_of
 from recloser.app.platform import Platform
+from recloser.app.processes.alert.waker import FolderLook, LedgerLook, Look, Waker
 from recloser.app.processes.announcing import announce
-from recloser.app.processes.cuts import FoundCut, forget_cuts, read_cuts, write_cut
+from recloser.app.processes.cuts import FoundCut, cuts_folder, forget_cuts, read_cuts, write_cut
 from recloser.app.processes.loading import ReleaseLoader
 from recloser.app.processes.reports import Report, write_report
 from recloser.app.release import LoadedRelease
@@ -35,7 +36,7 @@ LOG = logging.getLogger(__name__)
 
 
 class RouteFollower(threading.Thread):
-    """Brings the ledger's route to this process's gateway every half second, and announces what happened.
+    """Brings the ledger's route to this process's gateway within a moment, and announces what happened.
 
     Releases are loaded beside it: until those of a new route are ready the gateway goes on with the route it has, or,
     where it has missed decisions in between, with the new champion alone. With the ledger gone the gateway goes on with
@@ -73,15 +74,18 @@ class RouteFollower(threading.Thread):
         self.follow()
 
     def run(self) -> None:
-        """Follow until told to stop."""
-        while not self._ended:
-            self._woken.wait(POLL_S)
-            self._woken.clear()
-            try:
-                self.follow()
-            # The outermost loop of the thread: a gateway that no longer follows would miss the next rollback.
-            except Exception:
-                LOG.exception("following the ledger met a defect; it goes on")
+        """Follow until told to stop: soon after somebody wrote to the ledger or cut somebody off, and now and then."""
+        watch = self._platform.ledger.watch()
+        looks: list[Look] = [LedgerLook(watch), FolderLook(cuts_folder(self._platform.layout.state))]
+        with contextlib.closing(watch), Waker(looks, self._woken):
+            while not self._ended:
+                self._woken.wait(POLL_S)
+                self._woken.clear()
+                try:
+                    self.follow()
+                # The outermost loop of the thread: a gateway that no longer follows would miss the next rollback.
+                except Exception:
+                    LOG.exception("following the ledger met a defect; it goes on")
 
     def follow(self) -> None:
         """Take over the present route and announce new entries; what cannot be reached now is tried again.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,6 +16,7 @@ from starlette.applications import Starlette
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.people.desk import LoopDesk
 from recloser.app.platform import Platform
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
@@ -32,7 +32,7 @@ from recloser.app.security.gatekeeping import (
     uvicorn_options,
 )
 from recloser.core import Clock, Unavailable
-from recloser.ledger import ForecastRecord, RouteRecord
+from recloser.ledger import ForecastRecord
 from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, CurrentForecast, EventBuffer, InputColumns, Service, build_app
@@ -97,23 +97,13 @@ def gateway_service(
     colleagues: Colleagues | None = None,
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
-
-    def rollback(to: str | None, reason: str, actor: str) -> Mapping[str, Any]:
-        outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
-        route = platform.ledger.get(RouteRecord, "route")
-        return {
-            "released": None if outcome.rollout is None else outcome.rollout.release,
-            "champion": None if route is None else route.champion,
-            "epoch": None if route is None else route.epoch,
-        }
-
     return Service(
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns_at_first=InputColumns(("scale_mw", *platform.features.names)),
         forecasts=LedgerForecasts(platform),
         events=events,
-        rollback=rollback,
+        desk=LoopDesk(loop),
         access=access_of(platform),
         body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
         log=log,

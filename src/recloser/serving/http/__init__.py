@@ -7,20 +7,23 @@ from recloser.serving.http.app import build_app
 from recloser.serving.http.data import decide
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
-from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Rollback, Service
+from recloser.serving.http.people.desk import Desk, Done, Wish
+from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Service
 from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
     "Access",
     "Colleagues",
     "CurrentForecast",
+    "Desk",
+    "Done",
     "Event",
     "EventBuffer",
     "EventSource",
     "ForecastSource",
     "InputColumns",
-    "Rollback",
     "Service",
+    "Wish",
     "build_app",
     "decide",
 ]

@@ -23,6 +23,7 @@ from recloser.serving.http.grid import Grid
 from recloser.serving.http.hot import HotWay
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
+from recloser.serving.http.people.endpoints import People
 from recloser.serving.http.service import Service
 from recloser.serving.wire.figures import by_worker, text_of
 from recloser.serving.wire.rows import quantile_names
@@ -117,5 +118,5 @@ def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Ro
         Route("/v1/areas/{area:path}/forecast", forecasts.forecast),
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
-        Route("/v1/rollback", grid.rollback, methods=["POST"]),
+        *People(service).routes(),
     ]

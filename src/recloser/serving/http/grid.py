@@ -1,4 +1,4 @@
-"""Owns the grid's own endpoints under /v1: areas, events, route and rollback."""
+"""Owns the grid's own endpoints under /v1: areas, events and route."""
 
 from __future__ import annotations
 
@@ -6,29 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
-import msgspec
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from recloser.core import InvalidInput, canonical_json
-from recloser.serving.http.body import read_json
+from recloser.core import canonical_json
 from recloser.serving.http.edge import json_response
 from recloser.serving.http.events import Event
 from recloser.serving.http.service import Service
 from recloser.serving.route import arm_of, lease_expired
-from recloser.serving.wire.strict import decode
-
-
-class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/rollback`."""
-
-    reason: str
-    to: str | None = None
-
-
-ROLLBACK = msgspec.json.Decoder(RollbackBody)
 
 
 class Grid:
@@ -58,16 +45,6 @@ class Grid:
         colleagues = self._service.colleagues
         workers = [] if colleagues is None else await to_thread.run_sync(colleagues.states)
         return json_response({**route.to_dict(), **state, "prediction_log": log, "workers": workers})
-
-    async def rollback(self, request: Request) -> Response:
-        """Roll back to a named or the previous release; needs the scope 'operate' and a reason."""
-        actor = self._service.access.actor(request.scope, "operate")
-        content = await read_json(request.scope, request.receive, self._service.body_limit, must_be_typed=True)
-        body = decode(content, ROLLBACK, "rollback")
-        if not body.reason.strip():
-            raise InvalidInput("no reason given", got=body.reason, expected="why, in words", where="rollback.reason")
-        done = await to_thread.run_sync(self._service.rollback, body.to, body.reason.strip(), actor)
-        return json_response(done)
 
     async def events(self, request: Request) -> Response:
         """Stream events as they happen, after `Last-Event-ID` if one is given."""

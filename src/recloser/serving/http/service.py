@@ -14,15 +14,13 @@ from recloser.serving.http.admission.scopes import Audit
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.http.exposition import Meter, figures_of
+from recloser.serving.http.people.desk import Desk
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.figures import Family, Figures, model_sums
 from recloser.serving.wire.models import version_of
 from recloser.serving.wire.rows import InputColumns, columns_now
 from recloser.serving.wire.statistics import Statistics, statistics_document
-
-Rollback = Callable[[str | None, str, str], Mapping[str, Any]]
-"""(to, reason, actor) -> what was done, JSON-ready; `to` None means the previous champion. May raise our errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Service:
         columns_at_first: what a row for inference consists of while no champion says what it reads.
         forecasts: current forecasts by area.
         events: new forecasts, recalls.
-        rollback: what `POST /v1/rollback` calls, in a thread.
+        desk: carries out what people ask, in a thread.
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
@@ -100,7 +98,7 @@ class Service:
     columns_at_first: InputColumns
     forecasts: ForecastSource
     events: EventSource
-    rollback: Rollback
+    desk: Desk
     access: Access = field(default_factory=Access)
     body_limit: int = 8_000_000
     keep_alive_s: float = 15.0

@@ -6,13 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-SCOPES = ("infer", "read", "operate", "admin")
-"""What a token may be good for; 'admin' includes all others."""
+SCOPES = ("infer", "read", "operate", "approve", "admin")
+"""What a token may be good for; 'admin' includes all others. 'approve' is for the decisions of named people."""
 
 VITAL = frozenset({"/v1/forecasts", "/v1/rollback", "/ping", "/health"})
 """Paths served as long as any, besides the forecast of an area and health."""
 
-AUDITED = frozenset({"operate", "admin"})
+AUDITED = frozenset({"operate", "approve", "admin"})
+ABOUT_ROLLOUTS = {
+    "approve": "approve",
+    "reject": "approve",
+    "override": "approve",
+    "hold": "operate",
+    "resume": "operate",
+}
+OPERATIONS = frozenset({"/v1/rollback", "/v1/retrain", "/v1/freezes"})
 
 
 class Priority(IntEnum):
@@ -53,8 +61,10 @@ def scope_of(method: str, path: str) -> str:
     if method == "POST":
         if path == "/invocations" or (path.startswith("/v2/models/") and path.endswith("/infer")):
             return "infer"
-        if path == "/v1/rollback":
+        if path in OPERATIONS or (path.startswith("/v1/freezes/") and path.endswith("/lift")):
             return "operate"
+        if path.startswith("/v1/rollouts/"):
+            return ABOUT_ROLLOUTS.get(path.rpartition("/")[2], "admin")
         if path == "/v2/repository/index":
             return "read"
     return "admin"

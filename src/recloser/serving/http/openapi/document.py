@@ -13,7 +13,8 @@ from starlette.routing import Route
 from recloser import __version__
 from recloser.serving.http.body import BINARY, JSON
 from recloser.serving.http.openapi.answers import Problem
-from recloser.serving.http.openapi.operations import RAW, Operation, operations
+from recloser.serving.http.openapi.operation import Operation
+from recloser.serving.http.openapi.operations import RAW, operations
 
 PROBLEM = "application/problem+json"
 TEMPLATE = "#/components/schemas/{name}"
@@ -33,6 +34,8 @@ def openapi_document(routes: Sequence[Route], quantiles: Sequence[str]) -> dict[
         path = plain_path(route.path)
         for method in sorted((route.methods or set()) - {"HEAD"}):
             described = _described(route, path, known[path, method], schemas)
+            if method == "POST" and (path, "GET") in known:
+                described["operationId"] += "_post"
             paths.setdefault(path, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",

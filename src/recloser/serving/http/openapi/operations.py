@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -11,38 +10,15 @@ import msgspec
 from recloser.serving.http.body import BINARY, HEADER_LENGTH, JSON
 from recloser.serving.http.exposition import CONTENT_TYPE
 from recloser.serving.http.forecasts import ARROW
-from recloser.serving.http.grid import RollbackBody
 from recloser.serving.http.openapi import answers
+from recloser.serving.http.openapi.operation import BODY_ERRORS, Operation, Parameter
+from recloser.serving.http.openapi.people import people_operations
 from recloser.serving.wire.invocations import FORMS, Invocation
 from recloser.serving.wire.oip import InferRequest
-
-BODY_ERRORS = (400, 413, 415, 422)
-"""What a request body can be refused with."""
 
 TEXT = "text/plain; charset=utf-8"
 EVENTS = "text/event-stream; charset=utf-8"
 RAW: Mapping[str, Any] = {"type": "string", "format": "binary"}
-
-Parameter = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path.
-
-    Attributes:
-        answers: media type -> type of the document, or a schema, of status 200.
-        body: type of the JSON body, or None.
-        binary_body: whether the body may be raw tensors behind a JSON header too.
-        errors: statuses of problem documents, besides 500 and those of the gate.
-        parameters: in query and header; those of the path are known.
-    """
-
-    answers: Mapping[str, Any]
-    body: Any = None
-    binary_body: bool = False
-    errors: tuple[int, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
 
 
 def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
@@ -75,11 +51,7 @@ def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
         ),
         ("/v1/events", "GET"): Operation({EVENTS: _STREAM}, errors=(400,), parameters=(_LAST_EVENT,)),
         ("/v1/route", "GET"): Operation({JSON: answers.RouteState}),
-        ("/v1/rollback", "POST"): Operation(
-            {JSON: {"type": "object"}},
-            body=RollbackBody,
-            errors=(*BODY_ERRORS, 401, 403, 409, 503),
-        ),
+        **people_operations(),
     }
 
 

@@ -1,0 +1,90 @@
+"""Steady load on a gateway that notes, for every release, when its last answer arrived. Drops nothing silently."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import uvloop
+from load import OpenCaller, Outcome, Pool
+
+
+class _Caller(OpenCaller):
+    """A connection whose answers are looked at."""
+
+    def __init__(self, pool: Pool, look: Callable[[bytes], None]) -> None:
+        super().__init__(pool)
+        self._look = look
+
+    def answered(self, status: int, text: bytes) -> None:
+        self._look(text)
+        super().answered(status, text)
+
+
+class Witness(threading.Thread):
+    """Asks a gateway at an even rate until it is told to stop.
+
+    Attributes:
+        sent: requests sent.
+        last: release -> wall clock (seconds) of its latest answer here.
+        outcome: statuses, latencies, connections that broke.
+    """
+
+    def __init__(self, port: int, requests: list[bytes], rate: float = 100.0, connections: int = 12) -> None:
+        super().__init__(daemon=True)
+        self._port, self._requests, self._rate, self._connections = port, requests, rate, connections
+        self._ended = threading.Event()
+        self._names: dict[bytes, str] = {}
+        self.last: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.sent = 0
+        self.unanswered = 0
+        self.outcome = Outcome()
+
+    def watch_for(self, release: str) -> None:
+        """Note the answers of this release too, from now on."""
+        self._names = {**self._names, release.encode(): release}
+        self.last[release], self.counts[release] = 0.0, 0
+
+    def run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._drive())
+
+    def stop(self) -> None:
+        """Send no more, wait for what is under way."""
+        self._ended.set()
+        self.join()
+
+    @property
+    def dropped(self) -> int:
+        """Return how many requests got no answer, or not one with status 200."""
+        return self.sent - self.outcome.statuses.get(200, 0)
+
+    def _look(self, text: bytes) -> None:
+        now = time.time()
+        for name, release in self._names.items():
+            if name in text:
+                self.last[release] = now
+                self.counts[release] += 1
+
+    async def _drive(self) -> None:
+        loop, pool = asyncio.get_running_loop(), Pool(self._requests, self.outcome)
+        made = [
+            await loop.create_connection(lambda: _Caller(pool, self._look), "127.0.0.1", self._port)
+            for _ in range(self._connections)
+        ]
+        due = time.monotonic()
+        while not self._ended.is_set():
+            pool.ask(due)
+            self.sent += 1
+            due += 1.0 / self._rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+        try:
+            await asyncio.wait_for(pool.quiet.wait(), 10.0)
+        except TimeoutError:
+            self.unanswered = pool.open
+        for transport, caller in made:
+            caller.due = None
+            transport.abort()

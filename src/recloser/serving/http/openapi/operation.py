@@ -1,0 +1,30 @@
+"""Owns what one method of one path takes and answers. Knows none by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Parameter = Mapping[str, Any]
+BODY_ERRORS = (400, 413, 415, 422)
+"""What a request body can be refused with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    Attributes:
+        answers: media type -> type of the document, or a schema, of status 200.
+        body: type of the JSON body, or None.
+        binary_body: whether the body may be raw tensors behind a JSON header too.
+        errors: statuses of problem documents, besides 500 and those of the gate.
+        parameters: in query and header; those of the path are known.
+    """
+
+    answers: Mapping[str, Any]
+    body: Any = None
+    binary_body: bool = False
+    errors: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()

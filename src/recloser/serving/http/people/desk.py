@@ -1,0 +1,57 @@
+"""Owns the seam to whoever carries out what people ask. Carries nothing out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Kind = Literal["rollback", "approve", "reject", "hold", "resume", "override", "freeze", "lift", "retrain"]
+Told = Literal["rollouts", "explain", "freezes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks.
+
+    Attributes:
+        kind: what is to be done.
+        subject: the rollout (its id or its release), the freeze, or the release to roll back to; None without one.
+        actor: who; the owner of the token where tokens are in use.
+        reason: why.
+        more: what else the kind takes: `evidence` of an approval, `from` and `to` (aware UTC or None) of a freeze.
+        key: the caller's name for this wish, under which it is carried out once; None without one.
+    """
+
+    kind: Kind
+    subject: str | None
+    actor: str
+    reason: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a wish, JSON-ready, and whether it had been carried out before under the same key."""
+
+    document: Mapping[str, Any]
+    repeated: bool = False
+
+
+class Desk(Protocol):
+    """Carries out wishes and tells how things stand. Thread safe; may block; raises our errors."""
+
+    def carry_out(self, wish: Wish) -> Done:
+        """Do it; the same wish under the same key is done once, and answered as it was then.
+
+        Raises:
+            InvalidInput: no such subject or person, or the key was used for another wish.
+            Refused: a state or a policy forbids it, or the same wish is under way.
+            Unavailable: not now.
+        """
+        ...
+
+    def tell(self, what: Told, subject: str | None) -> Mapping[str, Any]:
+        """Return the rollouts under way, the explanation of one, or the freezes."""
+        ...
