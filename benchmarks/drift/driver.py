@@ -1,0 +1,75 @@
+"""Owns the way a detector is run over days, the same for ours and for peers. Needs numpy alone: peers import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+DEAD_DAYS = 28  # alarms this soon after one are the same episode
+Array = np.ndarray  # type: ignore[type-arg]
+
+
+class Runner(Protocol):
+    """A detector that has seen its history: one call per day, True on an alarm, after which it starts afresh."""
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        """Count a day: its number since 1970-01-01 and its 24 errors."""
+        ...
+
+
+@dataclass(frozen=True)
+class Days:
+    """A stretch of days.
+
+    Attributes:
+        numbers: days since 1970-01-01, shape (n,).
+        hours: signed errors, shape (n, 24).
+        off, special: kinds of day, shape (n,).
+    """
+
+    numbers: Array
+    hours: Array
+    off: Array
+    special: Array
+
+    def cut(self, first: int, last: int) -> Days:
+        return Days(self.numbers[first:last], self.hours[first:last], self.off[first:last], self.special[first:last])
+
+    def with_hours(self, hours: Array) -> Days:
+        return Days(self.numbers, hours, self.off, self.special)
+
+
+# (history, strictness) -> something that makes fresh runners.
+Method = Callable[[Days, float], Callable[[Days], Runner]]
+
+
+def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:
+    """Return the alarms of a lived year; after each, the level of the last week becomes the new normal.
+
+    A runner with the attribute `rebases` does that itself.
+    """
+    count, dead, offset = 0, -1, np.zeros(24)
+    runner = make(lived)
+    for k, (number, hours) in enumerate(zip(lived.numbers, lived.hours, strict=True)):
+        if not runner(int(number), hours - offset) or k < dead:
+            continue
+        count += 1
+        dead = k + DEAD_DAYS
+        if getattr(runner, "rebases", False):
+            continue
+        recent = lived.hours[max(0, k - 6) : k + 1]
+        known = np.isfinite(recent).sum(axis=0)
+        offset = np.where(known > 3, np.nansum(recent, axis=0) / np.maximum(known, 1), offset)
+    return count
+
+
+def delay(make: Callable[[Days], Runner], window: Days, onset: int) -> float:
+    """Return days from the onset's morning to the end of the day that raised the first alarm; inf without one."""
+    runner = make(window)
+    for k, (number, hours) in enumerate(zip(window.numbers, window.hours, strict=True)):
+        if runner(int(number), hours) and k >= onset:
+            return float(k - onset + 1)
+    return float("inf")

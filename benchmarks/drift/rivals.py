@@ -1,0 +1,108 @@
+"""Owns the detectors compared: ours through the product's protocol, window statistics in evidently's style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+from driver import Array, Days, Method, Runner
+from scipy.stats import ks_2samp, wasserstein_distance
+
+from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
+
+EPOCH = date(1970, 1, 1)
+WEEK = 7
+REBASE = ("channels", "seasonal_cusum")
+
+
+def errors_of(days: Days) -> list[DayErrors]:
+    """Return the days as the product sees them."""
+    dates = [EPOCH + timedelta(days=int(n)) for n in days.numbers]
+    off = frozenset(day for day, is_off in zip(dates, days.off, strict=True) if is_off and day.weekday() < 5)
+    return day_errors(dates, days.hours, off)
+
+
+def ours(maker: Callable[[float], Detector]) -> Method:
+    """Return a detector of the product as a method; strictness is the factor on its limits."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        detector = maker(strictness)
+        fitted, fitted_rebases = detector.fit(errors_of(history)), detector.name in REBASE
+
+        def make(lived: Days) -> Runner:
+            monitor = fitted
+            kinds = {int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)}
+
+            def runner(number: int, hours: Array) -> bool:
+                nonlocal monitor
+                day = EPOCH + timedelta(days=number)
+                seen = day_errors([day], hours[None], frozenset())
+                if not seen:
+                    return False
+                off, special = kinds[number]
+                one = seen[0]
+                monitor, change = monitor.step(DayErrors(day, one.blocks, one.absolute, off, special))  # type: ignore[assignment]
+                return change is not None
+
+            runner.rebases = fitted_rebases  # type: ignore[attr-defined]
+            return runner
+
+        return make
+
+    return method
+
+
+def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
+    """Return a window statistic: the last week's hourly errors against the history's, looked at once a week."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        usual = history.hours[np.isfinite(history.hours)]
+
+        def make(lived: Days) -> Runner:
+            del lived
+            kept: list[Array] = []
+
+            def runner(number: int, hours: Array) -> bool:
+                del number
+                kept.append(hours)
+                if len(kept) < WEEK:
+                    return False
+                now = np.concatenate(kept)
+                kept.clear()
+                now = now[np.isfinite(now)]
+                return len(now) > 24 and statistic(usual, now) > limit * strictness
+
+            return runner
+
+        return make
+
+    return method
+
+
+def psi(usual: Array, now: Array) -> float:
+    """Population stability index over the history's deciles."""
+    edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
+    shares = [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
+    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+def wasserstein(usual: Array, now: Array) -> float:
+    """Earth mover's distance in standard deviations of the history."""
+    return float(wasserstein_distance(usual, now) / usual.std())
+
+
+def ks(usual: Array, now: Array) -> float:
+    """-log10 of the Kolmogorov-Smirnov test's p-value."""
+    return float(-np.log10(max(ks_2samp(usual, now).pvalue, 1e-300)))
+
+
+# Defaults as evidently documents them: PSI 0.1, normed Wasserstein 0.1, KS p < 0.05.
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (0.6, 0.8, 1.0, 1.2, 1.5, 2.0)),
+    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)),
+    "e-detector": (ours(lambda s: EDetector(strictness=s)), (0.3, 0.5, 0.7, 0.85, 1.0, 1.2)),
+    "weekly PSI": (weekly(psi, 0.1), (1.0, 3.0, 6.0, 10.0, 15.0, 25.0, 40.0)),
+    "weekly Wasserstein": (weekly(wasserstein, 0.1), (1.0, 4.0, 8.0, 12.0, 16.0, 22.0)),
+    "weekly KS": (weekly(ks, 1.3), (1.0, 4.0, 8.0, 16.0, 24.0, 36.0)),
+}
