@@ -42,6 +42,28 @@ class Days:
         return Days(self.numbers, hours, self.off, self.special)
 
 
+@dataclass(frozen=True)
+class Unit:
+    """One series-year.
+
+    Attributes:
+        name: series and year.
+        kind: operator, champion, reference, or one of these with 'pooled ' before.
+        real: measured load.
+        forward: True if its history is earlier than the year; else it only serves to tune.
+        history, lived: days.
+        windows: (kind of change, days around an onset, place of the onset).
+    """
+
+    name: str
+    kind: str
+    real: bool
+    forward: bool
+    history: Days
+    lived: Days
+    windows: list[tuple[str, Days, int]]
+
+
 # (history, strictness) -> something that makes fresh runners.
 Method = Callable[[Days, float], Callable[[Days], Runner]]
 

@@ -58,6 +58,7 @@ def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
         usual = history.hours[np.isfinite(history.hours)]
+        usual = usual[:: max(1, len(usual) // 4000)]
 
         def make(lived: Days) -> Runner:
             del lived
@@ -80,11 +81,34 @@ def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
     return method
 
 
+def chunked(statistic: Callable[[Array, Array], float]) -> Method:
+    """Return a window statistic in NannyML's style: its limit is three deviations over that of the history's weeks."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        usual = history.hours[np.isfinite(history.hours)]
+        weeks = [history.hours[k : k + WEEK] for k in range(0, len(history.hours) - WEEK, WEEK)]
+        own = [statistic(usual, week[np.isfinite(week)]) for week in weeks if np.isfinite(week).sum() > 24]
+        return weekly(statistic, float(np.mean(own) + 3.0 * strictness * np.std(own)))(history, 1.0)
+
+    return method
+
+
 def psi(usual: Array, now: Array) -> float:
     """Population stability index over the history's deciles."""
-    edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
-    shares = [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
+    shares = _shares(usual, now)
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+def jensen_shannon(usual: Array, now: Array) -> float:
+    """Jensen-Shannon distance over the history's deciles."""
+    shares = _shares(usual, now)
+    middle = (shares[0] + shares[1]) / 2
+    return float(np.sqrt(sum((part * np.log2(part / middle)).sum() for part in shares) / 2))
+
+
+def _shares(usual: Array, now: Array) -> list[Array]:
+    edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
+    return [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
 
 
 def wasserstein(usual: Array, now: Array) -> float:
@@ -94,15 +118,16 @@ def wasserstein(usual: Array, now: Array) -> float:
 
 def ks(usual: Array, now: Array) -> float:
     """-log10 of the Kolmogorov-Smirnov test's p-value."""
-    return float(-np.log10(max(ks_2samp(usual, now).pvalue, 1e-300)))
+    return float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
 
 
-# Defaults as evidently documents them: PSI 0.1, normed Wasserstein 0.1, KS p < 0.05.
+# The first strictness is the default. Defaults as evidently documents them: PSI 0.1, normed Wasserstein 0.1, KS p < 0.05.
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (0.6, 0.8, 1.0, 1.2, 1.5, 2.0)),
-    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (0.6, 0.8, 1.0, 1.25, 1.6, 2.0, 2.5)),
-    "e-detector": (ours(lambda s: EDetector(strictness=s)), (0.3, 0.5, 0.7, 0.85, 1.0, 1.2)),
-    "weekly PSI": (weekly(psi, 0.1), (1.0, 3.0, 6.0, 10.0, 15.0, 25.0, 40.0)),
-    "weekly Wasserstein": (weekly(wasserstein, 0.1), (1.0, 4.0, 8.0, 12.0, 16.0, 22.0)),
-    "weekly KS": (weekly(ks, 1.3), (1.0, 4.0, 8.0, 16.0, 24.0, 36.0)),
+    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.8, 0.9, 1.1, 1.3)),
+    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 0.8, 1.25, 1.6, 2.0, 2.5)),
+    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.5, 0.75, 1.3)),
+    "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 6.0, 12.0, 20.0, 30.0, 45.0)),
+    "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 16.0, 22.0)),
+    "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 8.0, 16.0, 24.0, 36.0)),
+    "weekly Jensen-Shannon (NannyML)": (chunked(jensen_shannon), (1.0, 0.7, 1.5, 2.0)),
 }

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from driver import Days, Method, Runner, delay, false_alarms
+from driver import Days, Method, Runner, Unit, delay, false_alarms
 from scipy.stats import chi2
-from units import Unit
 
 WITHIN = 9
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-from driver import Array, Days
+from driver import Array, Days, Unit
 from injected import AFTER, BEFORE, CHANGES, erosion, onsets
 from streams import Series
 
@@ -16,28 +15,6 @@ from recloser.monitoring.detectors.day import is_special
 EPOCH = date(1970, 1, 1)
 NOTHING = "nothing"
 EROSION = "erosion 0.5 % a month"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One series-year.
-
-    Attributes:
-        name: series and year.
-        kind: operator, champion, reference, or one of these with 'pooled ' before.
-        real: measured load.
-        forward: True if its history is earlier than the year.
-        history, lived: days.
-        windows: (kind of change, days around an onset, place of the onset).
-    """
-
-    name: str
-    kind: str
-    real: bool
-    forward: bool
-    history: Days
-    lived: Days
-    windows: list[tuple[str, Days, int]]
 
 
 def units_of(series: Series) -> list[Unit]:
@@ -59,13 +36,17 @@ def units_of(series: Series) -> list[Unit]:
         forward = len(before) >= 300
         history = _days(series, before if forward else rest, whole)
         lived = _days(series, np.arange(first, last), whole)
-        windows = [(kind, *_window(series, kind, day, depth)) for day, depth in onsets(first, last) for kind in _KINDS]
-        windows.append((EROSION, *_eroded(series, whole, first, last)))
+        windows = []
+        if forward:
+            windows = [
+                (kind, *_window(series, kind, day, depth)) for day, depth in onsets(first, last) for kind in KINDS
+            ]
+            windows.append((EROSION, *_eroded(series, whole, first, last)))
         found.append(Unit(f"{series.name} {year}", series.kind, series.real, forward, history, lived, windows))
     return found
 
 
-_KINDS = (NOTHING, *CHANGES)
+KINDS = (NOTHING, *CHANGES)
 
 
 def _days(series: Series, places: Array, whole: FloatArray) -> Days:
