@@ -69,22 +69,23 @@ Method = Callable[[Days, float], Callable[[Days], Runner]]
 
 
 def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:
-    """Return the alarms of a lived year; after each, the level of the last week becomes the new normal.
+    """Return the alarms of a lived year, those within four weeks of one not counted again.
 
-    A runner with the attribute `rebases` does that itself.
+    What the last fortnight of these weeks showed is then the new normal, taken off what follows, and the detector
+    begins afresh. A runner with the attribute `rebases` sees to that itself.
     """
     count, dead, offset = 0, -1, np.zeros(24)
     runner = make(lived)
+    rebases = getattr(runner, "rebases", False)
     for k, (number, hours) in enumerate(zip(lived.numbers, lived.hours, strict=True)):
-        if not runner(int(number), hours - offset) or k < dead:
-            continue
-        count += 1
-        dead = k + DEAD_DAYS
-        if getattr(runner, "rebases", False):
-            continue
-        recent = lived.hours[max(0, k - 6) : k + 1]
-        known = np.isfinite(recent).sum(axis=0)
-        offset = np.where(known > 3, np.nansum(recent, axis=0) / np.maximum(known, 1), offset)
+        if k == dead and not rebases:
+            recent = lived.hours[k - DEAD_DAYS // 2 : k]
+            known = np.isfinite(recent).sum(axis=0)
+            offset = np.where(known > 3, np.nansum(recent, axis=0) / np.maximum(known, 1), offset)
+            runner = make(lived)
+        if runner(int(number), hours - offset) and k >= dead:
+            count += 1
+            dead = k + DEAD_DAYS
     return count
 
 

@@ -10,7 +10,7 @@ from recloser.core import FloatArray
 
 DEPTHS = (0.08, 0.10, 0.12)
 BEFORE, AFTER = 90, 42  # days of a window around an onset
-SPACING, FIRST = 29, 20  # onsets of a year; 29 lets them fall on every weekday
+SPACING, FIRST = 53, 20  # onsets of a year; 53 lets them fall on every weekday
 
 Change = Callable[[FloatArray, FloatArray, float], FloatArray]  # load, days since onset (n, 1), depth -> load
 

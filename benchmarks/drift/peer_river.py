@@ -66,23 +66,27 @@ def _fed(make: Callable[[], Any], usual: Array, read: Callable[[Array], Array]) 
 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.2, 0.02, 1e-4, 1e-6)),
-    "river KSWIN, daily": (daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)), (0.005, 1e-3, 1e-4, 1e-5)),
-    "river ADWIN, hourly absolute": (hourly(lambda s: drift.ADWIN(delta=s)), (0.002, 1e-6, 1e-12, 1e-24)),
+    "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.05, 1e-4)),
+    "river KSWIN, daily": (
+        daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)),
+        (0.005, 1e-4),
+    ),
+    "river ADWIN, hourly absolute": (hourly(lambda s: drift.ADWIN(delta=s)), (0.002, 1e-12, 1e-24)),
     "river Page-Hinkley, hourly absolute": (
         hourly(lambda s: drift.PageHinkley(threshold=s)),
         (50.0, 200.0, 400.0, 800.0, 1600.0),
     ),
-    "river Page-Hinkley, daily": (daily(lambda s: drift.PageHinkley(threshold=s, min_instances=7)), (50.0, 5.0, 10.0, 20.0)),
+    "river Page-Hinkley, daily": (
+        daily(lambda s: drift.PageHinkley(threshold=s, min_instances=7)),
+        (50.0, 5.0, 10.0, 20.0),
+    ),
 }
 
 
 def main() -> None:
     """Measure and write the points."""
     units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
-    found = {
-        name: [vars(point) for point in measure(method, grid, units)] for name, (method, grid) in METHODS.items()
-    }
+    found = {name: [vars(point) for point in measure(method, grid, units)] for name, (method, grid) in METHODS.items()}
     Path(sys.argv[2]).write_text(json.dumps(found))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from driver import Array, Days, Method, Runner
@@ -26,23 +27,31 @@ def errors_of(days: Days) -> list[DayErrors]:
 def ours(maker: Callable[[float], Detector]) -> Method:
     """Return a detector of the product as a method; strictness is the factor on its limits."""
 
+    learnt: dict[int, tuple[Days, dict[str, Any]]] = {}
+
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
         detector = maker(strictness)
-        fitted, fitted_rebases = detector.fit(errors_of(history)), detector.name in REBASE
+        place = id(history)
+        if place not in learnt:  # the limits alone depend on the strictness
+            learnt[place] = (history, detector.fit(errors_of(history)).to_dict())
+        fitted, fitted_rebases = detector.load(learnt[place][1]), detector.name in REBASE
 
         def make(lived: Days) -> Runner:
             monitor = fitted
-            kinds = {int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)}
+            known = {(day.day - EPOCH).days: day for day in errors_of(lived)}
+            kinds = {
+                int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)
+            }
 
             def runner(number: int, hours: Array) -> bool:
                 nonlocal monitor
-                day = EPOCH + timedelta(days=number)
-                seen = day_errors([day], hours[None], frozenset())
-                if not seen:
+                day = known.get(number)
+                if day is None:
                     return False
-                off, special = kinds[number]
-                one = seen[0]
-                monitor, change = monitor.step(DayErrors(day, one.blocks, one.absolute, off, special))  # type: ignore[assignment]
+                if not fitted_rebases:  # the driver may have taken a new normal off
+                    one = day_errors([day.day], hours[None], frozenset())[0]
+                    day = DayErrors(day.day, one.blocks, one.absolute, *kinds[number])
+                monitor, change = monitor.step(day)  # type: ignore[assignment]
                 return change is not None
 
             runner.rebases = fitted_rebases  # type: ignore[attr-defined]
@@ -121,13 +130,13 @@ def ks(usual: Array, now: Array) -> float:
     return float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
 
 
-# The first strictness is the default. Defaults as evidently documents them: PSI 0.1, normed Wasserstein 0.1, KS p < 0.05.
+# The first strictness is the default; defaults are what evidently documents: PSI 0.1, Wasserstein 0.1, KS p < 0.05.
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.8, 0.9, 1.1, 1.3)),
-    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 0.8, 1.25, 1.6, 2.0, 2.5)),
-    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.5, 0.75, 1.3)),
-    "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 6.0, 12.0, 20.0, 30.0, 45.0)),
-    "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 16.0, 22.0)),
-    "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 8.0, 16.0, 24.0, 36.0)),
-    "weekly Jensen-Shannon (NannyML)": (chunked(jensen_shannon), (1.0, 0.7, 1.5, 2.0)),
+    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.85, 1.15)),
+    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 1.5, 2.0, 2.5)),
+    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6)),
+    "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 12.0, 20.0, 30.0, 45.0)),
+    "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 18.0)),
+    "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 16.0, 28.0, 40.0)),
+    "weekly Jensen-Shannon (NannyML)": (chunked(jensen_shannon), (1.0, 1.5, 2.0)),
 }

@@ -71,7 +71,9 @@ def wilson(found: int, total: int) -> tuple[float, float]:
         return 0.0, 1.0
     p, z = found / total, 1.96
     middle, half = p + z * z / (2 * total), z * np.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return max(0.0, float((middle - half) / (1 + z * z / total))), min(1.0, float((middle + half) / (1 + z * z / total)))
+    return max(0.0, float((middle - half) / (1 + z * z / total))), min(
+        1.0, float((middle + half) / (1 + z * z / total))
+    )
 
 
 def share(delays: list[float], within: float = WITHIN) -> str:

@@ -7,7 +7,7 @@ Four kinds of forecast: the US operators' own (`operator`), a day-ahead LightGBM
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -143,7 +143,9 @@ def references(
             away = deviations(fit_reference(learnt, off), DailyLoad(tuple(days), blocks, load.T, warm), off)
             scale = np.nanmean(np.where(near[None], np.nan, load.T), axis=1)
             errors[chunk] = ((away * scale[:, None]) / level).T[chunk]
-        series = Series(f"{name} reference {year}", "reference", True, days, load, off, _fixed(load - errors * level, level), fleet)
+        series = Series(
+            f"{name} reference {year}", "reference", True, days, load, off, _fixed(load - errors * level, level), fleet
+        )
         found.append(series)
     return found
 
@@ -153,7 +155,9 @@ def simulated(seeds: tuple[int, ...], feeders: int) -> list[Series]:
     found = []
     off = frozenset(holidays.country_holidays("NL", years=range(2018, 2024)))
     for seed in seeds:
-        grid = SimulatedGrid(GridPlan(seed=seed, feeders=feeders, substations=0, days=1095, resolution=timedelta(hours=1)))
+        grid = SimulatedGrid(
+            GridPlan(seed=seed, feeders=feeders, substations=0, days=1095, resolution=timedelta(hours=1))
+        )
         frame = grid.frame()
         warm = frame.filter(pl.col("quantity") == "temperature_c").group_by("at").agg(pl.col("value").median())
         days, heat = by_day(warm, grid.plan.zone, "value")
@@ -163,8 +167,8 @@ def simulated(seeds: tuple[int, ...], feeders: int) -> list[Series]:
             count = len(loads_days)
             what = (loads_days, load, np.nanmean(heat[(loads_days[0] - days[0]).days :][:count], axis=1))
             years = (loads_days[-40].year,)
-            for one in references(f"sim{seed} {area}", what, off, years, f"sim{seed}"):
-                found.append(Series(one.name, "reference", False, one.days, one.load, off, one.errors, one.fleet))
+            made = references(f"sim{seed} {area}", what, off, years, f"sim{seed}")
+            found += [replace(one, real=False) for one in made]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Owns the cutting of series into series-years: the history before (or around), the year lived, windows with a drift."""
+"""Owns the cutting of series into series-years: the history before or around, the year lived, windows with a drift."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _eroded(series: Series, whole: FloatArray, first: int, last: int) -> tuple[D
 
 
 def pooled(units: list[Unit], fleet: str) -> list[Unit]:
-    """Return one unit per year and kind: the trimmed mean over the fleet's series, hour by hour, the same change in all."""
+    """Return one unit per year and kind: the trimmed mean over the series hour by hour, the same change in all."""
     found = []
     keys = sorted({(unit.kind, unit.name[-4:], unit.forward) for unit in units})
     for kind, year, forward in keys:
@@ -94,7 +94,9 @@ def pooled(units: list[Unit], fleet: str) -> list[Unit]:
             for parts in zip(*(unit.windows for unit in own), strict=True)
         ]
         lived = _mean([unit.lived for unit in own])
-        found.append(Unit(f"{fleet} {kind} of {len(own)} {year}", f"pooled {kind}", own[0].real, forward, shared, lived, windows))
+        found.append(
+            Unit(f"{fleet} {kind} of {len(own)} {year}", f"pooled {kind}", own[0].real, forward, shared, lived, windows)
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""What every drift detector promises: pure steps, JSON states, no evidence from nothing, a fresh start after a Change."""
+"""What every drift detector promises: pure steps, JSON states, no evidence from nothing, a fresh start."""
 
 import importlib.util
 import json

@@ -32,7 +32,9 @@ class CoveragePlan:
     def __post_init__(self) -> None:
         shares = 0.0 < self.below < 0.5 and 0.0 < self.above < 0.5
         if not (shares and self.gain > 0.0 and self.most > 0.0 and self.least_points > 0):
-            raise InvalidInput("a coverage plan out of range", got=asdict(self), expected="shares in (0, 0.5), others > 0")
+            raise InvalidInput(
+                "a coverage plan out of range", got=asdict(self), expected="shares in (0, 0.5), others > 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class AdaptiveCoverage:
         Args:
             day: of delivery; days come in order.
             truth: MW, shape (n_points,); NaN where unknown or masked.
-            low, high: the quantiles as served, that is with the offsets of their time.
+            low: the low quantile as served, that is with the offset of its time, MW, shape (n_points,).
+            high: the same of the high one.
 
         Raises:
             InvalidInput: the shapes differ.

@@ -15,7 +15,9 @@ FIRST = date(2020, 1, 1)
 SCALE = np.full(24, 100.0)
 
 
-def lived(control: AdaptiveCoverage, width: float, spread: list[float], seed: int = 1) -> tuple[AdaptiveCoverage, float]:
+def lived(
+    control: AdaptiveCoverage, width: float, spread: list[float], seed: int = 1
+) -> tuple[AdaptiveCoverage, float]:
     """Serve a fixed interval under truths of the given daily spreads; return the share held in the second half."""
     rng = np.random.default_rng(seed)
     held = []

@@ -142,7 +142,9 @@ def world() -> World:
         near = np.zeros(len(days), dtype=bool)
         near[max(0, chunk[0] - 7) : chunk[-1] + 8] = True
         other = fit_reference(DailyLoad(tuple(days), names, np.where(near, np.nan, load), warm), OFF)
-        held[:, chunk] = (deviations(other, DailyLoad(tuple(days), names, load, warm), OFF) * np.array(other.scale_mw)[:, None])[:, chunk]
+        held[:, chunk] = (
+            deviations(other, DailyLoad(tuple(days), names, load, warm), OFF) * np.array(other.scale_mw)[:, None]
+        )[:, chunk]
     monitors = {
         area: ChannelDetector(0.5).fit(_days(days, held[8 * k : 8 * k + 8].T / scale[area]))
         for k, area in enumerate(grid.areas)
@@ -152,7 +154,9 @@ def world() -> World:
 
 def _days(days: list[date], blocks: np.ndarray) -> list[DayErrors]:
     return [
-        DayErrors(day, tuple(row), float(np.nanmean(np.abs(row))), day.weekday() >= 5 or day in OFF, is_special(day, OFF))
+        DayErrors(
+            day, tuple(row), float(np.nanmean(np.abs(row))), day.weekday() >= 5 or day in OFF, is_special(day, OFF)
+        )
         for day, row in zip(days, blocks, strict=True)
         if np.isfinite(row).sum() >= 4
     ]
@@ -187,8 +191,7 @@ def lived(world: World, events: list[Event], until: int = 25) -> Told:
             if finding.confidence != "unknown":
                 told.findings.setdefault(finding.kind, ((now - ONSET) / DAY, finding.areas))
                 told.faults.append(signal_of(finding, now))
-        for area, change in _changes(world, monitors, frame, (now.date() - DAY, seen)).items():
-            newest[area] = change
+        newest |= _changes(world, monitors, frame, (now.date() - DAY, seen))
         recent = {a: c for a, c in newest.items() if c.day > now.date() - 15 * DAY and c.day >= ONSET.date()}
         told.signals.extend(((now - ONSET) / DAY, s) for s in change_signals(attribute(recent, seen, witnesses), now))
     return told
@@ -200,7 +203,11 @@ def _changes(
     """Show yesterday to the monitors, without what the checks found at fault."""
     day, findings = what
     days = [day - k * DAY for k in range(8, -1, -1)]
-    near = frame.filter(pl.col("at").is_between(ONSET.replace(hour=0) + (days[0] - ONSET.date()) * 1 - DAY, ONSET + (day - ONSET.date()) + 2 * DAY))
+    near = frame.filter(
+        pl.col("at").is_between(
+            ONSET.replace(hour=0) + (days[0] - ONSET.date()) * 1 - DAY, ONSET + (day - ONSET.date()) + 2 * DAY
+        )
+    )
     for f in findings:
         spoilt = (pl.col("quantity") == f.quantity) & pl.col("area").is_in(f.areas) & (pl.col("at") >= f.start)
         near = near.filter(~(spoilt & (pl.col("at") < (f.end if not f.active else f.end + 2 * DAY))))

@@ -112,7 +112,7 @@ class ChannelDetector:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InvalidInput("unreadable monitor", got=repr(error), where=self.name) from error
         if len(tails) != len(self.groups) or sums.shape != fresh.sums.shape or len(since) != sums.size:
-            raise InvalidInput("a monitor of other channels", got=sums.shape, expected=fresh.sums.shape)
+            raise InvalidInput("a monitor of other channels", got=sums.shape, expected=str(fresh.sums.shape))
         return replace(fresh, sums=sums, since=since, last_day=last)
 
 

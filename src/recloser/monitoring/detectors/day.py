@@ -35,7 +35,7 @@ class DayErrors:
 
     def __post_init__(self) -> None:
         if len(self.blocks) != BLOCKS:
-            raise InvalidInput("a day of errors has eight blocks", got=len(self.blocks), expected=BLOCKS)
+            raise InvalidInput("a day of errors has eight blocks", got=len(self.blocks), expected=str(BLOCKS))
 
 
 def day_errors(days: list[date], hourly: FloatArray, holidays: frozenset[date]) -> list[DayErrors]:
@@ -48,7 +48,7 @@ def day_errors(days: list[date], hourly: FloatArray, holidays: frozenset[date]) 
         holidays: public holidays; weekends count as off without being named.
     """
     if hourly.shape != (len(days), 24):
-        raise InvalidInput("errors by hour do not fit the days", got=hourly.shape, expected=(len(days), 24))
+        raise InvalidInput("errors by hour do not fit the days", got=hourly.shape, expected=str((len(days), 24)))
     parts = hourly.reshape(len(days), BLOCKS, 24 // BLOCKS)
     known = np.isfinite(parts)
     count = known.sum(axis=2)

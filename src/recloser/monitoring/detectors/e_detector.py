@@ -1,4 +1,4 @@
-"""Owns an e-detector on the daily level: sums of betting processes begun on every day. Reads no channel but the level."""
+"""Owns an e-detector on the daily level: sums of betting processes begun on every day. Reads no other channel."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class EDetector:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput("unreadable monitor", got=repr(error), where=self.name) from error
         if len(wealth) != 2 * len(_BETS):
-            raise InvalidInput("a monitor of other bets", got=len(wealth), expected=2 * len(_BETS))
+            raise InvalidInput("a monitor of other bets", got=len(wealth), expected=str(2 * len(_BETS)))
         return EMonitor(self, normal, phi, wealth, before, since, last)
 
 

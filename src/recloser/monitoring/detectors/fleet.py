@@ -1,4 +1,4 @@
-"""Owns the pooling over a fleet: which series have changed under false-discovery control, and the fleet's own series."""
+"""Owns the pooling over a fleet: which series changed under false-discovery control, and the fleet's own series."""
 
 from __future__ import annotations
 

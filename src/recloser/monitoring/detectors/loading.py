@@ -42,6 +42,6 @@ def detector_named(name: str, alarms_per_year: float = 1.0) -> Detector:
     if len(claims) != 1:
         others = sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
         what = "unknown detector" if not claims else "two packages claim one detector"
-        raise InvalidInput(what, got=name, expected=others)
+        raise InvalidInput(what, got=name, expected=", ".join(others))
     made: Detector = claims[0].load()(alarms_per_year)
     return made

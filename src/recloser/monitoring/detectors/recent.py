@@ -82,7 +82,7 @@ class Recent:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput("unreadable recent level of a detector", got=repr(error), where="Recent") from error
         if any(part.shape != (RAW,) for part in (level, variance, base, *waiting)):
-            raise InvalidInput("unreadable recent level of a detector", expected=RAW, where="Recent")
+            raise InvalidInput("unreadable recent level of a detector", expected=str(RAW), where="Recent")
         return cls(level, variance, waiting, base, learning)
 
 

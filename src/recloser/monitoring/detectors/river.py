@@ -33,7 +33,7 @@ class RiverDetector:
 
     def __post_init__(self) -> None:
         if self.method not in _CLASS:
-            raise InvalidInput("unknown detector of river", got=self.method, expected=sorted(_CLASS))
+            raise InvalidInput("unknown detector of river", got=self.method, expected=", ".join(sorted(_CLASS)))
         try:
             importlib.import_module("river.drift")
         except ImportError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput
+from recloser.monitoring.window import BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ def stamp_matches(load: FloatArray, forecast: FloatArray) -> FloatArray:
     result = np.full((len(load), 2, 4), np.nan)
     flat = forecast.ravel()
     for number, hours in enumerate((1, -1)):
-        moved = np.roll(flat, hours)
-        moved[0 if hours > 0 else -1] = np.nan
-        moved = moved.reshape(load.shape)
+        rolled = np.roll(flat, hours)
+        rolled[0 if hours > 0 else -1] = np.nan
+        moved: FloatArray = rolled.reshape(load.shape)
         known = np.isfinite(load) & np.isfinite(forecast) & np.isfinite(moved)
-        gain = _misfit(load, forecast, known) - _misfit(load, moved, known)
+        gain: FloatArray = _misfit(load, forecast, known) - _misfit(load, moved, known)
         worth = _misfit(forecast, moved, known)
         enough = known.sum(axis=1) >= 18
         for place, part in enumerate((slice(0, 24), slice(0, 8), slice(8, 16), slice(16, 24))):
@@ -60,7 +61,7 @@ def stamp_matches(load: FloatArray, forecast: FloatArray) -> FloatArray:
     return result
 
 
-def _misfit(curve: FloatArray, shape: FloatArray, known: FloatArray) -> FloatArray:
+def _misfit(curve: FloatArray, shape: FloatArray, known: BoolArray) -> FloatArray:
     """Return squared errors of the curve against the best multiple of the shape, means taken off, 0 where unknown."""
     count = np.maximum(known.sum(axis=1, keepdims=True), 1)
     y, x = (

@@ -1,4 +1,4 @@
-"""Owns whether a change of a series is a fault of its meter or of load itself, by what else is measured. Finds neither."""
+"""Owns whether a change is a fault of the meter or of load itself, by what else is measured. Finds neither."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ def attribute(
         elif area in witnesses.covered and change.channel in _LEVELS:
             found.append(Attributed(area, change, "drift", "the substation's meter agrees with the feeder"))
         elif len(alike) >= max(witnesses.company, witnesses.share * len(witnesses.areas)):
-            found.append(Attributed(area, change, "drift", f"{len(alike)} of {len(witnesses.areas)} areas changed alike"))
+            found.append(
+                Attributed(area, change, "drift", f"{len(alike)} of {len(witnesses.areas)} areas changed alike")
+            )
         else:
             found.append(Attributed(area, change, "unknown", "no second measurement"))
     return tuple(found)
