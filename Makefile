@@ -52,6 +52,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/rollout/run.py
+	$(BIN)/python benchmarks/drift/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/connectors/run.py
 
 # What a bundle for places without network is made of; also lets the test of such an installation run.

@@ -26,7 +26,6 @@ def errors_of(days: Days) -> list[DayErrors]:
 
 def ours(maker: Callable[[float], Detector]) -> Method:
     """Return a detector of the product as a method; strictness is the factor on its limits."""
-
     learnt: dict[int, tuple[Days, dict[str, Any]]] = {}
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
