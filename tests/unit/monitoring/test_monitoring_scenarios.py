@@ -269,3 +269,18 @@ def test_two_at_once_are_told_apart(world: World, pair: tuple[str, str]) -> None
         assert retrains(told), told.signals
     if not drifts:
         assert retrains(told) == []
+
+
+def test_a_feed_that_keeps_winter_time_is_shifted(
+    spring: pl.DataFrame, plan: CheckPlan, panel_at: Callable[[pl.DataFrame, datetime], Panel]
+) -> None:
+    # Its local stamps, read as summer time, are an hour too early; an hour too late would be to follow the sun.
+    change = datetime(2019, 3, 31, 1, tzinfo=UTC)
+    frame = apply(spring, [StampShift(("F07",), change, change + 30 * DAY, hours=-1)])
+    said = {}
+    for k in range(1, 8):
+        now = change + k * DAY + timedelta(hours=5)
+        for finding in check_data(panel_at(frame, now), now, plan):
+            said.setdefault((finding.kind, finding.areas), k)
+    assert set(said) == {("shift", ("F07",))}
+    assert min(said.values()) <= 6
