@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,9 +16,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "accuracy"))
 
 from data import eia, victoria
 from eia import ZONES
+from sides import Side, harmed, per_unit, side
 
-from recloser.core import LOAD, QUANTILES, FloatArray, Horizon, Panel
-from recloser.core.scores import crps
+from recloser.core import LOAD, FloatArray, Horizon, Panel
 from recloser.features import FeatureSet, attach_truth
 from recloser.models import TrainingPlan, train_lightgbm
 
@@ -28,8 +28,10 @@ MODELS = {
     "retrained": (730, 91, TrainingPlan()),  # the same recipe a quarter apart, what a platform compares most
     "alike": (730, 0, TrainingPlan(half_life_days=180.0, seed=2)),
     "unlike": (365, 0, TrainingPlan(trees=80, leaves=15, seed=3)),
+    "poor": (180, 0, TrainingPlan(trees=25, leaves=7, seed=4)),  # never compared itself: what a forecast decays towards
 }
 KINDS = ("retrained", "alike", "unlike")
+COLUMNS = ("low", "median", "high", "truth", "scale_mw")
 HOURS = 24
 
 
@@ -39,23 +41,21 @@ class Pair:
 
     Attributes:
         name: area and kind of candidate.
-        candidate, champion: quantile CRPS per point over its mean, shape (n_days, n_points): both means are exactly
-            equal, the null hypothesis is true of these days.
-        candidate_error, champion_error: |median - truth| in the same way.
-        candidate_level, champion_level: median forecast per unit of the area's recent level.
+        candidate, champion: errors scaled so that both mean losses are one: the null hypothesis is true of these days.
+        candidate_level, champion_level: median forecast per unit of the area's recent level, shape (n_days, n_points).
+        truly: worse forecasters by kind of harm and effect, on the same days; see `sides.harmed`.
     """
 
     name: str
-    candidate: FloatArray
-    champion: FloatArray
-    candidate_error: FloatArray
-    champion_error: FloatArray
+    candidate: Side
+    champion: Side
     candidate_level: FloatArray
     champion_level: FloatArray
+    truly: dict[tuple[str, float], Side] = field(default_factory=dict)
 
 
-def losses(*, quick: bool = False) -> dict[str, FloatArray]:
-    """Return CRPS, absolute error, median and level (MW) by "area/model", shape (4, n_days, n_points).
+def answers(*, quick: bool = False) -> dict[str, FloatArray]:
+    """Return low, median, high, truth and recent level (MW) by "area/model", shape (5, n_days, n_points).
 
     Args:
         quick: one area, one year of history and one fit: for tests.
@@ -92,9 +92,8 @@ def _answers(panel: Panel, horizon: Horizon, features: FeatureSet, years: range)
             forecast, truth = model.predict(asked), asked[LOAD].cast(pl.Float64).fill_null(float("nan")).to_numpy()
             found[name].append(
                 asked.select("area", "issued_at", "at", "scale_mw").with_columns(
-                    pl.Series("crps", crps(truth, forecast, QUANTILES)),
-                    pl.Series("error", np.abs(forecast[:, QUANTILES.index(0.5)] - truth)),
-                    pl.Series("median", forecast[:, QUANTILES.index(0.5)]),
+                    *(pl.Series(column, forecast[:, k]) for k, column in enumerate(COLUMNS[:3])),
+                    pl.Series("truth", truth),
                 )
             )
     return {key: day for name, parts in found.items() for key, day in _whole_days(name, pl.concat(parts))}
@@ -104,40 +103,43 @@ def _whole_days(model: str, rows: pl.DataFrame) -> Iterator[tuple[str, FloatArra
     for (area,), own in rows.group_by("area", maintain_order=True):
         days = own.sort("issued_at", "at").group_by("issued_at", maintain_order=True)
         points = int(own.group_by("issued_at").len()["len"].mode()[0])
-        tables = [
-            day.select("crps", "error", "median", "scale_mw").to_numpy().T for _, day in days if day.height == points
-        ]
+        tables = [day.select(COLUMNS).to_numpy().T for _, day in days if day.height == points]
         yield f"{area}/{model}", np.stack(tables, axis=1)
 
 
 def pairs(table: dict[str, FloatArray]) -> list[Pair]:
-    """Return each area's pairs on the days when both were scored on every point, then all areas of a kind pooled."""
+    """Return each area's pairs on the days when all models were scored on every point, then a kind's areas pooled."""
     result: list[Pair] = []
     for area in dict.fromkeys(key.split("/")[0] for key in table):
-        champion = table[f"{area}/champion"]
+        own = {name: table[f"{area}/{name}"] for name in MODELS}
+        whole = np.all([np.isfinite(days).all(axis=(0, 2)) for days in own.values()], axis=0)
+        own = {name: per_unit(days[:, whole]) for name, days in own.items()}
+        champion = side(*own["champion"])
         for kind in KINDS:
-            candidate = table[f"{area}/{kind}"]
-            whole = np.isfinite(champion).all(axis=(0, 2)) & np.isfinite(candidate).all(axis=(0, 2))
-            result.append(_pair(f"{area} {kind}", candidate[:, whole], champion[:, whole]))
+            mine = side(*own[kind])
+            truly = {key: one.over(mine) for key, one in harmed(own[kind], own["poor"]).items()}
+            levels = own[kind][0][1], own["champion"][0][1]
+            equal = [one.over(one) for one in (mine, champion)]
+            result.append(Pair(f"{area} {kind}", *equal, *levels, truly))
     return [*result, *(one for kind in KINDS for one in _pooled(result, kind))]
-
-
-def _pair(name: str, candidate: FloatArray, champion: FloatArray) -> Pair:
-    mine = candidate[:2] / candidate[:2].mean(axis=(1, 2), keepdims=True)
-    theirs = champion[:2] / champion[:2].mean(axis=(1, 2), keepdims=True)
-    levels = candidate[2] / candidate[3], champion[2] / champion[3]
-    return Pair(name, mine[0], theirs[0], mine[1], theirs[1], *levels)
 
 
 def _pooled(found: list[Pair], kind: str) -> list[Pair]:
     """Average the hourly areas day by day, so that what they have in common stays in; nothing for one area."""
-    own = [pair for pair in found if pair.name.endswith(f" {kind}") and pair.champion.shape[1] == HOURS]
+    own = [pair for pair in found if pair.name.endswith(f" {kind}") and pair.champion.loss.shape[1] == HOURS]
     if len(own) < 2:
         return []
-    days = min(len(pair.champion) for pair in own)
-    columns = [
-        np.mean([getattr(pair, name)[-days:] for pair in own], axis=0)
-        for name in ("candidate", "champion", "candidate_error", "champion_error", "candidate_level", "champion_level")
+    days = min(len(pair.champion.loss) for pair in own)
+    sides = [_mean([get(pair) for pair in own], days) for get in (lambda p: p.candidate, lambda p: p.champion)]
+    truly = {key: _mean([pair.truly[key] for pair in own], days) for key in own[0].truly}
+    levels = [
+        np.mean([getattr(pair, name)[-days:] for pair in own], axis=0) for name in ("candidate_level", "champion_level")
     ]
-    losses_of = [column / column.mean() for column in columns[:4]]
-    return [Pair(f"{len(own)} areas {kind}", *losses_of, *columns[4:])]
+    truly = {key: one.over(sides[0]) for key, one in truly.items()}
+    equal = [one.over(one) for one in sides]
+    return [Pair(f"{len(own)} areas {kind}", *equal, *levels, truly)]
+
+
+def _mean(sides: list[Side], days: int) -> Side:
+    columns = [np.mean([getattr(one, name)[-days:] for one in sides], axis=0) for name in ("loss", "error", "ramp")]
+    return Side(*columns)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from recloser.core import FloatArray
-from recloser.core.scores import long_run_sd, ratio_scale
+from recloser.core.scores import joint_scale, long_run_sd, ratio_scale
 from recloser.rollout import RolloutPlan
 from recloser.rollout.paired.betting import wealth_good, wealth_worse
+from recloser.rollout.paired.fast import levels
 from recloser.rollout.paired.sequence import sequence_bounds
 
 PLAN = RolloutPlan()
@@ -27,7 +28,9 @@ class Canary:
     Attributes:
         candidate, champion: CRPS per point, shape (n_days, n_points).
         candidate_error, champion_error: absolute error per point, the same shape.
+        candidate_ramp, champion_ramp: ramp error per day, shape (n_days,).
         staging: both models' daily losses in staging, candidate first, shape (2, n_staging_days).
+        staging_ramp: their ramp errors, the same shape.
         staging_error: the champion's mean absolute error in staging.
         draw: for rules that split the traffic at random.
     """
@@ -36,7 +39,10 @@ class Canary:
     champion: FloatArray
     candidate_error: FloatArray
     champion_error: FloatArray
+    candidate_ramp: FloatArray
+    champion_ramp: FloatArray
     staging: FloatArray
+    staging_ramp: FloatArray
     staging_error: float
     draw: np.random.Generator
 
@@ -56,12 +62,29 @@ Rule = Callable[[Canary], float]
 
 
 def pulled(canary: Canary) -> float:
-    """Ours: the fast sequence pulls the traffic."""
+    """Ours: the fast tests pull the traffic, on losses mixed with ramp errors or on losses alone."""
+    joint, losses_alone = levels(PLAN.pull_alpha)
+    return min(_by_joint(canary, joint), pulled_by_losses(canary, losses_alone))
+
+
+def _by_joint(canary: Canary, alpha: float) -> float:
+    scale = joint_scale((canary.staging[0], canary.staging[1]), (canary.staging_ramp[0], canary.staging_ramp[1]))
+    if scale is None:
+        return NEVER
+    ratio = np.log(canary.candidate.mean(axis=1) / canary.champion.mean(axis=1))
+    ramp = np.log(canary.candidate_ramp / canary.champion_ramp)
+    x = (1.0 - scale.weight) * (ratio - scale.loss_offset) + scale.weight * (ramp - scale.ramp_offset)
+    low = sequence_bounds(x, scale.sd, alpha, scale.offset_sd)[0]
+    return _first((low > 0) & (np.cumsum(canary.days) > 0))
+
+
+def pulled_by_losses(canary: Canary, alpha: float = PLAN.pull_alpha) -> float:
+    """Ours, where staging gave no ramp errors: the fast sequence on log ratios of losses."""
     scale = ratio_scale(*canary.staging)
     if scale is None:
         return pulled_by_differences(canary)
     x = np.log(canary.candidate.mean(axis=1) / canary.champion.mean(axis=1)) - scale.offset
-    low = sequence_bounds(x, scale.sd, PLAN.pull_alpha, scale.offset_sd)[0]
+    low = sequence_bounds(x, scale.sd, alpha, scale.offset_sd)[0]
     return _first((low > 0) & (np.cumsum(canary.days) > 0))
 
 
@@ -72,7 +95,7 @@ def pulled_by_differences(canary: Canary) -> float:
 
 def tripped(canary: Canary) -> float:
     """Ours: strict betting ends the rollout."""
-    return _first(wealth_worse(canary.days, canary.scale) >= 1.0 / PLAN.alpha)
+    return _first(wealth_worse(canary.days, canary.scale) >= 1.0 / PLAN.trip_alpha)
 
 
 def either(canary: Canary) -> float:
@@ -136,8 +159,8 @@ def hourly_sequence(canary: Canary) -> float:
 
 
 RULES: dict[str, Rule] = {
-    "ours: fast sequence pulls traffic": pulled,
-    "ours: the same on plain differences": pulled_by_differences,
+    "ours: fast tests pull traffic": pulled,
+    "ours: the same on losses alone": pulled_by_losses,
     "ours: strict betting ends it": tripped,
     "ours: either": either,
     "static threshold, MAE of a day > 1.2 x historical": static_threshold,
@@ -146,6 +169,8 @@ RULES: dict[str, Rule] = {
     "paired t, hourly peeks": hourly_t,
     "always-valid, hourly as if independent": hourly_sequence,
 }
+
+OURS = {name: rule for name, rule in RULES.items() if name.startswith("ours")}
 
 
 def _first(hits: np.ndarray) -> float:  # type: ignore[type-arg]

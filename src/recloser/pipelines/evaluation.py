@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recloser.core import INCUMBENT, LOAD, QUANTILES, FloatArray
-from recloser.core.scores import crps, long_run_sd, ratio_scale, score_table, usable
+from recloser.core.scores import crps, joint_scale, long_run_sd, ramp_error, ratio_scale, score_table, usable
 from recloser.features import FeatureSet
 from recloser.features.calendar import holiday_dates
+from recloser.monitoring.shapes.fleet import usual_of
+from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
 
 COLUMNS = ("q10", "q50", "q90")
 
@@ -77,10 +80,12 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         area_loss_mw: area -> mean CRPS of the reference (champion, else the candidate itself) in MW.
         paired_sd: long-run sd of the pooled daily difference (candidate - champion) / area loss; None without one.
         paired_ratio: offset, sd, offset_sd of the log ratio of pooled daily losses (core.scores.RatioScale), or None.
+        paired_joint: core.scores.JointScale of pooled daily losses and ramp errors, or None.
         step_divergence: .999 quantile over target times of the areas' median |candidate - champion| / scale_mw.
         area_divergence: the .999 quantile of |candidate - champion| / scale_mw over areas and times.
         level_divergence: the .9 quantile over days of |median over areas of the day's mean (candidate - champion)| in
             units of scale_mw: how far one model may lie above the other all day.
+        issue_shape: monitoring.shapes.fleet.Usual of the hold-out issues, or None.
         residual: mean and sd of the candidate's daily signed residual, pooled over areas, per unit of scale_mw.
         promised: mean absolute error of the candidate and of the naive floor, per unit of scale_mw.
     """
@@ -106,17 +111,65 @@ def scales(evaluation: Evaluation) -> dict[str, Any]:
         days = _days(each, "difference").to_numpy()
         result["paired_sd"] = long_run_sd(days) if days.size > 1 else None
         losses_of = [_days(each.with_columns(pl.col(who) / pl.col("loss")), who) for who in ("candidate", "reference")]
-        ratio = ratio_scale(losses_of[0].to_numpy(), losses_of[1].to_numpy())
+        daily, ramps = (losses_of[0].to_numpy(), losses_of[1].to_numpy()), _ramps(evaluation, keep, area_loss)
+        same_days = daily[0].size == ramps[0].size  # an area without any loss has days of its own
+        ratio, joint = ratio_scale(*daily), joint_scale(daily, ramps) if same_days else None
         result["paired_ratio"] = None if ratio is None else asdict(ratio)
-        finite = table.filter(pl.col("gap").is_finite())
-        steps = finite.group_by("at").agg(pl.col("gap").median())["gap"]
-        result["step_divergence"] = steps.quantile(0.999)
-        result["area_divergence"] = finite["gap"].quantile(0.999)
-        each_day = finite.group_by("issued_at", "area").agg(pl.col("level").mean())
-        result["level_divergence"] = (
-            each_day.group_by("issued_at").agg(pl.col("level").median())["level"].abs().quantile(0.9)
-        )
+        result["paired_joint"] = None if joint is None else asdict(joint)
+        result |= _divergence(evaluation, table.filter(pl.col("gap").is_finite()))
     return result
+
+
+def _divergence(evaluation: Evaluation, finite: pl.DataFrame) -> dict[str, Any]:
+    """Return the limits of the label-free guard; see `scales`."""
+    usual = usual_of(_shapes(evaluation))
+    each_day = finite.group_by("issued_at", "area").agg(pl.col("level").mean())
+    levels = each_day.group_by("issued_at").agg(pl.col("level").median())["level"]
+    return {
+        "issue_shape": None if usual is None else usual.to_dict(),
+        "step_divergence": finite.group_by("at").agg(pl.col("gap").median())["gap"].quantile(0.999),
+        "area_divergence": finite["gap"].quantile(0.999),
+        "level_divergence": levels.abs().quantile(0.9),
+    }
+
+
+def _ramps(
+    evaluation: Evaluation, keep: npt.NDArray[np.bool_], loss: Mapping[str, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the pooled daily ramp errors over the areas' mean loss, candidate's and champion's, by issue with truth.
+
+    NaN on a day without two points an hour apart.
+    """
+    truth = np.where(keep, evaluation.truth, np.nan)
+    medians = [evaluation.answers[who][:, 1] for who in ("candidate", "champion")]
+    days: dict[Any, list[tuple[float, float]]] = {}
+    for issued_at, area, part in _issues(evaluation):
+        rows = part["row"].to_numpy()
+        mine, theirs = (ramp_error(truth[rows], median[rows]) for median in medians)
+        if np.isfinite(truth[rows]).any() and area in loss:
+            days.setdefault(issued_at, []).append((mine / loss[area], theirs / loss[area]))
+    pooled = np.array([np.mean(pairs, axis=0) for pairs in days.values()], dtype=np.float64).reshape(-1, 2)
+    return pooled[:, 0], pooled[:, 1]
+
+
+def _shapes(evaluation: Evaluation) -> list[dict[str, IssueShape]]:
+    """Return by issue each area's shape of the candidate's forecast beside the champion's, where both are whole."""
+    scale = evaluation.column("scale_mw")
+    mine, theirs = (evaluation.answers[who][:, 1] / scale for who in ("candidate", "champion"))
+    days: dict[Any, dict[str, IssueShape]] = {}
+    for issued_at, area, part in _issues(evaluation):
+        rows = part["row"].to_numpy()
+        if np.isfinite(mine[rows]).all() and np.isfinite(theirs[rows]).all():
+            shape = issue_shape(mine[rows], theirs[rows], points_an_hour(part["at"].head(2).to_list()))
+            days.setdefault(issued_at, {})[area] = shape
+    return list(days.values())
+
+
+def _issues(evaluation: Evaluation) -> Iterator[tuple[Any, str, pl.DataFrame]]:
+    """Yield issue, area and its rows (column `row`: their number) in order of time, issue by issue."""
+    keyed = evaluation.rows.select("issued_at", "area", "at").with_row_index("row").sort("issued_at", "area", "at")
+    for (issued_at, area), part in keyed.group_by("issued_at", "area", maintain_order=True):
+        yield issued_at, str(area), part
 
 
 def days_off(features: FeatureSet, years: Iterable[int]) -> frozenset[date]:

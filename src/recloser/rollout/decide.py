@@ -16,6 +16,7 @@ from recloser.rollout.gates import (
     promoted_days,
     t2_numbers,
     unproven,
+    worse_level,
 )
 from recloser.rollout.people.approval import counted, missing_approvals
 from recloser.rollout.people.case import case_digest
@@ -228,6 +229,9 @@ def _on_divergence(rollout: Rollout, evidence: Evidence, _now: datetime) -> Acti
             f"the latest forecasts lie {abs(gap):.1%} of the recent level {side} the other model's; "
             f"staging allows {limit:.1%}"
         )
+    elif evidence.odd:
+        reason = f"the latest forecasts do not look like the other model's: {'; '.join(evidence.odd)}"
+        numbers["odd"] = list(evidence.odd)
     else:
         return None
     return _end(rollout, evidence, _S.TRIPPED, reason, tier="T1", recall=True, numbers=numbers)
@@ -242,7 +246,7 @@ def _on_worse(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | 
         return None
     reason = (
         f"worse than the champion: mean daily loss {100 * numbers['mean']:+.1f} % over {numbers['days']} days, "
-        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / rollout.plan.alpha:.3g}"
+        f"betting wealth {numbers['wealth_worse_max']:.3g} >= {1 / worse_level(rollout):.3g}"
     )
     return _end(rollout, evidence, _S.TRIPPED, reason, tier=tier, recall=True, numbers=numbers)
 

@@ -58,6 +58,7 @@ class Evidence:
         divergence: T1, consecutive steps with |candidate - champion| over its staging limit.
         level_gap: T1, mean of (candidate - champion) over the latest issue, per unit of recent level; None unknown.
         level_limit: what |level_gap| may be by staging; None: not judged.
+        odd: T1, in plain words for which causes the latest issue does not look like the other model's.
         days: closed paired days of this rollout, in order (T2; those after the promotion are T3).
         labels_missing_since: since when labels are overdue (aware UTC), None while they flow.
         command: the operator's latest order.
@@ -80,6 +81,7 @@ class Evidence:
     divergence: int = 0
     level_gap: float | None = None
     level_limit: float | None = None
+    odd: tuple[str, ...] = ()
     days: tuple[PairedDay, ...] = ()
     labels_missing_since: datetime | None = None
     command: Command | None = None
@@ -105,6 +107,7 @@ class Evidence:
             "divergence": self.divergence,
             "level_gap": self.level_gap,
             "level_limit": self.level_limit,
+            **({"odd": list(self.odd)} if self.odd else {}),
             "days": len(self.days),
             "days_digest": digest_of([[d.day.isoformat(), d.difference, d.n] for d in self.days]),
             "labels_missing_since": self.labels_missing_since,

@@ -8,7 +8,7 @@ from typing import Any
 from recloser.core import format_utc
 from recloser.rollout.decide import decide
 from recloser.rollout.evidence import Evidence
-from recloser.rollout.gates import blockers, needs_approval, promoted_days, t2_numbers
+from recloser.rollout.gates import blockers, needs_approval, promoted_days, t2_numbers, worse_level
 from recloser.rollout.people.approval import counted, missing_approvals, told
 from recloser.rollout.rollout import Rollout, RolloutState
 
@@ -94,11 +94,12 @@ def _ends(rollout: Rollout, evidence: Evidence) -> list[str]:
     if rollout.phase is _S.CHAMPION:
         return found
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
-    limit = 1.0 / plan.alpha
+    limit = 1.0 / worse_level(rollout)
     tier = "T3" if rollout.phase is _S.PROBATION else "T2"
     found += [
         f"T1: {plan.divergence_steps} steps in a row over the divergence limit ({evidence.divergence} now)",
         f"T1: a whole issue {_share(evidence.level_limit)} of the level apart ({_share(evidence.level_gap)} now)",
+        "T1: an issue of another swing, or of the same course at another hour, than the other model's",
         f"{tier}: betting wealth of 'worse' reaches {limit:.3g} ({numbers['wealth_worse_max']:.3g} at most so far)",
     ]
     if rollout.phase is _S.CANARY:

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 from recloser.core import FloatArray, format_utc
 from recloser.rollout.evidence import Evidence
 from recloser.rollout.paired.betting import ever_over, wealth_good, wealth_since, wealth_worse
+from recloser.rollout.paired.fast import fast_verdict
 from recloser.rollout.paired.pairing import PairedDay, informative
-from recloser.rollout.paired.sequence import surely_worse
 from recloser.rollout.plan import Promotion
 from recloser.rollout.rollout import Rollout, RolloutState
 
@@ -54,10 +52,18 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
         **numbers,
         "wealth_worse_max": float(worse.max()),
         "wealth_good": float(good[-1]),
-        "worse": ever_over(worse, plan.alpha),
+        "worse": ever_over(worse, worse_level(rollout)),
         "good": float(good[-1]) >= 1.0 / plan.alpha,
-        "surely_worse": numbers["mean"] > 0.0 and _surely_worse(rollout.scale, plan.pull_alpha, days),
+        "surely_worse": numbers["mean"] > 0.0 and fast_verdict(days, rollout.scale, plan.pull_alpha),
     }
+
+
+def worse_level(rollout: Rollout) -> float:
+    """Return the level at which "worse" ends the rollout: T2 `trip_alpha`, T3 `alpha`.
+
+    A trial has the fast tests beside the strict one and is looked at for weeks; a probation has the strict one only.
+    """
+    return rollout.plan.alpha if rollout.phase is _S.PROBATION else rollout.plan.trip_alpha
 
 
 def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
@@ -65,16 +71,6 @@ def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArra
     if rollout.phase is not _S.PROBATION:
         return wealth_worse(differences, scale)
     return wealth_since(differences, scale, max(1, round(rollout.plan.probation_days)))
-
-
-def _surely_worse(scale: float, alpha: float, days: Sequence[PairedDay]) -> bool:
-    """Return the fast test's verdict: on log ratios where every day has one of one staging, else on differences."""
-    told = [day.facts.get("ratio") for day in sorted(days, key=lambda one: one.day) if day.n > 0]
-    ratios = [item for item in told if item is not None]
-    if len(ratios) < len(told) or len({(item["sd"], item["offset_sd"]) for item in ratios}) != 1:
-        return surely_worse(informative(days), scale, alpha)
-    x = np.array([item["x"] for item in ratios], dtype=np.float64)
-    return surely_worse(x, ratios[0]["sd"], alpha, ratios[0]["offset_sd"])
 
 
 def blockers(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from typing import Any
 from recloser.core import InvalidInput, unknown_name
 
 APPROVABLE = ("traffic", "promotion")
+ALPHA = 0.05
+TRIP_ALPHA = 0.01
 _LISTS = ("cohort", "approve_before", "approver_roles")
 
 
@@ -46,7 +48,9 @@ class RolloutPlan:
         shadow_days: least time as shadow, scored on every request and served on none.
         steps: canary steps in order; shares ascend.
         probation_days: watch after the promotion, the former champion kept loaded.
-        alpha: level of each strict betting test (both directions).
+        alpha: level of the strict betting test that promotes, and of the one on probation (T3).
+        trip_alpha: level of the strict betting test that ends a trial (T2); together with `pull_alpha` it is what an
+            equal candidate may suffer. A plan written before it existed has that of `alpha`.
         pull_alpha: level of the asymptotic sequence, which may only pull traffic.
         margin: how much worse than the champion still counts as not worse; part of the champion's staging loss.
         promotion: see `Promotion`.
@@ -69,7 +73,8 @@ class RolloutPlan:
     shadow_days: float = 7.0
     steps: tuple[CanaryStep, ...] = (CanaryStep(0.1, 2.0), CanaryStep(0.25, 3.0), CanaryStep(0.5, 7.0))
     probation_days: float = 14.0
-    alpha: float = 0.05
+    alpha: float = ALPHA
+    trip_alpha: float = TRIP_ALPHA
     pull_alpha: float = 0.025
     margin: float = 0.05
     promotion: Promotion = Promotion.EVIDENCE
@@ -86,7 +91,7 @@ class RolloutPlan:
     approver_roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "pull_alpha", "divergence_quantile"):
+        for name in ("alpha", "trip_alpha", "pull_alpha", "divergence_quantile"):
             _require(name, getattr(self, name), "in (0, 1)", ok=0.0 < getattr(self, name) < 1.0)
         for name in ("shadow_days", "probation_days", "label_deadline_days"):
             _require(name, getattr(self, name), ">= 0 days", ok=0.0 <= getattr(self, name) < math.inf)
@@ -129,7 +134,7 @@ class RolloutPlan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RolloutPlan:
-        """Return the plan written by `to_dict`; keys left out keep their defaults.
+        """Return the plan written by `to_dict`; keys left out keep their defaults, `trip_alpha` that of `alpha`.
 
         Raises:
             InvalidInput: a key or a promotion policy that does not exist, or a number out of range.
@@ -138,7 +143,7 @@ class RolloutPlan:
         for key in data:
             if key not in known:
                 raise unknown_name("rollout plan key", key, known, where="rollout plan")
-        values = dict(data)
+        values = {"trip_alpha": data.get("alpha", ALPHA), **data}
         if "steps" in values:
             values["steps"] = tuple(_step(item) for item in values["steps"])
         if "promotion" in values:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from recloser.app import Platform, run_pipeline
-from recloser.app.loop.control_loop import ControlLoop, LoopOptions, level_gap, step_distances
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions, issue_shapes, level_gap, step_distances
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.core import LOAD, Served, VirtualClock, forecast_id
 from recloser.ledger import ForecastRecord
@@ -59,6 +59,17 @@ def test_the_level_gap_is_the_typical_areas_and_signed() -> None:
     assert level_gap(answer, "new", None, scale) is None
     assert level_gap(answer, "new", "old", {}) is None
     assert step_distances(answer, "new", "old", scale) == pytest.approx([0.2, 0.2])
+
+
+def test_the_shapes_of_an_issue_are_those_of_areas_that_both_answered() -> None:
+    hours = np.arange(24)
+    curve = 10.0 + 2.0 * np.sin(hours / 24 * 2 * np.pi)
+    late, same = list(np.roll(curve, 2)), list(curve)
+    answer = Answer([served("A", late, same), served("B", same, None), served("C", same, same)], [], {}, {})
+    found = issue_shapes(answer, "new", "old", {"A": 10.0, "B": 10.0, "C": 10.0})
+    assert set(found) == {"A", "C"}
+    assert (found["A"].lag_h, found["C"].lag_h) == (2.0, 0.0)
+    assert issue_shapes(answer, "new", "old", {"A": 10.0}) == {"A": found["A"]}
 
 
 moments = st.integers(0, 20 * 24).map(lambda hour: START + hour * HOUR)

@@ -13,14 +13,14 @@ import pytest
 
 from recloser.app import Platform
 from recloser.app.loop.book import DayBook
-from recloser.app.loop.evidence import LedgerEvidence
+from recloser.app.loop.evidence import DIVERGENCE, LedgerEvidence
 from recloser.app.loop.history import History
 from recloser.app.processes.cuts import FoundCut, write_cut
 from recloser.app.processes.reports import Report, read_reports, settled, write_report
 from recloser.app.processes.server import LISTENING, WORKER, Place, listen
 from recloser.app.processes.supervisor import family
 from recloser.core import VirtualClock
-from recloser.ledger import RouteRecord
+from recloser.ledger import RouteRecord, StateRecord
 from recloser.rollout import CutOff, Rollout, RolloutState, decide
 from recloser.serving import Cut
 
@@ -70,6 +70,26 @@ def test_a_release_that_a_gateway_cut_off_alone_is_evidence_for_its_trip(project
         assert (action.state, action.tier, action.recall) == (RolloutState.TRIPPED, "T0", True)
         assert action.reason == f"rel-2: gateway worker 2 cut it off: {cut.reason}"
         assert action.numbers["failures"] == list(cut.failures)
+
+
+def test_an_issue_found_odd_is_evidence_where_it_is_the_models_fault(project: Path) -> None:
+    now = datetime(2020, 4, 30, 7, tzinfo=UTC)
+    with Platform.open(project, clock=VirtualClock(now)) as platform:
+        evidence = LedgerEvidence(platform, DayBook(platform, History(platform.store, platform.watched)))
+        trial = Rollout("rollout-1", "rel-2", "rel-1", RolloutState.CANARY, now, now)
+        before = {"trailing": 0, "limit": None, "worst": None}  # as recorded before shapes were judged
+        local, all_over = ["amplitude", ["F01"], False], ["lag", ["F01", "F02"], True]
+        for state, told in [
+            (before, ()),
+            ({**before, "odd": [local]}, ()),
+            ({**before, "odd": [local, all_over]}, ("the same course at another hour (2 areas)",)),
+        ]:
+            with platform.ledger.change("test", now) as change:
+                change.put(StateRecord(f"{DIVERGENCE}/rel-2", now, state))
+                change.note("test", "divergence", {})
+            found = evidence.gather(trial, now)
+            assert found.odd == told
+            assert decide(trial, found, now).tier == ("T1" if told else "")
 
 
 def test_one_gateway_listens_for_itself() -> None:

@@ -25,7 +25,36 @@ def canary(rules: ModuleType, worse: float, days: int = 56, noise: float = 0.1) 
     champion = rng.gamma(4.0, 0.25, (days, 24))
     candidate = champion * (1.0 + worse) + noise * rng.standard_normal((days, 24))
     staging = rng.gamma(96.0, 1 / 96.0, 56) + np.stack([noise * rng.standard_normal(56) / np.sqrt(24), np.zeros(56)])
-    return rules.Canary(candidate, champion, candidate, champion, staging, 1.0, rng)
+    ramps, ramps_before = rng.lognormal(0.0, 0.1, (2, days)), rng.lognormal(0.0, 0.1, (2, 56))
+    ramp = (1.0 + worse) * ramps[0], ramps[1]
+    return rules.Canary(candidate, champion, candidate, champion, *ramp, staging, ramps_before, 1.0, rng)
+
+
+def test_a_worse_forecaster_is_worse_by_just_the_effect_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROLLOUT)
+    sides = importlib.import_module("sides")
+    rng = np.random.default_rng(53)
+    truth = 1.0 + 0.1 * rng.standard_normal((40, 24))
+    forecasts = [
+        truth + sd * rng.standard_normal(truth.shape) + np.array([-s, 0.0, s])[:, None, None]
+        for sd, s in ((0.02, 0.03), (0.06, 0.06))
+    ]
+    healthy = sides.side(forecasts[0], truth)
+    for (name, effect), harmed in sides.harmed((forecasts[0], truth), (forecasts[1], truth)).items():
+        assert harmed.loss.mean() == pytest.approx((1.0 + effect) * healthy.loss.mean(), rel=1e-4), name
+        assert harmed.ramp.mean() >= 0.999 * healthy.ramp.mean()
+    assert healthy.over(healthy).loss.mean() == pytest.approx(1.0)
+
+
+def test_the_guard_of_the_benchmark_finds_a_forecast_an_hour_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROLLOUT)
+    gross = importlib.import_module("gross")
+    rng = np.random.default_rng(54)
+    curve = 1.0 + 0.2 * np.sin(np.arange(24) / 24 * 2 * np.pi)
+    candidate, champion = curve + 0.01 * rng.standard_normal((2, 60, 24))
+    guard = gross.Guard(candidate[:56], champion[:56])
+    assert not guard.trips(candidate[57], champion[57])
+    assert guard.trips(gross.FAULTS["an hour late"](candidate[57], 1), champion[57])
 
 
 def test_every_rule_finds_a_canary_that_is_three_times_worse(rules: ModuleType) -> None:

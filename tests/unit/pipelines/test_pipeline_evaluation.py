@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from recloser.core.scores import JointScale
 from recloser.features import FeatureSet
+from recloser.monitoring.shapes.fleet import Usual, odd_issue
+from recloser.monitoring.shapes.issue import issue_shape
 from recloser.pipelines import Evaluation, days_off
 from recloser.pipelines.evaluation import metrics, scales
 
@@ -92,6 +95,33 @@ def test_scales_by_hand() -> None:
     assert found["area_divergence"] == pytest.approx(0.1)
     # Level: day 1 median of 0 and -.03; day 2 median of -.1 and +.04; polars takes the nearest of the two days.
     assert found["level_divergence"] == pytest.approx(0.03)
+
+
+def test_scales_of_whole_days_hold_the_joint_scale_and_what_shapes_are_usual() -> None:
+    rng = np.random.default_rng(6)
+    start = datetime(2020, 3, 1, tzinfo=UTC)
+    frame = pl.DataFrame(
+        [
+            {"area": area, "issued_at": start + timedelta(days=day), "at": start + timedelta(days=day + 1, hours=hour)}
+            for area in ("a", "b")
+            for day in range(20)
+            for hour in range(24)
+        ]
+    ).with_columns(load_mw=pl.lit(10.0) + pl.col("at").dt.hour() / 10.0, scale_mw=pl.lit(10.0))
+    truth = frame["load_mw"].to_numpy()
+    medians = {who: truth + sd * rng.standard_normal(truth.size) for who, sd in (("candidate", 0.1), ("champion", 0.1))}
+    answers = {who: median[:, None] + np.array([-0.1, 0.0, 0.1]) for who, median in medians.items()}
+    evaluation = Evaluation(frame, {**answers, "seasonal_naive": answers["champion"]})
+    found = scales(evaluation)
+    joint, usual = JointScale(**found["paired_joint"]), Usual.from_dict(found["issue_shape"])
+    assert joint.sd > 0
+    assert usual.pool["level"][0] == 40
+    assert 0 < usual.fleet[0] <= usual.areas["a"][0] < 0.02
+    day = (frame["area"] == "b").to_numpy() & (frame["issued_at"] == start).to_numpy()
+    late = issue_shape(np.roll(medians["candidate"][day], 3) / 10.0, medians["champion"][day] / 10.0, 1)
+    assert {odd.cause for odd in odd_issue({"b": late}, usual)} >= {"lag"}
+    holed = frame.with_columns(load_mw=pl.when(pl.col("at").dt.day() == 4).then(None).otherwise(pl.col("load_mw")))
+    assert scales(Evaluation(holed, evaluation.answers))["paired_joint"] is not None
 
 
 def test_without_a_champion_the_candidate_is_its_own_measure() -> None:

@@ -314,6 +314,19 @@ def test_a_level_that_is_no_number_is_a_divergence(build):
     assert decide(rollout, evidence, after(build, 1)).tier == "T1"
 
 
+@pytest.mark.parametrize("phase", [S.SHADOW, S.CANARY, S.PROBATION])
+def test_an_issue_that_does_not_look_like_the_other_models_trips_at_once_and_again_on_replay(build, phase):
+    promoted = build.t0 if phase is S.PROBATION else None
+    rollout = build.rollout(phase, PLAN, tried_at=build.t0, promoted_at=promoted)
+    evidence = Evidence(ready=True, target_ready=True, odd=("the same course at another hour (3 areas)",))
+    action = decide(rollout, evidence, after(build, 1))
+    assert (action.state, action.tier, action.recall) == (S.TRIPPED, "T1", True)
+    assert "another hour (3 areas)" in action.reason
+    assert decide(rollout, evidence, after(build, 1)) == action
+    assert "odd" in evidence.summary()
+    assert "odd" not in Evidence().summary()  # digests of evidence from before there was such a field stay the same
+
+
 def test_input_faults_are_never_held_against_a_model(build):
     for state in (S.SHADOW, S.CANARY, S.PROBATION, S.CHAMPION):
         rollout = build.rollout(state, PLAN)

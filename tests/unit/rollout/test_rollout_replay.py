@@ -20,6 +20,7 @@ from recloser.rollout import (
     Settings,
     decide,
 )
+from recloser.rollout.gates import t2_numbers
 from recloser.rollout.paired.pairing import day_from_record
 
 DAY = timedelta(days=1)
@@ -118,3 +119,20 @@ def test_a_day_that_closed_without_labels_stays_without(life):
     life.source.by_release["rel-2"] = Evidence(days=(replace(empty, difference=9.0, n=24),))
     life.controller.tick(life.source)
     assert life.stored_days()[-1] == empty
+
+
+def test_a_rollout_stored_before_there_was_a_level_for_trips_of_its_own_is_judged_as_then(build):
+    """A plan and days as written by the version before: no `trip_alpha`, log ratios without joint numbers."""
+    stored = PLAN.to_dict()
+    del stored["trip_alpha"]
+    old = RolloutPlan.from_dict(stored)
+    assert (old.alpha, old.trip_alpha) == (0.05, 0.05)
+    assert RolloutPlan.from_dict({**stored, "alpha": 0.02}).trip_alpha == 0.02
+    assert RolloutPlan.from_dict(PLAN.to_dict()) == PLAN
+    rollout = build.rollout(RolloutState.CANARY, old, scale=0.1)
+    days = build.days([0.13] * 12)
+    ratios = [replace(day, facts={"ratio": {"x": 0.0, "sd": 0.1, "offset_sd": 0.01}}) for day in days]
+    numbers = t2_numbers(rollout, ratios)
+    assert 1 / old.trip_alpha <= numbers["wealth_worse_max"] < 1 / PLAN.trip_alpha
+    assert (numbers["worse"], numbers["surely_worse"]) == (True, False)
+    assert not t2_numbers(replace(rollout, plan=PLAN), ratios)["worse"]

@@ -19,14 +19,16 @@ from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
 from recloser.core import FloatArray, RecloserError
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
+from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
+from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
 T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
-T1_LEVEL_FACTOR = 4.0  # the same for a whole day's level, whose staging quantile is a lower one
-T1_LEVEL_LEAST = 0.08  # of the recent level: two honest models may differ by so much on an odd day
+T1_LEVEL_FACTOR = LEVEL_FACTOR  # the same for a whole day's level, whose staging quantile is a lower one
+T1_LEVEL_LEAST = LEVEL_LEAST  # of the recent level: two honest models may differ by so much on an odd day
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +167,15 @@ class ControlLoop:
         limit = None if limit is None else T1_FACTOR * float(limit)
         distances = step_distances(answer, release, other, scale)
         trailing = 0 if limit is None else longest_exceedance(distances, float(limit))
-        usual = scales.get("level_divergence")
+        usual, shapes = scales.get("level_divergence"), scales.get("issue_shape")
+        odd = [] if shapes is None else odd_issue(issue_shapes(answer, release, other, scale), Usual.from_dict(shapes))
         state = {
             "trailing": trailing,
             "limit": limit,
             "worst": max(distances, default=None),
             "level": level_gap(answer, release, other, scale),
             "level_limit": None if usual is None else max(T1_LEVEL_LEAST, T1_LEVEL_FACTOR * float(usual)),
+            "odd": [[item.cause, list(item.areas), item.of_model] for item in odd],
         }
         return StateRecord(key, self.platform.clock.now(), state)
 
@@ -197,6 +201,20 @@ def level_gap(answer: Answer, release: str, champion: str | None, scale_mw: Mapp
     """
     means = [float(gap[:, gap.shape[1] // 2].mean()) for gap in _gaps(answer, release, champion, scale_mw)]
     return float(np.median(means)) if means else None
+
+
+def issue_shapes(
+    answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]
+) -> dict[str, IssueShape]:
+    """Return each area's shape of the challenger's medians beside the champion's; areas without both are left out."""
+    shapes = {}
+    for served in answer.served:
+        ours, theirs = served.answers.get(release), served.answers.get(champion or "")
+        scale = scale_mw.get(served.area)
+        if ours is not None and theirs is not None and ours.shape == theirs.shape and scale:
+            middle, per_hour = ours.shape[1] // 2, points_an_hour(served.targets)
+            shapes[served.area] = issue_shape(ours[:, middle] / scale, theirs[:, middle] / scale, per_hour)
+    return shapes
 
 
 def _gaps(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[FloatArray]:

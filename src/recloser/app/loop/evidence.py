@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
-from recloser.core.scores import RatioScale
+from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, RouteRecord, StateRecord
 from recloser.rollout import (
     AreaDay,
@@ -58,6 +60,7 @@ class LedgerEvidence:
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
             level_limit=None if divergence is None else divergence.state.get("level_limit"),
+            odd=() if divergence is None else _odd(divergence.state.get("odd", ())),
             days=days,
             labels_missing_since=missing,
             freeze=freeze_reason(freezes_of(self._platform, now)),
@@ -76,7 +79,13 @@ class LedgerEvidence:
         platform, zone = self._platform, self._platform.horizon.zone
         known_scales = platform.load(rollout.release).package.facts.scales
         scales, ratio = known_scales.get("area_loss_mw", {}), known_scales.get("paired_ratio")
-        rule = DayRule(rollout.plan.label_share, now, None if ratio is None else RatioScale(**ratio))
+        joint = known_scales.get("paired_joint")
+        rule = DayRule(
+            rollout.plan.label_share,
+            now,
+            None if ratio is None else RatioScale(**ratio),
+            None if joint is None else JointScale(**joint),
+        )
         known = {record.day for record in platform.ledger.find(PairedDayRecord, rollout=rollout.key)}
         today = now.astimezone(zone).date()
         first = rollout.tried_at.astimezone(zone).date() + timedelta(days=1)
@@ -95,6 +104,16 @@ class LedgerEvidence:
                     missing = end
             day += timedelta(days=1)
         return tuple(found), missing
+
+
+def _odd(found: Iterable[Any]) -> tuple[str, ...]:
+    """Return in plain words for which causes the latest issue is odd as a whole; single odd areas are no reason."""
+    told = {
+        "level": "another level",
+        "amplitude": "another swing over the day",
+        "lag": "the same course at another hour",
+    }
+    return tuple(f"{told[cause]} ({len(areas)} areas)" for cause, areas, of_model in found if of_model)
 
 
 def freezes_of(platform: Platform, now: datetime) -> tuple[Frozen, ...]:

@@ -23,6 +23,7 @@ from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
 from recloser.models import TrainingPlan
 from recloser.rollout import CanaryStep, Promotion, RolloutPlan
+from recloser.rollout.plan import TRIP_ALPHA
 from recloser.staging import GatePolicy
 
 FILE_NAME = "recloser.toml"
@@ -224,6 +225,7 @@ class RolloutSection(Section):
             steps=self._steps(),
             probation_days=self.probation_days,
             alpha=self.alpha,
+            trip_alpha=min(TRIP_ALPHA, self.alpha),
             margin=self.margin,
             promotion=Promotion(self.promotion),
             harmless_days=self.harmless_days,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput, require_utc
-from recloser.core.scores import RatioScale, usable
+from recloser.core.scores import JointScale, RatioScale, ramp_error, usable
 from recloser.ledger import PairedDayRecord
 from recloser.rollout.paired.losses import Loss
 
@@ -68,12 +68,14 @@ class AreaDay:
 class DayRule:
     """When a day closes: each area has `label_share` of its points, or `deadline` (aware UTC) has come.
 
-    `ratio`, where staging gave one, puts the day's log ratio of losses, less its offset, among the day's facts.
+    `ratio`, where staging gave one, puts the day's log ratio of losses, less its offset, among the day's facts; `joint`
+    the same mixed with the log ratio of ramp errors.
     """
 
     label_share: float
     deadline: datetime
     ratio: RatioScale | None = None
+    joint: JointScale | None = None
 
 
 def area_losses(points: AreaDay, loss: Loss) -> tuple[float, float, int]:
@@ -133,18 +135,35 @@ def close_day(day: date, areas: Sequence[AreaDay], loss: Loss, rule: DayRule, no
     differences = {area: mine - theirs for area, (mine, theirs) in losses.items()}
     pooled = sum(differences.values()) / len(differences) if differences else 0.0
     facts = {"areas": differences, "left_out": left_out, "closed_by": "deadline" if left_out else "labels"}
-    ratio = _ratio(list(losses.values()), rule.ratio)
-    if ratio is not None:
-        facts["ratio"] = ratio
+    used = sorted((area for area in areas if area.area in losses), key=lambda item: item.area)
+    facts |= _ratios(list(losses.values()), used, rule)
     return PairedDay(day=day, difference=pooled, n=points, closed_at=now, facts=facts)
 
 
-def _ratio(losses: list[tuple[float, float]], scale: RatioScale | None) -> dict[str, float] | None:
-    """Return the log ratio of the pooled losses less its offset, with what staging says of its noise."""
+def _ratios(losses: list[tuple[float, float]], areas: Sequence[AreaDay], rule: DayRule) -> dict[str, dict[str, float]]:
+    """Return the day's numbers for the fast tests, each with what staging says of its noise; without those it lacks."""
     mine, theirs = sum(pair[0] for pair in losses), sum(pair[1] for pair in losses)
-    if scale is None or not (mine > 0 and theirs > 0):
-        return None
-    return {"x": math.log(mine / theirs) - scale.offset, "sd": scale.sd, "offset_sd": scale.offset_sd}
+    if not (mine > 0 and theirs > 0):
+        return {}
+    result: dict[str, dict[str, float]] = {}
+    ratio = math.log(mine / theirs)
+    if rule.ratio is not None:
+        x = ratio - rule.ratio.offset
+        result["ratio"] = {"x": x, "sd": rule.ratio.sd, "offset_sd": rule.ratio.offset_sd}
+    if rule.joint is not None:
+        ours, other = (sum(pair[side] for pair in map(area_ramps, areas)) for side in (0, 1))
+        if math.isfinite(ours + other) and min(ours, other) > 0.0:
+            x = rule.joint.mixed(ratio, math.log(ours / other))
+            result["joint"] = {"x": x, "sd": rule.joint.sd, "offset_sd": rule.joint.offset_sd}
+    return result
+
+
+def area_ramps(points: AreaDay) -> tuple[float, float]:
+    """Return both ramp errors of the medians over the scale, candidate first; NaN where no hour has both ends."""
+    rows = usable(points.truth, points.candidate) & usable(points.truth, points.champion)
+    truth, middle = np.where(rows, points.truth, np.nan), points.candidate.shape[1] // 2
+    mine, theirs = (ramp_error(truth, answer[:, middle]) for answer in (points.candidate, points.champion))
+    return mine / points.scale, theirs / points.scale
 
 
 def merge_days(stored: Iterable[PairedDay], offered: Iterable[PairedDay]) -> tuple[PairedDay, ...]:

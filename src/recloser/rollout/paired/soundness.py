@@ -23,13 +23,13 @@ def unsound(plan: RolloutPlan) -> tuple[str, ...]:
     found: list[str] = []
     if plan.alpha > MOST_ALPHA:
         found.append(
-            f"alpha = {plan.alpha:g}: so many equal candidates may be rolled back, and so many that are "
-            f"{100 * plan.margin:g} % worse promoted; at most {MOST_ALPHA:g}"
+            f"alpha = {plan.alpha:g}: so many candidates that are {100 * plan.margin:g} % worse may be promoted, and "
+            f"so many equal champions tripped on probation; at most {MOST_ALPHA:g}"
         )
     if plan.promotion is Promotion.NO_EVIDENCE_OF_HARM and plan.harmless_days < LEAST_HARMLESS_DAYS:
         found.append(
-            f"harmless_days = {plan.harmless_days}: the fast test says nothing before day {LEAST_DAYS} and needs 9 "
-            f"to 39 for one area that is forecast 20 % worse; at least {LEAST_HARMLESS_DAYS}"
+            f"harmless_days = {plan.harmless_days}: the fast test says nothing before day {LEAST_DAYS} and needs 7 "
+            f"to 21 for one area that is forecast 20 % worse; at least {LEAST_HARMLESS_DAYS}"
         )
     if plan.label_share < FEWEST_LABELS:
         found.append(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from recloser.rollout import Promotion, RolloutPlan, unsound, why_unknown
+from recloser.rollout.paired.soundness import FALSE_ROLLBACKS
 
 WEAK = RolloutPlan(promotion=Promotion.NO_EVIDENCE_OF_HARM)
 
@@ -43,3 +46,20 @@ def test_a_key_that_asks_for_an_unsound_rule_gets_its_false_rollbacks(key, perce
 
 def test_other_unknown_keys_get_no_lecture():
     assert why_unknown("colour") == ""
+
+
+def test_the_reasons_are_the_published_measurements():
+    """The least of each kind of rule for one area, of the table in docs/benchmarks.md, rounded down."""
+    text = (Path(__file__).parents[4] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    measured = {
+        row[0]: [float(cell.split(";")[0]) for cell in row[1:4]] for row in table if len(row) == 7 and ";" in row[1]
+    }
+    kinds = {
+        "threshold": ["static threshold, MAE of a day > 1.2 x historical"],
+        "hour": ["paired t, hourly peeks", "always-valid, hourly as if independent"],
+        "peek": ["unpaired Mann-Whitney, daily peeks"],
+    }
+    for word, rules in kinds.items():
+        (told,) = [percent for words, percent in FALSE_ROLLBACKS.values() if word in words]
+        assert told == math.floor(min(min(measured[rule]) for rule in rules))
