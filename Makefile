@@ -57,6 +57,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/predictions/run.py
 	$(BIN)/python benchmarks/rollout/run.py
 	$(BIN)/python benchmarks/rollback/run.py
+	$(BIN)/python benchmarks/drift/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
 

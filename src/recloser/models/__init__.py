@@ -4,6 +4,7 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 `recloser.models.onnx` and is not imported here: its libraries are an optional extra and heavy.
 """
 
+from recloser.models.adaptive import AdaptiveCoverage, CoveragePlan
 from recloser.models.calibration import Calibration, fit_calibration, follow, recalibrate
 from recloser.models.event_detector import DetectorPlan, EventDetector, train_detector
 from recloser.models.lightgbm_quantile import LightGBMQuantile
@@ -14,7 +15,9 @@ from recloser.models.splits import split_rows
 from recloser.models.training import TrainingPlan, train_lightgbm
 
 __all__ = [
+    "AdaptiveCoverage",
     "Calibration",
+    "CoveragePlan",
     "DetectorPlan",
     "EventDetector",
     "LightGBMQuantile",

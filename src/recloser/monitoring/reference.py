@@ -133,23 +133,32 @@ def reference_scores(
     reference: Reference, daily: DailyLoad, days_off: frozenset[date], trim: float = 0.2
 ) -> list[DayScore]:
     """Return the fleet's daily deviation from the reference: positive where load is higher than it used to be."""
+    away = deviations(reference, daily, days_off)
+    expected_size = _sizes(daily.temperature_c) @ np.asarray(reference.volatility)
+    scores = []
+    for column, day in enumerate(daily.days):
+        known = away[np.isfinite(away[:, column]), column]
+        if len(known) >= max(1, len(away) // 2):
+            off = day.weekday() >= 5 or day in days_off
+            signed, spread = trimmed_mean(known, trim), trimmed_mean(np.abs(known), trim)
+            size = float(expected_size[column] / reference.volatility[0])
+            scores.append(DayScore(day, signed, spread, len(known), off, size))
+    return scores
+
+
+def deviations(reference: Reference, daily: DailyLoad, days_off: frozenset[date]) -> FloatArray:
+    """Return how far each area's load lies off the reference, in shares of its scale, shape (n_kept, n_days).
+
+    Kept are the reference's areas that `daily` has too and whose load is not zero, in the reference's order.
+    """
     inputs = _inputs(daily, days_off, reference.knots)
     place = {area: k for k, area in enumerate(daily.areas)}
     kept = [k for k, area in enumerate(reference.areas) if area in place and reference.scale_mw[k] > 0]
     load = daily.load_mw[[place[reference.areas[k]] for k in kept]]
     scale = np.array([reference.scale_mw[k] for k in kept])
     expected = np.array([reference.weights[k] for k in kept]) @ inputs.T
-    away = load / scale[:, None] - expected
-    expected_size = _sizes(daily.temperature_c) @ np.asarray(reference.volatility)
-    scores = []
-    for column, day in enumerate(daily.days):
-        known = away[np.isfinite(away[:, column]), column]
-        if len(known) >= max(1, len(kept) // 2):
-            off = day.weekday() >= 5 or day in days_off
-            signed, spread = trimmed_mean(known, trim), trimmed_mean(np.abs(known), trim)
-            size = float(expected_size[column] / reference.volatility[0])
-            scores.append(DayScore(day, signed, spread, len(known), off, size))
-    return scores
+    result: FloatArray = load / scale[:, None] - expected
+    return result
 
 
 def train_reference(daily: DailyLoad, days_off: frozenset[date]) -> tuple[Reference, list[DayScore]]:

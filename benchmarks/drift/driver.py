@@ -1,0 +1,98 @@
+"""Owns the way a detector is run over days, the same for ours and for peers. Needs numpy alone: peers import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+DEAD_DAYS = 28  # alarms this soon after one are the same episode
+Array = np.ndarray  # type: ignore[type-arg]
+
+
+class Runner(Protocol):
+    """A detector that has seen its history: one call per day, True on an alarm, after which it starts afresh."""
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        """Count a day: its number since 1970-01-01 and its 24 errors."""
+        ...
+
+
+@dataclass(frozen=True)
+class Days:
+    """A stretch of days.
+
+    Attributes:
+        numbers: days since 1970-01-01, shape (n,).
+        hours: signed errors, shape (n, 24).
+        off, special: kinds of day, shape (n,).
+    """
+
+    numbers: Array
+    hours: Array
+    off: Array
+    special: Array
+
+    def cut(self, first: int, last: int) -> Days:
+        return Days(self.numbers[first:last], self.hours[first:last], self.off[first:last], self.special[first:last])
+
+    def with_hours(self, hours: Array) -> Days:
+        return Days(self.numbers, hours, self.off, self.special)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One series-year.
+
+    Attributes:
+        name: series and year.
+        kind: operator, champion, reference, or one of these with 'pooled ' before.
+        real: measured load.
+        forward: True if its history is earlier than the year; else it only serves to tune.
+        history, lived: days.
+        windows: (kind of change, days around an onset, place of the onset).
+    """
+
+    name: str
+    kind: str
+    real: bool
+    forward: bool
+    history: Days
+    lived: Days
+    windows: list[tuple[str, Days, int]]
+
+
+# (history, strictness) -> something that makes fresh runners.
+Method = Callable[[Days, float], Callable[[Days], Runner]]
+
+
+def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:
+    """Return the alarms of a lived year, those within four weeks of one not counted again.
+
+    What the last fortnight of these weeks showed is then the new normal, taken off what follows, and the detector
+    begins afresh. A runner with the attribute `rebases` sees to that itself.
+    """
+    count, dead, offset = 0, -1, np.zeros(24)
+    runner = make(lived)
+    rebases = getattr(runner, "rebases", False)
+    for k, (number, hours) in enumerate(zip(lived.numbers, lived.hours, strict=True)):
+        if k == dead and not rebases:
+            recent = lived.hours[k - DEAD_DAYS // 2 : k]
+            known = np.isfinite(recent).sum(axis=0)
+            offset = np.where(known > 3, np.nansum(recent, axis=0) / np.maximum(known, 1), offset)
+            runner = make(lived)
+        if runner(int(number), hours - offset) and k >= dead:
+            count += 1
+            dead = k + DEAD_DAYS
+    return count
+
+
+def delay(make: Callable[[Days], Runner], window: Days, onset: int) -> float:
+    """Return days from the onset's morning to the end of the day that raised the first alarm; inf without one."""
+    runner = make(window)
+    for k, (number, hours) in enumerate(zip(window.numbers, window.hours, strict=True)):
+        if runner(int(number), hours) and k >= onset:
+            return float(k - onset + 1)
+    return float("inf")

@@ -1,0 +1,94 @@
+"""Runs river's detectors over the benchmark's units in a Python that has river, numpy and scipy: no recloser needed.
+
+`python peer_river.py UNITS.pickle POINTS.json`. ADWIN and KSWIN see the standardised daily mean, ADWIN and Page-Hinkley
+also the hourly absolute error. Strictness is what each calls its sensitivity; the first is its default.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from driver import Array, Days, Method, Runner
+from river import drift
+from scoring import measure
+
+
+def daily(make: Callable[[float], Any]) -> Method:
+    """Return a detector on the standardised signed daily mean."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        means = np.nanmean(history.hours[np.isfinite(history.hours).any(axis=1)], axis=1)
+        return _fed(lambda: make(strictness), means, lambda hours: hours.mean(keepdims=True))
+
+    return method
+
+
+def hourly(make: Callable[[float], Any]) -> Method:
+    """Return a detector on the standardised absolute hourly error."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        values = np.abs(history.hours[np.isfinite(history.hours)])
+        return _fed(lambda: make(strictness), values, np.abs)
+
+    return method
+
+
+def _fed(make: Callable[[], Any], usual: Array, read: Callable[[Array], Array]) -> Callable[[Days], Runner]:
+    centre, spread = float(usual.mean()), float(usual.std())
+
+    def fresh(lived: Days) -> Runner:
+        del lived
+        detector = make()
+        for value in usual[-200:]:
+            detector.update((value - centre) / spread)
+
+        def runner(number: int, hours: Array) -> bool:
+            nonlocal detector
+            del number
+            known = hours[np.isfinite(hours)]
+            alarm = False
+            for value in read(known) if len(known) else ():
+                detector.update((value - centre) / spread)
+                alarm = alarm or detector.drift_detected
+            if alarm:
+                detector = make()
+            return alarm
+
+        return runner
+
+    return fresh
+
+
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.05, 1e-4)),
+    "river KSWIN, daily": (
+        daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)),
+        (0.005, 1e-4),
+    ),
+    "river ADWIN, hourly absolute": (hourly(lambda s: drift.ADWIN(delta=s)), (0.002, 1e-12, 1e-24)),
+    "river Page-Hinkley, hourly absolute": (
+        hourly(lambda s: drift.PageHinkley(threshold=s)),
+        (50.0, 200.0, 400.0, 800.0, 1600.0),
+    ),
+    "river Page-Hinkley, daily": (
+        daily(lambda s: drift.PageHinkley(threshold=s, min_instances=7)),
+        (50.0, 5.0, 10.0, 20.0),
+    ),
+}
+
+
+def main() -> None:
+    """Measure and write the points."""
+    units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
+    found = {name: [vars(point) for point in measure(method, grid, units)] for name, (method, grid) in METHODS.items()}
+    Path(sys.argv[2]).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Owns the detectors compared: ours through the product's protocol, window statistics in evidently's style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+from driver import Array, Days, Method, Runner
+from scipy.stats import ks_2samp, wasserstein_distance
+
+from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
+
+EPOCH = date(1970, 1, 1)
+WEEK = 7
+REBASE = ("channels", "seasonal_cusum")
+
+
+def errors_of(days: Days) -> list[DayErrors]:
+    """Return the days as the product sees them."""
+    dates = [EPOCH + timedelta(days=int(n)) for n in days.numbers]
+    off = frozenset(day for day, is_off in zip(dates, days.off, strict=True) if is_off and day.weekday() < 5)
+    return day_errors(dates, days.hours, off)
+
+
+def ours(maker: Callable[[float], Detector]) -> Method:
+    """Return a detector of the product as a method; strictness is the factor on its limits."""
+    learnt: dict[int, tuple[Days, dict[str, Any]]] = {}
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        detector = maker(strictness)
+        place = id(history)
+        if place not in learnt:  # the limits alone depend on the strictness
+            learnt[place] = (history, detector.fit(errors_of(history)).to_dict())
+        fitted, fitted_rebases = detector.load(learnt[place][1]), detector.name in REBASE
+
+        def make(lived: Days) -> Runner:
+            monitor = fitted
+            known = {(day.day - EPOCH).days: day for day in errors_of(lived)}
+            kinds = {
+                int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)
+            }
+
+            def runner(number: int, hours: Array) -> bool:
+                nonlocal monitor
+                day = known.get(number)
+                if day is None:
+                    return False
+                if not fitted_rebases:  # the driver may have taken a new normal off
+                    one = day_errors([day.day], hours[None], frozenset())[0]
+                    day = DayErrors(day.day, one.blocks, one.absolute, *kinds[number])
+                monitor, change = monitor.step(day)  # type: ignore[assignment]
+                return change is not None
+
+            runner.rebases = fitted_rebases  # type: ignore[attr-defined]
+            return runner
+
+        return make
+
+    return method
+
+
+def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
+    """Return a window statistic: the last week's hourly errors against the history's, looked at once a week."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        usual = history.hours[np.isfinite(history.hours)]
+        usual = usual[:: max(1, len(usual) // 4000)]
+
+        def make(lived: Days) -> Runner:
+            del lived
+            kept: list[Array] = []
+
+            def runner(number: int, hours: Array) -> bool:
+                del number
+                kept.append(hours)
+                if len(kept) < WEEK:
+                    return False
+                now = np.concatenate(kept)
+                kept.clear()
+                now = now[np.isfinite(now)]
+                return len(now) > 24 and statistic(usual, now) > limit * strictness
+
+            return runner
+
+        return make
+
+    return method
+
+
+def chunked(statistic: Callable[[Array, Array], float]) -> Method:
+    """Return a window statistic in NannyML's style: its limit is three deviations over that of the history's weeks."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        usual = history.hours[np.isfinite(history.hours)]
+        weeks = [history.hours[k : k + WEEK] for k in range(0, len(history.hours) - WEEK, WEEK)]
+        own = [statistic(usual, week[np.isfinite(week)]) for week in weeks if np.isfinite(week).sum() > 24]
+        return weekly(statistic, float(np.mean(own) + 3.0 * strictness * np.std(own)))(history, 1.0)
+
+    return method
+
+
+def psi(usual: Array, now: Array) -> float:
+    """Population stability index over the history's deciles."""
+    shares = _shares(usual, now)
+    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+def jensen_shannon(usual: Array, now: Array) -> float:
+    """Jensen-Shannon distance over the history's deciles."""
+    shares = _shares(usual, now)
+    middle = (shares[0] + shares[1]) / 2
+    return float(np.sqrt(sum((part * np.log2(part / middle)).sum() for part in shares) / 2))
+
+
+def _shares(usual: Array, now: Array) -> list[Array]:
+    edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
+    return [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
+
+
+def wasserstein(usual: Array, now: Array) -> float:
+    """Earth mover's distance in standard deviations of the history."""
+    return float(wasserstein_distance(usual, now) / usual.std())
+
+
+def ks(usual: Array, now: Array) -> float:
+    """-log10 of the Kolmogorov-Smirnov test's p-value."""
+    return float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
+
+
+# The first strictness is the default; defaults are what evidently documents: PSI 0.1, Wasserstein 0.1, KS p < 0.05.
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.85, 1.15)),
+    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 1.5, 2.0, 2.5)),
+    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6)),
+    "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 12.0, 20.0, 30.0, 45.0)),
+    "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 18.0)),
+    "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 16.0, 28.0, 40.0)),
+    "weekly Jensen-Shannon (NannyML)": (chunked(jensen_shannon), (1.0, 1.5, 2.0)),
+}

@@ -1,0 +1,99 @@
+"""The drift benchmark's own arithmetic: alarms, delays, intervals, operating points, what is put in."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+DRIFT = Path(__file__).parents[3] / "benchmarks" / "drift"
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DRIFT)
+
+
+@pytest.fixture
+def driver() -> ModuleType:
+    return importlib.import_module("driver")
+
+
+@pytest.fixture
+def scoring() -> ModuleType:
+    return importlib.import_module("scoring")
+
+
+def days(driver: ModuleType, levels: list[float]) -> Any:
+    count = len(levels)
+    hours = np.repeat(np.array(levels)[:, None], 24, axis=1)
+    return driver.Days(np.arange(count), hours, np.zeros(count, bool), np.zeros(count, bool))
+
+
+def threshold(_: Any) -> Any:
+    return lambda _number, hours: bool(hours.mean() > 1.0)
+
+
+def test_alarms_of_one_episode_count_once_and_its_level_becomes_normal(driver: ModuleType) -> None:
+    assert driver.false_alarms(threshold, days(driver, [0.0] * 50)) == 0
+    lasting = [0.0] * 20 + [1.5] * 200
+    assert driver.false_alarms(threshold, days(driver, lasting)) == 1
+    twice = [0.0] * 20 + [1.5] + [0.0] * 60 + [1.5] + [0.0] * 40
+    assert driver.false_alarms(threshold, days(driver, twice)) == 2
+
+
+def test_a_delay_counts_whole_days_from_the_onset_and_a_miss_is_infinite(driver: ModuleType) -> None:
+    assert driver.delay(threshold, days(driver, [0.0] * 10 + [2.0] * 5), 10) == 1.0
+    assert driver.delay(threshold, days(driver, [2.0] + [0.0] * 12 + [2.0] * 5), 10) == 4.0
+    assert driver.delay(threshold, days(driver, [0.0] * 20), 10) == float("inf")
+
+
+def test_intervals_are_those_of_the_books(scoring: ModuleType) -> None:
+    assert scoring.poisson(0, 10.0) == pytest.approx((0.0, 0.3689), abs=1e-3)
+    assert scoring.poisson(10, 10.0) == pytest.approx((0.4795, 1.8390), abs=1e-3)
+    assert scoring.wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-3)
+
+
+def test_the_matched_point_is_the_most_sensitive_that_keeps_the_rate(scoring: ModuleType, driver: ModuleType) -> None:
+    empty = days(driver, [0.0])
+    units = [driver.Unit(name, "operator", True, True, empty, empty, []) for name in "AB"]
+    points = [scoring.Point(s, {"A": a, "B": 0}, {}) for s, a in ((1.0, 5), (2.0, 2), (3.0, 1), (4.0, 0))]
+    assert scoring.matched(points, units, 1.0).strictness == 2.0
+    assert scoring.matched(points[:1], units, 1.0) is None
+
+
+def test_changes_leave_the_days_before_alone_and_lockdowns_reach_their_depth() -> None:
+    injected = importlib.import_module("injected")
+    load = np.full((60, 24), 100.0) + np.arange(24)
+    since = (np.arange(60) - 30.0)[:, None]
+    for name, change in injected.CHANGES.items():
+        after = change(load, since, 0.1)
+        assert np.array_equal(after[:30], load[:30]), name
+        assert not np.array_equal(after[45:], load[45:]), name
+    fallen = injected.CHANGES["lockdown over 14 days"](load, since, 0.1)
+    assert 1.0 - fallen[50].mean() / load[50].mean() == pytest.approx(0.1, abs=0.005)
+
+
+def test_window_statistics_are_zero_for_the_same_days_and_large_for_others() -> None:
+    rivals = importlib.import_module("rivals")
+    rng = np.random.default_rng(1)
+    usual = rng.standard_normal(4000)
+    for statistic in (rivals.psi, rivals.jensen_shannon, rivals.wasserstein, rivals.ks):
+        same, moved = statistic(usual, usual[::10]), statistic(usual, usual[::10] + 2.0)
+        assert moved > 5 * max(same, 0.01)
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_without_real_data(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = importlib.import_module("run")
+    monkeypatch.setattr("sys.argv", ["run.py", "--quick", "--only", "drift", "--data", "/nowhere"])
+    run.main()
+    told = capsys.readouterr().out
+    assert "ours: channels" in told
+    assert "simulated, reference: 1 series-years" in told
