@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from recloser.app import run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.router import LocalRouter
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import FoundCut, read_cuts, write_cut
 from recloser.app.processes.following import RouteFollower
@@ -23,7 +24,7 @@ from recloser.app.release import LoadedRelease
 from recloser.core import Unavailable, VirtualClock
 from recloser.ledger import RouteRecord
 from recloser.rollout import RolloutState
-from recloser.serving import Cut
+from recloser.serving import AssetLimits, Cut
 from recloser.serving.http import EventBuffer
 from recloser.testing.puppets import puppet_release, put_on_trial
 
@@ -225,3 +226,42 @@ def test_a_restarted_worker_begins_cut_off_and_says_why(platform: Platform, stri
     assert gateway.cuts == (route.epoch, (Cut(release, f"gateway worker 2 cut it off: {cut.reason}", at),))
     assert read_cuts(state, route.epoch - 2) == []  # of routes that nobody follows any more
     assert read_reports(state)[0].pid == os.getpid()
+
+
+class SlowToLearn(LocalRouter):
+    """Takes as long to learn the limits as the test wants."""
+
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(platform)
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def learn(self, now: datetime) -> dict[str, AssetLimits]:
+        self.asked.set()
+        assert self.go.wait(PATIENCE_S)
+        return super().learn(now)
+
+
+@pytest.mark.slow
+def test_a_cut_of_another_worker_does_not_wait_until_limits_are_learned(platform: Platform, strings: Path) -> None:
+    canary = puppet_release(platform, strings)
+    put_on_trial(platform, canary, RolloutState.CANARY)
+    route = platform.ledger.get(RouteRecord, "route")
+    assert route is not None
+    loop = ControlLoop(platform, LoopOptions())
+    router = loop.router = SlowToLearn(platform)
+    follower = RouteFollower(platform, loop, EventBuffer(), 0)
+    follower.begin(challengers_s=PATIENCE_S, champion_s=0.0)
+    assert router.asked.wait(PATIENCE_S)
+    follower._loader.wait((route.champion or "", canary), PATIENCE_S)
+    follower.follow()
+    assert router.gateway.route.canary == canary
+    cut = Cut(canary, "bad answers", platform.clock.now(), ("F01: not finite",))
+    write_cut(platform.layout.state, FoundCut(route.epoch, "2", cut))
+    follower.follow()
+    assert canary in router.gateway.tripped
+    assert not router.limits, "they are still being learned"
+    router.go.set()
+    assert follower._learner.wait(PATIENCE_S)
+    follower.follow()
+    assert sorted(router.gateway.limits) == ["F01", "F02"]
+    assert canary in router.gateway.tripped

@@ -32,7 +32,7 @@ def test_the_gateway_learns_limits_from_loads_that_are_not_too_old(
         loop = ControlLoop(platform, LoopOptions())
         assert loop.router.gateway.limits == {}
         follower = RouteFollower(platform, loop, EventBuffer(), 0)
-        follower.follow()
+        follower.begin()
         assert sorted(loop.router.limits) == known
         assert sorted(loop.router.gateway.limits) == known
         service = gateway_service(platform, loop, EventBuffer())
@@ -49,14 +49,14 @@ def test_limits_are_learned_again_and_sooner_while_an_area_is_unknown(project: P
             clock = platform.clock = VirtualClock(extent[1])
             loop = ControlLoop(platform, LoopOptions())
             follower = RouteFollower(platform, loop, EventBuffer(), 0)
-            follower.follow()
+            follower.begin()
             first = loop.router.limits
             assert sorted(first) == ["F01", "F02"]
             clock.advance_to(extent[1] + waits - timedelta(seconds=1))
-            follower.follow()
+            follower.begin()
             assert loop.router.limits is first
             clock.advance_to(extent[1] + waits)
-            follower.follow()
+            follower.begin()
             assert loop.router.limits is not first
             assert sorted(loop.router.gateway.limits) == ["F01", "F02"]
 

@@ -75,10 +75,23 @@ class LocalRouter:
     def refresh(self, now: datetime, after: timedelta = RELEARN) -> None:
         """Learn the assets' limits anew `after` the last time, and take the present online offsets into the slot."""
         if self._limits_at is None or now - self._limits_at >= after:
-            platform = self._platform
-            year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
-            self._limits = limits_from(year, ramp_margin=1.0)
-            self._limits_at = now
+            self._limits, self._limits_at = self.learn(now), now
+        if self._record is not None:
+            self.set_route(self._record)
+
+    def learn(self, now: datetime) -> dict[str, AssetLimits]:
+        """Return the assets' limits by what is known now; changes nothing, and may take seconds.
+
+        Raises:
+            RecloserError: the store cannot be read.
+        """
+        platform = self._platform
+        year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
+        return limits_from(year, ramp_margin=1.0)
+
+    def use(self, limits: dict[str, AssetLimits], learned_at: datetime) -> None:
+        """Put limits that were learned into force."""
+        self._limits, self._limits_at = limits, learned_at
         if self._record is not None:
             self.set_route(self._record)
 

@@ -16,7 +16,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.alert.waker import FolderLook, LedgerLook, Look, Waker
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.cuts import FoundCut, cuts_folder, forget_cuts, read_cuts, write_cut
-from recloser.app.processes.loading import ReleaseLoader
+from recloser.app.processes.loading import LimitsLearner, ReleaseLoader
 from recloser.app.processes.reports import Report, write_report
 from recloser.app.release import LoadedRelease
 from recloser.core import LOAD, InvalidInput, RecloserError
@@ -60,6 +60,7 @@ class RouteFollower(threading.Thread):
         self._learned: dict[str, datetime] = {}
         self._limits_at: datetime | None = None
         self._loader = ReleaseLoader(self._open, self._woken.set)
+        self._learner = LimitsLearner(loop.router.learn, self._woken.set)
         self._told: dict[str, str] = {}
         loop.router.gateway.on_trip(self._keep_trip)
 
@@ -72,6 +73,8 @@ class RouteFollower(threading.Thread):
             self._loader.wait([name for name in everyone if route is not None and name == route.champion], champion_s)
             self._loader.wait(everyone, challengers_s)
         self.follow()
+        if self._learner.wait(champion_s):
+            self.follow()
 
     def run(self) -> None:
         """Follow until told to stop: soon after somebody wrote to the ledger or cut somebody off, and now and then."""
@@ -156,18 +159,21 @@ class RouteFollower(threading.Thread):
     def _learn_limits(self) -> None:
         """Learn the assets' limits once there are loads to learn from: without them an area is unknown here.
 
-        Again now and then, and sooner while an area of the project is unknown.
+        Again now and then, and sooner while an area of the project is unknown. They are learned beside the following:
+        reading a year of loads takes seconds, in which a rollback or another worker's cut would have to wait.
         """
         router, now = self._loop.router, self._platform.clock.now()
+        learned = self._learner.taken()
+        if learned is not None:
+            router.use(*learned)
+            if router.current() is None:  # before the first champion the ladder answers
+                router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
         after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
         if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
         extent = self._platform.store.extent(LOAD)
-        if extent is not None and extent[1] > now - LEARNED_FROM:
-            router.refresh(now, after=timedelta(0))
+        if extent is not None and extent[1] > now - LEARNED_FROM and self._learner.begin(now):
             self._limits_at = now
-            if router.current() is None:  # before the first champion the ladder answers
-                router.gateway.swap(router.gateway.route, self._platform.ladder(None), limits=router.limits)
 
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""

@@ -1,20 +1,25 @@
-"""Owns loading releases beside the following of the route: a thread each, and growing waits after failures.
+"""Owns what takes long beside the following of the route: loading releases, learning the limits of assets.
 
-Decides neither which releases are wanted nor who serves.
+Decides neither what is wanted nor who serves, and puts nothing into force.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from recloser.app.release import LoadedRelease
 from recloser.core import RecloserError
+from recloser.serving import AssetLimits
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
+LOG = logging.getLogger(__name__)
+Learned = tuple[dict[str, AssetLimits], datetime]
 
 
 @dataclass(slots=True)
@@ -104,3 +109,53 @@ class ReleaseLoader:
                 attempt.wait_s = min(2.0 * attempt.wait_s, LONGEST_WAIT_S)
             self._changed.notify_all()
         self._woken()
+
+
+class LimitsLearner:
+    """Learns limits on a thread of its own, one at a time; what it learned is taken once. Thread safe.
+
+    Args:
+        learn: returns the limits by what is known at an instant; may take long.
+        woken: called when it has ended, on its thread.
+    """
+
+    def __init__(
+        self, learn: Callable[[datetime], dict[str, AssetLimits]], woken: Callable[[], None] = lambda: None
+    ) -> None:
+        self._learn, self._woken = learn, woken
+        self._changed = threading.Condition()
+        self._busy = False
+        self._learned: Learned | None = None
+
+    def begin(self, now: datetime) -> bool:
+        """Begin to learn by what is known now; return False while it is still at it."""
+        with self._changed:
+            if self._busy:
+                return False
+            self._busy = True
+        threading.Thread(target=self._run, args=(now,), daemon=True, name="limits").start()
+        return True
+
+    def taken(self) -> Learned | None:
+        """Return what was learned since the last call, and as of when."""
+        with self._changed:
+            learned, self._learned = self._learned, None
+            return learned
+
+    def wait(self, within_s: float) -> bool:
+        """Wait until it has ended; return whether there is something to take."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy, within_s)
+            return self._learned is not None
+
+    def _run(self, now: datetime) -> None:
+        learned: Learned | None = None
+        try:
+            learned = self._learn(now), now
+        except RecloserError as error:
+            LOG.warning("the limits of assets cannot be learned: %s", error)
+        finally:
+            with self._changed:
+                self._busy, self._learned = False, learned or self._learned
+                self._changed.notify_all()
+            self._woken()
