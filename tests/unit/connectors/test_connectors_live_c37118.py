@@ -6,8 +6,10 @@ import asyncio
 import math
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 
@@ -164,3 +166,36 @@ def test_a_device_is_read_over_a_real_socket_and_again_after_it_hung_up() -> Non
     assert fresh[:100] == [float(n) for n in range(50)] * 2
     assert next(r.quality for r in output.readings if r.point == "none") == PointQuality.OFFLINE
     assert output.gaps == 2
+
+
+def test_a_link_ends_when_it_is_told_to_however_busy_the_device_is() -> None:
+    config, moments = known(), Random(7)
+    payload = b"".join(frame(config, float(n), 0.0, soc=n) for n in range(20))
+
+    async def device(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(18)
+        writer.write(configuration_frames(config)[0])
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(payload)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(device, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        for _ in range(60):
+            registry = PointRegistry("c37118", (Point("21:VA", "VA", "V"),))
+            link = Link("pmu", C37118Client("pmu", Endpoint("127.0.0.1", port), 7, registry, CLOCK), Kept(), CLOCK)
+            task = asyncio.create_task(link.run())
+            while link.status.readings < 20:  # noqa: ASYNC110 - the link offers no event
+                await asyncio.sleep(0)
+            for _ in range(moments.randrange(40)):
+                await asyncio.sleep(0)
+            task.cancel()
+            _, left = await asyncio.wait({task}, timeout=20)
+            assert not left, "it went on"
+        server.close()
+
+    asyncio.run(main())

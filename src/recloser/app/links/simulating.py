@@ -130,6 +130,7 @@ async def _run(
             }
         )
         try:
-            await asyncio.wait_for(ended.wait(), options.seconds)
+            async with asyncio.timeout(options.seconds):
+                await ended.wait()
         except TimeoutError:
             say("its time is over")

@@ -24,6 +24,7 @@ class Endpoint:
             Unavailable: nobody answers, or one side does not trust the other's certificate.
         """
         try:
-            return await asyncio.wait_for(asyncio.open_connection(self.host, self.port, ssl=self.tls), within_s)
+            async with asyncio.timeout(within_s):
+                return await asyncio.open_connection(self.host, self.port, ssl=self.tls)
         except (OSError, TimeoutError) as error:  # those of TLS are OSErrors
             raise Unavailable("no connection", got=str(error) or "time out", where=source) from error

@@ -66,7 +66,8 @@ class Dnp3Outstation:
         cutter, session, loop = Cutter(measure), _Session(self), asyncio.get_running_loop()
         while True:
             try:
-                data = await asyncio.wait_for(reader.read(4096), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    data = await reader.read(4096)
             except TimeoutError:
                 data = None
             if data == b"":

@@ -75,7 +75,8 @@ class Iec104Station:
         session = _Session(self._acknowledged, self._window)
         while True:
             try:
-                head = await asyncio.wait_for(reader.readexactly(2), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    head = await reader.readexactly(2)
             except TimeoutError:
                 head = b""
             if head:

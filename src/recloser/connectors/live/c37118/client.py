@@ -73,7 +73,8 @@ class C37118Client:
             writer.write(session.outgoing(time.monotonic()))
             await writer.drain()
             try:
-                data = await asyncio.wait_for(reader.read(1 << 18), TICK_S)
+                async with asyncio.timeout(TICK_S):  # wait_for of Python 3.11 can swallow the end of the link
+                    data = await reader.read(1 << 18)
             except TimeoutError:
                 continue
             if not data:

@@ -70,7 +70,8 @@ class Iec104Client:
                 up()
                 told = True
             try:
-                data = await asyncio.wait_for(reader.read(65_536), TICK_S)
+                async with asyncio.timeout(TICK_S):  # wait_for of Python 3.11 can swallow the end of the link
+                    data = await reader.read(65_536)
             except TimeoutError:
                 continue
             if not data:

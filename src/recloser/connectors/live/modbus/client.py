@@ -69,7 +69,8 @@ class ModbusClient:
         self._transaction = (self._transaction + 1) % 65_536
         writer.write(read.request(self._transaction))
         try:
-            return await asyncio.wait_for(self._answer(reader, writer, read), self._answer_s)
+            async with asyncio.timeout(self._answer_s):
+                return await self._answer(reader, writer, read)
         except TimeoutError as error:
             raise Unavailable("the device does not answer", expected=f"within {self._answer_s} s") from error
         except asyncio.IncompleteReadError as error:
