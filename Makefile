@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 help:
 	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
 	@echo "make test   set up for development and run all tests, two at a time"
-	@echo "make chaos  kill processes at every durable transition, and explore rollouts in full (half an hour)"
+	@echo "make chaos  kill processes at every durable transition, rollouts and ledger in full (an hour or more)"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
 	@echo "make bench  run the benchmarks (an hour); PEERS=DIR also makes the other model servers there and compares"
