@@ -230,6 +230,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lived.on("status", "status")
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
+    lived.call("simulate", "simulate", "modbus", "--port", "0", "--seconds", "0.2")
     return lived
 
 
