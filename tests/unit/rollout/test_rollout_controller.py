@@ -5,29 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 
-from recloser.core import Refused, Served, Unavailable, VirtualClock, forecast_id
+from recloser.core import Refused, Unavailable
 from recloser.ledger import (
     ForecastRecord,
     NoticeRecord,
     PairedDayRecord,
     ReleaseRecord,
     RolloutRecord,
-    RouteRecord,
     TripRecord,
 )
 from recloser.rollout import (
-    CanaryStep,
     Evidence,
-    Promotion,
-    RolloutController,
-    RolloutPlan,
     RolloutState,
-    Settings,
     explain,
-    record_of,
 )
 
 S = RolloutState

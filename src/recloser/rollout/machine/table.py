@@ -80,7 +80,8 @@ BY_OTHERS: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         "falls_with": (_S.TRIPPED,),
         "rollback_to": (_S.ROLLED_BACK, _S.RETIRED),
     },
-    **dict.fromkeys((_S.RETIRED, _S.ROLLED_BACK), {"restored": (_S.CHAMPION,)}),
+    _S.RETIRED: {"restored": (_S.CHAMPION,)},
+    _S.ROLLED_BACK: {"restored": (_S.CHAMPION,)},
 }
 """What a step about another rollout, or a rollback to a release, does to one in the same transaction (`changes`)."""
 
