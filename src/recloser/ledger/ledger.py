@@ -166,7 +166,7 @@ class Ledger:
             query = query.where(ENTRIES.c.subject == subject)
         with self._at_seam(), reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        return [_entry(StoredEntry(*row)) for row in rows]
+        return [entry_of(StoredEntry(*row)) for row in rows]
 
     def verify(self) -> Verification:
         """Check the whole audit chain, its end, and every record against the last entry that wrote it.
@@ -244,7 +244,12 @@ def _equal(mapping: RecordMapping[Any], name: str, item: Any) -> sa.ColumnElemen
     return column.is_(None) if item is None else column == mapping.literal(name, item)
 
 
-def _entry(row: StoredEntry) -> Entry:
+def entry_of(row: StoredEntry) -> Entry:
+    """Return the entry of a stored row.
+
+    Raises:
+        Refused: it was damaged outside the ledger.
+    """
     try:
         return Entry(
             row.seq,
