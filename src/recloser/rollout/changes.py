@@ -25,11 +25,13 @@ class Settings:
         resolution: length of one target interval.
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
+        recheck: how long a release serves on its last verification; then its package is verified again.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
+    recheck: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

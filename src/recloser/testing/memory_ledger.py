@@ -68,6 +68,7 @@ class MemoryLedger(Ledger):
 
     @moment.setter
     def moment(self, moment: Moment) -> None:
+        """Set it: what was written since is gone."""
         self._store.moment = moment
 
     def on_write(self, seen: Callable[[str, Change], None] | None) -> None:
