@@ -5,7 +5,7 @@ Does not detect drift, run pipelines or roll anything out.
 
 from recloser.triggers.decide import Decision, TriggerPolicy, decide
 from recloser.triggers.desk import Surroundings, TriggerDesk
-from recloser.triggers.schedule import Every, Schedule
+from recloser.triggers.schedule import CronSchedule, Every, Recurrence, Schedule
 from recloser.triggers.trigger import (
     Code,
     History,
@@ -20,10 +20,12 @@ from recloser.triggers.trigger import (
 
 __all__ = [
     "Code",
+    "CronSchedule",
     "Decision",
     "Every",
     "History",
     "Past",
+    "Recurrence",
     "Schedule",
     "Surroundings",
     "Trigger",
