@@ -11,6 +11,7 @@ from recloser.core import Refused, digest_of, short_id
 from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, ReleaseRecord, RouteRecord, TripRecord
 from recloser.rollout.decide import Action, Target, apply
 from recloser.rollout.evidence import CommandKind, Evidence
+from recloser.rollout.people.approval import approval_key
 from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
 from recloser.rollout.rollout import STOPPED, TRYING, Rollout, RolloutState, World
 
@@ -25,11 +26,13 @@ class Settings:
         resolution: length of one target interval.
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
+        approvals_last: how long the yes counts that an override is.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
+    approvals_last: timedelta = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def writes_of(
         voided=voids,
         reissued=reissues,
         alarms=tuple(alarms),
-        acts=acts_of(moves, now),
+        acts=acts_of(moves, settings, now),
         notices=notices_of(first, trips, voids, now),
     )
 
@@ -268,28 +271,35 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
     return tuple(replace(record, state=state) for record, state in known if record.state != state)
 
 
-def acts_of(moves: Sequence[Move], now: datetime) -> tuple[ActRecord, ...]:
-    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act."""
+def acts_of(moves: Sequence[Move], settings: Settings, now: datetime) -> tuple[ActRecord, ...]:
+    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act.
+
+    An override that asks others is a yes as well: to the case that they are asked about.
+    """
     command = moves[0].evidence.command
     if command is None or moves[0].action.handled != command.key:
         return ()
     rollout = moves[0].rollout
     neither = command.kind in {CommandKind.HOLD, CommandKind.RESUME}
-    return (
-        ActRecord(
-            key=short_id("act", [command.key, rollout.key]),
-            at=now,
-            rollout=rollout.key,
-            release=rollout.release,
-            kind=str(command.kind),
-            name=command.actor,
-            role=command.role,
-            reason=command.reason,
-            evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
-            expires_at=None,
-            followed=None if neither else False,
-        ),
+    act = ActRecord(
+        key=short_id("act", [command.key, rollout.key]),
+        at=now,
+        rollout=rollout.key,
+        release=rollout.release,
+        kind=str(command.kind),
+        name=command.actor,
+        role=command.role,
+        reason=command.reason,
+        evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
+        expires_at=None,
+        followed=None if neither else False,
     )
+    case = moves[0].action.case
+    if command.kind is not CommandKind.OVERRIDE or not case:
+        return (act,)
+    until = (moves[0].evidence.today or now) + settings.approvals_last
+    yes = replace(act, key=approval_key(rollout.key, case, command.actor), kind="approve", evidence_digest=case)
+    return (act, replace(yes, expires_at=until, followed=None))
 
 
 def notices_of(
