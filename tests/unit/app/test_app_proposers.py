@@ -83,11 +83,7 @@ def test_who_runs_at_the_command_line_cannot_promote_what_comes_of_it(
     assert call(capsys, project, "run", "--actor", "ann")[1] == made  # asked for again: the same run, the same rollout
     assert (str(tick(project).state), look(project)[1]) == ("awaiting_approval", None)
     call(capsys, project, "reject", release, "--as", "ben", "--reason", "not now")
-    with Platform.open(project) as platform:  # submitted anew by somebody else: ann stays a proposer
-        platform.clock = VirtualClock(NOW + timedelta(hours=1))
-        loop = ControlLoop(platform, LoopOptions())
-        loop.retraining.submit(release, "once more", "eve")
-        loop.advance()
+    call(capsys, project, "run", "--actor", "eve")  # submitted anew by somebody else: ann stays a proposer
     rollout, route = look(project)
     assert (rollout.proposers.known, route) == (("eve", "ann"), None)
     assert call(capsys, project, "approve", release, "--as", "ann", "--reason", "mine")[0] == 1
