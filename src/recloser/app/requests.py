@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from recloser.app.platform import Platform
 from recloser.core import LOAD, Refused, Unavailable, format_utc, parse_utc
 from recloser.ledger import RunRecord, StateRecord, Stored, TriggerRecord
-from recloser.registry import has_commit, read_last_change
+from recloser.registry import has_commit, read_authors, read_last_change
 from recloser.triggers import Trigger, TriggerKind, api_trigger, commit_trigger
 
 REQUESTS = "triggers.requests"
@@ -44,10 +44,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A request as the ledger has it, and whether it was there before."""
+    """A request as the ledger has it: the trigger, with all who asked for it, and whether it was there before."""
 
     trigger: Trigger
     repeated: bool
+
+    @property
+    def askers(self) -> tuple[str, ...]:
+        """Return who asked so far."""
+        return self.trigger.asked_by
 
 
 def ask_to_retrain(folder: Path, *, reason: str, actor: str) -> dict[str, Any]:
@@ -93,8 +98,7 @@ def put_request(platform: Platform, request: Request) -> Standing:
             if asked is None:
                 _write_first(platform, request)
                 return Standing(request.trigger, repeated=False)
-            _write_again(platform, request, asked)
-            return Standing(Trigger.from_dict(asked.record.state["trigger"]), repeated=True)
+            return Standing(_write_again(platform, request, asked), repeated=True)
         except Refused as error:
             refused = error
     raise Unavailable("others write requests at the same time", next_step="Ask again in a moment.") from refused
@@ -108,45 +112,37 @@ def _write_first(platform: Platform, request: Request) -> None:
         raise Unavailable("too many requests to retrain wait", got=len(waiting), where="triggers")
     origin = {"via": request.via, **request.facts}
     with platform.ledger.change(request.actor, now) as change:
-        change.put(
-            StateRecord(REQUESTS, now, {"asked": [item.to_dict() for item in (*waiting, trigger)]}),
-            expected_version=0 if stored is None else stored.version,
-        )
-        state = {"trigger": trigger.to_dict(), "askers": [[request.via, trigger.by]], "origin": origin}
-        change.add(StateRecord(f"{ASKED}/{trigger.key}", now, state))
-        change.note("trigger.request", trigger.key, {"reason": trigger.reason, "by": trigger.by, **origin})
+        change.put(_waiting([*waiting, trigger], now), expected_version=0 if stored is None else stored.version)
+        change.add(StateRecord(f"{ASKED}/{trigger.key}", now, {"trigger": trigger.to_dict(), "origin": origin}))
+        facts = {"reason": trigger.reason, "asked_by": list(trigger.asked_by), **origin}
+        change.note("trigger.request", trigger.key, facts)
 
 
-def _write_again(platform: Platform, request: Request, asked: Stored[StateRecord]) -> None:
-    state, who = asked.record.state, [request.via, request.trigger.by]
-    if who in state["askers"] or len(state["askers"]) >= ASKERS:
-        return
-    now = platform.clock.now()
-    record = StateRecord(asked.record.key, now, {**state, "askers": [*state["askers"], who]})
+def _write_again(platform: Platform, request: Request, asked: Stored[StateRecord]) -> Trigger:
+    """Return the trigger with all who asked; who had not asked before is written down, in the waiting request too."""
+    known = Trigger.from_dict(asked.record.state["trigger"])
+    news = tuple(name for name in request.trigger.asked_by if name not in known.asked_by)
+    if not news or len(known.asked_by) >= ASKERS:
+        return known
+    now, joined = platform.clock.now(), replace(known, asked_by=(*known.asked_by, *news))
+    stored = platform.ledger.stored(StateRecord, REQUESTS)
+    waiting = [joined if item.key == joined.key else item for item in _read(stored)]
+    record = StateRecord(asked.record.key, now, {**asked.record.state, "trigger": joined.to_dict()})
     with platform.ledger.change(request.actor, now) as change:
         change.put(record, expected_version=asked.version)
-        facts = {"by": request.trigger.by, "via": request.via, **request.facts}
-        change.note("trigger.merge", request.trigger.key, {"reason": "the same was asked before", **facts})
+        change.put(_waiting(waiting, now), expected_version=0 if stored is None else stored.version)
+        facts = {"reason": "the same was asked before", "asked_by": list(news), "via": request.via}
+        change.note("trigger.merge", joined.key, {**facts, **request.facts})
+    return joined
+
+
+def _waiting(triggers: Iterable[Trigger], now: datetime) -> StateRecord:
+    return StateRecord(REQUESTS, now, {"asked": [item.to_dict() for item in triggers]})
 
 
 def standing_requests(platform: Platform) -> list[Trigger]:
     """Return the requests that were neither started nor covered nor given up, as triggers."""
     return [item for item in _read(platform.ledger.stored(StateRecord, REQUESTS)) if not answered(platform, item)]
-
-
-def proposer_of(platform: Platform, run: str) -> str:
-    """Return who asked for a run, empty where nobody did: who proposed a release must not approve it.
-
-    A person at this project, the user of a forge, or the owner of a token, as the start's audit entry has it.
-    """
-    for record in platform.ledger.find(TriggerRecord, run=run):
-        for entry in platform.ledger.entries(subject=record.key):
-            if entry.action == "trigger.start" and entry.facts.get("by"):
-                return str(entry.facts["by"])
-        for entry in platform.ledger.entries(subject=record.key.rpartition("/")[0]):
-            if entry.action == "trigger.request":
-                return entry.actor
-    return ""
 
 
 def commit_request(platform: Platform, now: datetime) -> Trigger | None:
@@ -159,12 +155,21 @@ def commit_request(platform: Platform, now: datetime) -> Trigger | None:
         return None
     known = platform.ledger.get(StateRecord, COMMIT)
     if known is not None:
-        trigger = commit_trigger(found, now)
-        return None if known.state["commit"] == found or answered(platform, trigger) else trigger
+        if known.state["commit"] == found or answered(platform, commit_trigger(found, now)):
+            return None
+        return commit_trigger(found, now, _authors(platform, found, known.state["commit"]))
     with platform.ledger.change("triggers", now) as change:
         change.put(StateRecord(COMMIT, now, {"commit": found}), expected_version=0)
         change.note("trigger.commit", found[:12], {"why": "the first commit seen: later ones ask for a run"})
     return None
+
+
+def _authors(platform: Platform, commit: str, first: str) -> tuple[str, ...]:
+    """Return the people of the commits since the last one that a run was made for, or since the first one seen."""
+    starts = platform.ledger.find(TriggerRecord, kind="commit", order_by="at", descending=True)
+    runs = (record.key.partition(":")[2].partition("/") for record in starts)
+    since = next((known for known, _, code in runs if code in {"started", "covered"}), first)
+    return read_authors(platform.layout.root, commit, since) or (f"whoever made commit {commit[:12]}",)
 
 
 def absent_commits(platform: Platform, requests: Iterable[Trigger]) -> frozenset[str]:

@@ -63,7 +63,8 @@ class TriggerDesk:
                 change.put(record)
                 facts = {**decision.trigger.to_dict(), "code": str(decision.code), "why": decision.why}
                 if decision.decision == "start":
-                    facts["covers"] = [{"key": item.key, "by": item.by, "reason": item.reason} for item in covered]
+                    facts["asked_by"] = behind(decisions)
+                    facts["covers"] = [{"key": item.key, "reason": item.reason} for item in covered]
                 change.note(f"trigger.{decision.decision}", record.key, {**facts, "excluded": list(decision.excluded)})
         return decisions
 
@@ -121,6 +122,12 @@ class TriggerDesk:
             rollout_live=around.rollout_live,
             absent=around.absent,
         )
+
+
+def behind(decisions: Sequence[Decision]) -> list[str]:
+    """Return the people behind the run that these decisions start: of the trigger, and of those that it covers."""
+    served = [item for item in decisions if item.code in {Code.STARTED, Code.COVERED}]
+    return sorted({name for item in served for name in item.trigger.asked_by})
 
 
 def record_of(decision: Decision, now: datetime) -> TriggerRecord:

@@ -34,7 +34,7 @@ class Trigger:
         at: when it arose (aware UTC).
         reason: in plain words.
         areas: areas concerned; empty means all.
-        by: who asked: a person, the user of a forge, the owner of a token; empty: the platform itself.
+        asked_by: the people who asked for it or whose commit it is; empty where nobody did.
     """
 
     key: str
@@ -42,7 +42,7 @@ class Trigger:
     at: datetime
     reason: str
     areas: tuple[str, ...] = ()
-    by: str = ""
+    asked_by: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the trigger as JSON-ready data."""
@@ -52,19 +52,19 @@ class Trigger:
             "at": format_utc(self.at),
             "reason": self.reason,
             "areas": list(self.areas),
-            "by": self.by,
+            **({"asked_by": list(self.asked_by)} if self.asked_by else {}),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Trigger:
-        """Return the trigger written by `to_dict`; one written before it told who asked was nobody's."""
+        """Return the trigger written by `to_dict`."""
         return cls(
             key=str(data["key"]),
             kind=TriggerKind(str(data["kind"])),
             at=parse_utc(str(data["at"]), "trigger"),
             reason=str(data["reason"]),
             areas=tuple(data["areas"]),
-            by=str(data.get("by", "")),
+            asked_by=tuple(data.get("asked_by", ())),
         )
 
 
@@ -145,10 +145,9 @@ def from_signals(signals: Iterable[SignalRecord]) -> tuple[list[Trigger], frozen
     return triggers, frozenset(faults)
 
 
-def commit_trigger(commit: str, now: datetime, by: str = "") -> Trigger:
-    """Return the trigger of a new code commit, `by` whoever brought it in."""
-    who = f" of {by}" if by else ""
-    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}{who}", by=by)
+def commit_trigger(commit: str, now: datetime, authors: tuple[str, ...] = ()) -> Trigger:
+    """Return the trigger of a new code commit; `authors` are the people of the commits since the one seen before."""
+    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}", asked_by=authors)
 
 
 def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
@@ -159,4 +158,4 @@ def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] =
 def api_trigger(actor: str, reason: str, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
     """Return the trigger of a person's or program's request; the same request at the same time is the same trigger."""
     key = f"api:{digest_of([actor, reason, now, list(areas)])[:12]}"
-    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas, actor)
+    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas, (actor,))

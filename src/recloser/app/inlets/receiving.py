@@ -46,7 +46,8 @@ class ProjectInlets:
             return Receipt(ignored(found.why), accepted=False)
         trigger = found.trigger
         facts = {"delivery": found.delivery, **found.facts}
-        request = Request(trigger, f"inlet {inlet.name}", trigger.by or f"inlet {inlet.name}", facts)
+        actor = next(iter(trigger.asked_by), f"inlet {inlet.name}")
+        request = Request(trigger, f"inlet {inlet.name}", actor, facts)
         return Receipt(told(put_request(self._platform, request)), accepted=True)
 
     def _refused(self, inlet: str, why: str) -> None:
@@ -66,7 +67,7 @@ def ignored(why: str) -> dict[str, Any]:
         "trigger": None,
         "at": None,
         "reason": why,
-        "by": "",
+        "asked_by": [],
         "repeated": False,
         "sentence": f"nothing is asked: {why}",
     }
@@ -80,7 +81,7 @@ def told(standing: Standing) -> dict[str, Any]:
         "trigger": trigger.key,
         "at": format_utc(trigger.at),
         "reason": trigger.reason,
-        "by": trigger.by,
+        "asked_by": list(standing.askers),
         "repeated": standing.repeated,
         "sentence": f"{again} ({trigger.key}); `recloser triggers` tells what became of it",
     }

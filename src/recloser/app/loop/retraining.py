@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
-from recloser.app.requests import absent_commits, answered, commit_request, data_request, proposer_of, standing_requests
+from recloser.app.requests import absent_commits, answered, commit_request, data_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
@@ -59,6 +60,15 @@ class RunsApart(Protocol):
             Unavailable: the ledger cannot be reached now; ask again.
         """
         ...
+
+
+def merged(triggers: Iterable[Trigger]) -> list[Trigger]:
+    """Return triggers of one key as one with the people of all: a push that was told, and its authors in the folder."""
+    found: dict[str, Trigger] = {}
+    for trigger in triggers:
+        first = found.setdefault(trigger.key, trigger)
+        found[trigger.key] = replace(first, asked_by=tuple(dict.fromkeys((*first.asked_by, *trigger.asked_by))))
+    return list(found.values())
 
 
 BEGUN = "triggers.begun"
@@ -168,8 +178,7 @@ class Retraining:
         if isinstance(self._platform.clock, VirtualClock):
             return found
         asked, commit = standing_requests(self._platform), commit_request(self._platform, now)
-        pushed = {trigger.key for trigger in asked}  # a push told by an inlet says who; the folder does not
-        return [*asked, *found, *([] if commit is None or commit.key in pushed else [commit])]
+        return merged([*asked, *found, *([] if commit is None else [commit])])
 
     def _resume(self) -> bool:
         """Go on with what a killed process left: starts without a run, and runs without an end."""
@@ -206,7 +215,7 @@ class Retraining:
             self._apart.start(order)
             return False
         try:
-            self.run(order.as_of, order.key, order.trigger, order.reason, order.extra)
+            self.run(order)
         except RecloserError as error:
             self._say(f"run {order.key} failed: {error.explain()}")
         return True
@@ -215,15 +224,21 @@ class Retraining:
         """Return the deterministic key of a run: equal request, equal data, equal key."""
         return short_id("run", [trigger, now, self._platform.features.digest])
 
-    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome:
+    def run(self, order: RunOrder, asked_by: str | None = None) -> RunOutcome:
         """Run the pipeline and submit what passed; the same key resumes what was killed or failed.
+
+        Args:
+            order: the run.
+            asked_by: the person who asks for it; None: nobody, or its trigger says who.
 
         Raises:
             RecloserError: a step failed; it is recorded, and nothing is deployed.
         """
-        outcome = self.make(RunOrder(key, now, trigger, reason, extra))
+        if asked_by is not None:
+            ask_for_run(self._platform, order.key, asked_by)
+        outcome = self.make(order)
         if outcome.verdict == "pass" and outcome.candidate is not None:
-            self.submit(outcome.candidate, reason)
+            self.submit(outcome.candidate, order.reason, asked_by)
         return outcome
 
     def make(self, order: RunOrder) -> RunOutcome:
@@ -246,13 +261,13 @@ class Retraining:
         if step.state in {"failed", "retrying"}:
             self._say(f"  {step.run} {step.name}: {step.state} {step.detail}")
 
-    def submit(self, release: str, reason: str) -> None:
-        """Queue the rollout of a release that passed staging."""
+    def submit(self, release: str, reason: str, asked_by: str | None = None) -> None:
+        """Queue the rollout of a release that passed staging; `asked_by` is the person who asks for that now."""
         record = self._platform.ledger.get(ReleaseRecord, release)
         scale = None if record is None else record.facts["scales"].get("paired_sd")
         try:
-            proposer = "" if record is None else proposer_of(self._platform, record.run)
-            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposer=proposer)
+            proposers = proposers_of(self._platform, release, () if asked_by is None else (asked_by,))
+            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposers=proposers)
         except Refused as error:
             self._say(f"{release} is not rolled out: {error.explain()}")
 

@@ -63,7 +63,7 @@ class ScenarioPeople:
             spoken = {act.name for act in ledger.find(ActRecord, rollout=rollout.key, evidence_digest=rollout.case)}
             for answer in self._fitting(rollout):
                 at = rollout.since + answer.after
-                if at < end and answer.name not in spoken and answer.name != rollout.proposer:
+                if at < end and answer.name not in spoken and not rollout.proposers.bar(answer.name):
                     yield at, answer, rollout
 
     def _fitting(self, rollout: Rollout) -> list[Answer]:

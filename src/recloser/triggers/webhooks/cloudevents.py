@@ -82,8 +82,8 @@ def read_wanted(inlet: Inlet, delivery: Delivery, now: datetime) -> Wanted | Ign
     by = delivery.holder or inlet.person(told["source"])
     asked = _asked(event, inlet)
     reason = asked.reason or f"event {told['type']} of {told['source']}"
-    who = f"asked for by {by}: {_line(reason)}"
-    trigger = Trigger(event.key, inlet.kind_of_trigger, now, who, tuple(asked.areas or ()), by)
+    said = f"asked for by {by}: {_line(reason)}"
+    trigger = Trigger(event.key, inlet.kind_of_trigger, now, said, tuple(asked.areas or ()), (by,))
     facts = {name: told[name][:200] for name in ("id", "source", "type", "subject", "time") if name in told}
     return Wanted(trigger, event.key, {"event": facts})
 

@@ -83,9 +83,9 @@ def read_push(inlet: Inlet, delivery: Delivery, key: str, now: datetime) -> Want
     changed = _changed(push)
     if inlet.paths and changed is not None and not any(_below(name, inlet.paths) for name in changed):
         return Ignored(key, f"no file below {', '.join(inlet.paths)} changed")
-    by = inlet.person(_who(push))
+    who = inlet.person(_who(push))
     facts = {"ref": push.ref[:200], "commit": push.after, "repository": _repository(push)}
-    return Wanted(commit_trigger(push.after, now, by), key, facts)
+    return Wanted(commit_trigger(push.after, now, (who,) if who else ()), key, facts)
 
 
 def _counts(ref: str, wanted: Sequence[str]) -> bool:

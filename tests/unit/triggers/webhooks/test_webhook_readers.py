@@ -37,7 +37,7 @@ def why(found: Wanted | Ignored) -> str:
 def test_a_push_asks_in_the_name_of_its_commit_and_of_who_pushed(make: SimpleNamespace) -> None:
     found = wanted(read(make, make.push(), people={"ann-dev": "ann"}))
     assert (found.trigger.key, found.trigger.kind) == (f"commit:{make.commit}", TriggerKind.COMMIT)
-    assert (found.trigger.by, found.delivery) == ("ann", "d-1")
+    assert (found.trigger.asked_by, found.delivery) == (("ann",), "d-1")
     assert found.facts == {"ref": "refs/heads/main", "commit": make.commit, "repository": "grid/models"}
     later = read_delivery(make.inlet("github"), make.github(make.push()), make.now + timedelta(days=1))
     assert wanted(later).trigger.key == found.trigger.key  # replayed under any name it is the same request
@@ -84,16 +84,17 @@ def test_gitlab_and_forgejo_name_their_users_in_other_places(make: SimpleNamespa
     body = make.push(sender=None, pusher=None, user_username="ben", total_commits_count=1)
     headers = {"x-gitlab-token": "it is a secret", "x-gitlab-event": "Push Hook", "x-gitlab-event-uuid": "u-1"}
     found = wanted(read_delivery(make.inlet("gitlab"), Delivery(headers, body), make.now))
-    assert (found.trigger.by, found.delivery) == ("ben", "u-1")
+    assert (found.trigger.asked_by, found.delivery) == (("ben",), "u-1")
     body = make.push(sender={"login": "eve", "username": "eve"})
     headers = {"x-forgejo-signature": make.hexed(body), "x-forgejo-event": "push", "x-forgejo-delivery": "f-1"}
-    assert wanted(read_delivery(make.inlet("gitea"), Delivery(headers, body), make.now)).trigger.by == "eve"
+    assert wanted(read_delivery(make.inlet("gitea"), Delivery(headers, body), make.now)).trigger.asked_by == ("eve",)
 
 
 def test_a_name_that_would_deceive_a_reader_of_the_log_is_made_plain(make: SimpleNamespace) -> None:
     found = wanted(read(make, make.push(sender={"login": "a\x1b[2Jnn\u202e" + "x" * 500})))
-    assert found.trigger.by.startswith("a?[2Jnn?xxx")
-    assert len(found.trigger.by) == 100
+    (who,) = found.trigger.asked_by
+    assert who.startswith("a?[2Jnn?xxx")
+    assert len(who) == 100
 
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/lake", "type": "io.recloser.retrain.v1"}
@@ -117,7 +118,7 @@ def test_an_event_says_the_same_in_both_modes(make: SimpleNamespace) -> None:
     coded = EVENT | {"data_base64": raw, "datacontenttype": "application/json"}
     three = wanted(read_delivery(OPEN, structured(coded, "application/cloudevents+json; charset=UTF-8"), make.now))
     assert one.trigger == two.trigger == three.trigger
-    assert (one.trigger.kind, one.trigger.areas, one.trigger.by) == (TriggerKind.API, ("N",), "lake-loader")
+    assert (one.trigger.kind, one.trigger.areas, one.trigger.asked_by) == (TriggerKind.API, ("N",), ("lake-loader",))
     assert one.trigger.reason == "asked for by lake-loader: new meters in the north"
     other = wanted(read_delivery(OPEN, structured(EVENT | {"source": "/other"}), make.now))
     assert other.trigger.key != one.trigger.key  # an id is its source's own

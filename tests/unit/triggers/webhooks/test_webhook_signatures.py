@@ -125,4 +125,4 @@ def test_without_a_secret_only_the_owner_of_a_token_asks(make: SimpleNamespace) 
         read_delivery(inlet, Delivery(headers, b""), make.now)
     found = read_delivery(inlet, Delivery(headers, b"", "lake-loader"), make.now)
     assert isinstance(found, Wanted)
-    assert found.trigger.by == "lake-loader"
+    assert found.trigger.asked_by == ("lake-loader",)

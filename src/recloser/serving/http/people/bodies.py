@@ -108,7 +108,7 @@ class Taken(msgspec.Struct, forbid_unknown_fields=True):
     trigger: str | None
     at: datetime | None
     reason: str
-    by: str
+    asked_by: list[str]
     repeated: bool
     sentence: str
 
