@@ -1,7 +1,7 @@
 """A small project lives 62 virtual days by `recloser replay`, and what is told about it is checked against the records.
 
 Scheduled challenger, a candidate of spoilt data, a vendor's model that goes wrong after it was let in, a stuck sensor;
-a pilot area that goes first, and two people who are asked before each promotion and once say no.
+a pilot area that goes first, and people who are asked before traffic and before promotion and once say no.
 Dates, settings and seed are fixed, so the same things happen every time; what is asserted is what must be true of any
 such life, not its numbers.
 """
@@ -57,7 +57,7 @@ reason = "a vendor's model"
 sabotage = "creeping"
 
 [[candidate]]
-at = 2020-06-22T06:00:00Z
+at = 2020-06-27T06:00:00Z
 reason = "the same on newer data"
 actor = "eve"
 
@@ -96,7 +96,7 @@ SETTINGS = {
 }
 APPROVAL = """
 [rollout.approval]
-before = ["promotion"]
+before = ["traffic", "promotion"]
 roles = { lead = ["ann"], forecasting = ["ben", "eve"] }
 required = ["lead"]
 """
@@ -169,7 +169,8 @@ def test_the_first_model_becomes_champion_once_people_say_yes(life: Life) -> Non
 def test_a_scheduled_challenger_goes_all_the_way(life: Life) -> None:
     challenger = run_of(life, "scheduled for 2020-07-01")
     assert (challenger["trigger"], challenger["verdict"]) == ("schedule", "pass")
-    way = ["shadow", "canary", "canary", "awaiting_approval", "probation", "champion"]
+    asked = "awaiting_approval"
+    way = ["shadow", asked, "canary", "canary", asked, "probation", "champion"]
     assert states_of(life, challenger["candidate"]) == way
     canaries = [r for r in life.loop["rollouts"] if r["release"] == challenger["candidate"] and r["to"] == "canary"]
     assert [(row["share"], row["cohort"]) for row in canaries] == [(0.0, ["F01"]), (1.0, ["F01"])]
@@ -189,7 +190,7 @@ def test_two_people_say_yes_and_who_proposed_is_not_among_them(life: Life, lived
     acts = [(act["name"], act["role"], act["kind"]) for act in life.loop["acts"]]
     challenger = run_of(life, "scheduled for 2020-07-01")["candidate"]
     about = [act["name"] for act in life.loop["acts"] if act["release"] == challenger]
-    assert about == ["eve", "ann"]  # the promotion did not wait for the third
+    assert about == ["eve", "ann"] * 2  # before the traffic and before the promotion; nobody waited for a third
     assert ("ann", "lead", "approve") in acts
     own = run_of(life, "newer data")["candidate"]
     (record,) = lived.ledger.find(RolloutRecord, release=own)
@@ -200,7 +201,7 @@ def test_two_people_say_yes_and_who_proposed_is_not_among_them(life: Life, lived
 def test_what_people_turn_down_ends_and_is_told(life: Life, lived: Platform) -> None:
     own = run_of(life, "newer data")
     assert own["verdict"] == "pass"
-    assert states_of(life, own["candidate"]) == ["shadow", "canary", "canary", "awaiting_approval", "rolled_back"]
+    assert states_of(life, own["candidate"]) == ["shadow", "awaiting_approval", "rolled_back"]
     (no,) = [act for act in life.loop["acts"] if act["kind"] == "reject"]
     assert (no["name"], no["release"], no["followed"]) == ("ben", own["candidate"], False)
     assert life.loop["counts"]["rejections"] == 1

@@ -4,7 +4,7 @@ Does not detect drift, run pipelines or roll anything out.
 """
 
 from recloser.triggers.decide import Decision, TriggerPolicy, decide
-from recloser.triggers.desk import Surroundings, TriggerDesk
+from recloser.triggers.desk import QUEUE, Surroundings, TriggerDesk
 from recloser.triggers.schedule import CronSchedule, Every, Recurrence, Schedule
 from recloser.triggers.trigger import (
     Code,
@@ -19,6 +19,7 @@ from recloser.triggers.trigger import (
 )
 
 __all__ = [
+    "QUEUE",
     "Code",
     "CronSchedule",
     "Decision",
