@@ -8,22 +8,14 @@ from datetime import datetime, timedelta
 
 from recloser.core import Clock, Refused, Unavailable, short_id
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
-from recloser.rollout.changes import (
-    Move,
-    Settings,
-    Writes,
-    companions,
-    renewed,
-    reopening,
-    rollback_subject,
-    writes_of,
-)
+from recloser.rollout.changes import Settings, Writes, renewed, writes_of
 from recloser.rollout.control.reading import FENCE, RolloutReader
 from recloser.rollout.control.router import Router, Verify, same_route
 from recloser.rollout.control.verifying import ReleaseVerifier, hopeful
 from recloser.rollout.control.writing import put_days, put_writes
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
+from recloser.rollout.moves import Move, companions, reopening, rollback_subject
 from recloser.rollout.paired.pairing import PairedDay, merge_days
 from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
 from recloser.rollout.plan import RolloutPlan
@@ -73,7 +65,8 @@ class RolloutController:
         """
         now = self._clock.now()
         world = self._reader.world()
-        alive = [r for r in world.rollouts if r.release == release and not r.finished]
+        before = self._reader.of_release(release)
+        alive = [r for r in before if not r.finished]
         if alive:
             return alive[-1]
         record = self._ledger.get(ReleaseRecord, release)
@@ -86,7 +79,9 @@ class RolloutController:
                 next_step="Run staging on it, or train another one.",
             )
         rollout = new_rollout(release, world.champion, plan, now, scale=scale, reason=reason)
-        rollout = replace(rollout, proposer=proposer)
+        # Submitted, rejected and submitted again at one instant: two rollouts.
+        key = short_id("rollout", [release, now, len(before)]) if before else rollout.key
+        rollout = replace(rollout, key=key, proposer=proposer)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
             change.note("rollout.submit", release, {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()})
@@ -126,7 +121,7 @@ class RolloutController:
         """
         now = self._clock.now()
         world = self._reader.world()
-        command = Command(short_id("cmd", [actor, reason, to, now]), CommandKind.ROLLBACK, actor, reason)
+        command = Command(short_id("cmd", [actor, reason, to, now, world.fence]), CommandKind.ROLLBACK, actor, reason)
         if to is None:
             subject = rollback_subject(world)
             # A shadow whose champion was stopped must not bring that champion back.
@@ -168,7 +163,7 @@ class RolloutController:
         now = self._clock.now()
         world = self._reader.world()
         subject = subject_of(world, order)
-        key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now])
+        key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now, world.fence])
         command = Command(key, order.kind, order.actor, order.reason, order.role)
         evidence = Evidence(reference_serves=subject.champion == world.champion)
         fresh: tuple[PairedDay, ...] = ()

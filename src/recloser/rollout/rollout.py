@@ -34,24 +34,6 @@ STOPPED = frozenset({RolloutState.HELD, RolloutState.AWAITING_APPROVAL})
 TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION}) | STOPPED
 HOLDABLE = frozenset({RolloutState.QUEUED, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION})
 
-_ENDINGS = FINISHED - {RolloutState.RETIRED}
-_S = RolloutState
-# Every change of state that may ever be written by a tick. `restored` champions (RETIRED -> CHAMPION) are the
-# target of another rollout's rollback, not a decision about this one.
-TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
-    _S.QUEUED: frozenset({_S.SHADOW, _S.CHAMPION}) | STOPPED | _ENDINGS,
-    _S.SHADOW: frozenset({_S.CANARY}) | STOPPED | _ENDINGS,
-    _S.CANARY: frozenset({_S.SHADOW, _S.PROBATION}) | STOPPED | _ENDINGS,
-    _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION, _S.HELD}) | _ENDINGS,
-    _S.PROBATION: frozenset({_S.CHAMPION, _S.HELD}) | _ENDINGS,
-    _S.HELD: HOLDABLE | _ENDINGS,
-    _S.CHAMPION: frozenset({_S.TRIPPED, _S.ROLLED_BACK, _S.RETIRED}),
-    _S.TRIPPED: frozenset(),
-    _S.ROLLED_BACK: frozenset(),
-    _S.ABORTED: frozenset(),
-    _S.RETIRED: frozenset(),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Rollout:

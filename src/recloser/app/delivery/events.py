@@ -7,12 +7,12 @@ from typing import Any
 from recloser.core import canonical_json, format_utc
 from recloser.ledger import NoticeRecord
 
-EVENT_TYPE = "io.recloser.forecast.recall.v1"
+EVENT_TYPES = {"recall": "io.recloser.forecast.recall.v1", "alarm": "io.recloser.rollout.alarm.v1"}
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
 def areas_of(notice: NoticeRecord) -> list[str]:
-    """Return the areas that a notice is about, sorted."""
+    """Return the areas that a notice is about, sorted; none of an alarm."""
     return sorted({str(row["area"]) for row in notice.data.get("recalled", ())})
 
 
@@ -35,7 +35,7 @@ def event_body(notice: NoticeRecord, source: str, area: str | None = None) -> by
             "specversion": "1.0",
             "id": notice.key if area is None else f"{notice.key}/{area}",
             "source": source,
-            "type": EVENT_TYPE,
+            "type": EVENT_TYPES[notice.kind],
             "subject": notice.subject,
             "time": format_utc(notice.at),
             "datacontenttype": "application/json",

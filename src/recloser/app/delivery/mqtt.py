@@ -21,6 +21,8 @@ PLAIN = " !\"&'()*,:;<=>?@[\\]^`{|}"
 """What stays as it is in a level of a topic, besides messages and digits: not / + # %, nor control characters."""
 
 SPECIAL = "/+#%"
+NO_AREA = "-"
+"""The level of an area in the topic of what is about none."""
 
 
 class Publisher(Protocol):
@@ -83,9 +85,9 @@ class MqttTopic:
         opened(self.open_check, self.name).check()
 
     def messages(self, notice: NoticeRecord, now: datetime) -> list[Message]:
-        """Return the messages of a notice, by area if the topic names one."""
+        """Return the messages of a notice, by area if the topic names one and the notice is about some."""
         left = max(1, int((notice.at + WORTH - now) / timedelta(seconds=1)))
-        areas: Sequence[str | None] = areas_of(notice) if "{area}" in self.topic else (None,)
+        areas: Sequence[str | None] = (areas_of(notice) if "{area}" in self.topic else []) or [None]
         return [
             Message(self.named(notice, area), event_body(notice, self.source, area), CONTENT_TYPE, self.retain, left)
             for area in areas
@@ -93,7 +95,12 @@ class MqttTopic:
 
     def named(self, notice: NoticeRecord, area: str | None) -> str:
         """Return the topic of a notice and area; / + # % and control characters of a name are percent-encoded."""
-        values = {"project": self.project, "kind": notice.kind, "release": notice.subject, "area": area or ""}
+        values = {
+            "project": self.project,
+            "kind": notice.kind,
+            "release": notice.subject,
+            "area": NO_AREA if area is None else area,
+        }
         return self.topic.format(**{name: level_of(text) for name, text in values.items()})
 
 
