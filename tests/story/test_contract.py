@@ -16,8 +16,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 import pytest
+from starlette.testclient import TestClient
 
+from recloser.app import Platform
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.processes.server import gateway_service
 from recloser.cli.main import main
+from recloser.ledger import ForecastRecord
+from recloser.serving.http import EventBuffer, build_app
 
 pytestmark = pytest.mark.story
 
@@ -187,6 +193,26 @@ def backed_up(lived: Lived, base: Path) -> None:
     lived.call("backup-restore", "backup", "restore", file, "--into", str(base / "restored"), "--key-id", key)
 
 
+def asked_over_http(lived: Lived) -> None:
+    """Ask the gateway's application for current forecasts, and for every forecast there was by its id."""
+    with Platform.open(lived.folder) as platform:
+        service = gateway_service(platform, ControlLoop(platform, LoopOptions()), EventBuffer())
+        client = TestClient(build_app(service))
+        current = [client.get(f"/v1/areas/{area}/forecast").json() for area in platform.areas]
+        asked = [record.key for record in platform.ledger.find(ForecastRecord)]
+        found = [client.get(f"/v1/forecasts/{one}").json() for one in (*asked, f"{asked[0]}:0")]
+    lived.documents["http-forecast"] = current
+    lived.documents["http-forecast-by-id"] = found
+
+
+def rolled_back(lived: Lived, release: str) -> None:
+    """Roll back, and ask what became of everything."""
+    lived.on("rollback", "rollback", "--reason", "to see what it says")
+    lived.on("rollout-explain", "rollout", "explain", release)
+    lived.on("status", "status")
+    asked_over_http(lived)
+
+
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """Live through every verb once: before there is data, with it, and after a rollback."""
@@ -233,9 +259,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lived.on("replay", "replay", *span, "--policy", "recloser", "--out", str(out))
     lived.documents["report"] = [json.loads((out / "report.json").read_text(encoding="utf-8"))]
     lived.on("retrain", "retrain", "--reason", "to see what it says")
-    lived.on("rollback", "rollback", "--reason", "to see what it says")
-    lived.on("rollout-explain", "rollout", "explain", run["candidate"])
-    lived.on("status", "status")
+    rolled_back(lived, run["candidate"])
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
     backed_up(lived, base)
@@ -244,7 +268,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 # Held by test_tour.py, the demo's own test and test_story_offline.py.
-UNSEEN = {"up", "http-forecast", "demo", "bundle-install", "package-build-context"}
+UNSEEN = {"up", "demo", "bundle-install", "package-build-context"}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))
@@ -304,3 +328,18 @@ def test_a_report_scores_the_same_rows_for_everybody(lived: Lived) -> None:
     assert sum(row["n"] for row in policy["months"]) == policy["total"]["n"]
     assert incumbent["total"]["mape"] == pytest.approx(2.0, abs=1e-6)
     assert {row["area"] for row in policy["months"]} == set(report["areas"])
+
+
+def test_what_a_rollback_recalled_is_found_by_its_id(lived: Lived) -> None:
+    (rollback,) = lived.documents["rollback"]
+    found = {document["asked"]: document for document in lived.documents["http-forecast-by-id"]}
+    assert rollback["recalled"]
+    for key in rollback["recalled"]:
+        document = found[key]
+        assert (document["status"], document["void_reason"]) == ("void", rollback["reason"])
+        assert document["trip"].startswith("trip-")
+        assert any(point["status"] == "void" for point in document["points"])
+    for document in lived.documents["http-forecast"]:
+        assert found[document["id"]]["status"] == "valid"
+        for row in document["recalled"]:
+            assert found[row["void"]]["replaced_by"] == row["replaced_by"]
