@@ -3,6 +3,8 @@
 Does not decide anything that a room decides, and prints nothing.
 """
 
+from recloser.app.backup.restoring import restore_backup
+from recloser.app.backup.writing import verify_backup, write_backup
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
@@ -64,6 +66,7 @@ __all__ = [
     "overview",
     "project_status",
     "replay_project",
+    "restore_backup",
     "revoke_signing_key",
     "revoke_token",
     "rotate_signing_key",
@@ -74,10 +77,12 @@ __all__ = [
     "score_package",
     "sign_release",
     "verify_audit",
+    "verify_backup",
     "verify_bundle",
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "write_backup",
     "write_context",
     "write_image",
     "write_openssf",

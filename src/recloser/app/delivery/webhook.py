@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from recloser.core import Unavailable, canonical_json, format_utc
 from recloser.ledger import NoticeRecord
 
-EVENT_TYPE = "io.recloser.forecast.recall.v1"
+EVENT_TYPES = {"recall": "io.recloser.forecast.recall.v1", "alarm": "io.recloser.rollout.alarm.v1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def event_body(notice: NoticeRecord, source: str) -> bytes:
             "specversion": "1.0",
             "id": notice.key,
             "source": source,
-            "type": EVENT_TYPE,
+            "type": EVENT_TYPES[notice.kind],
             "subject": notice.subject,
             "time": format_utc(notice.at),
             "datacontenttype": "application/json",
