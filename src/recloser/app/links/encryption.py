@@ -6,27 +6,17 @@ import ssl
 from pathlib import Path
 
 from recloser.app.project.links import DeviceSection
-from recloser.core import InvalidInput
+from recloser.app.security.reaching import client_context
 
 
 def tls_of(root: Path, device: DeviceSection) -> ssl.SSLContext | None:
-    """Return the context of an encrypted connection as IEC 62351-3 wants it, None without `tls_ca`.
+    """Return the context of an encrypted connection, None without `tls_ca`.
 
     Raises:
         InvalidInput: a file is missing or unusable.
     """
     if device.tls_ca is None:
         return None
-    try:
-        context = ssl.create_default_context(cafile=str(root / device.tls_ca))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if device.tls_certificate is not None and device.tls_key is not None:
-            context.load_cert_chain(root / device.tls_certificate, root / device.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        raise InvalidInput(
-            "unusable TLS files",
-            got=str(error)[:200],
-            where=f"links.devices {device.name}",
-            next_step="They must be in PEM form, and certificate and key belong together.",
-        ) from error
-    return context
+    both = device.tls_certificate is not None and device.tls_key is not None
+    own = (device.tls_certificate or "", device.tls_key or "") if both else None
+    return client_context(root, device.tls_ca, own, f"links.devices {device.name}")
