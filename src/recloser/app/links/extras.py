@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recloser.app.links.encryption import tls_of
 from recloser.app.project.links import DeviceSection
+from recloser.app.security.reaching import secret_of
 from recloser.connectors.live import LiveClient
 from recloser.connectors.live.conversation import Conversation
 from recloser.connectors.live.mqtt_payload import JsonMessages, MqttFormat
@@ -30,12 +31,14 @@ def mqtt_client(root: Path, device: DeviceSection, registry: PointRegistry, cloc
     except ImportError as error:
         raise missing_extra("mqtt", f"links.devices {device.name}") from error
     host, port = device.address
+    file = device.password_file
+    password = None if file is None else secret_of(root / file, f"links.devices {device.name}").decode()
     broker = Broker(
         host,
         port,
         client_id=device.client_id or f"recloser-{device.name}",
         username=device.username,
-        password=_secret(root, device),
+        password=password,
         tls=tls_of(root, device),
     )
     return MqttClient(device.name, broker, _conversation(device, registry), clock)
@@ -93,13 +96,3 @@ def extra_device(protocol: str, feed: DeviceFeed, period_s: float) -> Device:
 def missing_extra(name: str, where: str) -> Unavailable:
     """Return the error about an extra that is not installed."""
     return Unavailable(f"the extra {name!r} is not installed", where=where, next_step=f"Install recloser[{name}].")
-
-
-def _secret(root: Path, device: DeviceSection) -> str | None:
-    if device.password_file is None:
-        return None
-    path = root / device.password_file
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Unavailable("the password cannot be read", got=error.strerror, where=str(path)) from error

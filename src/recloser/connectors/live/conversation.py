@@ -10,7 +10,7 @@ from recloser.connectors.points import Missed, PointReading
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Publication:
     """What is published: `qos` 0 or 1, `retain` for the broker to keep the latest."""
 
     topic: str
@@ -32,9 +32,9 @@ class Opening:
     """
 
     topics: Sequence[str]
-    will: Message | None = None
-    first: Sequence[Message] = ()
-    last: Sequence[Message] = ()
+    will: Publication | None = None
+    first: Sequence[Publication] = ()
+    last: Sequence[Publication] = ()
     kept: bool = True
 
 
@@ -43,7 +43,7 @@ class Heard:
     """What a message gives: readings and losses in their order, and what is to be said to it."""
 
     found: Sequence[PointReading | Missed] = ()
-    say: Sequence[Message] = ()
+    say: Sequence[Publication] = ()
 
 
 class Conversation(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from recloser.connectors.live.conversation import Conversation, Message, Opening
+from recloser.connectors.live.conversation import Conversation, Opening, Publication
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import nanoseconds
 from recloser.core import Clock, Unavailable
@@ -144,6 +144,6 @@ class MqttClient:
         return nanoseconds(self._clock.now())
 
 
-def _say(client: paho.Client, messages: Sequence[Message]) -> None:
+def _say(client: paho.Client, messages: Sequence[Publication]) -> None:
     for message in messages:
         client.publish(message.topic, message.payload, message.qos, message.retain)

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 
-from recloser.connectors.live.conversation import Heard, Message, Opening
+from recloser.connectors.live.conversation import Heard, Opening, Publication
 from recloser.connectors.live.sparkplug.node import NUMBERS, EdgeNode
 from recloser.connectors.points import Missed, Point, PointQuality, PointReading, PointRegistry
 from recloser.connectors.sparkplug import (
@@ -74,7 +74,7 @@ class SparkplugHost:
         """Return how a new connection begins: no birth is known any more."""
         self._since_ms = now_ns // MS_NS
         topics: list[str] = []
-        asking: list[Message] = []
+        asking: list[Publication] = []
         for (group, node), state in self._nodes.items():
             state.doubt(now_ns)
             state.asked_ns = None
@@ -132,7 +132,7 @@ class SparkplugHost:
     def _message(self, about: Topic, node: EdgeNode, said: Payload, now_ns: int) -> Heard:
         """Take a message that has its place in the sequence: everything but a node's birth and death."""
         found: Found = []
-        say: list[Message] = []
+        say: list[Publication] = []
         if node.born and not node.follows(said):
             self.tally.sequence_gaps += 1
             lost = self._doubted(about, node, now_ns)
@@ -205,17 +205,17 @@ class SparkplugHost:
                 found += [last.gone_stale(now_ns, f"sparkplug:{why}") for last in latest.values()]
         return found
 
-    def _ask(self, key: tuple[str, str], now_ns: int) -> list[Message]:
+    def _ask(self, key: tuple[str, str], now_ns: int) -> list[Publication]:
         node = self._nodes[key]
         if not self._may_ask or (node.asked_ns is not None and now_ns - node.asked_ns < ASK_AGAIN_NS):
             return []
         node.asked_ns = now_ns
         self.tally.asked += 1
-        return [Message(str(Topic(key[0], Kind.NCMD, key[1])), rebirth_request(now_ns // MS_NS))]
+        return [Publication(str(Topic(key[0], Kind.NCMD, key[1])), rebirth_request(now_ns // MS_NS))]
 
-    def _state(self, *, online: bool) -> Message:
+    def _state(self, *, online: bool) -> Publication:
         text = json.dumps({"online": online, "timestamp": self._since_ms})
-        return Message(state_topic(self._host or ""), text.encode(), qos=1, retain=True)
+        return Publication(state_topic(self._host or ""), text.encode(), qos=1, retain=True)
 
 
 def _says_gone(payload: bytes) -> bool:
