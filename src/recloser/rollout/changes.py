@@ -25,11 +25,13 @@ class Settings:
         resolution: length of one target interval.
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
+        approvals_last: how long the yes counts that an override is.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
+    approvals_last: timedelta = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def writes_of(
         voided=voids,
         reissued=reissues,
         alarms=tuple(alarms),
-        acts=acts_of(moves, now),
+        acts=acts_of(moves, settings.approvals_last, now),
         notices=notices_of(world, first, trips, voids, alarms, now),
     )
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from recloser.core import digest_of
 from recloser.rollout.paired.pairing import PairedDay
 from recloser.rollout.people.approval import Approval, told
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.rollout import Rollout
 
 
@@ -68,6 +69,8 @@ class Evidence:
         reference_serves: the champion this rollout is compared with still serves.
         package: digest of the release's package, by the ledger.
         approvals: what people have approved about this rollout, of any case.
+        proposers: the people behind the release by now, besides those the rollout remembers.
+        today: the instant by the clock (aware UTC), by which approvals expire; None: the decision's own.
         lease_lost: the controller was silent longer than the lease: gateways returned to the champion alone.
     """
 
@@ -92,6 +95,8 @@ class Evidence:
     lease_lost: bool = False
     package: str = ""
     approvals: tuple[Approval, ...] = ()
+    proposers: Proposers = field(default_factory=Proposers)
+    today: datetime | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return the evidence as JSON-ready data; paired days by digest and count."""
@@ -119,6 +124,8 @@ class Evidence:
             "lease_lost": self.lease_lost,
             "package": self.package,
             "approvals": [told(approval) for approval in self.approvals],
+            **({"proposers": self.proposers.to_dict()} if self.proposers != Proposers() else {}),
+            **({"today": self.today} if self.today is not None and self.approvals else {}),
         }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from recloser.core import InvalidInput, format_utc, parse_utc, require_utc, short_id
 from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.plan import RolloutPlan
 
 
@@ -56,7 +57,8 @@ class Rollout:
         pulled: True once the asymptotic sequence pulled its traffic; strict evidence is then needed to return.
         handled: key of the last operator command that took effect.
         case: digest of what people are asked to approve; empty unless it awaits approval.
-        proposer: the person who asked for this release; empty unknown. May not approve it.
+        overridden: who overrides the gates of the step that people are asked about, and why; empty for nobody.
+        proposers: the people behind this release, as known when it was queued; they may not approve it.
         reason: why it is in this state.
         facts: numbers behind the last change, JSON-ready.
     """
@@ -77,7 +79,8 @@ class Rollout:
     pulled: bool = False
     handled: str = ""
     case: str = ""
-    proposer: str = ""
+    overridden: str = ""
+    proposers: Proposers = field(default_factory=Proposers)
     reason: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -102,7 +105,9 @@ class Rollout:
 
     def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
         """Return the same rollout, ended at `now` in a finished state."""
-        return replace(self, state=state, since=now, finished_at=now, held_from=None, case="", reason=reason)
+        return replace(
+            self, state=state, since=now, finished_at=now, held_from=None, case="", overridden="", reason=reason
+        )
 
     def restored(self, reason: str, now: datetime) -> Rollout:
         """Return the same rollout as champion again: its release is the target of somebody's rollback."""
@@ -120,7 +125,8 @@ class Rollout:
             "pulled": self.pulled,
             "handled": self.handled,
             "case": self.case,
-            "proposer": self.proposer,
+            "overridden": self.overridden,
+            "proposers": self.proposers.to_dict(),
         }
         return RolloutRecord(
             key=self.key,
@@ -164,7 +170,8 @@ class Rollout:
             pulled=memory["pulled"],
             handled=memory["handled"],
             case=memory.get("case", ""),
-            proposer=memory.get("proposer", ""),
+            overridden=memory.get("overridden", ""),
+            proposers=Proposers.from_memory(memory),
             reason=record.reason,
             facts=record.evidence.get("facts", {}),
         )
