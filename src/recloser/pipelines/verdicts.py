@@ -1,4 +1,4 @@
-"""Owns how a verdict gets into the ledger, how a waiver changes it, and when it lapses. Judges by `staging.judge` only."""
+"""Owns how a verdict gets into the ledger, how a waiver changes it, when it lapses. Judges by `staging.judge` only."""
 
 from __future__ import annotations
 
