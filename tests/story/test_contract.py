@@ -179,6 +179,14 @@ def waived(lived: Lived, end: datetime) -> None:
     lived.on("gate-explain", "gate", "explain", refused["candidate"])
 
 
+def backed_up(lived: Lived, base: Path) -> None:
+    """Call the verbs of backups."""
+    file = str(base / "grid.backup")
+    key = lived.on("backup-write", "backup", "--out", file)["key"]
+    lived.call("backup-verify", "backup", "verify", file, "--key-id", key)
+    lived.call("backup-restore", "backup", "restore", file, "--into", str(base / "restored"), "--key-id", key)
+
+
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """Live through every verb once: before there is data, with it, and after a rollback."""
@@ -230,6 +238,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lived.on("status", "status")
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
+    backed_up(lived, base)
     lived.call("simulate", "simulate", "modbus", "--port", "0", "--seconds", "0.2")
     return lived
 

@@ -3,12 +3,13 @@
 Does not decide anything that a room decides, and prints nothing.
 """
 
+from recloser.app.backup.restoring import restore_backup
+from recloser.app.backup.writing import verify_backup, write_backup
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
 from recloser.app.intake import ingest_file
-from recloser.app.overview import overview
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
@@ -33,10 +34,14 @@ from recloser.app.verbs import (
     run_pipeline,
     verify_audit,
 )
+from recloser.app.views.overview import OverviewAsk, overview
+from recloser.app.views.room import ControlRoom
 
 __all__ = [
     "Assignment",
+    "ControlRoom",
     "DemoOptions",
+    "OverviewAsk",
     "Platform",
     "ReplayOptions",
     "add_freeze",
@@ -64,6 +69,7 @@ __all__ = [
     "overview",
     "project_status",
     "replay_project",
+    "restore_backup",
     "revoke_signing_key",
     "revoke_token",
     "rotate_signing_key",
@@ -74,10 +80,12 @@ __all__ = [
     "score_package",
     "sign_release",
     "verify_audit",
+    "verify_backup",
     "verify_bundle",
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "write_backup",
     "write_context",
     "write_image",
     "write_openssf",

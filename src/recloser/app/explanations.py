@@ -35,7 +35,7 @@ def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
                 )
             raise none_of("no such rollout", identifier, [name for r in records for name in (r.release, r.key)])
         rollout = Rollout.from_record(chosen[-1])
-        frozen = freeze_reason(freezes_of(platform, platform.clock.now()))  # of today, whatever the newest data
+        frozen = freeze_reason(freezes_of(platform, platform.today()))
         loop = ControlLoop(platform, LoopOptions())
         if not rollout.finished:
             platform.clock = VirtualClock(newest_instant(platform))

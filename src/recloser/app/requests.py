@@ -9,7 +9,7 @@ from typing import Any
 from recloser.app.platform import Platform
 from recloser.core import format_utc
 from recloser.ledger import StateRecord, Stored, TriggerRecord
-from recloser.registry import read_last_change
+from recloser.registry import read_authors, read_last_change
 from recloser.triggers import Trigger, api_trigger, commit_trigger
 
 REQUESTS = "triggers.requests"
@@ -58,15 +58,6 @@ def standing_requests(platform: Platform, now: datetime) -> list[Trigger]:
     return [item for item in asked if not _answered(platform, item)]
 
 
-def proposer_of(platform: Platform, run: str) -> str:
-    """Return the person who asked for a run, empty where nobody did: who proposed a release must not approve it."""
-    for record in platform.ledger.find(TriggerRecord, run=run):
-        for entry in platform.ledger.entries(subject=record.key.rpartition("/")[0]):
-            if entry.action == "trigger.request":
-                return entry.actor
-    return ""
-
-
 def commit_request(platform: Platform, now: datetime) -> Trigger | None:
     """Return the trigger of a commit that changed the project's folder and was not seen before; None without one.
 
@@ -77,12 +68,21 @@ def commit_request(platform: Platform, now: datetime) -> Trigger | None:
         return None
     known = platform.ledger.get(StateRecord, COMMIT)
     if known is not None:
-        trigger = commit_trigger(found, now)
-        return None if known.state["commit"] == found or _answered(platform, trigger) else trigger
+        if known.state["commit"] == found or _answered(platform, commit_trigger(found, now)):
+            return None
+        return commit_trigger(found, now, _authors(platform, found, known.state["commit"]))
     with platform.ledger.change("triggers", now) as change:
         change.put(StateRecord(COMMIT, now, {"commit": found}), expected_version=0)
         change.note("trigger.commit", found[:12], {"why": "the first commit seen: later ones ask for a run"})
     return None
+
+
+def _authors(platform: Platform, commit: str, first: str) -> tuple[str, ...]:
+    """Return the people of the commits since the last one that a run was made for, or since the first one seen."""
+    starts = platform.ledger.find(TriggerRecord, kind="commit", order_by="at", descending=True)
+    runs = (record.key.partition(":")[2].partition("/") for record in starts)
+    since = next((known for known, _, code in runs if code in {"started", "covered"}), first)
+    return read_authors(platform.layout.root, commit, since) or (f"whoever made commit {commit[:12]}",)
 
 
 def _answered(platform: Platform, trigger: Trigger) -> bool:

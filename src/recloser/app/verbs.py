@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
+from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.core import (
@@ -58,8 +60,17 @@ def newest_instant(platform: Platform) -> datetime:
     return min(now, known)
 
 
-def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress: Say) -> dict[str, Any]:
+def run_pipeline(
+    folder: Path, *, as_of: datetime | None, engine: str, progress: Say, actor: str = "operator"
+) -> dict[str, Any]:
     """Run the pipeline once as of an instant; a candidate that passes is rolled out, the first one at once.
+
+    Args:
+        folder: project.
+        as_of: the run's point of view (aware UTC), None: the newest data.
+        engine: where the steps run.
+        progress: told of progress.
+        actor: the person who asks for it, and may not approve what comes of it.
 
     Returns:
         {"run", "candidate", "verdict", "reason", "checks", "as_of"}.
@@ -82,7 +93,7 @@ def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress:
         loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
         key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
         progress(f"{key}: as of {format_utc(instant)}")
-        outcome = loop.retraining.run(instant, key, "api", "recloser run", {})
+        outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
         loop.advance()
         judged = outcome.results["judge"]
         return {
@@ -243,6 +254,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
+        "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
     }
     document["sentences"] = status_sentences(document)
     return document
@@ -291,6 +303,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     if agreed["advised"]:
         lines.append(f"People followed the advice {agreed['followed']} of {agreed['advised']} times.")
     lines += link_sentences(document["links"])
+    lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
     if document["last_trip"]:
         trip = document["last_trip"]

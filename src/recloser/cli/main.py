@@ -18,6 +18,7 @@ import click
 from recloser import __version__
 from recloser.cli import (
     access,
+    backups,
     decode,
     devices,
     dossiers,
@@ -50,7 +51,22 @@ def program() -> None:
     """The MLOps platform for AI models that run the electric grid."""
 
 
-for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers, decode, devices, points):
+ROOMS = (
+    prepare,
+    operate,
+    people,
+    watch,
+    simulate,
+    access,
+    keys,
+    releases,
+    dossiers,
+    backups,
+    decode,
+    devices,
+    points,
+)
+for room in ROOMS:
     for verb in room.VERBS:
         program.add_command(verb)
 

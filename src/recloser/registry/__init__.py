@@ -5,7 +5,7 @@ which is never imported from here because its import costs seconds; whoever need
 """
 
 from recloser.registry.building import build_package
-from recloser.registry.commit import CodeCommit, read_commit, read_last_change
+from recloser.registry.commit import CodeCommit, read_authors, read_commit, read_last_change
 from recloser.registry.endorsing import attest_package, sign_again
 from recloser.registry.environment import EnvironmentLock, read_environment
 from recloser.registry.facts import PackageFacts
@@ -64,6 +64,7 @@ __all__ = [
     "open_package",
     "own_key",
     "public_path",
+    "read_authors",
     "read_commit",
     "read_environment",
     "read_golden",

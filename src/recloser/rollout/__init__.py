@@ -16,6 +16,7 @@ from recloser.rollout.people.agreement import agreement
 from recloser.rollout.people.approval import Approval
 from recloser.rollout.people.freeze import Frozen, Recurring, freeze_reason, in_force
 from recloser.rollout.people.orders import Order
+from recloser.rollout.people.proposers import Proposers, identity
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
@@ -37,6 +38,7 @@ __all__ = [
     "Outcome",
     "PairedDay",
     "Promotion",
+    "Proposers",
     "Recall",
     "RecallPlan",
     "Recurring",
@@ -58,6 +60,7 @@ __all__ = [
     "decide",
     "explain",
     "freeze_reason",
+    "identity",
     "in_force",
     "log_loss",
     "merge_days",

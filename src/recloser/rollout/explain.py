@@ -9,7 +9,8 @@ from recloser.core import format_utc
 from recloser.rollout.decide import decide
 from recloser.rollout.evidence import Evidence
 from recloser.rollout.gates import blockers, needs_approval, promoted_days, t2_numbers, worse_level
-from recloser.rollout.people.approval import counted, missing_approvals, told
+from recloser.rollout.people import asking
+from recloser.rollout.people.approval import told
 from recloser.rollout.rollout import Rollout, RolloutState
 
 _S = RolloutState
@@ -49,16 +50,12 @@ def explain(rollout: Rollout, evidence: Evidence, now: datetime) -> dict[str, An
 def _approval(rollout: Rollout, evidence: Evidence, now: datetime) -> dict[str, Any] | None:
     if rollout.state is not _S.AWAITING_APPROVAL:
         return None
-    given = counted(evidence.approvals, rollout.case, rollout.proposer, now)
+    given = asking.given(rollout, evidence, now)
     return {
         "case": rollout.case,
         "given": [told(given[name]) for name in sorted(given)],
-        "missing": list(_people(rollout, evidence, now)),
+        "missing": list(asking.missing(rollout, evidence, now)),
     }
-
-
-def _people(rollout: Rollout, evidence: Evidence, now: datetime) -> tuple[str, ...]:
-    return missing_approvals(rollout.plan, evidence.approvals, rollout.case, rollout.proposer, now)
 
 
 def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
@@ -70,7 +67,7 @@ def _advance(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
     if rollout.state is _S.HELD:
         return ["an operator resumes it", *missing]
     if rollout.state is _S.AWAITING_APPROVAL:
-        missing += [f"approval of {rollout.case[:12]}: {line}" for line in _people(rollout, evidence, now)]
+        missing += [f"approval of {rollout.case[:12]}: {line}" for line in asking.missing(rollout, evidence, now)]
     elif needs_approval(rollout):
         missing.append(f"then people approve it ({rollout.plan.approvers} of them)")
     return missing or ["nothing is missing: the next tick moves it on"]

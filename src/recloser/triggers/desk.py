@@ -60,6 +60,8 @@ class TriggerDesk:
                 record = record_of(decision, now)
                 change.put(record)
                 facts = {**decision.trigger.to_dict(), "code": str(decision.code), "why": decision.why}
+                if decision.decision == "start":
+                    facts["asked_by"] = behind(decisions)
                 change.note(f"trigger.{decision.decision}", record.key, {**facts, "excluded": list(decision.excluded)})
         return decisions
 
@@ -116,6 +118,12 @@ class TriggerDesk:
             run_live=around.run_live,
             rollout_live=around.rollout_live,
         )
+
+
+def behind(decisions: Sequence[Decision]) -> list[str]:
+    """Return the people behind the run that these decisions start: of the trigger, and of those that it covers."""
+    served = [item for item in decisions if item.code in {Code.STARTED, Code.COVERED}]
+    return sorted({name for item in served for name in item.trigger.asked_by})
 
 
 def record_of(decision: Decision, now: datetime) -> TriggerRecord:

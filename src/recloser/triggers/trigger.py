@@ -32,6 +32,7 @@ class Trigger:
         at: when it arose (aware UTC).
         reason: in plain words.
         areas: areas concerned; empty means all.
+        asked_by: the people who asked for it or whose commit it is; empty where nobody did.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Trigger:
     at: datetime
     reason: str
     areas: tuple[str, ...] = ()
+    asked_by: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the trigger as JSON-ready data."""
@@ -48,13 +50,15 @@ class Trigger:
             "at": format_utc(self.at),
             "reason": self.reason,
             "areas": list(self.areas),
+            **({"asked_by": list(self.asked_by)} if self.asked_by else {}),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, str | list[str]]) -> Trigger:
         """Return the trigger written by `to_dict`."""
         at = parse_utc(str(data["at"]), "trigger")
-        return cls(str(data["key"]), TriggerKind(str(data["kind"])), at, str(data["reason"]), tuple(data["areas"]))
+        who = tuple(data.get("asked_by", ()))
+        return cls(str(data["key"]), TriggerKind(str(data["kind"])), at, str(data["reason"]), tuple(data["areas"]), who)
 
 
 class Code(StrEnum):
@@ -131,9 +135,9 @@ def from_signals(signals: Iterable[SignalRecord]) -> tuple[list[Trigger], frozen
     return triggers, frozenset(faults)
 
 
-def commit_trigger(commit: str, now: datetime) -> Trigger:
-    """Return the trigger of a new code commit."""
-    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}")
+def commit_trigger(commit: str, now: datetime, authors: tuple[str, ...] = ()) -> Trigger:
+    """Return the trigger of a new code commit; `authors` are the people of the commits since the one seen before."""
+    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}", asked_by=authors)
 
 
 def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
@@ -144,4 +148,4 @@ def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] =
 def api_trigger(actor: str, reason: str, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
     """Return the trigger of a person's or program's request; the same request at the same time is the same trigger."""
     key = f"api:{digest_of([actor, reason, now, list(areas)])[:12]}"
-    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas)
+    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas, (actor,))

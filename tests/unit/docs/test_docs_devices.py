@@ -59,13 +59,16 @@ def test_every_protocol_has_an_example() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(("command", "block"), BLOCKS, ids=[shlex.split(command)[2] for command, _ in BLOCKS])
-def test_an_example_gives_readings_of_every_point(command: str, block: str, tmp_path: Path) -> None:
+def test_an_example_gives_readings_of_every_point(
+    command: str, block: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     words = shlex.split(command)
     assert words[:2] == ["recloser", "simulate"]
     given = simulate.make_context("simulate", words[2:]).params
     protocol = given["protocol"]
     if protocol in EXTRAS:
         pytest.importorskip(EXTRAS[protocol], reason=f"needs the extra {protocol}")
+    broker = request.getfixturevalue("mosquitto") if protocol == "mqtt" else None
     device = device_of(DeviceOptions(protocol, feeders=given["feeders"], rate=given["rate"] or 1.0))
     raw = tomllib.loads(block)["links"]["devices"][0]
     section = LinksSection.model_validate({"devices": (raw,)}).devices[0]
@@ -77,11 +80,7 @@ def test_an_example_gives_readings_of_every_point(command: str, block: str, tmp_
     output = Heard()
 
     async def main() -> None:
-        port = free_port()
-        if protocol == "mqtt":
-            broker = pytest.importorskip("amqtt.broker", reason="needs amqtt as the broker")
-            server = broker.Broker({"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}})
-            await server.start()
+        port = broker.port if broker is not None else free_port()
         changed: dict[str, object] = {"port": port} if section.url is None else {"url": f"opc.tcp://127.0.0.1:{port}/"}
         client = client_of(tmp_path, section.model_copy(update=changed), SystemClock())
         async with await device.open("127.0.0.1", port):

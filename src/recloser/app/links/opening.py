@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recloser.app.project.links import DeviceSection
 from recloser.app.project.settings import Project
+from recloser.app.security.reaching import client_context
 from recloser.connectors.cleaning import CleaningRules
 from recloser.connectors.live import (
     C37118Client,
@@ -23,7 +24,7 @@ from recloser.connectors.live import (
 )
 from recloser.connectors.live.mqtt_payload import MqttFormat
 from recloser.connectors.points import PointRegistry, read_registry
-from recloser.core import Clock, InvalidInput, Unavailable, unknown_name
+from recloser.core import Clock, Unavailable, unknown_name
 
 
 def device_named(project: Project, name: str) -> DeviceSection:
@@ -79,19 +80,9 @@ def tls_of(root: Path, device: DeviceSection) -> ssl.SSLContext | None:
     """
     if device.tls_ca is None:
         return None
-    try:
-        context = ssl.create_default_context(cafile=str(root / device.tls_ca))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if device.tls_certificate is not None and device.tls_key is not None:
-            context.load_cert_chain(root / device.tls_certificate, root / device.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        raise InvalidInput(
-            "unusable TLS files",
-            got=str(error)[:200],
-            where=f"links.devices {device.name}",
-            next_step="They must be in PEM form, and certificate and key belong together.",
-        ) from error
-    return context
+    both = device.tls_certificate is not None and device.tls_key is not None
+    own = (device.tls_certificate or "", device.tls_key or "") if both else None
+    return client_context(root, device.tls_ca, own, f"links.devices {device.name}")
 
 
 def endpoint_of(root: Path, device: DeviceSection) -> Endpoint:

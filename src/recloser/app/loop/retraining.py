@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
-from recloser.app.requests import commit_request, proposer_of, standing_requests
+from recloser.app.requests import commit_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
@@ -204,7 +205,7 @@ class Retraining:
             self._apart.start(order)
             return False
         try:
-            self.run(order.as_of, order.key, order.trigger, order.reason, order.extra)
+            self.run(order)
         except RecloserError as error:
             self._say(f"run {order.key} failed: {error.explain()}")
         return True
@@ -213,15 +214,21 @@ class Retraining:
         """Return the deterministic key of a run: equal request, equal data, equal key."""
         return short_id("run", [trigger, now, self._platform.features.digest])
 
-    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome:
+    def run(self, order: RunOrder, asked_by: str | None = None) -> RunOutcome:
         """Run the pipeline and submit what passed; the same key resumes what was killed or failed.
+
+        Args:
+            order: the run.
+            asked_by: the person who asks for it; None: nobody, or its trigger says who.
 
         Raises:
             RecloserError: a step failed; it is recorded, and nothing is deployed.
         """
-        outcome = self.make(RunOrder(key, now, trigger, reason, extra))
+        if asked_by is not None:
+            ask_for_run(self._platform, order.key, asked_by)
+        outcome = self.make(order)
         if outcome.verdict == "pass" and outcome.candidate is not None:
-            self.submit(outcome.candidate, reason)
+            self.submit(outcome.candidate, order.reason, asked_by)
         return outcome
 
     def make(self, order: RunOrder) -> RunOutcome:
@@ -244,13 +251,13 @@ class Retraining:
         if step.state in {"failed", "retrying"}:
             self._say(f"  {step.run} {step.name}: {step.state} {step.detail}")
 
-    def submit(self, release: str, reason: str) -> None:
-        """Queue the rollout of a release that passed staging."""
+    def submit(self, release: str, reason: str, asked_by: str | None = None) -> None:
+        """Queue the rollout of a release that passed staging; `asked_by` is the person who asks for that now."""
         record = self._platform.ledger.get(ReleaseRecord, release)
         scale = None if record is None else record.facts["scales"].get("paired_sd")
         try:
-            proposer = "" if record is None else proposer_of(self._platform, record.run)
-            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposer=proposer)
+            proposers = proposers_of(self._platform, release, () if asked_by is None else (asked_by,))
+            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposers=proposers)
         except Refused as error:
             self._say(f"{release} is not rolled out: {error.explain()}")
 

@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
 from recloser.app.project.layout import Layout
@@ -182,7 +183,7 @@ def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: 
             key = loop.retraining.run_key(issued_at, "first")
             first = task.scenario.first_history_days
             extra = {} if first is None else {"history_days": first}
-            loop.retraining.run(issued_at, key, "api", "the first model", extra)
+            loop.retraining.run(RunOrder(key, issued_at, "api", "the first model", extra))
         loop.cycle(issued_at)
 
 
