@@ -10,7 +10,6 @@ from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
 from recloser.app.intake import ingest_file
-from recloser.app.overview import overview
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
@@ -35,10 +34,14 @@ from recloser.app.verbs import (
     run_pipeline,
     verify_audit,
 )
+from recloser.app.views.overview import OverviewAsk, overview
+from recloser.app.views.room import ControlRoom
 
 __all__ = [
     "Assignment",
+    "ControlRoom",
     "DemoOptions",
+    "OverviewAsk",
     "Platform",
     "ReplayOptions",
     "add_freeze",
