@@ -12,7 +12,6 @@ from recloser.app.gate.waiving import waive_check
 from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
 from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
-from recloser.app.overview import overview
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
@@ -37,10 +36,14 @@ from recloser.app.verbs import (
     run_pipeline,
     verify_audit,
 )
+from recloser.app.views.overview import OverviewAsk, overview
+from recloser.app.views.room import ControlRoom
 
 __all__ = [
     "Assignment",
+    "ControlRoom",
     "DemoOptions",
+    "OverviewAsk",
     "Platform",
     "ReplayOptions",
     "add_freeze",

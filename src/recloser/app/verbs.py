@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
@@ -255,6 +256,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
+        "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
     }
     document["sentences"] = status_sentences(document)
     return document
@@ -304,6 +306,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     if agreed["advised"]:
         lines.append(f"People followed the advice {agreed['followed']} of {agreed['advised']} times.")
     lines += link_sentences(document["links"])
+    lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
     if document["last_trip"]:
         trip = document["last_trip"]

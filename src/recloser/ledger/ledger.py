@@ -23,7 +23,7 @@ from recloser.ledger.commit import Fence, write_change
 from recloser.ledger.database import connect, converted, reading, writing
 from recloser.ledger.holds import held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
-from recloser.ledger.schema import ENTRIES, mapping_of
+from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
 from recloser.ledger.watching import LedgerWatch
 
 T = TypeVar("T")
@@ -168,6 +168,26 @@ class Ledger:
         with self._at_seam(), reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return [_entry(StoredEntry(*row)) for row in rows]
+
+    def latest(self, limit: int, *, before: int | None = None, without: Sequence[str] = ()) -> list[Entry]:
+        """Return the newest audit entries, newest first, with seq < `before` and none of the actions `without`.
+
+        Raises:
+            Refused: an entry was damaged outside the ledger.
+        """
+        query = sa.select(ENTRIES).order_by(ENTRIES.c.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(ENTRIES.c.seq < before)
+        if without:
+            query = query.where(ENTRIES.c.action.not_in(list(without)))
+        with self._at_seam(), reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [_entry(StoredEntry(*row)) for row in rows]
+
+    def length(self) -> int:
+        """Return the number of audit entries, which grows with every change."""
+        with self._at_seam(), reading(self._engine) as connection:
+            return int(connection.execute(sa.select(HEAD.c.entries).where(HEAD.c.id == 1)).scalar_one_or_none() or 0)
 
     def verify(self) -> Verification:
         """Check the whole audit chain, its end, and every record against the last entry that wrote it.

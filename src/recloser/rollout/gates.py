@@ -98,7 +98,10 @@ def unproven(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
 
 
 def override_blockers(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
-    """Return what nobody may override: freezes, readiness, order, and signs of harm. Time and proof may be waived."""
+    """Return what nobody may override: freezes, an expired waiver, readiness, order, and signs of harm.
+
+    Time and proof may be waived.
+    """
     return (*_firm(rollout, evidence), *harm_signs(rollout, evidence))
 
 
@@ -129,6 +132,8 @@ def _firm(rollout: Rollout, evidence: Evidence) -> list[str]:
     found: list[str] = []
     if evidence.freeze:
         found.append(f"promotions are frozen: {evidence.freeze}")
+    if evidence.gate:
+        found.append(f"the staging gate no longer passes it: {evidence.gate}")
     if rollout.phase is not _S.PROBATION and evidence.ready is not True:
         found.append("readiness and signature of the release are not confirmed")
     if rollout.phase is _S.QUEUED:

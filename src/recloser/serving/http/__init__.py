@@ -9,7 +9,7 @@ from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
 from recloser.serving.http.people.desk import Desk, Done, Wish
 from recloser.serving.http.people.inlets import Arrival, InletDesk, Receipt
-from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Service
+from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, PastForecast, Service
 from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ForecastSource",
     "InletDesk",
     "InputColumns",
+    "PastForecast",
     "Receipt",
     "Service",
     "Wish",
