@@ -1,4 +1,4 @@
-"""`rollout explain` of a real project, in every state: the schema holds, the time is the right one, people have names."""
+"""`rollout explain` of a real project in every state: the schema holds, the time is right, people have names."""
 
 from __future__ import annotations
 
