@@ -64,6 +64,7 @@ class Evidence:
         labels_missing_since: since when labels are overdue (aware UTC), None while they flow.
         command: the operator's latest order.
         freeze: why promotions are frozen; empty when they are not.
+        gate: why the staging gate no longer passes the release (an expired waiver); empty while it does.
         newer: a release queued after this one.
         slot_free: no other rollout is on trial.
         reference_serves: the champion this rollout is compared with still serves.
@@ -89,6 +90,7 @@ class Evidence:
     labels_missing_since: datetime | None = None
     command: Command | None = None
     freeze: str = ""
+    gate: str = ""
     newer: str | None = None
     slot_free: bool = True
     reference_serves: bool = True
@@ -118,6 +120,7 @@ class Evidence:
             "labels_missing_since": self.labels_missing_since,
             "command": None if command is None else [command.key, str(command.kind), command.actor, command.reason],
             "freeze": self.freeze,
+            **({"gate": self.gate} if self.gate else {}),
             "newer": self.newer,
             "slot_free": self.slot_free,
             "reference_serves": self.reference_serves,

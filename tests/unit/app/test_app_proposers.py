@@ -144,6 +144,42 @@ def test_who_waives_a_check_is_a_proposer(project: Path, capsys: pytest.CaptureF
     assert (code, told["what"]) == (1, "who proposed a release cannot approve it")
 
 
+def test_a_waiver_that_expires_holds_the_rollout_until_it_is_renewed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strict = "[staging]\nmaximum_coverage80 = 70.0\nminimum_coverage80 = 69.0\n"
+    settings = asks(project, people=1) / "recloser.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("[staging]\n", strict, 1), encoding="utf-8")
+    release = call(capsys, project, "run", "--actor", "eve")[1]["candidate"]
+    waive = ["gate", "waive", release, "--check", "coverage", "--name", "eve", "--reason", "a test", "--expires"]
+    assert call(capsys, project, *waive, "2100-01-01")[0] == 0
+    assert call(capsys, project, "approve", release, "--as", "ann", "--reason", "looked")[0] == 0
+    with Platform.open(project) as platform:
+        platform.clock, platform.wall = VirtualClock(NOW), VirtualClock(datetime(2100, 1, 1, tzinfo=UTC))
+        loop = ControlLoop(platform, LoopOptions())
+        outcome = loop.controller.tick(loop.evidence)
+        assert outcome.action is not None
+        assert (str(outcome.action.state), outcome.writes) == ("awaiting_approval", None)
+        lapsed = "the staging gate no longer passes it: the waiver of coverage by eve expired 2100-01-01T00:00:00Z"
+        assert outcome.action.reason == lapsed
+    call(capsys, project, *waive, "2150-01-01")
+    with Platform.open(project) as platform:  # renewed: the yes counts still, unless it has expired itself
+        platform.clock, platform.wall = VirtualClock(NOW), VirtualClock(datetime(2100, 1, 1, tzinfo=UTC))
+        loop = ControlLoop(platform, LoopOptions())
+        outcome = loop.controller.tick(loop.evidence)
+        assert outcome.action is not None
+        assert "expired: ann" in outcome.action.reason
+    assert str(tick(project).state) == "champion"
+    with Platform.open(
+        project
+    ) as platform:  # it serves; what it rests on has expired again: it is stopped all the same
+        platform.wall = VirtualClock(datetime(2160, 1, 1, tzinfo=UTC))
+        loop = ControlLoop(platform, LoopOptions())
+        outcome = loop.controller.rollback(reason="odd", actor="ben")
+        assert outcome.action is not None
+        assert str(outcome.action.state) == "rolled_back"
+
+
 def test_who_asks_by_the_interface_is_a_proposer(project: Path) -> None:
     asks(project, people=1)
     ask_to_retrain(project, reason="new feeder", actor="BEN")

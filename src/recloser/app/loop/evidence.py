@@ -15,6 +15,7 @@ from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, ReleaseRecord, RouteRecord, StateRecord
+from recloser.pipelines.verdicts import lapsed
 from recloser.rollout import (
     AreaDay,
     CutOff,
@@ -67,6 +68,7 @@ class LedgerEvidence:
             days=days,
             labels_missing_since=missing,
             freeze=freeze_reason(freezes_of(self._platform, today)),
+            gate=lapsed(self._platform.ledger, rollout.release, today),
             proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
             today=today,
         )

@@ -249,9 +249,10 @@ class TriggerSection(Section):
 
 
 class MonitoringSection(Section):
-    """False-alarm budget of the watch, and substations with the areas whose sum they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
+    detector: str = "channels"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 

@@ -14,6 +14,7 @@ from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
 from recloser.core import TIME
 from recloser.ledger import Entry, ForecastRecord, RunRecord, SignalRecord, TripRecord, VerdictRecord
+from recloser.simulation import Label
 
 Row = dict[str, Any]
 SLACK = timedelta(days=21)
@@ -137,12 +138,15 @@ def counts(
     trips: Sequence[TripRecord],
     scenario: Scenario,
 ) -> dict[str, int]:
-    """Return the figures of the summary; false alarms are drift signals with no injected drift near them.
+    """Return the figures of the summary; false alarms are signals with no injected event that they could be about.
 
-    Without a scenario nothing is known about the truth, and every drift signal counts only as a signal.
+    Notices ask for nothing but to watch, so they are counted apart, false ones too. Without a scenario nothing is known
+    about the truth, and every signal counts only as a signal.
     """
-    drift = [signal for signal in signals if signal.signal_class in {"concept_drift", "degradation"}]
-    faults = [signal for signal in signals if signal.signal_class == "data_fault"]
+    asking = [signal for signal in signals if signal.severity != "notice"]
+    notices = [signal for signal in signals if signal.severity == "notice"]
+    drift = [signal for signal in asking if signal.signal_class in {"concept_drift", "degradation"}]
+    faults = [signal for signal in asking if signal.signal_class == "data_fault"]
     result = {
         "runs": len(runs),
         "refusals": sum(1 for run in runs if run["verdict"] == "refuse"),
@@ -152,20 +156,33 @@ def counts(
         "trips": len(trips),
         "drift_signals": len(drift),
         "data_faults": len(faults),
+        "notices": len(notices),
     }
     if scenario.events:
         labels = [event.label for event in scenario.events]
-        result["false_alarms"] = sum(
-            1
-            for signal in (*drift, *faults)
-            if not any(_explains(label.signal_class, label.start, label.end, signal) for label in labels)
-        )
+        result["false_alarms"] = _unexplained([*drift, *faults], labels)
+        result["false_notices"] = _unexplained(notices, labels)
     return result
 
 
-def _explains(kind: str, start: datetime, end: datetime, signal: SignalRecord) -> bool:
+def _unexplained(signals: Sequence[SignalRecord], labels: Sequence[Label]) -> int:
+    return sum(1 for signal in signals if not any(_explains(label, signal) for label in labels))
+
+
+def _explains(label: Label, signal: SignalRecord) -> bool:
+    """Return whether the event may be what the signal is about: said during it or soon after, or dated into it.
+
+    A covariate_shift says that nobody can tell a fault from a change, so either explains it.
+    """
     wanted = "concept_drift" if signal.signal_class == "degradation" else signal.signal_class
-    return kind == wanted and start - timedelta(days=1) <= signal.at <= end + SLACK
+    if wanted not in {label.signal_class, "covariate_shift"} or (signal.areas and not _shared(label.areas, signal)):
+        return False
+    begin = label.start - timedelta(days=1)
+    return begin <= signal.at <= label.end + SLACK or begin <= signal.since <= label.end
+
+
+def _shared(areas: Sequence[str], signal: SignalRecord) -> bool:
+    return not areas or bool(set(areas) & set(signal.areas))
 
 
 def timeline(
