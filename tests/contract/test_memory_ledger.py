@@ -91,7 +91,7 @@ def answered(ask: Any) -> Any:
 def all_of(ledger: Ledger) -> list[Any]:
     """Return what a reader can see."""
     found: list[Any] = [ledger.entries(), ledger.entries(after=1, limit=2), ledger.entries(subject="ä")]
-    found.append(ledger.verify())
+    found += [ledger.verify(), ledger.length(), ledger.latest(2), ledger.latest(9, before=3, without=["test.1"])]
     for kind in TYPES:
         found += [answered(lambda kind=kind, one=one: ledger.find(kind, **one)) for one in FILTERS]
         found += [(ledger.stored(kind, key), ledger.get(kind, key), ledger.version_of(kind, key)) for key in "klä"]

@@ -26,12 +26,14 @@ class Settings:
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
         recheck: how long a release serves on its last verification; then its package is verified again.
+        approvals_last: how long the yes counts that an override is.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
     recheck: timedelta = timedelta(minutes=10)
+    approvals_last: timedelta = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def writes_of(
         voided=voids,
         reissued=reissues,
         alarms=tuple(alarms),
-        acts=acts_of(moves, now),
+        acts=acts_of(moves, settings.approvals_last, now),
         notices=notices_of(world, first, trips, voids, alarms, now),
     )
 

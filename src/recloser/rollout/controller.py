@@ -18,6 +18,7 @@ from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSo
 from recloser.rollout.moves import Move, companions, reopening, rollback_subject
 from recloser.rollout.paired.pairing import PairedDay, merge_days
 from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.plan import RolloutPlan
 from recloser.rollout.rollout import (
     TRYING,
@@ -32,6 +33,7 @@ from recloser.rollout.rollout import (
 )
 
 ACTOR = "rollout"
+NOBODY = Proposers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ class RolloutController:
         self._settings = settings
 
     def submit(
-        self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str, proposer: str = ""
+        self,
+        release: str,
+        plan: RolloutPlan,
+        *,
+        scale: float | None,
+        reason: str,
+        proposers: Proposers = NOBODY,
     ) -> Rollout:
         """Queue the rollout of a release that passed staging; submitting it again while it is alive changes nothing.
 
@@ -69,7 +77,7 @@ class RolloutController:
             plan: how to roll it out.
             scale: sd of the pooled daily difference against the champion in staging, no unit; None if unknown.
             reason: why it is rolled out.
-            proposer: the person who asked for it, who may not approve it; empty unknown.
+            proposers: the people behind it, who may not approve it.
 
         Raises:
             Refused: staging has not accepted the release.
@@ -94,10 +102,11 @@ class RolloutController:
         rollout = new_rollout(release, world.champion, plan, started_at, scale=scale, reason=reason)
         if before:  # submitted, rejected and submitted again at one instant: two rollouts
             rollout = replace(rollout, key=short_id("rollout", [release, started_at, len(before)]))
-        rollout = replace(rollout, proposer=proposer)
+        rollout = replace(rollout, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
-            change.note("rollout.submit", release, {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()})
+            facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
+            change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
         return rollout
 
     def tick(self, source: EvidenceSource) -> Outcome:
@@ -192,20 +201,21 @@ class RolloutController:
         writes = self._write(world, [Move(subject, action, evidence)], action.target, fresh, now, actor=order.actor)
         return Outcome(subject, action, writes)
 
-    def approve(self, order: Order, *, case: str, lasts: timedelta) -> Rollout:
+    def approve(self, order: Order, *, case: str, lasts: timedelta, proposers: Proposers = NOBODY) -> Rollout:
         """Write a person's yes to the case a rollout awaits approval of; the next tick counts it.
 
         Args:
             order: who, in which role, why, about which rollout.
             case: what the person has seen: the digest, or its beginning; empty takes the present one.
             lasts: how long it counts.
+            proposers: who had a hand in the release since it was queued.
 
         Raises:
             Refused: it does not await approval, of this case, or not of this person.
         """
         now = self._clock.now()
         rollout = subject_of(self._reader.world(), order)
-        require_approvable(rollout, order, case)
+        require_approvable(rollout, order, case, proposers)
         act = approval_act(rollout, order, now, now + lasts)
         with self._ledger.change(order.actor, now) as change:
             change.put(act)

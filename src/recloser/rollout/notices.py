@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.core import digest_of, short_id
@@ -11,34 +12,42 @@ from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, TripRecord
 from recloser.rollout.decide import Action
 from recloser.rollout.evidence import CommandKind
 from recloser.rollout.moves import Move
+from recloser.rollout.people.approval import approval_key
 from recloser.rollout.recall import RecallPlan
 from recloser.rollout.rollout import RolloutState, World
 
 _S = RolloutState
 
 
-def acts_of(moves: Sequence[Move], now: datetime) -> tuple[ActRecord, ...]:
-    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act."""
+def acts_of(moves: Sequence[Move], lasts: timedelta, now: datetime) -> tuple[ActRecord, ...]:
+    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act.
+
+    An override that asks others is a yes as well, to the case that they are asked about; it counts for `lasts`.
+    """
     command = moves[0].evidence.command
     if command is None or moves[0].action.handled != command.key:
         return ()
     rollout = moves[0].rollout
     neither = command.kind in {CommandKind.HOLD, CommandKind.RESUME}
-    return (
-        ActRecord(
-            key=short_id("act", [command.key, rollout.key]),
-            at=now,
-            rollout=rollout.key,
-            release=rollout.release,
-            kind=str(command.kind),
-            name=command.actor,
-            role=command.role,
-            reason=command.reason,
-            evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
-            expires_at=None,
-            followed=None if neither else False,
-        ),
+    act = ActRecord(
+        key=short_id("act", [command.key, rollout.key]),
+        at=now,
+        rollout=rollout.key,
+        release=rollout.release,
+        kind=str(command.kind),
+        name=command.actor,
+        role=command.role,
+        reason=command.reason,
+        evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
+        expires_at=None,
+        followed=None if neither else False,
     )
+    case = moves[0].action.case
+    if command.kind is not CommandKind.OVERRIDE or not case:
+        return (act,)
+    until = (moves[0].evidence.today or now) + lasts
+    yes = replace(act, key=approval_key(rollout.key, case, command.actor), kind="approve", evidence_digest=case)
+    return (act, replace(yes, expires_at=until, followed=None))
 
 
 def notices_of(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from recloser.core import InvalidInput, Refused, Unavailable
 from recloser.ledger import Change, Entry, Ledger, LedgerWatch, StateRecord, Stored, Verification
-from recloser.ledger.chain import GENESIS, ChainWalk, Head, StoredEntry
+from recloser.ledger.audit.chain import GENESIS, ChainWalk, Head, StoredEntry
 from recloser.ledger.change import Write
 from recloser.ledger.commit import Fence, chained
 from recloser.ledger.ledger import entry_of
@@ -118,6 +118,15 @@ class MemoryLedger(Ledger):
         """Return audit entries as `Ledger.entries` does."""
         found = [row for row in self._chain() if row.seq > after and subject in {None, row.subject}]
         return [entry_of(row) for row in found[:limit]]
+
+    def latest(self, limit: int, *, before: int | None = None, without: Sequence[str] = ()) -> list[Entry]:
+        """Return the newest audit entries as `Ledger.latest` does."""
+        rows = [row for row in reversed(self._chain()) if before is None or row.seq < before]
+        return [entry_of(row) for row in rows if row.action not in without][:limit]
+
+    def length(self) -> int:
+        """Return the number of audit entries."""
+        return sum(len(change.notes) for change in self._store.moment.changes)
 
     def verify(self) -> Verification:
         """Check the chain, as `Ledger.verify` does."""

@@ -31,7 +31,7 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         **dict.fromkeys(("reject", "unready", "newer", "deadline"), (_S.ABORTED,)),
         "hold": (_S.HELD,),
         "ask": (_S.AWAITING_APPROVAL,),
-        "override": (_S.SHADOW, _S.CHAMPION),
+        "override": (_S.SHADOW, _S.CHAMPION, _S.AWAITING_APPROVAL),
         "advance": (_S.SHADOW, _S.CHAMPION),
     },
     _S.AWAITING_APPROVAL: {
@@ -39,15 +39,15 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         "lost_lease": (_S.SHADOW,),
         "pull": (_S.SHADOW,),
         "void": (_S.SHADOW, _S.CANARY),
-        "override": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION),
+        "override": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION, _S.AWAITING_APPROVAL),
         "advance": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION),
     },
-    _S.SHADOW: {**_TRIAL, "override": (_S.CANARY,), "advance": (_S.CANARY,)},
+    _S.SHADOW: {**_TRIAL, "override": (_S.CANARY, _S.AWAITING_APPROVAL), "advance": (_S.CANARY,)},
     _S.CANARY: {
         **_TRIAL,
         "lost_lease": (_S.SHADOW,),
         "pull": (_S.SHADOW,),
-        "override": (_S.CANARY, _S.PROBATION),
+        "override": (_S.CANARY, _S.PROBATION, _S.AWAITING_APPROVAL),
         "advance": (_S.CANARY, _S.PROBATION),
     },
     _S.PROBATION: {

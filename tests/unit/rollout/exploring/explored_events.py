@@ -19,6 +19,7 @@ from recloser.rollout import (
     RolloutController,
     RolloutState,
 )
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.rollout import TRYING
 
 S = RolloutState
@@ -220,8 +221,8 @@ def free_again(world: World) -> list[str]:
 
 def submit(world: World, controller: RolloutController, again: str = "") -> None:
     name = again or f"rel-{world.kept.submitted}"
-    proposer = PROPOSER if world.people else ""
-    controller.submit(name, world.plan, scale=SCALE, reason="staging passed", proposer=proposer)
+    proposers = Proposers((PROPOSER,)) if world.people else Proposers()
+    controller.submit(name, world.plan, scale=SCALE, reason="staging passed", proposers=proposers)
 
 
 def ordered(kind: CommandKind, other: CommandKind, asked: Rollout) -> Callable[[World, RolloutController], None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from explored_world import SETTINGS, Kept, World, as_route, rollouts_of, weight
+from explored_world import PROPOSER, SETTINGS, Kept, World, as_route, rollouts_of, weight
 
 from recloser.ledger import ActRecord, NoticeRecord, PairedDayRecord, ReleaseRecord, RolloutRecord, RouteRecord
 from recloser.rollout import Rollout, RolloutState
@@ -176,7 +176,8 @@ class I6:
         for old, new in step.moved():
             onward = new.state in {S.CANARY, S.PROBATION, S.CHAMPION} and old.phase in TRIAL
             resumed = old.state is S.HELD or (old.state is S.AWAITING_APPROVAL and new.state is old.held_from)
-            if onward and not (resumed and new.step == old.step) and step.event != "override":
+            waived = step.event == "override" or bool(old.overridden)
+            if onward and not (resumed and new.step == old.step) and not waived:
                 days = step.ledger.find(PairedDayRecord, rollout=old.key)
                 fresh = [day for day in days if day.closed_at > old.since or old.state is S.AWAITING_APPROVAL]
                 assert fresh, f"{old.state} -> {new.state} without a day since {old.since}"
@@ -258,19 +259,17 @@ class I10:
             first = old.phase is S.SHADOW and new.state is S.CANARY
             last = old.phase is S.CANARY and new.state is S.PROBATION
             asked = (first and "traffic" in plan.approve_before) or (last and "promotion" in plan.approve_before)
-            resumed = old.state is S.HELD
-            if not asked or resumed or step.event == "override":
+            if not asked or old.state is S.HELD:
                 continue
-            assert old.state is S.AWAITING_APPROVAL, f"{old.phase} -> {new.state} and nobody was asked"
-            acts = step.ledger.find(ActRecord, rollout=old.key, kind="approve")
-            valid = {
-                act.name: act.role
-                for act in acts
-                if act.evidence_digest == old.case and act.expires_at > step.after.kept.now
-            }
-            assert old.proposer not in valid
+            overridden = bool(old.overridden) or step.event == "override"
+            assert old.state is S.AWAITING_APPROVAL or overridden, f"{old.phase} -> {new.state} and nobody was asked"
+            acts = step.ledger.find(ActRecord, rollout=old.key, kind="approve", evidence_digest=old.case or "none")
+            valid = {act.name: act.role for act in acts if act.expires_at > step.after.kept.now}
+            if step.event == "override":
+                valid |= {"ann": "lead"}  # who overrides is one yes, and never goes alone
+            assert PROPOSER not in valid
             assert len(valid) >= plan.approvers, f"{sorted(valid)} are not enough"
-            assert set(plan.approver_roles) <= set(valid.values())
+            assert overridden or set(plan.approver_roles) <= set(valid.values())
             assert not step.after.kept.freeze, "promoted in a freeze"
 
 

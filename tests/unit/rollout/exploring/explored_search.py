@@ -286,7 +286,15 @@ def _like(world: World, rollout: Rollout) -> tuple[Any, ...]:
         else (age(rollout.since), age(rollout.promoted_at) if rollout.phase is S.PROBATION else age(rollout.tried_at))
     )
     champion = None if rollout.phase is S.QUEUED else rollout.champion  # it is tried against who serves when it starts
-    stands = (rollout.release, champion, rollout.state, rollout.held_from, rollout.step, rollout.pulled)
+    stands = (
+        rollout.release,
+        champion,
+        rollout.state,
+        rollout.held_from,
+        rollout.step,
+        rollout.pulled,
+        bool(rollout.overridden),
+    )
     return (*stands, () if rollout.state is S.CHAMPION else ages, said if days else (), yes)
 
 
