@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.delivery.telling import check_delivery
+from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
@@ -95,6 +96,7 @@ def _project(folder: Path) -> list[Check]:
             ("tls", _tls),
             ("links", check_links),
             ("notify", check_delivery),
+            ("inlets", check_inlets),
         ]
         for name, part in parts:
             try:
