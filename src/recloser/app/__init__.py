@@ -5,6 +5,7 @@ Does not decide anything that a room decides, and prints nothing.
 
 from recloser.app.backup.restoring import restore_backup
 from recloser.app.backup.writing import verify_backup, write_backup
+from recloser.app.clock import SystemClock
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
@@ -25,6 +26,9 @@ from recloser.app.releases.packages import score_package, verify_package, write_
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
+from recloser.app.security.accounts import MAY, Account, add_account, list_accounts, remove_account, set_password
+from recloser.app.security.gatekeeping import console_tls
+from recloser.app.security.sessions import Session
 from recloser.app.security.tokens import add_token, list_tokens, revoke_token
 from recloser.app.verbs import (
     current_forecast,
@@ -36,20 +40,30 @@ from recloser.app.verbs import (
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
+from recloser.serving.http import Wish
+from recloser.serving.http.people.desk import Kind
 
 __all__ = [
+    "MAY",
+    "Account",
     "Assignment",
     "ControlRoom",
     "DemoOptions",
+    "Kind",
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
+    "Session",
+    "SystemClock",
+    "Wish",
+    "add_account",
     "add_freeze",
     "add_token",
     "approve_rollout",
     "ask_to_retrain",
     "assigned",
     "check_installation",
+    "console_tls",
     "current_forecast",
     "explain_gate",
     "explain_rollout",
@@ -58,6 +72,7 @@ __all__ = [
     "ingest_file",
     "install_bundle",
     "lift_freeze",
+    "list_accounts",
     "list_freezes",
     "list_keys",
     "list_tokens",
@@ -68,6 +83,7 @@ __all__ = [
     "order_rollout",
     "overview",
     "project_status",
+    "remove_account",
     "replay_project",
     "restore_backup",
     "revoke_signing_key",
@@ -78,6 +94,7 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "set_password",
     "sign_release",
     "verify_audit",
     "verify_backup",
