@@ -109,10 +109,10 @@ def plain(postbox: Postbox) -> Iterator[Server]:
     server.stop()
 
 
-def mailbox(server: Server, **changes: Any) -> Mailbox:
+def mailbox(port: int, **changes: Any) -> Mailbox:
     told: dict[str, Any] = {
         "name": "desk",
-        "address": ("127.0.0.1", server.port),
+        "address": ("127.0.0.1", port),
         "security": "none",
         "login": None,
         "sender": "recloser@example.org",
@@ -124,7 +124,7 @@ def mailbox(server: Server, **changes: Any) -> Mailbox:
 
 
 def test_a_recall_in_words_with_the_event_attached(plain: Server, postbox: Postbox) -> None:
-    mailbox(plain).send(RECALL, NOW)
+    mailbox(plain.port).send(RECALL, NOW)
     (message,) = postbox.got
     assert message["Subject"] == "[Recloser grid] 2 forecasts of rel-1 are void"
     assert message["To"] == "ann@example.org, ben@example.org"
@@ -153,13 +153,13 @@ def test_a_recall_in_words_with_the_event_attached(plain: Server, postbox: Postb
     ],
 )
 def test_alarms_and_absences_in_words(plain: Server, postbox: Postbox, notice: NoticeRecord, subject: str) -> None:
-    mailbox(plain).send(notice, NOW)
+    mailbox(plain.port).send(notice, NOW)
     assert postbox.got[0]["Subject"] == f"[Recloser grid] {subject}"
 
 
 def test_the_courier_mails_once_and_again_after_a_refusal(plain: Server, postbox: Postbox, noted: Any) -> None:
     ledger, clock = noted(RECALL), VirtualClock(NOW)
-    courier = Courier(ledger, [mailbox(plain)], clock)
+    courier = Courier(ledger, [mailbox(plain.port)], clock)
     postbox.answer = "451 later"
     assert courier.tick() == 0
     assert "451 later" in str(ledger.find(DeliveryRecord)[0].error)
@@ -172,18 +172,18 @@ def test_the_courier_mails_once_and_again_after_a_refusal(plain: Server, postbox
 def test_a_server_that_says_no_is_told_in_its_words(plain: Server, postbox: Postbox) -> None:
     postbox.answer = "554 spam"
     with pytest.raises(Refused, match="554 spam"):
-        mailbox(plain).send(RECALL, NOW)
+        mailbox(plain.port).send(RECALL, NOW)
     postbox.answer, postbox.refused = "250 OK", {"ben@example.org"}
     with pytest.raises(Refused, match=r"ben@example\.org: 550 no such user"):
-        mailbox(plain).send(RECALL, NOW)
+        mailbox(plain.port).send(RECALL, NOW)
     postbox.refused.add("ann@example.org")
     with pytest.raises(Refused, match="no recipient is accepted"):
-        mailbox(plain).send(RECALL, NOW)
+        mailbox(plain.port).send(RECALL, NOW)
 
 
-def test_a_server_that_is_not_there_is_unavailable(postbox: Postbox) -> None:
+def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
-        mailbox(Server(postbox, None)).send(RECALL, NOW)  # never started
+        mailbox(free_port()).send(RECALL, NOW)
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
