@@ -9,6 +9,8 @@ from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
+from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
+from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
@@ -32,10 +34,12 @@ from recloser.app.verbs import (
     operator_rollback,
     project_status,
     run_pipeline,
+    show_audit,
     verify_audit,
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
+from recloser.app.watchman.watching import watch_over
 
 __all__ = [
     "Assignment",
@@ -61,6 +65,7 @@ __all__ = [
     "list_freezes",
     "list_keys",
     "list_tokens",
+    "list_triggers",
     "listen",
     "make_bundle",
     "make_dossier",
@@ -78,13 +83,18 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "show_audit",
     "sign_release",
+    "tell_pushes",
+    "to_gateway",
+    "to_project",
     "verify_audit",
     "verify_backup",
     "verify_bundle",
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "watch_over",
     "write_backup",
     "write_context",
     "write_image",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -102,6 +102,20 @@ class Rollout:
         if self.phase is not RolloutState.CANARY:
             return 0.0
         return self.plan.steps[min(self.step, len(self.plan.steps) - 1)].share
+
+    def deadline(self) -> datetime | None:
+        """Return when this phase ends undecided (I6, aware UTC), None where it has no deadline."""
+        starts = {
+            RolloutState.QUEUED: self.started_at,
+            RolloutState.SHADOW: self.tried_at,
+            RolloutState.CANARY: self.tried_at,
+            RolloutState.PROBATION: self.promoted_at,
+        }
+        start = None if self.finished else starts.get(self.phase)
+        try:
+            return None if start is None else start + timedelta(days=self.plan.deadline_days)
+        except OverflowError:  # beyond the calendar: a plan that never gives up
+            return None
 
     def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
         """Return the same rollout, ended at `now` in a finished state."""
@@ -237,6 +251,14 @@ def trial_of(world: World) -> Rollout | None:
     return found[0] if found else None
 
 
+def against_present(world: World, rollout: Rollout) -> Rollout:
+    """Return a rollout as it is decided about: while it waits, against the champion of now, not that of its submission.
+
+    One that was to be the first model must not take the place of a champion that came meanwhile.
+    """
+    return replace(rollout, champion=world.champion) if rollout.phase is RolloutState.QUEUED else rollout
+
+
 def later(one: Rollout, other: Rollout) -> bool:
     """Return whether `one` was queued after `other`."""
     return (one.started_at, one.key) > (other.started_at, other.key)
@@ -247,5 +269,4 @@ def in_turn(world: World) -> list[Rollout]:
     trial = trial_of(world)
     serving = [r for r in world.rollouts if r.state is RolloutState.CHAMPION and r.release == world.champion]
     waiting = [r for r in world.rollouts if r.phase is RolloutState.QUEUED]
-    # The champion may have changed while a rollout waited: it is tried against the one that serves when it starts.
-    return [*([trial] if trial else []), *serving, *(replace(r, champion=world.champion) for r in waiting)]
+    return [*([trial] if trial else []), *serving, *(against_present(world, r) for r in waiting)]
