@@ -11,6 +11,7 @@ from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
+from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
@@ -79,6 +80,7 @@ __all__ = [
     "scaffold",
     "score_package",
     "sign_release",
+    "told_agreement",
     "verify_audit",
     "verify_backup",
     "verify_bundle",
