@@ -9,6 +9,8 @@ from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
+from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
+from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.advice import told_agreement
@@ -37,6 +39,7 @@ from recloser.app.verbs import (
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
+from recloser.app.watchman.watching import watch_over
 
 __all__ = [
     "Assignment",
@@ -62,6 +65,7 @@ __all__ = [
     "list_freezes",
     "list_keys",
     "list_tokens",
+    "list_triggers",
     "listen",
     "make_bundle",
     "make_dossier",
@@ -80,6 +84,9 @@ __all__ = [
     "scaffold",
     "score_package",
     "sign_release",
+    "tell_pushes",
+    "to_gateway",
+    "to_project",
     "told_agreement",
     "verify_audit",
     "verify_backup",
@@ -87,6 +94,7 @@ __all__ = [
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "watch_over",
     "write_backup",
     "write_context",
     "write_image",

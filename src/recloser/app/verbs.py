@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
+from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
@@ -15,6 +16,7 @@ from recloser.app.loop.evidence import freezes_of
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
+from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.core import (
     LOAD,
     InvalidInput,
@@ -251,9 +253,14 @@ def status_document(platform: Platform) -> dict[str, Any]:
             for f in freezes_of(platform, platform.clock.now())
         ],
         "agreement": agreement(ledger.find(ActRecord, order_by="at")),
+        "triggers": triggers_in_status(platform),
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
+        "absences": [
+            {"kind": kind, **{name: facts[name] for name in ("since", "areas", "sentence")}}
+            for kind, facts in AbsenceAlarms(ledger).open_().items()
+        ],
         "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
     }
     document["sentences"] = status_sentences(document)
@@ -279,6 +286,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     """Return the status as sentences for people."""
     route = document["route"]
     lines = [f"{document['project']}: {len(document['areas'])} areas."]
+    lines += [absence["sentence"] for absence in document["absences"]]
     if document["data"] is None:
         lines.append("No data yet: run 'recloser ingest'.")
     else:
@@ -296,6 +304,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
+    lines += [f"Waits to retrain: {wait_sentence(row)}." for row in document["triggers"]["waiting"]]
     for freeze in document["freezes"]:
         until = "it is lifted" if freeze["until"] is None else format_utc(freeze["until"])
         lines.append(f"Promotions are frozen until {until}: {freeze['reason']}.")
