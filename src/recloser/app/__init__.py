@@ -35,6 +35,7 @@ from recloser.app.verbs import (
     operator_rollback,
     project_status,
     run_pipeline,
+    show_audit,
     verify_audit,
 )
 from recloser.app.views.overview import OverviewAsk, overview
@@ -83,6 +84,7 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "show_audit",
     "sign_release",
     "tell_pushes",
     "to_gateway",

@@ -49,7 +49,7 @@ def _askers(ledger: Ledger, run: str) -> list[str]:
     for record in ledger.find(TriggerRecord, run=run):
         found += _said(ledger, record.key, "trigger.start")
         for entry in ledger.entries(subject=record.key.rpartition("/")[0]):
-            if entry.action == "trigger.request":
+            if entry.action in {"trigger.request", "trigger.merge"}:
                 found += map(str, entry.facts.get("asked_by") or [entry.actor])
     return list(dict.fromkeys(found))
 
