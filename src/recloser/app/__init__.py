@@ -14,6 +14,7 @@ from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
 from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
+from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
@@ -105,6 +106,7 @@ __all__ = [
     "tell_pushes",
     "to_gateway",
     "to_project",
+    "told_agreement",
     "verify_audit",
     "verify_backup",
     "verify_bundle",
