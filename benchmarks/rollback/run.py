@@ -189,7 +189,9 @@ def repeat(place: Place, way: str, times: int, workers: int, rate: float = 100.0
     witness.stop()
     result.sent, result.dropped = witness.sent, witness.dropped
     if result.dropped:
-        print(f"{way}: {witness.outcome.statuses}, broken {witness.outcome.broken}, unanswered {witness.unanswered}")
+        print(
+            f"{way}: {witness.outcome.statuses}, broken {witness.outcome.broken} after {witness.broken} s unused, unanswered {witness.unanswered}"
+        )
     return result
 
 
