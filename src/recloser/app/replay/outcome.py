@@ -28,6 +28,7 @@ class PolicyResult:
         signals, runs, rollouts, trips: rows of CONTRACT.md.
         counts: figures for the summary table (trips, refusals, retrainings, false alarms, ...).
         timeline: (instant, sentence) in order, for people.
+        cpu_s: CPU time that living through it took.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PolicyResult:
     trips: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     timeline: list[tuple[datetime, str]] = field(default_factory=list)
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
