@@ -50,12 +50,15 @@ class ReplayReport:
         document: JSON-ready, as CONTRACT.md says.
         timeline: (instant, sentence) of the main policy.
         scored: policy -> area, at, load_mw, q10, q50, q90.
+        notes: sentences for the page.
+        cpu_s: policy -> CPU time of living through it.
     """
 
     document: dict[str, Any]
     timeline: list[tuple[datetime, str]]
     scored: Mapping[str, pl.DataFrame]
     notes: Sequence[str] = ()
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def scored_section(frame: pl.DataFrame, zone: ZoneInfo) -> dict[str, Any]:
