@@ -58,6 +58,17 @@ def lived(_lived: tuple[Path, datetime], tmp_path: Path) -> tuple[Path, datetime
     return Path(shutil.copytree(_lived[0], tmp_path / "grid")), _lived[1]
 
 
+@pytest.fixture(scope="session")
+def _rivals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    return lived_project(tmp_path_factory.mktemp("rivals") / "grid", rival_after=4)
+
+
+@pytest.fixture
+def rivals(_rivals: tuple[Path, datetime], tmp_path: Path) -> tuple[Path, datetime]:
+    """The same with a second release that is a canary for one of two areas."""
+    return Path(shutil.copytree(_rivals[0], tmp_path / "rivals")), _rivals[1]
+
+
 @dataclass
 class Console:
     """A console process and where it listens."""

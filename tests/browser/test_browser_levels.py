@@ -58,6 +58,24 @@ def test_a_person_goes_from_the_overview_to_an_area_and_back_by_mouse(
     assert page.problems == []
 
 
+def test_two_clicks_lead_from_a_trip_to_its_reason_and_evidence(page: Page, rivals: Lived, console: Opened) -> None:
+    roll_back(rivals)
+    with console(*rivals) as found:
+        page.go(found.url)
+        page.act(lambda: page.click("table.events a"))
+        assert page.text("h1").startswith("rel-")
+        assert "numbers look wrong" in page.text("main")
+        assert page.count("#evidence-trial svg") == 2
+        assert page.count("#checks tr") > 20
+        page.click("#by-area summary")
+        page.wait("document.querySelector('#by-area').open")
+        assert "F01" in page.text("#by-area")
+        page.act(lambda: page.click("header nav a[href='/releases']"))
+        assert page.count("#releases tr") == 2
+        assert page.js(CONTRAST) == []
+    assert page.problems == []
+
+
 def test_everything_is_reached_by_keyboard_alone_and_the_focus_is_seen(
     page: Page, lived: Lived, console: Opened
 ) -> None:

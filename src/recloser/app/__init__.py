@@ -36,6 +36,7 @@ from recloser.app.verbs import (
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
+from recloser.app.watchman.watching import watch_over
 
 __all__ = [
     "Assignment",
@@ -85,6 +86,7 @@ __all__ = [
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "watch_over",
     "write_backup",
     "write_context",
     "write_image",

@@ -17,6 +17,7 @@ from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
+from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.core import (
     LOAD,
     InvalidInput,
@@ -259,6 +260,10 @@ def status_document(platform: Platform) -> dict[str, Any]:
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
+        "absences": [
+            {"kind": kind, **{name: facts[name] for name in ("since", "areas", "sentence")}}
+            for kind, facts in AbsenceAlarms(ledger).open_().items()
+        ],
         "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
     }
     document["sentences"] = status_sentences(document)
@@ -284,6 +289,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     """Return the status as sentences for people."""
     route = document["route"]
     lines = [f"{document['project']}: {len(document['areas'])} areas."]
+    lines += [absence["sentence"] for absence in document["absences"]]
     if document["data"] is None:
         lines.append("No data yet: run 'recloser ingest'.")
     else:

@@ -18,6 +18,7 @@ from recloser.app import ControlRoom, OverviewAsk
 from recloser.console.live import MOST, Pulse, stream
 from recloser.console.pages.area import area_page
 from recloser.console.pages.overview import overview_page
+from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
 from recloser.core import Clock, InvalidInput, RecloserError, jsonable, parse_utc, parse_zone
 
@@ -35,6 +36,8 @@ HEADERS = {
 }
 FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
 LONGEST_NAME = 200
+ASKED = {"area", "release", "until"}
+"""Where an error lies that is about what was asked for, not about the project."""
 
 
 class Console:
@@ -60,6 +63,10 @@ class Console:
                 Route("/overview.json", self._data(self.overview_data)),
                 Route("/area", self._page(self.area)),
                 Route("/area.json", self._data(self.area_data)),
+                Route("/releases", self._page(self.releases)),
+                Route("/releases.json", self._data(self.releases_data)),
+                Route("/release", self._page(self.release)),
+                Route("/release.json", self._data(self.release_data)),
                 Route("/events", self.events),
                 Route("/static/{name}", self.static),
             ],
@@ -84,6 +91,24 @@ class Console:
     def area_data(self, request: Request) -> object:
         """Return level 2 as data."""
         return self._area(request)
+
+    def releases(self, request: Request) -> str:
+        """Return level 3, all releases."""
+        view = self._room.releases(_number(request, "page"))
+        return releases_page(self._shell("/releases", view["now"]), view)
+
+    def releases_data(self, request: Request) -> object:
+        """Return level 3, all releases, as data."""
+        return self._room.releases(_number(request, "page"))
+
+    def release(self, request: Request) -> str:
+        """Return level 3 of one release."""
+        view = self._room.release(_word(request, "name"))
+        return release_page(self._shell("/release", view["now"]), view)
+
+    def release_data(self, request: Request) -> object:
+        """Return level 3 of one release as data."""
+        return self._room.release(_word(request, "name"))
 
     def _area(self, request: Request) -> dict[str, object]:
         until = request.query_params.get("until")
@@ -138,14 +163,19 @@ class Console:
 
 def _status(error: RecloserError) -> int:
     """Return 404 for what was asked for and is not there; 503 where the project itself cannot be shown now."""
-    return 404 if isinstance(error, InvalidInput) and error.facts().get("where") in {"area", "name", "until"} else 503
+    return 404 if isinstance(error, InvalidInput) and error.facts().get("where") in ASKED else 503
 
 
 def _word(request: Request, name: str) -> str:
     return request.query_params.get(name, "")[:LONGEST_NAME]
 
 
+def _number(request: Request, name: str) -> int:
+    word = _word(request, name)
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 8 else 1
+
+
 def _overview_ask(request: Request) -> OverviewAsk:
-    page = _word(request, "page")
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1
-    return OverviewAsk(number, _word(request, "find").strip(), abnormal=_word(request, "abnormal") == "1")
+    return OverviewAsk(
+        _number(request, "page"), _word(request, "find").strip(), abnormal=_word(request, "abnormal") == "1"
+    )

@@ -230,7 +230,7 @@ class FreezeRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRecord:
-    """What consumers or people must be told, written together with what it is about; kind is recall or alarm."""
+    """What somebody must be told, written together with what it is about; kind is recall, alarm or absence."""
 
     key: str
     at: datetime

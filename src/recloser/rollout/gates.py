@@ -46,7 +46,7 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
     if not usable or rollout.scale is None:
         return numbers
     plan = rollout.plan
-    worse = _worse(rollout, differences, rollout.scale)
+    worse = worse_wealth(rollout, differences, rollout.scale)
     good = wealth_good(differences, rollout.scale, plan.margin)
     return {
         **numbers,
@@ -66,7 +66,7 @@ def worse_level(rollout: Rollout) -> float:
     return rollout.plan.alpha if rollout.phase is _S.PROBATION else rollout.plan.trip_alpha
 
 
-def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
+def worse_wealth(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
     """Return the wealth against "not worse": on trial from its first day (T2), on probation from any day (T3)."""
     if rollout.phase is not _S.PROBATION:
         return wealth_worse(differences, scale)

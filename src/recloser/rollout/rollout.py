@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -102,6 +102,20 @@ class Rollout:
         if self.phase is not RolloutState.CANARY:
             return 0.0
         return self.plan.steps[min(self.step, len(self.plan.steps) - 1)].share
+
+    def deadline(self) -> datetime | None:
+        """Return when this phase ends undecided (I6, aware UTC), None where it has no deadline."""
+        starts = {
+            RolloutState.QUEUED: self.started_at,
+            RolloutState.SHADOW: self.tried_at,
+            RolloutState.CANARY: self.tried_at,
+            RolloutState.PROBATION: self.promoted_at,
+        }
+        start = None if self.finished else starts.get(self.phase)
+        try:
+            return None if start is None else start + timedelta(days=self.plan.deadline_days)
+        except OverflowError:  # beyond the calendar: a plan that never gives up
+            return None
 
     def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
         """Return the same rollout, ended at `now` in a finished state."""

@@ -25,7 +25,7 @@ from recloser.connectors.live import (
 from recloser.connectors.live.iec104.client import readings_of
 from recloser.connectors.live.modbus.plan import value_of
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import InvalidInput, Unavailable, VirtualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -193,6 +193,7 @@ class Script:
 
     def __init__(self, *connections: list[float] | None) -> None:
         self.connections = list(connections)
+        self.source_ns: int | None = None
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         if not self.connections:
@@ -201,7 +202,7 @@ class Script:
         if numbers is None:
             raise Unavailable("no connection")
         up()
-        deliver([PointReading("rtu", "P", None, 1, number, "MW") for number in numbers])
+        deliver([PointReading("rtu", "P", self.source_ns, 1, number, "MW") for number in numbers])
         raise Unavailable("the connection broke")
 
 
@@ -244,6 +245,14 @@ def test_a_lost_link_marks_what_it_knew_as_stale_and_tells_the_gap() -> None:
     assert states[-1] is LinkState.STOPPED
     assert states.count(LinkState.UP) == 2
     assert (link.status.connects, link.status.failures, link.status.readings) == (2, 7, 3)
+
+
+def test_what_was_said_long_ago_holds_until_the_link_is_lost() -> None:
+    output, script = Output(), Script([1.0])
+    script.source_ns = 5
+    lived(script, output)
+    said, stale = output.readings
+    assert (said.at_ns, stale.at_ns) == (5, nanoseconds(NOW))
 
 
 def test_an_output_that_is_away_takes_the_link_down_and_loses_no_word_of_it() -> None:

@@ -21,6 +21,7 @@ from recloser.connectors.live import (
     LinkState,
     ModbusClient,
 )
+from recloser.connectors.live.mqtt_payload import JsonMessages, MqttFormat
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.connectors.spool import Batch, Gap, Spool, SpoolPolicy
 from recloser.core import VirtualClock
@@ -209,7 +210,6 @@ def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path, mos
     from paho.mqtt import publish
 
     from recloser.connectors.live.mqtt import Broker, MqttClient
-    from recloser.connectors.live.mqtt_payload import MqttFormat
 
     output = Spooled(tmp_path / "s")
     registry = PointRegistry(
@@ -224,7 +224,9 @@ def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path, mos
 
     async def main() -> None:
         for round_ in range(2):
-            link = Link("site", MqttClient("site", broker, registry, CLOCK, form), output, CLOCK, QUICK)
+            link = Link(
+                "site", MqttClient("site", broker, JsonMessages("site", registry, form), CLOCK), output, CLOCK, QUICK
+            )
             task = asyncio.create_task(link.run())
             await until(lambda link=link: link.status.state is LinkState.UP)
             await say(("site/p", b"%d" % round_), ("site/j", b'{"m": {"q": 4}, "t": 1700000000000}'))
@@ -250,7 +252,13 @@ def test_mqtt_without_a_broker_is_unavailable(tmp_path: Path) -> None:
 
     output = Spooled(tmp_path / "s")
     registry = PointRegistry("mqtt", (Point("site/p", "power", "kW"),))
-    link = Link("site", MqttClient("site", Broker("127.0.0.1", free_port()), registry, CLOCK), output, CLOCK, QUICK)
+    link = Link(
+        "site",
+        MqttClient("site", Broker("127.0.0.1", free_port()), JsonMessages("site", registry), CLOCK),
+        output,
+        CLOCK,
+        QUICK,
+    )
 
     async def story() -> None:
         await until(lambda: link.status.failures >= 3)

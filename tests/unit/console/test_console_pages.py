@@ -17,6 +17,7 @@ from recloser.app import current_forecast, run_pipeline
 from recloser.console import Console
 from recloser.console.pages.area import area_page
 from recloser.console.pages.overview import area_link, overview_page
+from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
 from recloser.testing import empty_project, small_project
 
@@ -88,16 +89,61 @@ def area_view() -> dict[str, Any]:
     }
 
 
+def release_view() -> dict[str, Any]:
+    check = {"name": NASTY, "verdict": NASTY, "reason": NASTY, "numbers": {}, "thresholds": {}}
+    slices = {"slices": {NASTY: {"relative": 0.1, "lower": 0.0, "upper": 0.2, "days": 9}}}
+    day = {"day": NASTY, "difference": 0.1, "n": 3, "worse": 1.2, "good": 0.8}
+    return {
+        "now": AT,
+        **dict.fromkeys(("release", "state", "digest", "run", "model_version"), NASTY),
+        "created_at": AT,
+        "trigger": {"kind": NASTY, "reason": NASTY},
+        "verdict": {
+            "at": AT,
+            "verdict": "refuse",
+            "reason": NASTY,
+            "evidence_digest": NASTY,
+            "checks": [check, {**check, "name": "performance.slices", "numbers": slices}],
+            "would_change": [NASTY],
+            "waivers": [{"check": NASTY, "name": NASTY, "expires_at": AT, "reason": NASTY}],
+        },
+        "rollout": {
+            "state": "held",
+            "since": AT,
+            "reason": NASTY,
+            "would_advance": [NASTY],
+            "would_end": [NASTY],
+            "finished": False,
+        },
+        "path": {
+            "trial": {"days": [day], "limits": {"worse": 100.0, "good": 20.0}},
+            "probation": {"days": [day], "limits": {"worse": 20.0, "good": None}},
+        },
+        "areas": [{"area": NASTY, "difference": 0.1, "days": 4}],
+        "trips": [{"at": AT, "release": NASTY, "tier": NASTY, "reason": NASTY, "recalled": 2}],
+        "history": view()["events"],
+    }
+
+
+def releases_view() -> dict[str, Any]:
+    row = dict.fromkeys(("release", "state", "verdict", "verdict_reason", "rollout", "reason"), NASTY)
+    route = {"champion": NASTY, "canary": NASTY, "shadow": NASTY, "share": 0.5, "epoch": 3, "reason": NASTY}
+    rows = [{**row, "created_at": AT, "share": 0.0}]
+    return {"now": AT, "route": route, "releases": rows, "trips": release_view()["trips"], "page": 1, "pages": 2}
+
+
 def test_names_are_text_and_never_markup() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view()) + problem(NASTY, NASTY)
+    found += releases_page(SHELL, releases_view()) + release_page(SHELL, release_view())
     assert "<script>alert" not in found
-    assert found.count("<script src=") == found.count("<script") == 3
+    assert found.count("<script src=") == found.count("<script") == 5
     assert found.count("&lt;script&gt;") > 30
     assert not re.search(r'="[^"]*<script', found)
 
 
 def test_pages_hold_no_style_and_no_handler_that_the_policy_would_refuse() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view())
+    found += releases_page(SHELL, releases_view()) + release_page(SHELL, release_view())
     assert not re.search(r"<style| style=| on[a-z]+=|javascript:", found)
     assert set(re.findall(r'(?:href|src)="(https?:[^"]*)"', found)) == set()
 
@@ -151,6 +197,12 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, "/?page=junk&find=zzz").text.count("No area is like that") == 1
     assert ask(app, "/static/console.css").headers["content-type"].startswith("text/css")
     assert ask(app, "/static/..%2Fconsole.py").status_code == 404
+    release = ask(app, "/releases.json").json()["releases"][0]["release"]
+    assert "as planned" in ask(app, "/").text or release in ask(app, "/").text
+    assert ask(app, f"/release?name={release}").text.count("performance.naive") >= 1
+    assert ask(app, f"/release.json?name={release}").json()["verdict"]["verdict"] == "pass"
+    assert ask(app, "/release?name=rel-none").status_code == 404
+    assert release in ask(app, "/releases").text
     assert ask(app, "/nothing").status_code == 404
     assert ask(app, "/", "POST").status_code == 405
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recloser.app.delivery.mqtt import MqttTopic, Publisher
 from recloser.app.delivery.webhook import Webhook
-from recloser.app.links.opening import missing_extra
+from recloser.app.links.extras import missing_extra
 from recloser.app.platform import Platform
 from recloser.app.project.notify import MqttSection, WebhookSection
 from recloser.app.security.reaching import client_context, secret_of

@@ -7,7 +7,11 @@ from typing import Any
 from recloser.core import canonical_json, format_utc
 from recloser.ledger import NoticeRecord
 
-EVENT_TYPES = {"recall": "io.recloser.forecast.recall.v1", "alarm": "io.recloser.rollout.alarm.v1"}
+EVENT_TYPES = {
+    "recall": "io.recloser.forecast.recall.v1",
+    "alarm": "io.recloser.rollout.alarm.v1",
+    "absence": "io.recloser.absence.v1",
+}
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 

@@ -10,7 +10,6 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.people.proposers import proposers_of
 from recloser.app.people.timing import live_in, time_base
 from recloser.app.platform import Platform
-from recloser.app.verbs import newest_instant
 from recloser.core import InvalidInput, Refused, unknown_name
 from recloser.ledger import RolloutRecord
 from recloser.rollout import CommandKind, Order
@@ -75,7 +74,7 @@ def order_rollout(folder: Path, kind: str, rollout: str, *, name: str, reason: s
         Refused: its state forbids it, or what nobody may override does.
     """
     with Platform.open(folder) as platform:
-        live_in(platform, time_base(platform, newest_instant(platform)))
+        live_in(platform, time_base(platform))
         return order_in(ControlLoop(platform, LoopOptions()), kind, rollout, name=name, reason=reason)
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from recloser.app.platform import Platform
-from recloser.core import VirtualClock, parse_utc
+from recloser.app.verbs import newest_instant
+from recloser.core import LOAD, VirtualClock, parse_utc
 from recloser.ledger import StateRecord
 
 LEADER = "leader/controller"
@@ -27,11 +28,11 @@ def controller_leads(platform: Platform) -> bool:
     return record is not None and platform.today() < parse_utc(record.state["until"], LEADER)
 
 
-def time_base(platform: Platform, newest: datetime) -> TimeBase:
-    """Return the instant at which rollouts stand: by the clock, or where the data ends (`newest`) if nobody leads."""
-    if controller_leads(platform):
+def time_base(platform: Platform) -> TimeBase:
+    """Return the instant at which rollouts stand: by the clock, or where the data ends if no controller leads."""
+    if controller_leads(platform) or platform.store.extent(LOAD) is None:
         return TimeBase(platform.today(), "clock")
-    return TimeBase(newest, "data")
+    return TimeBase(newest_instant(platform), "data")
 
 
 def live_in(platform: Platform, base: TimeBase) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
+from recloser.app.project.observability import ObservabilitySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
@@ -301,6 +302,7 @@ class Project(Section):
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
+    observability: ObservabilitySection = ObservabilitySection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:

@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
 from recloser.app.views.area import area_document
 from recloser.app.views.overview import ALL, OverviewAsk, overview
+from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
 from recloser.core import Clock
 from recloser.ledger import LedgerWatch
@@ -30,6 +32,8 @@ class ControlRoom:
         self._folder, self._clock = folder, clock
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
+        self._turn = threading.Lock()
+        self._loop: ControlLoop | None = None
         self._open: tuple[Platform, Sight] | None = None
 
     def close(self) -> None:
@@ -54,6 +58,24 @@ class ControlRoom:
         """
         with self._project() as (platform, sight):
             return area_document(platform, sight, name, until)
+
+    def releases(self, page: int = 1) -> dict[str, Any]:
+        """Return level 3, all releases; see `releases_document`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return releases_document(platform, page)
+
+    def release(self, name: str) -> dict[str, Any]:
+        """Return level 3 of one release; see `release_document`.
+
+        Raises:
+            RecloserError: no such release, or the project cannot be opened or read now.
+        """
+        with self._looped() as loop:
+            return release_document(loop, name)
 
     def name(self) -> str:
         """Return the project's name.
@@ -110,6 +132,14 @@ class ControlRoom:
                 self._open, self._stamp = (platform, Sight(platform)), stamp
             opened = self._open
         yield opened
+
+    @contextmanager
+    def _looped(self) -> Iterator[ControlLoop]:
+        """Lend the loop that looks into rollouts, to one thread at a time; it is made at first use."""
+        with self._project() as (platform, _), self._turn:
+            if self._loop is None or self._loop.platform is not platform:
+                self._loop = ControlLoop(platform, LoopOptions())
+            yield self._loop
 
     def _found(self) -> tuple[int, int] | None:
         try:

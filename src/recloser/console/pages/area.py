@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from recloser.console.drawing.trends import area_chart
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
+from recloser.console.pages.tables import linked, release_link
 from recloser.console.pages.words import age, stamp, state, who
 from recloser.core import format_utc, parse_utc
 
@@ -30,7 +31,7 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
         shell,
         view["area"],
         el("h1", view["area"], " ", state(view["state"], view["trust"])),
-        el("p", view["why"], class_="why"),
+        el("p", linked(view["why"]), class_="why"),
         el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
         _facts(view, zone),
         el("figure", area_chart(view, zone), _legend(), id="chart"),
@@ -44,7 +45,7 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
 def _facts(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     peak = "-" if view["peak_mw"] is None else f"{view['peak_mw']:.2f} MW"
     pairs = (
-        ("Who serves", [who(view["served_by"]), " ", el("span", view["release"] or "", class_="quiet")]),
+        ("Who serves", [who(view["served_by"]), " ", release_link(view["release"])]),
         ("Issued", [stamp(view["issued_at"], zone), " (", age(view["issued_at"], view["now"]), " ago)"]),
         ("Next peak", [peak, " at ", stamp(view["peak_at"], zone)]),
         ("Load known until", [stamp(view["data_until"], zone), " (", age(view["data_until"], view["now"]), " ago)"]),
@@ -94,7 +95,7 @@ def _marks(marks: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
             el("td", number),
             el("td", stamp(mark["at"], zone)),
             el("td", mark["kind"].replace("_", " ")),
-            el("td", mark["release"] or ""),
+            el("td", release_link(mark["release"])),
             el("td", mark["text"]),
         )
         for number, mark in enumerate(marks, start=1)
@@ -111,7 +112,7 @@ def _served(spans: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
             el("td", stamp(span["from"], zone)),
             el("td", stamp(span["to"], zone)),
             el("td", who(span["served_by"])),
-            el("td", span["release"]),
+            el("td", linked(span["release"])),
             el("td", span["reason"] or "as planned"),
         )
         for span in spans

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from recloser.console.drawing.trends import band_points, line_points, small_trend
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
+from recloser.console.pages.tables import linked
 from recloser.console.pages.words import CLASSES, age, stamp, state, who
 from recloser.core import parse_utc
 
@@ -31,7 +32,7 @@ def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abno
         "Overview",
         el("h1", "Overview"),
         _counts(view["counts"]),
-        el("ul", [el("li", line) for line in view["sentences"]], class_="facts"),
+        el("ul", [el("li", linked(line)) for line in view["sentences"]], class_="facts"),
         _filter(find, abnormal=abnormal),
         table if rows else empty,
         _pager(view, find, abnormal=abnormal),
@@ -68,7 +69,7 @@ def _row(row: Mapping[str, Any], now: str, zone: ZoneInfo) -> Markup:
     peak = "-" if row["peak_mw"] is None else f"{row['peak_mw']:.2f} MW"
     others = f" And {len(row['others'])} more." if row["others"] else ""
     trend = small_trend(band_points(row["trend"]), line_points(row["actual"]), parse_utc(now))
-    served = el("td", who(row["served_by"]), el("br"), el("span", row["release"] or "", class_="quiet small"))
+    served = el("td", who(row["served_by"]), el("br"), el("span", linked(row["release"] or ""), class_="quiet small"))
     return el(
         "tr",
         el("th", el("a", row["area"], href=area_link(row["area"])), scope="row"),
@@ -77,7 +78,7 @@ def _row(row: Mapping[str, Any], now: str, zone: ZoneInfo) -> Markup:
         el("td", age(row["data_until"], now), " ago" if row["data_until"] else ""),
         served,
         el("td", state(row["state"], row["trust"])),
-        el("td", row["why"], others),
+        el("td", linked(row["why"]), others),
         class_=CLASSES[row["state"]],
     )
 
@@ -118,8 +119,8 @@ def events_table(events: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> Markup:
             el("td", stamp(event["at"], zone), class_="quiet"),
             el("td", event["actor"]),
             el("td", event["action"]),
-            el("td", event["subject"]),
-            el("td", event["reason"]),
+            el("td", linked(event["subject"])),
+            el("td", linked(event["reason"])),
         )
         for event in events
     ]

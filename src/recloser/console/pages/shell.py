@@ -10,7 +10,7 @@ from recloser.console.markup import Child, Markup, el, join
 from recloser.console.pages.words import local
 from recloser.core import format_utc
 
-PLACES = (("Overview", "/"),)
+PLACES = (("Overview", "/"), ("Releases", "/releases"))
 
 
 @dataclass(frozen=True, slots=True)

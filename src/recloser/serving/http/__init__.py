@@ -8,7 +8,7 @@ from recloser.serving.http.data import decide
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
 from recloser.serving.http.people.desk import Desk, Done, Wish
-from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Service
+from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, PastForecast, Service
 from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "EventSource",
     "ForecastSource",
     "InputColumns",
+    "PastForecast",
     "Service",
     "Wish",
     "build_app",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from recloser.core import Clock, Served
@@ -30,10 +31,37 @@ class CurrentForecast:
     Attributes:
         served: the newest answer.
         void_ids: prediction ids or forecast ids that were recalled and must not be acted on.
+        replaced_by: void id -> the forecast that replaced it; without one where nothing could.
     """
 
     served: Served
     void_ids: tuple[str, ...] = ()
+    replaced_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastForecast:
+    """What is known of a forecast that was handed out once.
+
+    Attributes:
+        served: as it was handed out.
+        resolution: length of a target interval.
+        newer: valid forecasts of the same area made after it that share targets with it, newest first.
+        void_at: when it was recalled, None if it was not.
+        void_reason: why.
+        trip: id of the trip that recalled it, None where none is known.
+        replaced_by: id of the forecast that the recall put in its place, None where nothing could be.
+        replacement: that forecast.
+    """
+
+    served: Served
+    resolution: timedelta
+    newer: tuple[Served, ...] = ()
+    void_at: datetime | None = None
+    void_reason: str | None = None
+    trip: str | None = None
+    replaced_by: str | None = None
+    replacement: Served | None = None
 
 
 class ForecastSource(Protocol):
@@ -49,6 +77,10 @@ class ForecastSource(Protocol):
 
     def many(self, areas: Sequence[str]) -> Mapping[str, CurrentForecast]:
         """Return what `current` tells of each area, without those it tells nothing of; cheaper than one by one."""
+        ...
+
+    def find(self, forecast: str) -> PastForecast | None:
+        """Return what is known of the forecast with that id, or None."""
         ...
 
 
