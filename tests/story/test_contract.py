@@ -186,6 +186,23 @@ def waived(lived: Lived, end: datetime) -> None:
     lived.on("gate-explain", "gate", "explain", refused["candidate"])
 
 
+def asked_and_pushed(lived: Lived) -> None:
+    """Ask for a run, and tell pushes by the hook, to an inlet and to one that is none."""
+    lived.on("retrain", "retrain", "--reason", "to see what it says")
+    (lived.folder / "forge.secret").write_text("a secret that nobody guesses", encoding="utf-8")
+    with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write('[[triggers.inlets]]\nname = "forge"\nkind = "github"\nsecret_file = "forge.secret"\n')
+    lines = "".join(f"{'0' * 40} {letter * 40} refs/heads/{ref}\n" for letter, ref in (("a", "main"), ("b", "idea")))
+    for inlet in ("forge", "absent"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO(lines))
+            lived.on("hook-post-receive", "hook", "post-receive", "--inlet", inlet, "--pusher", "ann")
+    lived.on("triggers", "triggers")
+    told, failed = lived.documents["hook-post-receive"]
+    assert ([row["trigger"] for row in told["told"]], failed["told"]) == ([f"commit:{'a' * 40}", None], [])
+    assert len(failed["failed"]) == 2
+
+
 def backed_up(lived: Lived, base: Path) -> None:
     """Call the verbs of backups."""
     file = str(base / "grid.backup")
@@ -263,7 +280,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     out = base / "replay"
     lived.on("replay", "replay", *span, "--policy", "recloser", "--out", str(out))
     lived.documents["report"] = [json.loads((out / "report.json").read_text(encoding="utf-8"))]
-    lived.on("retrain", "retrain", "--reason", "to see what it says")
+    asked_and_pushed(lived)
     rolled_back(lived, run["candidate"])
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
@@ -300,6 +317,10 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     assert (again["accepted"], again["duplicates"], again["version"]) == (0, again["rows"], first["version"])
     run = lived.documents["run"][0]
     assert run["verdict"] == "pass", run["reason"]
+    (triggers,) = lived.documents["triggers"]
+    asked = {row["trigger"] for row in triggers["waiting"]}
+    assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
+    assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
     waived = lived.documents["gate-waive"][0]
     *explanations, last = lived.documents["gate-explain"]
     assert (last["release"], last["verdict"]) == (waived["candidate"], waived["verdict"]) == (last["release"], "pass")

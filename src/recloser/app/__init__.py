@@ -9,6 +9,8 @@ from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
+from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
+from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
@@ -62,6 +64,7 @@ __all__ = [
     "list_freezes",
     "list_keys",
     "list_tokens",
+    "list_triggers",
     "listen",
     "make_bundle",
     "make_dossier",
@@ -80,6 +83,9 @@ __all__ = [
     "scaffold",
     "score_package",
     "sign_release",
+    "tell_pushes",
+    "to_gateway",
+    "to_project",
     "verify_audit",
     "verify_backup",
     "verify_bundle",

@@ -70,7 +70,7 @@ class Platform:
         network: opens the network model that forecasts are tried on, None without one.
         apart: releases with code of their own run in processes of their own (a gateway in real time).
         wall: the clock of people: approvals, waivers, freezes; `clock` may be set to the time of the data.
-        isolated: nothing outside the folder is used, and no person is asked (a replay).
+        isolated: nothing outside the folder is used (a replay).
     """
 
     layout: Layout
@@ -184,10 +184,15 @@ class Platform:
                 os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
             factory = getattr(importlib.import_module(module), noun)
             where = self.project.registry.tracking_uri or self.layout.tracking_uri
-            name = "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+            name = self.model_name
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
         return self._registry
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the project's registered model, which holds no quotes."""
+        return "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
 
     def today(self) -> datetime:
         """Return the instant by the clock of people (aware UTC), whatever the time of the data."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
+from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
@@ -257,6 +258,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
             for f in freezes_of(platform, platform.clock.now())
         ],
         "agreement": agreement(ledger.find(ActRecord, order_by="at")),
+        "triggers": triggers_in_status(platform),
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
@@ -307,6 +309,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
+    lines += [f"Waits to retrain: {wait_sentence(row)}." for row in document["triggers"]["waiting"]]
     for freeze in document["freezes"]:
         until = "it is lifted" if freeze["until"] is None else format_utc(freeze["until"])
         lines.append(f"Promotions are frozen until {until}: {freeze['reason']}.")

@@ -29,6 +29,7 @@ from recloser.cli import (
     prepare,
     releases,
     simulate,
+    triggers,
     watch,
 )
 from recloser.cli.options import example
@@ -54,6 +55,7 @@ def program() -> None:
 ROOMS = (
     prepare,
     operate,
+    triggers,
     people,
     watch,
     simulate,

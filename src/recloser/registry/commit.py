@@ -50,6 +50,17 @@ def read_last_change(folder: Path) -> str | None:
     return found.strip() or None if found is not None else None
 
 
+def has_commit(folder: Path, commit: str) -> bool:
+    """Tell whether the repository that holds `folder` is at a commit or past it; False where that is unknown."""
+    return _git(folder, "merge-base", "--is-ancestor", commit, "HEAD") is not None
+
+
+def read_changed_files(folder: Path, old: str, new: str) -> tuple[str, ...] | None:
+    """Return the files that differ between two commits, relative to the repository's top; None where unknown."""
+    found = _git(folder, "diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
+    return None if found is None else tuple(name for name in found.split("\0") if name)
+
+
 def read_authors(folder: Path, last: str, since: str | None = None) -> tuple[str, ...]:
     """Return who wrote, wrote together or committed what changed in `folder`, as "Name <address>", sorted.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from recloser.core import digest_of, format_utc, parse_utc
 from recloser.ledger import SignalRecord
@@ -19,6 +20,7 @@ class TriggerKind(StrEnum):
     SCHEDULE = "schedule"
     DATA = "data"
     COMMIT = "commit"
+    REGISTRY = "registry"
     API = "api"
 
 
@@ -54,11 +56,16 @@ class Trigger:
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, str | list[str]]) -> Trigger:
+    def from_dict(cls, data: Mapping[str, Any]) -> Trigger:
         """Return the trigger written by `to_dict`."""
-        at = parse_utc(str(data["at"]), "trigger")
-        who = tuple(data.get("asked_by", ()))
-        return cls(str(data["key"]), TriggerKind(str(data["kind"])), at, str(data["reason"]), tuple(data["areas"]), who)
+        return cls(
+            key=str(data["key"]),
+            kind=TriggerKind(str(data["kind"])),
+            at=parse_utc(str(data["at"]), "trigger"),
+            reason=str(data["reason"]),
+            areas=tuple(data["areas"]),
+            asked_by=tuple(data.get("asked_by", ())),
+        )
 
 
 class Code(StrEnum):
@@ -74,6 +81,7 @@ class Code(StrEnum):
     COOLDOWN = "cooldown"
     BUDGET = "budget"
     COVERED = "covered"
+    CODE = "code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,7 @@ class History:
         areas: all areas of the project; needed to say what part of them is faulty.
         run_live: a pipeline run is under way.
         rollout_live: a rollout is under way.
+        absent: keys of commits that the project's folder does not hold yet.
         begun_at: when the platform began to watch (aware UTC); the first schedule counts from here.
     """
 
@@ -109,6 +118,7 @@ class History:
     areas: frozenset[str] = field(default_factory=frozenset)
     run_live: bool = False
     rollout_live: bool = False
+    absent: frozenset[str] = field(default_factory=frozenset)
 
     def last_start(self) -> datetime | None:
         """Return when the last run was started (aware UTC), None if never."""

@@ -98,11 +98,14 @@ def test_a_peer_that_breaks_the_rules_is_dropped(data: bytes, words: str) -> Non
 
 
 def test_the_numbers_run_over_their_end() -> None:
-    session = started()
+    session, told = started(), []
     for n in range(40_000):
-        session.feed(unit(n % 32_768, 1.0, acknowledged=1), 1.0)
+        (received,) = session.feed(unit(n % 32_768, float(n), acknowledged=1), 1.0)
+        assert received.objects[0].parts["element"] == float(n)
         session.taken()
-        session.outgoing(1.0)
+        told += [struct.unpack_from("<H", answer, 4)[0] >> 1] if (answer := session.outgoing(1.0)) else []
+    expected = [(n + 1) % 32_768 for n in range(40_000) if (n + 1) % 8 == 0]  # the number that comes next, over the end
+    assert told == expected
 
 
 def test_units_become_readings_of_known_points() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
@@ -59,6 +60,7 @@ def gateway_service(
         forecasts=LedgerForecasts(platform),
         events=events,
         desk=LoopDesk(loop),
+        inlets=ProjectInlets(platform),
         access=access_of(platform),
         body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
         log=log,

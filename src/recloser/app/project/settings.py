@@ -20,6 +20,7 @@ from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
+from recloser.app.project.triggers import TriggerSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
@@ -238,15 +239,6 @@ class RolloutSection(Section):
             approvers=self.approval.people,
             approver_roles=self.approval.required,
         )
-
-
-class TriggerSection(Section):
-    """When to retrain: `[triggers]`."""
-
-    schedule: Literal["never", "weekly", "monthly"] = "monthly"
-    on_drift: bool = True
-    cooldown_days: Annotated[int, Field(ge=0)] = 14
-    budget_per_90_days: Annotated[int, Field(ge=0)] = 6
 
 
 class MonitoringSection(Section):

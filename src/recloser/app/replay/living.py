@@ -23,7 +23,9 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
+from recloser.app.project.people import ApprovalSection
 from recloser.app.project.settings import Project
+from recloser.app.replay.answering import ScenarioPeople
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.policies.scratch import Scratch, lived_until, task_digest
 from recloser.app.replay.scenario import Scenario
@@ -174,22 +176,24 @@ def live(
         say: told of each month.
         note: called at each month, e.g. to note the time spent.
     """
-    platform.project = under(platform.project, policy)
+    platform.project = under(platform.project, policy, asked=bool(task.scenario.answers))
     issues = list(platform.horizon.issues(task.start, task.end))
     lived = lived_until(platform.ledger, issues)
     if lived:
-        clock.advance_to(issues[lived - 1])
+        clock.advance_to(max(issues[lived - 1], platform.ledger.entries()[-1].at))
     options = LoopOptions(batch=BATCH, last=issues[-1], say=say, retrain=policy != "never", ahead=AHEAD)
     loop = ControlLoop(platform, options)
+    people = ScenarioPeople(loop, clock, task.scenario.answers)
     if policy == "recloser":
         loop.retraining.requests = [
             (api_trigger(item.actor, item.reason, item.at), item.parameters())
             for item in task.scenario.candidates
             if not lived or item.at > issues[lived - 1]
         ]
-    if lived:
+    if lived:  # the last steps of the last issue, which the kill may have cut off
         loop.restore()
-        loop.advance()  # of the last issue, which the kill may have cut off
+        loop.advance()
+        people.answer_until(issues[lived] if lived < len(issues) else issues[-1])
     began, month = time.perf_counter(), ""
     for index, issued_at in list(enumerate(issues))[lived:]:
         clock.advance_to(issued_at)
@@ -204,13 +208,19 @@ def live(
             extra = {} if first is None else {"history_days": first}
             loop.retraining.run(RunOrder(key, issued_at, "api", "the first model", extra))
         loop.cycle(issued_at)
+        people.answer_until(issues[index + 1] if index + 1 < len(issues) else issued_at)
 
 
-def under(project: Project, policy: str) -> Project:
-    """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone."""
+def under(project: Project, policy: str, *, asked: bool = False) -> Project:
+    """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone.
+
+    Nobody is asked for approval unless the scenario has people who answer (`asked`).
+    """
     # One tick a virtual day renews the lease, so it must outlast the longest day.
-    rollout = project.rollout.model_copy(update={"lease_seconds": max(project.rollout.lease_seconds, 200_000)})
-    project = project.model_copy(update={"rollout": rollout})
+    changes: dict[str, Any] = {"lease_seconds": max(project.rollout.lease_seconds, 200_000)}
+    if not asked:
+        changes["approval"] = ApprovalSection()
+    project = project.model_copy(update={"rollout": project.rollout.model_copy(update=changes)})
     if policy not in {"weekly", "monthly"}:
         return project
     cooldown = {"weekly": 5, "monthly": 20}[policy]

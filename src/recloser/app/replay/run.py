@@ -174,7 +174,7 @@ def run_replay(
 
 def lived_section(result: PolicyResult, project: Project) -> dict[str, Any]:
     """Return what a policy lived through, as report.json tells it."""
-    lived = {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips")}
+    lived = {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts")}
     return {**lived, "counts": {**result.counts, "human_actions": human_actions(result, project)}}
 
 

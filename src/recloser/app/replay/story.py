@@ -13,7 +13,17 @@ from recloser.app.platform import Platform
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
 from recloser.core import TIME
-from recloser.ledger import Entry, ForecastRecord, RunRecord, SignalRecord, TripRecord, VerdictRecord
+from recloser.ledger import (
+    ActRecord,
+    Entry,
+    ForecastRecord,
+    RolloutRecord,
+    RunRecord,
+    SignalRecord,
+    TripRecord,
+    VerdictRecord,
+)
+from recloser.rollout import RolloutPlan
 from recloser.simulation import Label
 
 Row = dict[str, Any]
@@ -28,7 +38,8 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
     verdicts = {record.release: record for record in ledger.find(VerdictRecord)}
     trips = ledger.find(TripRecord, order_by="at")
     entries = ledger.entries()
-    moves = rollout_moves(entries)
+    moves = rollout_moves(entries, ledger.find(RolloutRecord))
+    acts = ledger.find(ActRecord, order_by="at")
     forecasts = ledger.find(ForecastRecord, order_by="made_at")
     areas_of = {record.key: record.area for record in forecasts}
     run_rows = [run_row(run, verdicts.get(run.candidate or "")) for run in runs]
@@ -39,8 +50,9 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
         runs=run_rows,
         rollouts=moves,
         trips=[trip_row(trip, areas_of) for trip in trips],
-        counts=counts(signals, run_rows, moves, trips, scenario),
-        timeline=timeline(entries, signals, run_rows, trips, areas_of),
+        acts=[act_row(act) for act in acts],
+        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts),
+        timeline=timeline(entries, (signals, run_rows, moves, trips, acts), areas_of),
     )
 
 
@@ -111,8 +123,21 @@ def trip_row(trip: TripRecord, areas_of: dict[str, str]) -> Row:
     }
 
 
-def rollout_moves(entries: Sequence[Entry]) -> list[Row]:
-    """Return each change of state of each rollout, in order, from the audit log."""
+def act_row(act: ActRecord) -> Row:
+    """Return CONTRACT.md's row of what a person decided; `followed` tells whether that was the machine's advice."""
+    names = ("at", "release", "kind", "name", "role", "reason", "followed")
+    return {name: getattr(act, name) for name in names}
+
+
+def acts_by_kind(acts: Sequence[ActRecord]) -> dict[str, int]:
+    """Return how often people approved and rejected; empty where nobody was asked."""
+    kinds = [act.kind for act in acts]
+    return {"approvals": kinds.count("approve"), "rejections": kinds.count("reject")} if kinds else {}
+
+
+def rollout_moves(entries: Sequence[Entry], rollouts: Sequence[RolloutRecord] = ()) -> list[Row]:
+    """Return each change of state of each rollout, in order, from the audit log; canaries with share and cohort."""
+    plans = {record.key: RolloutPlan.from_dict(record.plan) for record in rollouts}
     moves = []
     for entry in entries:
         if not entry.action.startswith("rollout.") or "from" not in entry.facts:
@@ -128,6 +153,10 @@ def rollout_moves(entries: Sequence[Entry]) -> list[Row]:
                 "reason": facts.get("reason", ""),
             }
         )
+        plan = plans.get(facts.get("rollout", ""))
+        if facts["to"] == "canary" and plan is not None:
+            step = int(facts["step"])
+            moves[-1] |= {"share": plan.steps[step].share, "cohort": list(plan.cohort_at(step))}
     return moves
 
 
@@ -151,7 +180,10 @@ def counts(
         "runs": len(runs),
         "refusals": sum(1 for run in runs if run["verdict"] == "refuse"),
         "promotions": sum(
-            1 for move in moves if move["to"] == "probation" or (move["from"] == "queued" and move["to"] == "champion")
+            1
+            for move in moves
+            if move["to"] == "probation"
+            or (move["from"] in {"queued", "awaiting_approval"} and move["to"] == "champion")
         ),
         "trips": len(trips),
         "drift_signals": len(drift),
@@ -185,19 +217,19 @@ def _shared(areas: Sequence[str], signal: SignalRecord) -> bool:
     return not areas or bool(set(areas) & set(signal.areas))
 
 
-def timeline(
-    entries: Sequence[Entry],
-    signals: Sequence[SignalRecord],
-    runs: Sequence[Row],
-    trips: Sequence[TripRecord],
-    areas_of: dict[str, str],
-) -> list[tuple[datetime, str]]:
+Lived = tuple[Sequence[SignalRecord], Sequence[Row], Sequence[Row], Sequence[TripRecord], Sequence[ActRecord]]
+"""Signals, runs, moves of rollouts, trips, acts of people."""
+
+
+def timeline(entries: Sequence[Entry], lived: Lived, areas_of: dict[str, str]) -> list[tuple[datetime, str]]:
     """Return what happened, in order, as sentences."""
+    signals, runs, moves, trips, acts = lived
     told = [
         *_of_signals(signals),
         *_of_runs(runs),
-        *_of_moves(entries),
+        *_of_moves(moves),
         *_of_trips(trips, areas_of),
+        *_of_acts(acts),
         *_of_skips(entries),
     ]
     return [(at, sentence) for at, _, sentence in sorted(told, key=lambda row: (row[0], row[1]))]
@@ -221,8 +253,8 @@ def _of_runs(runs: Sequence[Row]) -> Told:
         yield run["at"], 2, f"run ({run['trigger']}: {run['asked']}): {run['candidate']} {verdict}: {run['reason']}"
 
 
-def _of_moves(entries: Sequence[Entry]) -> Told:
-    for move in rollout_moves(entries):
+def _of_moves(moves: Sequence[Row]) -> Told:
+    for move in moves:
         if move["to"] != "tripped":
             yield move["at"], 3, f"{move['release']}: {move['from']} -> {move['to']}: {move['reason']}"
 
@@ -233,6 +265,14 @@ def _of_trips(trips: Sequence[TripRecord], areas_of: dict[str, str]) -> Told:
         recall = f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
         recall = recall if areas else "no forecast of its own was in use"
         yield trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"
+
+
+def _of_acts(acts: Sequence[ActRecord]) -> Told:
+    words = {"approve": "approves", "reject": "REJECTS"}
+    for act in acts:
+        if act.kind in words:
+            role = "" if act.role is None else f" ({act.role})"
+            yield act.at, 2, f"{act.name}{role} {words[act.kind]} {act.release}: {act.reason}"
 
 
 def _of_skips(entries: Sequence[Entry]) -> Told:

@@ -25,6 +25,7 @@ from recloser.serving.http.lookup import Lookup
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.people.endpoints import People
+from recloser.serving.http.people.inlets import Inlets
 from recloser.serving.http.service import Service
 from recloser.serving.wire.figures import by_worker, text_of
 from recloser.serving.wire.rows import quantile_names
@@ -121,4 +122,5 @@ def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Ro
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
         *People(service).routes(),
+        *Inlets(service.inlets, service.access, service.body_limit).routes(),
     ]

@@ -16,6 +16,7 @@ from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.http.exposition import Meter, figures_of
 from recloser.serving.http.people.desk import Desk
+from recloser.serving.http.people.inlets import InletDesk
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.figures import Family, Figures, model_sums
@@ -110,6 +111,7 @@ class Service:
         forecasts: current forecasts by area.
         events: new forecasts, recalls.
         desk: carries out what people ask, in a thread.
+        inlets: takes in what forges, registries and programs send, in a thread; None: nothing is taken in.
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
@@ -141,6 +143,7 @@ class Service:
     meter: Meter = field(default_factory=Meter)
     colleagues: Colleagues | None = None
     more: Callable[[], Sequence[Family]] = tuple
+    inlets: InletDesk | None = None
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
     gate: Gate = field(init=False, compare=False)

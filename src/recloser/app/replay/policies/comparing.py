@@ -16,7 +16,8 @@ STAGE = {"canary": "traffic", "probation": "promotion"}
 def human_actions(result: PolicyResult, project: Project) -> int:
     """Return how often somebody would have had to act: faults to see to, rollouts held, approvals asked for.
 
-    A replay asks nobody; each step that the project file wants approved counts once per person it needs.
+    What the people of the scenario did counts; without any, each step that the project file wants approved counts once
+    per person it needs.
 
     Args:
         result: what the policy lived through.
@@ -30,7 +31,7 @@ def human_actions(result: PolicyResult, project: Project) -> int:
         for move in result.rollouts
         if move["from"] != move["to"] and STAGE.get(str(move["to"])) in approval.before
     )
-    return faults + held + asked
+    return faults + held + (len(result.acts) or asked)
 
 
 def write_costs(cpu_s: Mapping[str, float], folder: Path) -> Path:
