@@ -198,6 +198,7 @@ def asked_and_pushed(lived: Lived) -> None:
             patch.setattr("sys.stdin", io.StringIO(lines))
             lived.on("hook-post-receive", "hook", "post-receive", "--inlet", inlet, "--pusher", "ann")
     lived.on("triggers", "triggers")
+    lived.on("audit-show", "audit", "show", "--action", "trigger")
     told, failed = lived.documents["hook-post-receive"]
     assert ([row["trigger"] for row in told["told"]], failed["told"]) == ([f"commit:{'a' * 40}", None], [])
     assert len(failed["failed"]) == 2
@@ -321,6 +322,8 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     asked = {row["trigger"] for row in triggers["waiting"]}
     assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
     assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
+    (shown,) = lived.documents["audit-show"]
+    assert {row["subject"] for row in shown["entries"] if row["action"] == "trigger.request"} == asked
     waived = lived.documents["gate-waive"][0]
     *explanations, last = lived.documents["gate-explain"]
     assert (last["release"], last["verdict"]) == (waived["candidate"], waived["verdict"]) == (last["release"], "pass")

@@ -34,6 +34,7 @@ from recloser.app.verbs import (
     operator_rollback,
     project_status,
     run_pipeline,
+    show_audit,
     verify_audit,
 )
 from recloser.app.views.overview import OverviewAsk, overview
@@ -82,6 +83,7 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "show_audit",
     "sign_release",
     "tell_pushes",
     "to_gateway",
