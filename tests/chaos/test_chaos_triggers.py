@@ -8,13 +8,16 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from recloser.app import Platform, list_triggers
+from recloser.core import TEMPERATURE
 from recloser.ledger import RunRecord
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
@@ -35,12 +38,27 @@ def tell(gateway: str) -> dict[str, Any] | None:
     return dict(answer.json()) if answer.status_code == 202 else None
 
 
+def bring_weather(folder: Path) -> None:
+    """Bring a forecast of the weather: without one a data fault is open, and nothing retrains."""
+    ahead = timedelta(days=3)
+    with Platform.open(folder) as platform:
+        extent = platform.store.extent(TEMPERATURE)
+        assert extent is not None
+        last = platform.store.read(
+            platform.areas, [TEMPERATURE], as_of=extent[1] + ahead, start=extent[1] - ahead
+        ).frame
+        known = pl.lit(datetime.now(UTC) - timedelta(hours=1)).cast(last.schema["available_at"])
+        coming = last.filter(pl.col("at") > extent[1] - ahead).with_columns(at=pl.col("at") + ahead, available_at=known)
+        platform.store.append(coming, source="weather")
+
+
 def test_a_push_survives_the_gateway_and_becomes_one_run(
     served: Path, up: Callable[..., Any], until: Callable[..., Any]
 ) -> None:
     with (served / "recloser.toml").open("a", encoding="utf-8") as file:
         file.write(INLET)
     (served / "forge.secret").write_bytes(SECRET)
+    bring_weather(served)
     running = up(served)
     first = until(lambda: tell(running.gateway), "the inlet")
     assert (first["trigger"], first["repeated"]) == (f"commit:{COMMIT}", False)
