@@ -74,6 +74,10 @@ class ControlLoop:
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
+    def restore(self) -> None:
+        """Bring back what an earlier process held in memory and a re-issue needs: the assets' limits."""
+        self.router.restore(self.platform.clock.now())
+
     def cycle(self, issued_at: datetime) -> None:
         """Run one cycle of the issue at `issued_at` (aware UTC); the clock says when it really is."""
         now = self.platform.clock.now()
@@ -84,11 +88,13 @@ class ControlLoop:
             self.advance()
         self.watch.calibrate(now)
         self.router.refresh(now)
+        self.router.remember(now)
         self.issue(issued_at)
         self.advance()
 
     def advance(self) -> None:
         """Let the rollout take its steps until nothing changes; at most a few, one per tick."""
+        self.watch.book.restore()
         for _ in range(4):
             outcome = self.controller.tick(self.evidence)
             if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
