@@ -44,6 +44,14 @@ from recloser.simulation.devices import parse_fault
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the registry of points by which it can be read.",
 )
+@click.option(
+    "--transport",
+    type=click.Choice(["tcp", "udp", "mixed", "listen"]),
+    default="tcp",
+    show_default=True,
+    help="Of c37118; listen: datagrams to --host and --port, unasked.",
+)
+@click.option("--data-port", type=click.IntRange(0, 65535), default=0, help="Of c37118 mixed: the receiver's.")
 @json_option
 def simulate(protocol: str, as_json: bool, **device: Any) -> int:
     """Run a simulated device on a real socket: the simulated grid's loads, or PMUs; faults on demand."""
