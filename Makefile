@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
-.PHONY: demo test chaos unit lint check bench wheels lock format clean help
+.PHONY: demo test chaos unit lint check bench docs wheels lock format clean help
 
 help:
 	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
@@ -13,6 +13,7 @@ help:
 	@echo "make unit   the unit tests alone, without those that start or kill processes"
 	@echo "make check  format, lint, types, import contracts, tests, docs completeness"
 	@echo "make bench  run the benchmarks (an hour); PEERS=DIR also makes the other model servers there and compares"
+	@echo "make docs   the documentation as a site in build/site, without network"
 	@echo "make wheels fetch the wheels of the lock into build/wheels, for recloser bundle"
 
 $(VENV)/.run: requirements.lock pyproject.toml
@@ -60,6 +61,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/site/build.py build/site
 
 # What a bundle for places without network is made of; also lets the test of such an installation run.
 wheels: $(VENV)/.run

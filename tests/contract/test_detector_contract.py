@@ -98,6 +98,20 @@ def test_surprise_grows_with_the_shift(detector: Detector) -> None:
     assert np.isnan(calm) or (0.0 < moved <= calm <= 1.0)
 
 
+def test_a_fleet_may_call_the_change_that_the_evidence_points_to(detector: Detector) -> None:
+    monitor, found = run(detector.fit(days(400)), days(4, 11, -0.06, LATER))
+    assert not found
+    fresh, change = monitor.declared()
+    if np.isnan(monitor.surprise):
+        assert (fresh, change) == (monitor, None)  # it cannot tell how much evidence there is
+        return
+    assert change is not None
+    assert (change.day, change.direction) == (LATER + timedelta(days=3), "below")
+    assert change.since <= change.day
+    assert fresh.surprise > monitor.surprise
+    assert fresh.declared()[1] is None
+
+
 def test_too_little_history_and_foreign_states_are_refused(detector: Detector) -> None:
     with pytest.raises(InvalidInput):
         detector.fit(days(40))

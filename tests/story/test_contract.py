@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -13,11 +14,17 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import numpy as np
 import polars as pl
 import pytest
 
+from recloser.app import Platform
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.processes.server import gateway_service
 from recloser.cli.main import main
+from recloser.ledger import ForecastRecord
+from recloser.serving.http import EventBuffer, build_app
 
 pytestmark = pytest.mark.story
 
@@ -179,6 +186,55 @@ def waived(lived: Lived, end: datetime) -> None:
     lived.on("gate-explain", "gate", "explain", refused["candidate"])
 
 
+def asked_and_pushed(lived: Lived) -> None:
+    """Ask for a run, and tell pushes by the hook, to an inlet and to one that is none."""
+    lived.on("retrain", "retrain", "--reason", "to see what it says")
+    (lived.folder / "forge.secret").write_text("a secret that nobody guesses", encoding="utf-8")
+    with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write('[[triggers.inlets]]\nname = "forge"\nkind = "github"\nsecret_file = "forge.secret"\n')
+    lines = "".join(f"{'0' * 40} {letter * 40} refs/heads/{ref}\n" for letter, ref in (("a", "main"), ("b", "idea")))
+    for inlet in ("forge", "absent"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.stdin", io.StringIO(lines))
+            lived.on("hook-post-receive", "hook", "post-receive", "--inlet", inlet, "--pusher", "ann")
+    lived.on("triggers", "triggers")
+    told, failed = lived.documents["hook-post-receive"]
+    assert ([row["trigger"] for row in told["told"]], failed["told"]) == ([f"commit:{'a' * 40}", None], [])
+    assert len(failed["failed"]) == 2
+
+
+def backed_up(lived: Lived, base: Path) -> None:
+    """Call the verbs of backups."""
+    file = str(base / "grid.backup")
+    key = lived.on("backup-write", "backup", "--out", file)["key"]
+    lived.call("backup-verify", "backup", "verify", file, "--key-id", key)
+    lived.call("backup-restore", "backup", "restore", file, "--into", str(base / "restored"), "--key-id", key)
+
+
+def asked_over_http(lived: Lived) -> None:
+    """Ask the gateway's application for current forecasts, and for every forecast there was by its id."""
+
+    async def ask(app: Any, paths: list[str]) -> list[Any]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+            return [(await client.get(path)).json() for path in paths]
+
+    with Platform.open(lived.folder) as platform:
+        app = build_app(gateway_service(platform, ControlLoop(platform, LoopOptions()), EventBuffer()))
+        ids = [record.key for record in platform.ledger.find(ForecastRecord)]
+        current = [f"/v1/areas/{area}/forecast" for area in platform.areas]
+        lived.documents["http-forecast"] = asyncio.run(ask(app, current))
+        past = [f"/v1/forecasts/{one}" for one in (*ids, f"{ids[0]}:0")]
+        lived.documents["http-forecast-by-id"] = asyncio.run(ask(app, past))
+
+
+def rolled_back(lived: Lived, release: str) -> None:
+    """Roll back, and ask what became of everything."""
+    lived.on("rollback", "rollback", "--reason", "to see what it says")
+    lived.on("rollout-explain", "rollout", "explain", release)
+    lived.on("status", "status")
+    asked_over_http(lived)
+
+
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """Live through every verb once: before there is data, with it, and after a rollback."""
@@ -224,18 +280,17 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     out = base / "replay"
     lived.on("replay", "replay", *span, "--policy", "recloser", "--out", str(out))
     lived.documents["report"] = [json.loads((out / "report.json").read_text(encoding="utf-8"))]
-    lived.on("retrain", "retrain", "--reason", "to see what it says")
-    lived.on("rollback", "rollback", "--reason", "to see what it says")
-    lived.on("rollout-explain", "rollout", "explain", run["candidate"])
-    lived.on("status", "status")
+    asked_and_pushed(lived)
+    rolled_back(lived, run["candidate"])
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
+    backed_up(lived, base)
     lived.call("simulate", "simulate", "modbus", "--port", "0", "--seconds", "0.2")
     return lived
 
 
 # Held by test_tour.py, the demo's own test and test_story_offline.py.
-UNSEEN = {"up", "http-forecast", "demo", "bundle-install", "package-build-context"}
+UNSEEN = {"up", "demo", "bundle-install", "package-build-context"}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))
@@ -262,6 +317,10 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     assert (again["accepted"], again["duplicates"], again["version"]) == (0, again["rows"], first["version"])
     run = lived.documents["run"][0]
     assert run["verdict"] == "pass", run["reason"]
+    (triggers,) = lived.documents["triggers"]
+    asked = {row["trigger"] for row in triggers["waiting"]}
+    assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
+    assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
     waived = lived.documents["gate-waive"][0]
     *explanations, last = lived.documents["gate-explain"]
     assert (last["release"], last["verdict"]) == (waived["candidate"], waived["verdict"]) == (last["release"], "pass")
@@ -295,3 +354,12 @@ def test_a_report_scores_the_same_rows_for_everybody(lived: Lived) -> None:
     assert sum(row["n"] for row in policy["months"]) == policy["total"]["n"]
     assert incumbent["total"]["mape"] == pytest.approx(2.0, abs=1e-6)
     assert {row["area"] for row in policy["months"]} == set(report["areas"])
+
+
+def test_a_current_forecast_is_found_by_its_id(lived: Lived) -> None:
+    found = {document["asked"]: document for document in lived.documents["http-forecast-by-id"]}
+    for document in lived.documents["http-forecast"]:
+        past = found[document["id"]]
+        assert (past["status"], past["replaced_by"], past["release"]) == ("valid", None, document["release"])
+        numbers = [[point["id"], point["at"], point["q50"]] for point in past["points"]]
+        assert numbers == [[point["id"], point["at"], point["q50"]] for point in document["points"]]

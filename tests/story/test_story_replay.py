@@ -1,6 +1,7 @@
 """A small project lives 62 virtual days by `recloser replay`, and what is told about it is checked against the records.
 
-Scheduled challenger, a candidate of spoilt data, a vendor's model that goes wrong after it was let in, a stuck sensor.
+Scheduled challenger, a candidate of spoilt data, a vendor's model that goes wrong after it was let in, a stuck sensor;
+a pilot area that goes first, and people who are asked before traffic and before promotion and once say no.
 Dates, settings and seed are fixed, so the same things happen every time; what is asserted is what must be true of any
 such life, not its numbers.
 """
@@ -21,9 +22,11 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform
+from recloser.app.replay.shown import STAGES, shown
 from recloser.cli import main
-from recloser.core import LOAD, Quality
+from recloser.core import LOAD, Quality, format_utc
 from recloser.ledger import ForecastRecord, ReleaseRecord, RolloutRecord, TripRecord, VerdictRecord
+from recloser.rollout import Rollout
 from recloser.testing import QUICK, small_grid, small_project
 
 pytestmark = pytest.mark.story
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.story
 DAYS = 230
 WINDOW = ("--from", "2020-06-10", "--to", "2020-08-11")
 HOUR = timedelta(hours=1)
+ZONE = ZoneInfo("Europe/Amsterdam")
 STUCK = (datetime(2020, 7, 26, 10, tzinfo=UTC), datetime(2020, 7, 28, 12, tzinfo=UTC))
 CREEPS = datetime(2020, 7, 17, 8, tzinfo=UTC)
 LATER = datetime(2021, 1, 1, tzinfo=UTC)
@@ -52,6 +56,32 @@ at = 2020-07-13T06:00:00Z
 reason = "a vendor's model"
 sabotage = "creeping"
 
+[[candidate]]
+at = 2020-06-27T06:00:00Z
+reason = "the same on newer data"
+actor = "eve"
+
+[[answer]]
+name = "ben"
+says = "reject"
+about = "newer data"
+reason = "not in the week in which the feeders are switched over"
+
+[[answer]]
+name = "ann"
+reason = "read the evidence"
+after_hours = 3
+
+[[answer]]
+name = "eve"
+reason = "mine, so it is good"
+after_hours = 0.5
+
+[[answer]]
+name = "ben"
+reason = "the peaks look right"
+after_hours = 6.5
+
 [[event]]
 kind = "stuck"
 areas = ["F02"]
@@ -60,10 +90,16 @@ end = {STUCK[1].isoformat()}
 """
 SETTINGS = {
     "shadow_days = 7": "shadow_days = 2\nprobation_days = 3\nharmless_days = 3\ndeadline_days = 30",
-    "canary_steps = [[0.25, 7], [0.5, 7]]": "canary_steps = [[0.5, 2], [1.0, 3]]",
+    "canary_steps = [[0.25, 7], [0.5, 7]]": 'canary_steps = [["pilot", 2], [1.0, 3]]\ncohorts = { pilot = ["F01"] }',
     'promotion = "evidence"': 'promotion = "no_evidence_of_harm"',
     "on_drift = true": "on_drift = true\ncooldown_days = 2",
 }
+APPROVAL = """
+[rollout.approval]
+before = ["traffic", "promotion"]
+roles = { lead = ["ann"], forecasting = ["ben", "eve"] }
+required = ["lead"]
+"""
 
 
 @dataclass(frozen=True)
@@ -100,7 +136,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
     for old, new in SETTINGS.items():
         assert old in text
         text = text.replace(old, new)
-    settings.write_text(text, encoding="utf-8")
+    settings.write_text(text + APPROVAL, encoding="utf-8")
     scenario = folder / "scenario.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
     return Life(project, scenario, folder / "out", replayed(project, scenario, folder / "out"))
@@ -123,17 +159,63 @@ def states_of(life: Life, release: str) -> list[str]:
     return [row["to"] for row in life.loop["rollouts"] if row["release"] == release]
 
 
-def test_the_first_model_becomes_champion_at_once(life: Life) -> None:
+def test_the_first_model_becomes_champion_once_people_say_yes(life: Life) -> None:
     first = run_of(life, "the first model")
     assert first["verdict"] == "pass"
-    assert states_of(life, first["candidate"])[0] == "champion"
+    assert states_of(life, first["candidate"])[:2] == ["awaiting_approval", "champion"]
     assert life.loop["rollouts"][0]["release"] == first["candidate"]
 
 
 def test_a_scheduled_challenger_goes_all_the_way(life: Life) -> None:
     challenger = run_of(life, "scheduled for 2020-07-01")
     assert (challenger["trigger"], challenger["verdict"]) == ("schedule", "pass")
-    assert states_of(life, challenger["candidate"]) == ["shadow", "canary", "canary", "probation", "champion"]
+    asked = "awaiting_approval"
+    way = ["shadow", asked, "canary", "canary", asked, "probation", "champion"]
+    assert states_of(life, challenger["candidate"]) == way
+    canaries = [r for r in life.loop["rollouts"] if r["release"] == challenger["candidate"] and r["to"] == "canary"]
+    assert [(row["share"], row["cohort"]) for row in canaries] == [(0.0, ["F01"]), (1.0, ["F01"])]
+
+
+def test_the_pilot_area_goes_first(life: Life, lived: Platform) -> None:
+    challenger = run_of(life, "scheduled for 2020-07-01")["candidate"]
+    first, second = (r["at"] for r in life.loop["rollouts"] if r["release"] == challenger and r["to"] == "canary")
+    served = [record for record in lived.ledger.find(ForecastRecord) if record.release == challenger]
+    alone = {record.area for record in served if first <= format_utc(record.made_at) < second}
+    assert alone == {"F01"}
+    assert {record.area for record in served} == {"F01", "F02"}
+
+
+def test_two_people_say_yes_and_who_proposed_is_not_among_them(life: Life, lived: Platform) -> None:
+    """A scheduled run has no proposer, so eve's yes counts there; her own candidate she cannot approve."""
+    acts = [(act["name"], act["role"], act["kind"]) for act in life.loop["acts"]]
+    challenger = run_of(life, "scheduled for 2020-07-01")["candidate"]
+    about = [act["name"] for act in life.loop["acts"] if act["release"] == challenger]
+    assert about == ["eve", "ann"] * 2  # before the traffic and before the promotion; nobody waited for a third
+    assert ("ann", "lead", "approve") in acts
+    own = run_of(life, "newer data")["candidate"]
+    (record,) = lived.ledger.find(RolloutRecord, release=own)
+    assert Rollout.from_record(record).proposers.known == ("eve",)
+    assert "eve" not in [act["name"] for act in life.loop["acts"] if act["release"] == own]
+
+
+def test_what_people_turn_down_ends_and_is_told(life: Life, lived: Platform) -> None:
+    own = run_of(life, "newer data")
+    assert own["verdict"] == "pass"
+    assert states_of(life, own["candidate"]) == ["shadow", "awaiting_approval", "rolled_back"]
+    (no,) = [act for act in life.loop["acts"] if act["kind"] == "reject"]
+    assert (no["name"], no["release"], no["followed"]) == ("ben", own["candidate"], False)
+    assert life.loop["counts"]["rejections"] == 1
+    assert life.loop["counts"]["approvals"] == len(life.loop["acts"]) - 1
+    told = shown(life.loop | {key: read_times(life.loop[key]) for key in ("rollouts", "trips", "acts")}, ZONE)
+    assert list(told) == list(STAGES)
+    assert told["rejection"].endswith("ben (forecasting) turned down " + own["candidate"] + f": {no['reason']}")
+    page = (life.out / "report.html").read_text(encoding="utf-8")
+    assert "ben (forecasting) REJECTS" in page
+    assert lived.ledger.verify().ok
+
+
+def read_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row | {"at": datetime.fromisoformat(row["at"])} for row in rows]
 
 
 def test_a_candidate_of_spoilt_data_never_reaches_traffic(life: Life, lived: Platform) -> None:
@@ -217,10 +299,10 @@ def test_every_hour_has_one_answer_or_a_note_and_the_audit_log_is_unbroken(life:
     frame = points(lived).filter(~pl.col("void"))
     assert frame.group_by("area", "at").len().filter(pl.col("len") > 1).is_empty()  # one valid answer for an hour
     issues = [entry for entry in lived.ledger.entries() if entry.action == "forecast.issue"]
-    assert len(issues) == 62
+    assert len(issues) == 61  # on the first morning people had not said yes yet
     unanswered = sum(len(entry.facts.get("unavailable", ())) for entry in issues)
     assert unanswered < 6  # and each of them stands in the audit log
-    assert frame.height == 24 * (2 * 62 - unanswered)
+    assert frame.height == 24 * (2 * 61 - unanswered)
 
 
 ROWS = {

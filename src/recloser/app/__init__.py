@@ -3,12 +3,15 @@
 Does not decide anything that a room decides, and prints nothing.
 """
 
+from recloser.app.backup.restoring import restore_backup
+from recloser.app.backup.writing import verify_backup, write_backup
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.waiving import waive_check
+from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
+from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
-from recloser.app.overview import overview
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
@@ -33,10 +36,15 @@ from recloser.app.verbs import (
     run_pipeline,
     verify_audit,
 )
+from recloser.app.views.overview import OverviewAsk, overview
+from recloser.app.views.room import ControlRoom
+from recloser.app.watchman.watching import watch_over
 
 __all__ = [
     "Assignment",
+    "ControlRoom",
     "DemoOptions",
+    "OverviewAsk",
     "Platform",
     "ReplayOptions",
     "add_freeze",
@@ -56,6 +64,7 @@ __all__ = [
     "list_freezes",
     "list_keys",
     "list_tokens",
+    "list_triggers",
     "listen",
     "make_bundle",
     "make_dossier",
@@ -64,6 +73,7 @@ __all__ = [
     "overview",
     "project_status",
     "replay_project",
+    "restore_backup",
     "revoke_signing_key",
     "revoke_token",
     "rotate_signing_key",
@@ -73,11 +83,17 @@ __all__ = [
     "scaffold",
     "score_package",
     "sign_release",
+    "tell_pushes",
+    "to_gateway",
+    "to_project",
     "verify_audit",
+    "verify_backup",
     "verify_bundle",
     "verify_dossier",
     "verify_package",
     "waive_check",
+    "watch_over",
+    "write_backup",
     "write_context",
     "write_image",
     "write_openssf",

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recloser.app.delivery.telling import check_delivery
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
@@ -93,6 +94,7 @@ def _project(folder: Path) -> list[Check]:
             ("access", _access),
             ("tls", _tls),
             ("links", check_links),
+            ("notify", check_delivery),
         ]
         for name, part in parts:
             try:

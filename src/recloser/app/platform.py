@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,7 +69,8 @@ class Platform:
         untried: why there is none.
         network: opens the network model that forecasts are tried on, None without one.
         apart: releases with code of their own run in processes of their own (a gateway in real time).
-        isolated: nothing outside the folder is used, and no person is asked (a replay).
+        wall: the clock of people: approvals, waivers, freezes; `clock` may be set to the time of the data.
+        isolated: nothing outside the folder is used (a replay).
     """
 
     layout: Layout
@@ -87,6 +89,7 @@ class Platform:
     untried: str = "a replay, or a single step"
     network: Callable[[], GridModel] | None = None
     isolated: bool = False
+    wall: Clock = field(default_factory=SystemClock)
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -134,6 +137,7 @@ class Platform:
             layout=layout,
             project=project,
             clock=clock or SystemClock(),
+            wall=clock or SystemClock(),
             ledger=ledger,
             store=store,
             hooks=hooks,
@@ -180,10 +184,19 @@ class Platform:
                 os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
             factory = getattr(importlib.import_module(module), noun)
             where = self.project.registry.tracking_uri or self.layout.tracking_uri
-            name = "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+            name = self.model_name
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
         return self._registry
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the project's registered model, which holds no quotes."""
+        return "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+
+    def today(self) -> datetime:
+        """Return the instant by the clock of people (aware UTC), whatever the time of the data."""
+        return self.wall.now()
 
     def surroundings(self) -> Surroundings:
         """Return lock and installed distributions of this installation, read at first use.

@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
+from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
+from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
+from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.core import (
     LOAD,
     InvalidInput,
@@ -58,8 +62,17 @@ def newest_instant(platform: Platform) -> datetime:
     return min(now, known)
 
 
-def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress: Say) -> dict[str, Any]:
+def run_pipeline(
+    folder: Path, *, as_of: datetime | None, engine: str, progress: Say, actor: str = "operator"
+) -> dict[str, Any]:
     """Run the pipeline once as of an instant; a candidate that passes is rolled out, the first one at once.
+
+    Args:
+        folder: project.
+        as_of: the run's point of view (aware UTC), None: the newest data.
+        engine: where the steps run.
+        progress: told of progress.
+        actor: the person who asks for it, and may not approve what comes of it.
 
     Returns:
         {"run", "candidate", "verdict", "reason", "checks", "as_of"}.
@@ -82,7 +95,7 @@ def run_pipeline(folder: Path, *, as_of: datetime | None, engine: str, progress:
         loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
         key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
         progress(f"{key}: as of {format_utc(instant)}")
-        outcome = loop.retraining.run(instant, key, "api", "recloser run", {})
+        outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
         loop.advance()
         judged = outcome.results["judge"]
         return {
@@ -240,9 +253,15 @@ def status_document(platform: Platform) -> dict[str, Any]:
             for f in freezes_of(platform, platform.clock.now())
         ],
         "agreement": agreement(ledger.find(ActRecord, order_by="at")),
+        "triggers": triggers_in_status(platform),
         "links": links_document(
             platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
         ),
+        "absences": [
+            {"kind": kind, **{name: facts[name] for name in ("since", "areas", "sentence")}}
+            for kind, facts in AbsenceAlarms(ledger).open_().items()
+        ],
+        "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
     }
     document["sentences"] = status_sentences(document)
     return document
@@ -267,6 +286,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     """Return the status as sentences for people."""
     route = document["route"]
     lines = [f"{document['project']}: {len(document['areas'])} areas."]
+    lines += [absence["sentence"] for absence in document["absences"]]
     if document["data"] is None:
         lines.append("No data yet: run 'recloser ingest'.")
     else:
@@ -284,6 +304,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
+    lines += [f"Waits to retrain: {wait_sentence(row)}." for row in document["triggers"]["waiting"]]
     for freeze in document["freezes"]:
         until = "it is lifted" if freeze["until"] is None else format_utc(freeze["until"])
         lines.append(f"Promotions are frozen until {until}: {freeze['reason']}.")
@@ -291,6 +312,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     if agreed["advised"]:
         lines.append(f"People followed the advice {agreed['followed']} of {agreed['advised']} times.")
     lines += link_sentences(document["links"])
+    lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
     if document["last_trip"]:
         trip = document["last_trip"]

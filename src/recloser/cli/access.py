@@ -20,7 +20,11 @@ def token() -> None:
 @token.command("add", epilog=example("recloser token add scada --scope infer --scope read"))
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, help="infer, read, operate or admin; repeat for several."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    help="infer, read, operate, approve, trigger or admin; repeat for several.",
 )
 @project_option
 @json_option

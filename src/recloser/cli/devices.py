@@ -14,7 +14,9 @@ from recloser.simulation.devices import parse_fault
 
 @click.command("simulate", epilog=example("recloser simulate iec104 --port 2404 --points-out points/rtu7.csv"))
 @click.argument("protocol", type=click.Choice(PROTOCOLS))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; mqtt: of the broker.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; mqtt, sparkplug: of the broker."
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Port, 0 for any free one (default: the protocol's registered one)."
 )

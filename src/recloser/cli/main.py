@@ -18,6 +18,7 @@ import click
 from recloser import __version__
 from recloser.cli import (
     access,
+    backups,
     decode,
     devices,
     dossiers,
@@ -28,6 +29,7 @@ from recloser.cli import (
     prepare,
     releases,
     simulate,
+    triggers,
     watch,
 )
 from recloser.cli.options import example
@@ -50,7 +52,23 @@ def program() -> None:
     """The MLOps platform for AI models that run the electric grid."""
 
 
-for room in (prepare, operate, people, watch, simulate, access, keys, releases, dossiers, decode, devices, points):
+ROOMS = (
+    prepare,
+    operate,
+    triggers,
+    people,
+    watch,
+    simulate,
+    access,
+    keys,
+    releases,
+    dossiers,
+    backups,
+    decode,
+    devices,
+    points,
+)
+for room in ROOMS:
     for verb in room.VERBS:
         program.add_command(verb)
 

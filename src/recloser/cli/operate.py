@@ -1,4 +1,4 @@
-"""Owns the verbs of operation: forecast, status, rollback, retrain, up."""
+"""Owns the verbs of operation: forecast, status, rollback, retrain, up, watchman."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recloser.app import ask_to_retrain, current_forecast, operator_rollback, project_status, run_up
+from recloser.app import ask_to_retrain, current_forecast, operator_rollback, project_status, run_up, watch_over
 from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option, reason_option
 from recloser.cli.output import emit, say, sentence
 
@@ -85,4 +85,11 @@ def up(host: str | None, port: int | None, project: Path, as_json: bool) -> int:
     return run_up(project, host=host, port=port, say=say, ready=ready)
 
 
-VERBS = (forecast, status, rollback, retrain, up)
+@click.command("watchman", epilog=example("recloser watchman --project mygrid"))
+@project_option
+def watchman(project: Path) -> int:
+    """Tell when a forecast, the load or the controller is not there. `up` runs one, this is another."""
+    return watch_over(project, say)
+
+
+VERBS = (forecast, status, rollback, retrain, up, watchman)

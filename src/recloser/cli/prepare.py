@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from recloser.app import check_installation, ingest_file, run_pipeline, scaffold
-from recloser.cli.options import as_of_option, example, json_option, project_option
+from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option
 from recloser.cli.output import emit, say
 
 
@@ -114,11 +114,12 @@ def ingest(file: Path, project: Path, as_json: bool, **mapping: Any) -> None:
     show_default=True,
     help="Where the steps run.",
 )
+@actor_option
 @project_option
 @json_option
-def run(as_of: Any, engine: str, project: Path, as_json: bool) -> int:
+def run(as_of: Any, engine: str, actor: str, project: Path, as_json: bool) -> int:
     """Run the pipeline once: snapshot, train, package, staging gate, register. Exit code 1 when refused or held."""
-    result = run_pipeline(project, as_of=as_of, engine=engine, progress=say)
+    result = run_pipeline(project, as_of=as_of, engine=engine, progress=say, actor=actor)
     emit(result, as_json=as_json, text=_run_text)
     return 0 if result["verdict"] == "pass" else 1
 

@@ -1,4 +1,4 @@
-"""Owns the control-room pages: a first overview. Does not act on models; reads what `app` tells."""
+"""Owns the control-room pages: levels of display, live updates, drawings. Decides nothing; reads what `app` tells."""
 
 from recloser.console.console import Console
 

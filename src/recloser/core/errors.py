@@ -81,6 +81,14 @@ class Refused(RecloserError):
     exit_code = 1
 
 
+class Unproven(Refused):
+    """Who asks is not proven. `why` is for the log of whoever was asked; the caller is told nothing of it."""
+
+    def __init__(self, what: str, *, why: str, next_step: str | None = None) -> None:
+        super().__init__(what, next_step=next_step)
+        self.why = why
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to a misspelt one, or None if nothing is near."""
     names = list(known)

@@ -1,6 +1,6 @@
 """Owns the SQL state and the hash-chained audit log, written in one transaction. Does not decide what to write."""
 
-from recloser.ledger.chain import Entry, Verification
+from recloser.ledger.audit.chain import Entry, Verification
 from recloser.ledger.change import Change
 from recloser.ledger.leadership import Leadership
 from recloser.ledger.ledger import Ledger, Stored

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from recloser.core import Refused
-from recloser.ledger.chain import Head, StoredEntry, entry_hash
+from recloser.ledger.audit.chain import Head, StoredEntry, entry_hash
 from recloser.ledger.change import Change, Mode, Write
 from recloser.ledger.mapping import RecordMapping
 from recloser.ledger.records import StateRecord

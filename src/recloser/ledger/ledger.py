@@ -15,14 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from recloser.core import InvalidInput, Refused
-from recloser.ledger.chain import Entry, StoredEntry, Verification
+from recloser.ledger.audit.chain import Entry, StoredEntry, Verification
+from recloser.ledger.audit.copying import copy_database
+from recloser.ledger.audit.verification import verify_database
 from recloser.ledger.change import Change
 from recloser.ledger.commit import Fence, write_change
 from recloser.ledger.database import connect, converted, reading, writing
 from recloser.ledger.holds import held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
-from recloser.ledger.schema import ENTRIES, mapping_of
-from recloser.ledger.verification import verify_database
+from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
 from recloser.ledger.watching import LedgerWatch
 
 T = TypeVar("T")
@@ -168,6 +169,26 @@ class Ledger:
             rows = connection.execute(query).all()
         return [_entry(StoredEntry(*row)) for row in rows]
 
+    def latest(self, limit: int, *, before: int | None = None, without: Sequence[str] = ()) -> list[Entry]:
+        """Return the newest audit entries, newest first, with seq < `before` and none of the actions `without`.
+
+        Raises:
+            Refused: an entry was damaged outside the ledger.
+        """
+        query = sa.select(ENTRIES).order_by(ENTRIES.c.seq.desc()).limit(limit)
+        if before is not None:
+            query = query.where(ENTRIES.c.seq < before)
+        if without:
+            query = query.where(ENTRIES.c.action.not_in(list(without)))
+        with self._at_seam(), reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [_entry(StoredEntry(*row)) for row in rows]
+
+    def length(self) -> int:
+        """Return the number of audit entries, which grows with every change."""
+        with self._at_seam(), reading(self._engine) as connection:
+            return int(connection.execute(sa.select(HEAD.c.entries).where(HEAD.c.id == 1)).scalar_one_or_none() or 0)
+
     def verify(self) -> Verification:
         """Check the whole audit chain, its end, and every record against the last entry that wrote it.
 
@@ -177,6 +198,30 @@ class Ledger:
         """
         with self._at_seam(), reading(self._engine) as connection:
             return verify_database(connection)
+
+    def copy_to(self, target: Ledger) -> Verification:
+        """Copy everything as of now into an empty ledger, on either database; this one may be in use.
+
+        Returns:
+            What `verify` finds in the copy: as many entries, and the same head.
+
+        Raises:
+            Refused: the target is not empty, or this ledger is damaged; the target is left as it was.
+            Unavailable: one of the databases cannot be used now; the target is left as it was.
+        """
+        with self._at_seam(), reading(self._engine) as source, target.written() as connection:
+            return copy_database(source, connection, target.where)
+
+    @contextmanager
+    def written(self) -> Iterator[sa.Connection]:
+        """Yield a connection whose transaction is committed at the end; for copies, changes go through `change`."""
+        with self._at_seam(), writing(self._engine) as connection:
+            yield connection
+
+    @property
+    def where(self) -> str:
+        """Return how errors name this ledger; without its password."""
+        return self._where
 
     def watch(self) -> LedgerWatch:
         """Return what tells, at little cost, whether somebody wrote to the ledger; close it after use."""

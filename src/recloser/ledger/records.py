@@ -230,7 +230,7 @@ class FreezeRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRecord:
-    """What consumers must be told, written together with what it is about; kind is recall."""
+    """What somebody must be told, written together with what it is about; kind is recall, alarm or absence."""
 
     key: str
     at: datetime

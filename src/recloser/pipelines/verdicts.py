@@ -1,4 +1,4 @@
-"""Owns how a verdict gets into the ledger, and how a waiver changes a recorded one. Judges by `staging.judge` only."""
+"""Owns how a verdict gets into the ledger, how a waiver changes it, when it lapses. Judges by `staging.judge` only."""
 
 from __future__ import annotations
 
@@ -68,6 +68,23 @@ def waive(ledger: Ledger, waiver: Waiver, now: datetime) -> Verdict:
         facts = {"reason": verdict.reason, "evidence": verdict.evidence_digest}
         change.note(f"staging.{verdict.verdict}", waiver.candidate, facts)
     return verdict
+
+
+def lapsed(ledger: Ledger, release: str, now: datetime) -> str:
+    """Return why the gate no longer passes a release, in plain words: a waiver it rests on has expired; else empty.
+
+    The recorded checks are judged again with the waivers in force at `now` (aware UTC); nothing is measured anew.
+    """
+    found = ledger.get(VerdictRecord, f"verdict-{release}")
+    if found is None or (found.verdict == PASS and not any(check.get("waiver") for check in found.checks)):
+        return ""
+    checks = tuple(CheckResult.from_dict(check) for check in found.checks)
+    verdict = judge(checks, (), waivers_in(ledger.entries(subject=release), now))
+    if verdict.verdict == PASS:
+        return ""
+    given = [check.waiver for check in checks if check.waiver and Waiver.from_dict(check.waiver).expires_at <= now]
+    told = [f"the waiver of {one['check']} by {one['name']} expired {one['expires_at']}" for one in given]
+    return "; ".join(told) or verdict.reason
 
 
 def _state(verdict: Verdict) -> str:

@@ -5,7 +5,14 @@ which is never imported from here because its import costs seconds; whoever need
 """
 
 from recloser.registry.building import build_package
-from recloser.registry.commit import CodeCommit, read_commit, read_last_change
+from recloser.registry.commit import (
+    CodeCommit,
+    has_commit,
+    read_authors,
+    read_changed_files,
+    read_commit,
+    read_last_change,
+)
 from recloser.registry.endorsing import attest_package, sign_again
 from recloser.registry.environment import EnvironmentLock, read_environment
 from recloser.registry.facts import PackageFacts
@@ -58,12 +65,15 @@ __all__ = [
     "build_package",
     "check_golden",
     "create_key",
+    "has_commit",
     "load_revocations",
     "load_trusted",
     "make_golden",
     "open_package",
     "own_key",
     "public_path",
+    "read_authors",
+    "read_changed_files",
     "read_commit",
     "read_environment",
     "read_golden",

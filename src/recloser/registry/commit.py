@@ -50,6 +50,42 @@ def read_last_change(folder: Path) -> str | None:
     return found.strip() or None if found is not None else None
 
 
+def has_commit(folder: Path, commit: str) -> bool:
+    """Tell whether the repository that holds `folder` is at a commit or past it; False where that is unknown."""
+    return _git(folder, "merge-base", "--is-ancestor", commit, "HEAD") is not None
+
+
+def read_changed_files(folder: Path, old: str, new: str) -> tuple[str, ...] | None:
+    """Return the files that differ between two commits, relative to the repository's top; None where unknown."""
+    found = _git(folder, "diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new, "--")
+    return None if found is None else tuple(name for name in found.split("\0") if name)
+
+
+def read_authors(folder: Path, last: str, since: str | None = None) -> tuple[str, ...]:
+    """Return who wrote, wrote together or committed what changed in `folder`, as "Name <address>", sorted.
+
+    Args:
+        folder: as of `read_last_change`.
+        last: full hex id of the newest commit to look at.
+        since: the commit up to which everything is known; None, or one that `last` does not descend from: `last` alone.
+    """
+    span = ["-1", last]
+    if since is not None and _git(folder, "merge-base", "--is-ancestor", since, last) is not None:
+        span = [f"{since}..{last}"]
+    trailers = "%(trailers:key=Co-authored-by,valueonly,only)"
+    found = _git(
+        folder,
+        "log",
+        "--no-show-signature",
+        "--full-history",
+        f"--format=%aN <%aE>%n%cN <%cE>%n{trailers}",
+        *span,
+        "--",
+        ".",
+    )
+    return tuple(sorted({line.strip() for line in (found or "").splitlines() if line.strip()}))
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     program = shutil.which("git")
     if program is None or not folder.is_dir():

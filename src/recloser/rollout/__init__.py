@@ -8,7 +8,6 @@ from recloser.rollout.control.router import Router, Verify
 from recloser.rollout.controller import Outcome, RolloutController
 from recloser.rollout.decide import Action, Target, apply, decide
 from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
-from recloser.rollout.explain import explain
 from recloser.rollout.paired.losses import Loss, alarm_cost, brier_loss, log_loss, quantile_loss
 from recloser.rollout.paired.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
 from recloser.rollout.paired.soundness import unsound, why_unknown
@@ -16,9 +15,11 @@ from recloser.rollout.people.agreement import agreement
 from recloser.rollout.people.approval import Approval
 from recloser.rollout.people.freeze import Frozen, Recurring, freeze_reason, in_force
 from recloser.rollout.people.orders import Order
+from recloser.rollout.people.proposers import Proposers, identity
 from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
+from recloser.rollout.telling.explain import explain
 
 __all__ = [
     "Action",
@@ -37,6 +38,7 @@ __all__ = [
     "Outcome",
     "PairedDay",
     "Promotion",
+    "Proposers",
     "Recall",
     "RecallPlan",
     "Recurring",
@@ -58,6 +60,7 @@ __all__ = [
     "decide",
     "explain",
     "freeze_reason",
+    "identity",
     "in_force",
     "log_loss",
     "merge_days",

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from recloser.core import Refused, digest_of, short_id
 from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, ReleaseRecord, RouteRecord, TripRecord
-from recloser.rollout.decide import Action, Target, apply
-from recloser.rollout.evidence import CommandKind, Evidence
+from recloser.rollout.decide import Target, apply
+from recloser.rollout.moves import Move
+from recloser.rollout.notices import acts_of, event_of, facts_of, is_trip, notices_of, trip_of
 from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
-from recloser.rollout.rollout import STOPPED, TRYING, Rollout, RolloutState, World
+from recloser.rollout.rollout import STOPPED, Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -25,20 +25,13 @@ class Settings:
         resolution: length of one target interval.
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
+        approvals_last: how long the yes counts that an override is.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One rollout and the action decided about it on that evidence."""
-
-    rollout: Rollout
-    action: Action
-    evidence: Evidence
+    approvals_last: timedelta = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +86,7 @@ def writes_of(
         for move in moves
         if move.action.recall
     }
-    trips = [_trip(move, plans.get(move.rollout.release), now) for move in moves if _is_trip(move.action)]
+    trips = [trip_of(world, move, plans.get(move.rollout.release), now) for move in moves if is_trip(move.action)]
     voids, reissues = _recalled(plans, forecasts, moves, now)
     lost = [name for plan in plans.values() for name in plan.unrecallable]
     alarms = [move.action.alarm for move in moves if move.action.alarm]
@@ -102,9 +95,9 @@ def writes_of(
         alarms = ["; ".join([*alarms, told])]  # one cause, one alarm
     cohort = first.rollout.plan.cohort_at(first.action.step)
     return Writes(
-        event=f"rollout.{_event(first)}",
+        event=f"rollout.{event_of(first)}",
         subject=first.rollout.release,
-        facts={**_facts(first), "recalled": len(voids), "unrecallable": lost, "alarms": alarms},
+        facts={**facts_of(first), "recalled": len(voids), "unrecallable": lost, "alarms": alarms},
         rollouts=tuple(rollouts.values()),
         route=None if target is None else route_of(world, target, first.action.reason, cohort, settings, now),
         releases=_releases(world, moves, serving),
@@ -112,8 +105,8 @@ def writes_of(
         voided=voids,
         reissued=reissues,
         alarms=tuple(alarms),
-        acts=acts_of(moves, now),
-        notices=notices_of(first, trips, voids, now),
+        acts=acts_of(moves, settings.approvals_last, now),
+        notices=notices_of(world, first, trips, voids, alarms, now),
     )
 
 
@@ -142,95 +135,6 @@ def renewed(route: RouteRecord, settings: Settings, now: datetime) -> RouteRecor
     if route.lease_until is None or not now < route.lease_until <= now + settings.lease / 2:
         return None
     return replace(route, lease_until=now + settings.lease)
-
-
-def companions(world: World, moves: Sequence[Move], target: Target | None) -> list[Move]:
-    """Return the moves that must go with these: when only the ladder is left, the champion's rollout trips too (I9)."""
-    if target is None or target.champion is not None:
-        return []
-    moved = {move.rollout.key for move in moves}
-    reason = f"falls with {moves[0].rollout.release}: {moves[0].action.reason}"
-    return [
-        Move(
-            other,
-            Action(_S.TRIPPED, reason, recall=True, event="falls_with", tier=moves[0].action.tier),
-            moves[0].evidence,
-        )
-        for other in world.rollouts
-        if other.state is _S.CHAMPION and other.key not in moved
-    ]
-
-
-def rollback_subject(world: World) -> Rollout:
-    """Return the rollout that an operator's rollback without a target is about: the one whose release has traffic.
-
-    Raises:
-        Refused: there is none.
-    """
-    trying = [r for r in world.rollouts if r.state in TRYING]
-    exposed = [r for r in trying if r.phase in {_S.CANARY, _S.PROBATION}]
-    serving = [r for r in world.rollouts if r.state is _S.CHAMPION and r.release == world.champion]
-    for rollout in (*exposed, *serving, *trying):
-        return rollout
-    raise Refused("nothing to roll back: no release serves", where="rollback", next_step="See `recloser status`.")
-
-
-def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Target]:
-    """Return the moves and the route of an operator's rollback to a retained release.
-
-    Args:
-        world: with all rollouts and the record of `to`.
-        to: the release to return to.
-        evidence: the command, and whether `to` verifies (target_ready).
-
-    Raises:
-        Refused: `to` serves already, was never champion (a rollback cannot promote), was tripped or does not verify.
-    """
-    back = world.latest_of(to)
-    record = world.releases.get(to)
-    trying = [r for r in world.rollouts if r.state in TRYING and r.phase is not _S.QUEUED]
-    problem = ""
-    if back is None or record is None:
-        problem = "it was never champion: a rollback cannot promote"
-    elif back.state is _S.TRIPPED or record.state in {"tripped", "refused"}:
-        problem = f"it is {record.state}"
-    elif evidence.target_ready is not True:
-        problem = evidence.ready_reason or "it does not verify"
-    elif any(r.release == to for r in trying):
-        problem = "it is the one on trial"
-    elif world.champion == to and not trying:
-        problem = "it serves already"
-    if problem or back is None:
-        raise Refused(f"cannot roll back to this release: {problem}", got=to, where="rollback")
-    command = evidence.command
-    by = "" if command is None else f"{command.actor}: {command.reason}"
-    key = "" if command is None else command.key
-    exposed = {_S.CANARY, _S.PROBATION, _S.CHAMPION}
-    moves = [
-        Move(
-            rollout,
-            Action(
-                _S.ROLLED_BACK if rollout.release == world.champion or rollout.state in TRYING else _S.RETIRED,
-                f"rolled back to {to} by {by}",
-                recall=rollout.phase in exposed and (rollout.state in TRYING or rollout.release == world.champion),
-                event="rollback_to",
-                tier="operator",
-                handled=key,
-            ),
-            evidence,
-        )
-        for rollout in (*trying, *(r for r in world.rollouts if r.state is _S.CHAMPION))
-        if rollout.release != to
-    ]
-    if not moves:
-        moves = [
-            Move(
-                back,
-                Action(_S.CHAMPION, f"restored by {by}", event="rollback_to", tier="operator", handled=key),
-                evidence,
-            )
-        ]
-    return moves, Target(to)
 
 
 def _side_effects(world: World, moves: Sequence[Move], target: Target | None, now: datetime) -> list[Rollout]:
@@ -268,64 +172,6 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
     return tuple(replace(record, state=state) for record, state in known if record.state != state)
 
 
-def acts_of(moves: Sequence[Move], now: datetime) -> tuple[ActRecord, ...]:
-    """Return what a person decided, where the moves carry out a command; a rollback to a release is one act."""
-    command = moves[0].evidence.command
-    if command is None or moves[0].action.handled != command.key:
-        return ()
-    rollout = moves[0].rollout
-    neither = command.kind in {CommandKind.HOLD, CommandKind.RESUME}
-    return (
-        ActRecord(
-            key=short_id("act", [command.key, rollout.key]),
-            at=now,
-            rollout=rollout.key,
-            release=rollout.release,
-            kind=str(command.kind),
-            name=command.actor,
-            role=command.role,
-            reason=command.reason,
-            evidence_digest=rollout.case or digest_of(moves[0].evidence.summary()),
-            expires_at=None,
-            followed=None if neither else False,
-        ),
-    )
-
-
-def notices_of(
-    first: Move, trips: Sequence[TripRecord], voids: Sequence[ForecastRecord], now: datetime
-) -> tuple[NoticeRecord, ...]:
-    """Return what consumers must be told of a recall; its id follows from the rollout and `now`."""
-    if not voids:
-        return ()
-    data = {
-        "release": first.rollout.release,
-        "reason": first.action.reason,
-        "tier": first.action.tier,
-        "trips": [trip.key for trip in trips],
-        "void_ids": sorted(record.key for record in voids),
-        "new_ids": sorted({record.replaced_by for record in voids if record.replaced_by is not None}),
-        "recalled": [{"area": r.area, "void": r.key, "new": r.replaced_by} for r in voids],
-    }
-    return (NoticeRecord(short_id("notice", [first.rollout.key, now]), now, "recall", first.rollout.release, data),)
-
-
-def _is_trip(action: Action) -> bool:
-    return action.state is _S.TRIPPED or action.recall
-
-
-def _trip(move: Move, plan: RecallPlan | None, now: datetime) -> TripRecord:
-    recalled = [] if plan is None else [recall.old for recall in plan.recalls] + list(plan.unrecallable)
-    return TripRecord(
-        key=short_id("trip", [move.rollout.key, now]),
-        at=now,
-        release=move.rollout.release,
-        tier=move.action.tier,
-        reason=move.action.reason,
-        recalled=recalled,
-    )
-
-
 def _recalled(
     plans: Mapping[str, RecallPlan],
     forecasts: Mapping[str, Sequence[ForecastRecord]],
@@ -342,33 +188,3 @@ def _recalled(
             reissues[recall.new.id] = record_of(recall.new)
         voids += [voided(records[name], now, reasons[release], None) for name in plan.unrecallable]
     return tuple(voids), tuple(reissues.values())
-
-
-def _event(move: Move) -> str:
-    action, command = move.action, move.evidence.command
-    if command is not None and action.handled == command.key and command.kind is CommandKind.REJECT:
-        return "reject"
-    if action.tier and action.state in {_S.SHADOW, _S.HELD}:
-        return "pull"
-    if action.handled and action.state is _S.HELD:
-        return "hold"
-    if action.handled and move.rollout.state is _S.HELD and action.state is not _S.ROLLED_BACK:
-        return "resume"
-    return {_S.TRIPPED: "trip", _S.ROLLED_BACK: "rollback", _S.ABORTED: "abort", _S.PROBATION: "promote"}.get(
-        action.state, str(action.state)
-    )
-
-
-def _facts(move: Move) -> dict[str, Any]:
-    summary = move.evidence.summary()
-    return {
-        "rollout": move.rollout.key,
-        "from": str(move.rollout.state),
-        "to": str(move.action.state),
-        "step": move.action.step,
-        "reason": move.action.reason,
-        "tier": move.action.tier,
-        "numbers": move.action.numbers,
-        "evidence": summary,
-        "evidence_digest": digest_of(summary),
-    }

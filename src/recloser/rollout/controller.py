@@ -8,28 +8,22 @@ from datetime import datetime, timedelta
 
 from recloser.core import Clock, Refused, Unavailable, short_id
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
-from recloser.rollout.changes import (
-    Move,
-    Settings,
-    Writes,
-    companions,
-    renewed,
-    reopening,
-    rollback_subject,
-    writes_of,
-)
+from recloser.rollout.changes import Settings, Writes, renewed, writes_of
 from recloser.rollout.control.reading import FENCE, RolloutReader
 from recloser.rollout.control.router import Router, Verify, same_route
 from recloser.rollout.control.verifying import ReleaseVerifier, hopeful
 from recloser.rollout.control.writing import put_days, put_writes
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
+from recloser.rollout.moves import Move, companions, reopening, rollback_subject
 from recloser.rollout.paired.pairing import PairedDay, merge_days
 from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.plan import RolloutPlan
 from recloser.rollout.rollout import TRYING, Rollout, RolloutState, World, in_turn, later, new_rollout, trial_of
 
 ACTOR = "rollout"
+NOBODY = Proposers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,13 @@ class RolloutController:
         self._settings = settings
 
     def submit(
-        self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str, proposer: str = ""
+        self,
+        release: str,
+        plan: RolloutPlan,
+        *,
+        scale: float | None,
+        reason: str,
+        proposers: Proposers = NOBODY,
     ) -> Rollout:
         """Queue the rollout of a release that passed staging; submitting it again while it is alive changes nothing.
 
@@ -66,14 +66,15 @@ class RolloutController:
             plan: how to roll it out.
             scale: sd of the pooled daily difference against the champion in staging, no unit; None if unknown.
             reason: why it is rolled out.
-            proposer: the person who asked for it, who may not approve it; empty unknown.
+            proposers: the people behind it, who may not approve it.
 
         Raises:
             Refused: staging has not accepted the release.
         """
         now = self._clock.now()
         world = self._reader.world()
-        alive = [r for r in world.rollouts if r.release == release and not r.finished]
+        before = self._reader.of_release(release)
+        alive = [r for r in before if not r.finished]
         if alive:
             return alive[-1]
         record = self._ledger.get(ReleaseRecord, release)
@@ -86,10 +87,13 @@ class RolloutController:
                 next_step="Run staging on it, or train another one.",
             )
         rollout = new_rollout(release, world.champion, plan, now, scale=scale, reason=reason)
-        rollout = replace(rollout, proposer=proposer)
+        # Submitted, rejected and submitted again at one instant: two rollouts.
+        key = short_id("rollout", [release, now, len(before)]) if before else rollout.key
+        rollout = replace(rollout, key=key, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
-            change.note("rollout.submit", release, {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()})
+            facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
+            change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
         return rollout
 
     def tick(self, source: EvidenceSource) -> Outcome:
@@ -126,7 +130,7 @@ class RolloutController:
         """
         now = self._clock.now()
         world = self._reader.world()
-        command = Command(short_id("cmd", [actor, reason, to, now]), CommandKind.ROLLBACK, actor, reason)
+        command = Command(short_id("cmd", [actor, reason, to, now, world.fence]), CommandKind.ROLLBACK, actor, reason)
         if to is None:
             subject = rollback_subject(world)
             # A shadow whose champion was stopped must not bring that champion back.
@@ -168,7 +172,7 @@ class RolloutController:
         now = self._clock.now()
         world = self._reader.world()
         subject = subject_of(world, order)
-        key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now])
+        key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now, world.fence])
         command = Command(key, order.kind, order.actor, order.reason, order.role)
         evidence = Evidence(reference_serves=subject.champion == world.champion)
         fresh: tuple[PairedDay, ...] = ()
@@ -182,20 +186,21 @@ class RolloutController:
         writes = self._write(world, [Move(subject, action, evidence)], action.target, fresh, now, actor=order.actor)
         return Outcome(subject, action, writes)
 
-    def approve(self, order: Order, *, case: str, lasts: timedelta) -> Rollout:
+    def approve(self, order: Order, *, case: str, lasts: timedelta, proposers: Proposers = NOBODY) -> Rollout:
         """Write a person's yes to the case a rollout awaits approval of; the next tick counts it.
 
         Args:
             order: who, in which role, why, about which rollout.
             case: what the person has seen: the digest, or its beginning; empty takes the present one.
             lasts: how long it counts.
+            proposers: who had a hand in the release since it was queued.
 
         Raises:
             Refused: it does not await approval, of this case, or not of this person.
         """
         now = self._clock.now()
         rollout = subject_of(self._reader.world(), order)
-        require_approvable(rollout, order, case)
+        require_approvable(rollout, order, case, proposers)
         act = approval_act(rollout, order, now, now + lasts)
         with self._ledger.change(order.actor, now) as change:
             change.put(act)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from recloser.core import digest_of
 from recloser.rollout.paired.pairing import PairedDay
 from recloser.rollout.people.approval import Approval, told
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.rollout import Rollout
 
 
@@ -63,11 +64,14 @@ class Evidence:
         labels_missing_since: since when labels are overdue (aware UTC), None while they flow.
         command: the operator's latest order.
         freeze: why promotions are frozen; empty when they are not.
+        gate: why the staging gate no longer passes the release (an expired waiver); empty while it does.
         newer: a release queued after this one.
         slot_free: no other rollout is on trial.
         reference_serves: the champion this rollout is compared with still serves.
         package: digest of the release's package, by the ledger.
         approvals: what people have approved about this rollout, of any case.
+        proposers: the people behind the release by now, besides those the rollout remembers.
+        today: the instant by the clock (aware UTC), by which approvals expire; None: the decision's own.
         lease_lost: the controller was silent longer than the lease: gateways returned to the champion alone.
     """
 
@@ -86,12 +90,15 @@ class Evidence:
     labels_missing_since: datetime | None = None
     command: Command | None = None
     freeze: str = ""
+    gate: str = ""
     newer: str | None = None
     slot_free: bool = True
     reference_serves: bool = True
     lease_lost: bool = False
     package: str = ""
     approvals: tuple[Approval, ...] = ()
+    proposers: Proposers = field(default_factory=Proposers)
+    today: datetime | None = None
 
     def summary(self) -> dict[str, Any]:
         """Return the evidence as JSON-ready data; paired days by digest and count."""
@@ -113,12 +120,15 @@ class Evidence:
             "labels_missing_since": self.labels_missing_since,
             "command": None if command is None else [command.key, str(command.kind), command.actor, command.reason],
             "freeze": self.freeze,
+            **({"gate": self.gate} if self.gate else {}),
             "newer": self.newer,
             "slot_free": self.slot_free,
             "reference_serves": self.reference_serves,
             "lease_lost": self.lease_lost,
             "package": self.package,
             "approvals": [told(approval) for approval in self.approvals],
+            **({"proposers": self.proposers.to_dict()} if self.proposers != Proposers() else {}),
+            **({"today": self.today} if self.today is not None and self.approvals else {}),
         }
 
 

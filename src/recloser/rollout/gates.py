@@ -46,7 +46,7 @@ def t2_numbers(rollout: Rollout, days: Sequence[PairedDay]) -> dict[str, Any]:
     if not usable or rollout.scale is None:
         return numbers
     plan = rollout.plan
-    worse = _worse(rollout, differences, rollout.scale)
+    worse = worse_wealth(rollout, differences, rollout.scale)
     good = wealth_good(differences, rollout.scale, plan.margin)
     return {
         **numbers,
@@ -66,7 +66,7 @@ def worse_level(rollout: Rollout) -> float:
     return rollout.plan.alpha if rollout.phase is _S.PROBATION else rollout.plan.trip_alpha
 
 
-def _worse(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
+def worse_wealth(rollout: Rollout, differences: FloatArray, scale: float) -> FloatArray:
     """Return the wealth against "not worse": on trial from its first day (T2), on probation from any day (T3)."""
     if rollout.phase is not _S.PROBATION:
         return wealth_worse(differences, scale)
@@ -98,8 +98,16 @@ def unproven(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
 
 
 def override_blockers(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
-    """Return what nobody may override: freezes, readiness, order, and signs of harm. Time and proof may be waived."""
-    found = _firm(rollout, evidence)
+    """Return what nobody may override: freezes, an expired waiver, readiness, order, and signs of harm.
+
+    Time and proof may be waived.
+    """
+    return (*_firm(rollout, evidence), *harm_signs(rollout, evidence))
+
+
+def harm_signs(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
+    """Return what the paired days say against the release that no person may answer for."""
+    found: list[str] = []
     numbers = t2_numbers(rollout, promoted_days(rollout, evidence))
     if rollout.pulled and not numbers["good"]:
         found.append("there was evidence of harm: its traffic was pulled")
@@ -110,19 +118,22 @@ def override_blockers(rollout: Rollout, evidence: Evidence) -> tuple[str, ...]:
 
 
 def needs_approval(rollout: Rollout) -> bool:
-    """Return whether people must approve the next step: its first traffic, or its promotion."""
+    """Return whether people must approve the next step: its first traffic, its promotion, or both at once."""
     before = rollout.plan.approve_before
     last = rollout.step + 1 >= len(rollout.plan.steps)
     if rollout.phase is _S.CANARY:
         return last and "promotion" in before
-    first = rollout.phase is _S.SHADOW or (rollout.phase is _S.QUEUED and rollout.champion is None)
-    return first and "traffic" in before
+    if rollout.phase is _S.QUEUED and rollout.champion is None:
+        return bool(before)  # it gets all traffic and is promoted, in one step
+    return rollout.phase is _S.SHADOW and "traffic" in before
 
 
 def _firm(rollout: Rollout, evidence: Evidence) -> list[str]:
     found: list[str] = []
     if evidence.freeze:
         found.append(f"promotions are frozen: {evidence.freeze}")
+    if evidence.gate:
+        found.append(f"the staging gate no longer passes it: {evidence.gate}")
     if rollout.phase is not _S.PROBATION and evidence.ready is not True:
         found.append("readiness and signature of the release are not confirmed")
     if rollout.phase is _S.QUEUED:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from recloser.core import InvalidInput, format_utc, parse_utc, require_utc, short_id
 from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.plan import RolloutPlan
 
 
@@ -34,24 +35,6 @@ STOPPED = frozenset({RolloutState.HELD, RolloutState.AWAITING_APPROVAL})
 TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION}) | STOPPED
 HOLDABLE = frozenset({RolloutState.QUEUED, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION})
 
-_ENDINGS = FINISHED - {RolloutState.RETIRED}
-_S = RolloutState
-# Every change of state that may ever be written by a tick. `restored` champions (RETIRED -> CHAMPION) are the
-# target of another rollout's rollback, not a decision about this one.
-TRANSITIONS: dict[RolloutState, frozenset[RolloutState]] = {
-    _S.QUEUED: frozenset({_S.SHADOW, _S.CHAMPION}) | STOPPED | _ENDINGS,
-    _S.SHADOW: frozenset({_S.CANARY}) | STOPPED | _ENDINGS,
-    _S.CANARY: frozenset({_S.SHADOW, _S.PROBATION}) | STOPPED | _ENDINGS,
-    _S.AWAITING_APPROVAL: frozenset({_S.QUEUED, _S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION, _S.HELD}) | _ENDINGS,
-    _S.PROBATION: frozenset({_S.CHAMPION, _S.HELD}) | _ENDINGS,
-    _S.HELD: HOLDABLE | _ENDINGS,
-    _S.CHAMPION: frozenset({_S.TRIPPED, _S.ROLLED_BACK, _S.RETIRED}),
-    _S.TRIPPED: frozenset(),
-    _S.ROLLED_BACK: frozenset(),
-    _S.ABORTED: frozenset(),
-    _S.RETIRED: frozenset(),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
@@ -74,7 +57,8 @@ class Rollout:
         pulled: True once the asymptotic sequence pulled its traffic; strict evidence is then needed to return.
         handled: key of the last operator command that took effect.
         case: digest of what people are asked to approve; empty unless it awaits approval.
-        proposer: the person who asked for this release; empty unknown. May not approve it.
+        overridden: who overrides the gates of the step that people are asked about, and why; empty for nobody.
+        proposers: the people behind this release, as known when it was queued; they may not approve it.
         reason: why it is in this state.
         facts: numbers behind the last change, JSON-ready.
     """
@@ -95,7 +79,8 @@ class Rollout:
     pulled: bool = False
     handled: str = ""
     case: str = ""
-    proposer: str = ""
+    overridden: str = ""
+    proposers: Proposers = field(default_factory=Proposers)
     reason: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -118,9 +103,25 @@ class Rollout:
             return 0.0
         return self.plan.steps[min(self.step, len(self.plan.steps) - 1)].share
 
+    def deadline(self) -> datetime | None:
+        """Return when this phase ends undecided (I6, aware UTC), None where it has no deadline."""
+        starts = {
+            RolloutState.QUEUED: self.started_at,
+            RolloutState.SHADOW: self.tried_at,
+            RolloutState.CANARY: self.tried_at,
+            RolloutState.PROBATION: self.promoted_at,
+        }
+        start = None if self.finished else starts.get(self.phase)
+        try:
+            return None if start is None else start + timedelta(days=self.plan.deadline_days)
+        except OverflowError:  # beyond the calendar: a plan that never gives up
+            return None
+
     def ended(self, state: RolloutState, reason: str, now: datetime) -> Rollout:
         """Return the same rollout, ended at `now` in a finished state."""
-        return replace(self, state=state, since=now, finished_at=now, held_from=None, case="", reason=reason)
+        return replace(
+            self, state=state, since=now, finished_at=now, held_from=None, case="", overridden="", reason=reason
+        )
 
     def restored(self, reason: str, now: datetime) -> Rollout:
         """Return the same rollout as champion again: its release is the target of somebody's rollback."""
@@ -138,7 +139,8 @@ class Rollout:
             "pulled": self.pulled,
             "handled": self.handled,
             "case": self.case,
-            "proposer": self.proposer,
+            "overridden": self.overridden,
+            "proposers": self.proposers.to_dict(),
         }
         return RolloutRecord(
             key=self.key,
@@ -182,7 +184,8 @@ class Rollout:
             pulled=memory["pulled"],
             handled=memory["handled"],
             case=memory.get("case", ""),
-            proposer=memory.get("proposer", ""),
+            overridden=memory.get("overridden", ""),
+            proposers=Proposers.from_memory(memory),
             reason=record.reason,
             facts=record.evidence.get("facts", {}),
         )

@@ -4,8 +4,8 @@ Does not detect drift, run pipelines or roll anything out.
 """
 
 from recloser.triggers.decide import Decision, TriggerPolicy, decide
-from recloser.triggers.desk import Surroundings, TriggerDesk
-from recloser.triggers.schedule import Every, Schedule
+from recloser.triggers.desk import QUEUE, Surroundings, TriggerDesk
+from recloser.triggers.schedule import CronSchedule, Every, Recurrence, Schedule
 from recloser.triggers.trigger import (
     Code,
     History,
@@ -19,11 +19,14 @@ from recloser.triggers.trigger import (
 )
 
 __all__ = [
+    "QUEUE",
     "Code",
+    "CronSchedule",
     "Decision",
     "Every",
     "History",
     "Past",
+    "Recurrence",
     "Schedule",
     "Surroundings",
     "Trigger",

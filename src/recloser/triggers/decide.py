@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from recloser.core import InvalidInput, format_utc, require_utc
-from recloser.triggers.schedule import Schedule
+from recloser.triggers.schedule import Recurrence
 from recloser.triggers.trigger import Code, History, Trigger, TriggerKind
 
 DuringRollout = Literal["start", "queue", "skip"]
@@ -19,17 +19,21 @@ _PRIORITY: Mapping[TriggerKind, int] = {
     _K.DEGRADATION: 1,
     _K.DRIFT: 2,
     _K.COMMIT: 3,
-    _K.DATA: 4,
-    _K.SCHEDULE: 5,
+    _K.REGISTRY: 4,
+    _K.DATA: 5,
+    _K.SCHEDULE: 6,
 }
 _DURING_ROLLOUT: Mapping[TriggerKind, DuringRollout] = {
     _K.API: "start",
     _K.DEGRADATION: "queue",
     _K.DRIFT: "queue",
     _K.COMMIT: "queue",
-    _K.DATA: "skip",
-    _K.SCHEDULE: "skip",
+    _K.REGISTRY: "queue",
+    _K.DATA: "queue",
+    _K.SCHEDULE: "queue",
 }
+_STANDS_FOR: Mapping[TriggerKind, timedelta] = {_K.API: timedelta(days=1)}
+_SIGNALS = frozenset({_K.DRIFT, _K.DEGRADATION})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ class TriggerPolicy:
         budget: most starts within `budget_window`; nobody is exempt.
         budget_window: length of the sliding window.
         during_rollout: what a kind does while a rollout is under way; a start makes the newer release abort it later.
-        queue_for: how long a queued trigger stays worth a run.
+        queue_for: how long a trigger stays worth a run; one of a signal stands as long as the signal while it need not
+            wait for a rollout.
+        stands_for: the same for single kinds: what a person asked for must surprise nobody days later.
         excludable: largest part of the areas concerned, in [0, 1), that may be left out of a run because of faults;
             0: any fault on the areas concerned forbids the run.
         priority: smaller goes first; the others of the same moment are covered by its run.
@@ -54,13 +60,14 @@ class TriggerPolicy:
     """
 
     kinds: frozenset[TriggerKind] = frozenset(TriggerKind)
-    schedule: Schedule | None = None
+    schedule: Recurrence | None = None
     cooldown: timedelta = timedelta(days=7)
     cooldown_exempt: frozenset[TriggerKind] = frozenset({TriggerKind.API})
     budget: int = 4
     budget_window: timedelta = timedelta(days=30)
     during_rollout: Mapping[TriggerKind, DuringRollout] = field(default_factory=lambda: dict(_DURING_ROLLOUT))
     queue_for: timedelta = timedelta(days=30)
+    stands_for: Mapping[TriggerKind, timedelta] = field(default_factory=lambda: dict(_STANDS_FOR))
     excludable: float = 0.0
     priority: Mapping[TriggerKind, int] = field(default_factory=lambda: dict(_PRIORITY))
 
@@ -107,11 +114,11 @@ def decide(policy: TriggerPolicy, history: History, requests: Sequence[Trigger],
     """Return the new decisions, most urgent first; at most one of them starts a run.
 
     Level-triggered: ask again with the same requests at every tick. A trigger that already started or was covered gives
-    nothing; one skipped before gives something only when the answer is another. The schedule adds its own trigger,
-    once per due date, however many were missed.
+    nothing; one skipped before gives something only when the answer is another. The schedule adds its own trigger for
+    its latest due date, which waits for whatever is in its way until it starts, a run covers it, or the next is due.
 
-    Never starts: on areas with an open data fault or unmasked faults (beyond what the policy lets a run leave out),
-    while a run is under way, within the cooldown, over the budget.
+    Never starts: with code from before the commit that asks, on areas with an open data fault or unmasked faults
+    (beyond what the policy lets a run leave out), while a run is under way, within the cooldown, over the budget.
 
     Args:
         policy: see `TriggerPolicy`.
@@ -125,10 +132,11 @@ def decide(policy: TriggerPolicy, history: History, requests: Sequence[Trigger],
     said = {(item.key, item.code) for item in history.past}
     decisions: list[Decision] = []
     started: Trigger | None = None
-    for trigger in _in_order(policy, history, requests, now):
+    due = due_trigger(policy, history.begun_at, now)
+    for trigger in _in_order(policy, history, requests, due):
         if trigger.key in settled:
             continue
-        decision = _gone(trigger, standing) or _one(policy, history, trigger, started, now)
+        decision = _gone(trigger, standing, due) or _one(policy, history, trigger, started, now)
         if decision.decision == "start":
             started = trigger
         if (trigger.key, decision.code) not in said:
@@ -156,27 +164,32 @@ def queue_after(history: History, decisions: Sequence[Decision]) -> tuple[Trigge
     return tuple(waiting[key] for key in sorted(waiting))
 
 
-def _in_order(policy: TriggerPolicy, history: History, requests: Sequence[Trigger], now: datetime) -> list[Trigger]:
-    standing = {trigger.key: trigger for trigger in (*history.queued, *requests)}
-    due = due_trigger(policy, history.begun_at, now)
-    # A schedule's occurrence is answered once: what was skipped waits for the next one.
-    if due is not None and not any(item.key == due.key for item in history.past):
-        standing[due.key] = due
+def _in_order(
+    policy: TriggerPolicy, history: History, requests: Sequence[Trigger], due: Trigger | None
+) -> list[Trigger]:
+    standing = {trigger.key: trigger for trigger in (*history.queued, *requests, *([due] if due else []))}
     return sorted(standing.values(), key=lambda item: (policy.priority.get(item.kind, 99), item.at, item.key))
 
 
-def _gone(trigger: Trigger, standing: frozenset[str]) -> Decision | None:
-    """Return the skip of a trigger whose signal closed while it waited: nothing is left to answer."""
-    if trigger.kind not in {_K.DRIFT, _K.DEGRADATION} or trigger.key in standing:
-        return None
-    return Decision(trigger, "skip", Code.EXPIRED, "its signal closed while it waited")
+def _gone(trigger: Trigger, standing: frozenset[str], due: Trigger | None) -> Decision | None:
+    """Return the skip of a trigger that waited for too long: its signal closed, or the schedule's next date came."""
+    if trigger.kind in _SIGNALS and trigger.key not in standing:
+        return Decision(trigger, "skip", Code.EXPIRED, "its signal closed while it waited")
+    if trigger.kind is _K.SCHEDULE and trigger.key not in {*standing, "" if due is None else due.key}:
+        why = "the schedule has changed" if due is None else f"the next date has come: {due.reason}"
+        return Decision(trigger, "skip", Code.EXPIRED, why)
+    return None
 
 
 def _one(policy: TriggerPolicy, history: History, trigger: Trigger, started: Trigger | None, now: datetime) -> Decision:
     if trigger.kind not in policy.kinds:
         return Decision(trigger, "skip", Code.DISABLED, f"{trigger.kind} triggers are switched off")
-    if now - trigger.at > policy.queue_for and any(waiting.key == trigger.key for waiting in history.queued):
-        return Decision(trigger, "skip", Code.EXPIRED, f"waited longer than {policy.queue_for.days} days")
+    worth = policy.stands_for.get(trigger.kind, policy.queue_for)
+    waits = any(waiting.key == trigger.key for waiting in history.queued)
+    if now - trigger.at > worth and (waits or trigger.kind not in _SIGNALS):
+        return Decision(trigger, "skip", Code.EXPIRED, f"waited longer than {worth / timedelta(days=1):g} days")
+    if trigger.key in history.absent:
+        return Decision(trigger, "skip", Code.CODE, "waits until the project's folder holds this commit")
     excluded, fault = _faulty(policy, history, trigger)
     if fault:
         return Decision(trigger, "skip", Code.DATA_FAULT, fault)

@@ -26,6 +26,7 @@ class Surroundings:
     unmasked: frozenset[str] = frozenset()
     run_live: bool = False
     rollout_live: bool = False
+    absent: frozenset[str] = frozenset()
 
 
 class TriggerDesk:
@@ -56,10 +57,14 @@ class TriggerDesk:
         with self._ledger.change(ACTOR, now) as change:
             waiting = [trigger.to_dict() for trigger in queue_after(history, decisions)]
             change.put(StateRecord(QUEUE, now, {"queued": waiting}), expected_version=version)
+            covered = [item.trigger for item in decisions if item.code is Code.COVERED]
             for decision in decisions:
                 record = record_of(decision, now)
                 change.put(record)
                 facts = {**decision.trigger.to_dict(), "code": str(decision.code), "why": decision.why}
+                if decision.decision == "start":
+                    facts["asked_by"] = behind(decisions)
+                    facts["covers"] = [{"key": item.key, "reason": item.reason} for item in covered]
                 change.note(f"trigger.{decision.decision}", record.key, {**facts, "excluded": list(decision.excluded)})
         return decisions
 
@@ -115,7 +120,14 @@ class TriggerDesk:
             areas=around.areas,
             run_live=around.run_live,
             rollout_live=around.rollout_live,
+            absent=around.absent,
         )
+
+
+def behind(decisions: Sequence[Decision]) -> list[str]:
+    """Return the people behind the run that these decisions start: of the trigger, and of those that it covers."""
+    served = [item for item in decisions if item.code in {Code.STARTED, Code.COVERED}]
+    return sorted({name for item in served for name in item.trigger.asked_by})
 
 
 def record_of(decision: Decision, now: datetime) -> TriggerRecord:

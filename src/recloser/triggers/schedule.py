@@ -1,4 +1,4 @@
-"""Owns schedules in local time: when a periodic retraining is due. Starts nothing."""
+"""Owns schedules in local time: when a periodic retraining is due, by name or as in cron. Starts nothing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from recloser.core import InvalidInput
+from recloser.core import InvalidInput, require_utc
+from recloser.core.cron import Cron
 
 
 class Every(StrEnum):
@@ -18,6 +20,34 @@ class Every(StrEnum):
     DAYS = "days"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
+
+
+class Recurrence(Protocol):
+    """A schedule; pure."""
+
+    def latest(self, begun_at: datetime, now: datetime) -> tuple[date, datetime] | None:
+        """Return the latest due date in (begun_at, now] as a local name and as an instant, None without one yet.
+
+        The name is the same whenever it is asked for; it is a local day, or a local time where a day may have several.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CronSchedule:
+    """Local wall times as in cron.
+
+    In spring a wall time that does not exist is due as if the clock had not yet changed (02:30 becomes 03:30); in
+    autumn one that occurs twice is due at its first occurrence alone. So a day has each of its times exactly once.
+    """
+
+    cron: Cron
+
+    def latest(self, begun_at: datetime, now: datetime) -> tuple[date, datetime] | None:
+        """See `Recurrence`; the name is the local time."""
+        since = require_utc(now, "schedule") - require_utc(begun_at, "schedule")
+        due = self.cron.latest(now, since) if since > timedelta(0) else None
+        return None if due is None else (due.astimezone(self.cron.zone), due)
 
 
 @dataclass(frozen=True, slots=True)

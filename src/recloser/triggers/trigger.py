@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from recloser.core import digest_of, format_utc, parse_utc
 from recloser.ledger import SignalRecord
@@ -19,6 +20,7 @@ class TriggerKind(StrEnum):
     SCHEDULE = "schedule"
     DATA = "data"
     COMMIT = "commit"
+    REGISTRY = "registry"
     API = "api"
 
 
@@ -32,6 +34,7 @@ class Trigger:
         at: when it arose (aware UTC).
         reason: in plain words.
         areas: areas concerned; empty means all.
+        asked_by: the people who asked for it or whose commit it is; empty where nobody did.
     """
 
     key: str
@@ -39,6 +42,7 @@ class Trigger:
     at: datetime
     reason: str
     areas: tuple[str, ...] = ()
+    asked_by: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the trigger as JSON-ready data."""
@@ -48,13 +52,20 @@ class Trigger:
             "at": format_utc(self.at),
             "reason": self.reason,
             "areas": list(self.areas),
+            **({"asked_by": list(self.asked_by)} if self.asked_by else {}),
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, str | list[str]]) -> Trigger:
+    def from_dict(cls, data: Mapping[str, Any]) -> Trigger:
         """Return the trigger written by `to_dict`."""
-        at = parse_utc(str(data["at"]), "trigger")
-        return cls(str(data["key"]), TriggerKind(str(data["kind"])), at, str(data["reason"]), tuple(data["areas"]))
+        return cls(
+            key=str(data["key"]),
+            kind=TriggerKind(str(data["kind"])),
+            at=parse_utc(str(data["at"]), "trigger"),
+            reason=str(data["reason"]),
+            areas=tuple(data["areas"]),
+            asked_by=tuple(data.get("asked_by", ())),
+        )
 
 
 class Code(StrEnum):
@@ -70,6 +81,7 @@ class Code(StrEnum):
     COOLDOWN = "cooldown"
     BUDGET = "budget"
     COVERED = "covered"
+    CODE = "code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,7 @@ class History:
         areas: all areas of the project; needed to say what part of them is faulty.
         run_live: a pipeline run is under way.
         rollout_live: a rollout is under way.
+        absent: keys of commits that the project's folder does not hold yet.
         begun_at: when the platform began to watch (aware UTC); the first schedule counts from here.
     """
 
@@ -105,6 +118,7 @@ class History:
     areas: frozenset[str] = field(default_factory=frozenset)
     run_live: bool = False
     rollout_live: bool = False
+    absent: frozenset[str] = field(default_factory=frozenset)
 
     def last_start(self) -> datetime | None:
         """Return when the last run was started (aware UTC), None if never."""
@@ -131,9 +145,9 @@ def from_signals(signals: Iterable[SignalRecord]) -> tuple[list[Trigger], frozen
     return triggers, frozenset(faults)
 
 
-def commit_trigger(commit: str, now: datetime) -> Trigger:
-    """Return the trigger of a new code commit."""
-    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}")
+def commit_trigger(commit: str, now: datetime, authors: tuple[str, ...] = ()) -> Trigger:
+    """Return the trigger of a new code commit; `authors` are the people of the commits since the one seen before."""
+    return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}", asked_by=authors)
 
 
 def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
@@ -144,4 +158,4 @@ def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] =
 def api_trigger(actor: str, reason: str, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
     """Return the trigger of a person's or program's request; the same request at the same time is the same trigger."""
     key = f"api:{digest_of([actor, reason, now, list(areas)])[:12]}"
-    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas)
+    return Trigger(key, TriggerKind.API, now, f"asked for by {actor}: {reason}", areas, (actor,))

@@ -13,6 +13,7 @@ import polars as pl
 
 from recloser.app import Platform, ingest_file
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.retraining import RunOrder
 from recloser.app.processes.controller import leading, maintain
 from recloser.app.processes.cuts import FoundCut, write_cut
 from recloser.core import LOAD, VirtualClock
@@ -160,7 +161,8 @@ def maintains(loop: ControlLoop, _: datetime) -> None:
 
 def first_model(loop: ControlLoop, now: datetime) -> None:
     if loop.platform.ledger.get(RouteRecord, "route") is None:
-        loop.retraining.run(now, loop.retraining.run_key(now, "first"), "api", "the first model", {"history_days": 60})
+        key = loop.retraining.run_key(now, "first")
+        loop.retraining.run(RunOrder(key, now, "api", "the first model", {"history_days": 60}))
     loop.cycle(now)
 
 

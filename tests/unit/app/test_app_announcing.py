@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recloser.app.predictions.forecasts import LedgerForecasts
 from recloser.app.processes.announcing import HISTORY, announce, events_so_far, kind_of
-from recloser.app.processes.server import LedgerForecasts
 from recloser.core import Served, forecast_id
-from recloser.ledger import Ledger
+from recloser.ledger import Ledger, TripRecord
 from recloser.rollout.recall import recall_plan, record_of, voided
 from recloser.serving.http import Event, EventBuffer
+from recloser.serving.http.lookup import standings
 
 ISSUED = datetime(2020, 3, 1, 22, tzinfo=UTC)
 STEP = timedelta(minutes=30)
@@ -144,3 +145,40 @@ def test_many_current_forecasts_are_those_asked_one_by_one(ledger: Ledger) -> No
     assert found["a"].void_ids == (made[0].id,)
     assert found["a"].served.release == "rel-1"
     assert found["c"].served.id == earlier.id
+
+
+def test_what_became_of_a_forecast_is_found_by_its_id(ledger: Ledger) -> None:
+    project = SimpleNamespace(resolution=STEP)
+    forecasts = LedgerForecasts(SimpleNamespace(ledger=ledger, areas=("a", "b"), project=project))  # type: ignore[arg-type]
+    assert forecasts.find("fc-0") is None
+    made = issue(ledger, ISSUED)
+    found = forecasts.find(made[0].id)
+    assert found is not None
+    assert (found.served.id, found.newer, found.void_at, found.replaced_by) == (made[0].id, (), None, None)
+    at = made[0].targets[1]  # the first target has ended
+    replaced = recall(ledger, made, at)
+    with ledger.change("controller", at) as change:
+        change.add(TripRecord("trip-1", at, "rel-2", "T0", "tripped", [one.id for one in made]))
+        change.note("trip", "rel-2")
+    found = forecasts.find(made[0].id)
+    assert found is not None
+    assert (found.void_at, found.void_reason, found.trip) == (at, "tripped", "trip-1")
+    assert found.replacement is not None
+    assert found.replaced_by == found.replacement.id == replaced[made[0].id]
+    assert [one.id for one in found.newer] == [found.replaced_by]  # the other area's is not among them
+    assert [one.status for one in standings(found)] == ["valid", "void", "void", "void"]
+    again = forecasts.find(found.replaced_by)
+    assert again is not None
+    assert (again.newer, again.void_at) == ((), None)
+    current = forecasts.current("a")
+    assert current is not None
+    assert current.replaced_by == {made[0].id: found.replaced_by}
+    later = replace(
+        made[0], id="fc-later", made_at=at + STEP, answers={"rel-1": made[0].answers["rel-1"]}, release="rel-1"
+    )
+    with ledger.change("loop", at + STEP) as change:
+        change.add(record_of(later))
+        change.note("forecast.issue", later.issued_at.isoformat())
+    found = forecasts.find(found.replaced_by)
+    assert found is not None
+    assert {one.status for one in standings(found)} == {"superseded"}

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,9 +16,12 @@ import pytest
 
 from recloser.app import Platform
 from recloser.app.delivery.channels import channels_of
-from recloser.app.delivery.courier import Courier, CourierThread
+from recloser.app.delivery.courier import Courier
+from recloser.app.delivery.telling import check_delivery
+from recloser.app.delivery.thread import CourierThread
 from recloser.app.delivery.webhook import Webhook
-from recloser.core import InvalidInput, VirtualClock
+from recloser.app.verbs import status_document
+from recloser.core import InvalidInput, Refused, Unavailable, VirtualClock
 from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord
 
 NOW = datetime(2020, 3, 1, 9, tzinfo=UTC)
@@ -64,12 +67,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as opened:
-        with opened.change("rollout", NOW) as change:
-            change.add(NOTICE)
-            change.note("rollout.trip", "rel-1")
-        yield opened
+def ledger(noted: Callable[[NoticeRecord], Ledger]) -> Ledger:
+    return noted(NOTICE)
 
 
 def test_a_notice_arrives_once_signed_as_a_cloud_event(ledger: Ledger, receiver: Receiver, tmp_path: Path) -> None:
@@ -116,6 +115,118 @@ def test_a_notice_of_a_week_ago_is_given_up_once(ledger: Ledger, receiver: Recei
     assert [record.state for record in ledger.find(DeliveryRecord)] == ["given_up"]
 
 
+class Desk:
+    """A channel that takes what it is told to take, and cannot be reached when told so."""
+
+    name = "desk"
+
+    def __init__(self) -> None:
+        self.took: list[str] = []
+        self.asked: list[str] = []
+        self.refuses: set[str] = set()
+        self.away = False
+
+    def send(self, notice: NoticeRecord, now: datetime) -> None:
+        self.asked.append(notice.key)
+        if self.away:
+            raise Unavailable("nobody there", where=self.name)
+        if notice.key in self.refuses:
+            raise Refused("not taken", where=self.name, got=now.minute)
+        self.took.append(notice.key)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Ledger]:
+    """Four notices within three minutes: of NORTH, of NORTH and SOUTH, of SOUTH, of EAST."""
+    with Ledger.open(f"sqlite:///{tmp_path}/many.db") as opened:
+        for minute, areas in enumerate((["NORTH"], ["NORTH", "SOUTH"], ["SOUTH"], ["EAST"])):
+            at = NOW + timedelta(minutes=minute)
+            rows = [{"area": area, "void": f"fc-{minute}", "new": None} for area in areas]
+            with opened.change("rollout", at) as change:
+                change.add(NoticeRecord(f"n{9 - minute}", at, "recall", "rel-1", {"recalled": rows}))
+                change.note("rollout.trip", "rel-1")
+        yield opened
+
+
+def test_a_notice_that_is_not_taken_holds_later_ones_of_its_areas_for_an_hour(many: Ledger) -> None:
+    desk, clock = Desk(), VirtualClock(NOW + timedelta(minutes=4))
+    courier = Courier(many, [desk], clock)
+    desk.refuses = {"n9"}
+    assert (courier.tick(), desk.took) == (1, ["n6"])  # only EAST is free
+    desk.refuses = set()
+    clock.advance_to(NOW + timedelta(minutes=5))
+    assert (courier.tick(), desk.took) == (3, ["n6", "n9", "n8", "n7"])
+
+
+def test_after_an_hour_later_notices_pass(many: Ledger) -> None:
+    desk, clock = Desk(), VirtualClock(NOW + timedelta(minutes=60))
+    desk.refuses = {"n9"}
+    courier = Courier(many, [desk], clock)
+    assert (courier.tick(), desk.took) == (3, ["n8", "n7", "n6"])
+
+
+def test_while_nobody_can_be_reached_only_the_oldest_is_tried_and_then_all_go_in_order(many: Ledger) -> None:
+    desk, clock = Desk(), VirtualClock(NOW + timedelta(minutes=4))
+    desk.away = True
+    courier = Courier(many, [desk], clock)
+    assert (courier.tick(), desk.asked) == (0, ["n9"])
+    clock.advance_to(clock.now() + timedelta(seconds=30))
+    desk.away = False
+    assert (courier.tick(), desk.took) == (4, ["n9", "n8", "n7", "n6"])
+
+
+def test_a_reason_that_changes_is_written_down_again(many: Ledger) -> None:
+    desk, clock = Desk(), VirtualClock(NOW + timedelta(minutes=4))
+    desk.refuses = {"n9"}
+    courier = Courier(many, [desk], clock)
+    courier.tick()
+    for minute in (5, 6):
+        clock.advance_to(NOW + timedelta(minutes=minute))
+        courier.tick()
+    told = [entry.facts["reason"] for entry in many.entries() if entry.action == "notice.failing"]
+    assert told == [f"desk: not taken; got {minute}." for minute in (4, 5, 6)]
+
+
+def test_a_receipt_ends_the_waits_of_its_channel(many: Ledger) -> None:
+    desk, clock = Desk(), VirtualClock(NOW + timedelta(minutes=4))
+    desk.refuses = {"n9"}
+    courier = Courier(many, [desk], clock)
+    for _ in range(6):  # waits of n9 grow
+        clock.advance_to(clock.now() + timedelta(minutes=1))
+        courier.tick()
+    desk.refuses = set()
+    with many.change("rollout", clock.now()) as change:
+        change.add(NoticeRecord("n5", clock.now(), "recall", "rel-1", {"recalled": [{"area": "WEST", "void": "x"}]}))
+        change.note("rollout.trip", "rel-1")
+    clock.advance_to(clock.now() + timedelta(seconds=1))
+    assert (courier.tick(), courier.tick()) == (1, 3)
+    assert desk.took == ["n6", "n5", "n9", "n8", "n7"]
+
+
+def test_status_and_doctor_tell_what_waits(project: Path, receiver: Receiver) -> None:
+    text = (project / "recloser.toml").read_text(encoding="utf-8")
+    hook = f'\n[[notify.webhooks]]\nname = "desk"\nurl = "{receiver.url}"\n'
+    (project / "recloser.toml").write_text(text + hook, encoding="utf-8")
+    receiver.status = 500
+    with Platform.open(project) as platform:
+        now = platform.clock.now()
+        assert status_document(platform)["notify"][0]["state"] == "ok"
+        with platform.ledger.change("rollout", now) as change:
+            change.add(NoticeRecord("notice-1", now, "recall", "rel-1", NOTICE.data))
+            change.note("rollout.trip", "rel-1")
+        assert status_document(platform)["notify"][0]["state"] == "waiting"
+        courier = Courier(platform.ledger, channels_of(platform), platform.clock)
+        courier.tick()
+        (row,) = status_document(platform)["notify"]
+        assert (row["state"], row["waiting"], row["since"]) == ("failing", 1, now)
+        assert "did not take the notice; got 500" in row["error"]
+        assert any("1 notice of a recall waits for desk" in told for told in status_document(platform)["sentences"])
+        told = check_delivery(platform)
+        assert told["state"] == "note"
+        assert "not signed" in told["detail"]
+        assert "waits for desk" in told["detail"]
+
+
 def test_the_thread_delivers_what_is_written_later(ledger: Ledger, receiver: Receiver) -> None:
     courier = Courier(ledger, [Webhook("desk", receiver.url, None, "/x")], VirtualClock(NOW))
     with CourierThread(courier, print):
@@ -138,5 +249,5 @@ def test_nothing_is_sent_unsigned_by_mistake(project: Path, ledger: Ledger, rece
     assert courier.tick() == 1
     assert "webhook-signature" in receiver.got[0][0]
     (project / "recloser.toml").write_text(text + hook + hook, encoding="utf-8")
-    with pytest.raises(InvalidInput, match="two webhooks"):
+    with pytest.raises(InvalidInput, match="two channels"):
         Platform.open(project)

@@ -97,7 +97,7 @@ def test_registered_ports_stand_where_none_is_told() -> None:
 
 def test_each_device_gets_a_process_and_all_of_them_a_collector(tmp_path: Path) -> None:
     found = commands(tmp_path, "127.0.0.1", 80, None, ["a", "b"])
-    assert sorted(found) == ["collector", "console", "controller", "gateway", "link a", "link b"]
+    assert sorted(found) == ["collector", "console", "controller", "gateway", "link a", "link b", "watchman"]
     assert found["link b"][-1] == "b"
     assert "collector" not in commands(tmp_path, "127.0.0.1", 80, None)
     assert sorted(commands(tmp_path, "127.0.0.1", 80, NOW, ["a"])) == ["console", "gateway"]

@@ -82,7 +82,7 @@ def test_a_taken_grpc_port_is_found_before_anything_is_served(project: Path) -> 
 
 def test_a_standing_clock_runs_no_controller() -> None:
     at = datetime(2020, 1, 1, tzinfo=UTC)
-    assert set(commands(Path("grid"), "127.0.0.1", 8080, None)) == {"gateway", "controller", "console"}
+    assert set(commands(Path("grid"), "127.0.0.1", 8080, None)) == {"gateway", "controller", "watchman", "console"}
     shown = commands(Path("grid"), "127.0.0.1", 8080, at)
     assert set(shown) == {"gateway", "console"}
     assert all(command[-1] == "2020-01-01T00:00:00Z" for command in shown.values())

@@ -25,7 +25,7 @@ from recloser.connectors.live import (
 from recloser.connectors.live.iec104.client import readings_of
 from recloser.connectors.live.modbus.plan import value_of
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import InvalidInput, Unavailable, VirtualClock
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -98,11 +98,14 @@ def test_a_peer_that_breaks_the_rules_is_dropped(data: bytes, words: str) -> Non
 
 
 def test_the_numbers_run_over_their_end() -> None:
-    session = started()
+    session, told = started(), []
     for n in range(40_000):
-        session.feed(unit(n % 32_768, 1.0, acknowledged=1), 1.0)
+        (received,) = session.feed(unit(n % 32_768, float(n), acknowledged=1), 1.0)
+        assert received.objects[0].parts["element"] == float(n)
         session.taken()
-        session.outgoing(1.0)
+        told += [struct.unpack_from("<H", answer, 4)[0] >> 1] if (answer := session.outgoing(1.0)) else []
+    expected = [(n + 1) % 32_768 for n in range(40_000) if (n + 1) % 8 == 0]  # the number that comes next, over the end
+    assert told == expected
 
 
 def test_units_become_readings_of_known_points() -> None:
@@ -193,6 +196,7 @@ class Script:
 
     def __init__(self, *connections: list[float] | None) -> None:
         self.connections = list(connections)
+        self.source_ns: int | None = None
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         if not self.connections:
@@ -201,7 +205,7 @@ class Script:
         if numbers is None:
             raise Unavailable("no connection")
         up()
-        deliver([PointReading("rtu", "P", None, 1, number, "MW") for number in numbers])
+        deliver([PointReading("rtu", "P", self.source_ns, 1, number, "MW") for number in numbers])
         raise Unavailable("the connection broke")
 
 
@@ -244,6 +248,14 @@ def test_a_lost_link_marks_what_it_knew_as_stale_and_tells_the_gap() -> None:
     assert states[-1] is LinkState.STOPPED
     assert states.count(LinkState.UP) == 2
     assert (link.status.connects, link.status.failures, link.status.readings) == (2, 7, 3)
+
+
+def test_what_was_said_long_ago_holds_until_the_link_is_lost() -> None:
+    output, script = Output(), Script([1.0])
+    script.source_ns = 5
+    lived(script, output)
+    said, stale = output.readings
+    assert (said.at_ns, stale.at_ns) == (5, nanoseconds(NOW))
 
 
 def test_an_output_that_is_away_takes_the_link_down_and_loses_no_word_of_it() -> None:

@@ -21,6 +21,7 @@ from recloser.connectors.live import (
     LinkState,
     ModbusClient,
 )
+from recloser.connectors.live.mqtt_payload import JsonMessages, MqttFormat
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.connectors.spool import Batch, Gap, Spool, SpoolPolicy
 from recloser.core import VirtualClock
@@ -204,53 +205,43 @@ def test_modbus_polling_exceptions_and_reconnect(tmp_path: Path) -> None:
     output.spool.close()
 
 
-def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path) -> None:
+def test_mqtt_messages_become_readings_over_several_sessions(tmp_path: Path, mosquitto: Any) -> None:
     pytest.importorskip("paho.mqtt", reason="needs the extra mqtt")
-    broker_module = pytest.importorskip(
-        "amqtt.broker", reason="needs amqtt as the peer; it asks for an older websockets"
-    )
-    from amqtt.client import MQTTClient as Publisher
+    from paho.mqtt import publish
 
     from recloser.connectors.live.mqtt import Broker, MqttClient
-    from recloser.connectors.live.mqtt_payload import MqttFormat
 
-    output, port = Spooled(tmp_path / "s"), free_port()
+    output = Spooled(tmp_path / "s")
     registry = PointRegistry(
         "mqtt", (Point("site/p", "power", "kW"), Point("site/j|m.q", "reactive", "kvar", scale=2.0))
     )
     form = MqttFormat(time="t", time_unit="ms")
-    broker = Broker("127.0.0.1", port, "recloser-test")
-    settings = {
-        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-    }
+    broker = Broker("127.0.0.1", mosquitto.port, "recloser-test")
 
-    async def publish(*messages: tuple[str, bytes]) -> None:
-        publisher = Publisher()
-        await publisher.connect(f"mqtt://127.0.0.1:{port}/")
-        for topic, payload in messages:
-            await publisher.publish(topic, payload, qos=1)
-        await publisher.disconnect()
+    async def say(*messages: tuple[str, bytes]) -> None:
+        told = [(topic, payload, 1, False) for topic, payload in messages]
+        await asyncio.to_thread(publish.multiple, told, "127.0.0.1", mosquitto.port)
 
     async def main() -> None:
-        server = broker_module.Broker(settings)
-        await server.start()
         for round_ in range(2):
-            link = Link("site", MqttClient("site", broker, registry, CLOCK, form), output, CLOCK, QUICK)
+            link = Link(
+                "site", MqttClient("site", broker, JsonMessages("site", registry, form), CLOCK), output, CLOCK, QUICK
+            )
             task = asyncio.create_task(link.run())
             await until(lambda link=link: link.status.state is LinkState.UP)
-            await publish(("site/p", b"%d" % round_), ("site/j", b'{"m": {"q": 4}, "t": 1700000000000}'))
-            await publish(("site/p", b"nonsense"))
-            await until(lambda r=round_: len(output.readings()) == 3 * (r + 1))
+            await say(("site/p", b"%d" % round_), ("site/j", b'{"m": {"q": 4}, "t": 1700000000000}'))
+            await say(("site/p", b"nonsense"))
+            await until(lambda r=round_: len(output.readings()) == 4 * r + 3)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await server.shutdown()
+            await say(("site/p", b"%d" % (round_ + 100)))  # nobody listens: the broker keeps it
 
     asyncio.run(main())
     told = [(r.point, r.number, r.raw, r.source_ns) for r in output.readings()]
     t_ns = 1_700_000_000_000_000_000
-    reactive, nonsense = ("reactive", 8.0, 4.0, t_ns), ("power", None, None, None)
-    assert told == [("power", 0.0, None, None), reactive, nonsense, ("power", 1.0, None, None), reactive, nonsense]
+    reactive, nonsense, kept = ("reactive", 8.0, 4.0, t_ns), ("power", None, None, None), ("power", 100.0, None, None)
+    first, second = ("power", 0.0, None, None), ("power", 1.0, None, None)
+    assert told == [first, reactive, nonsense, kept, second, reactive, nonsense]
     assert all(r.quality == PointQuality.INVALID for r in output.readings() if r.number is None)
     output.spool.close()
 
@@ -261,7 +252,13 @@ def test_mqtt_without_a_broker_is_unavailable(tmp_path: Path) -> None:
 
     output = Spooled(tmp_path / "s")
     registry = PointRegistry("mqtt", (Point("site/p", "power", "kW"),))
-    link = Link("site", MqttClient("site", Broker("127.0.0.1", free_port()), registry, CLOCK), output, CLOCK, QUICK)
+    link = Link(
+        "site",
+        MqttClient("site", Broker("127.0.0.1", free_port()), JsonMessages("site", registry), CLOCK),
+        output,
+        CLOCK,
+        QUICK,
+    )
 
     async def story() -> None:
         await until(lambda: link.status.failures >= 3)

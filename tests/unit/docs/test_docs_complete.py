@@ -255,3 +255,9 @@ def test_every_room_has_a_page_that_the_index_links(room: str) -> None:
 def test_the_index_links_every_page_and_decision() -> None:
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.name != "index.md"]
     assert [name for name in pages if f"]({name}" not in page("index.md")] == []
+
+
+def test_every_proof_that_the_threats_name_is_there() -> None:
+    proofs = re.findall(r"`((?:tests|benchmarks)/[^`]+)`", page("security.md"))
+    assert len(proofs) > 20
+    assert [proof for proof in proofs if not (ROOT / proof).exists()] == []

@@ -18,6 +18,7 @@ from recloser.monitoring.detectors import (
     errors_of_rows,
     pooled_days,
     seasonal_cusum,
+    stepped,
 )
 from recloser.monitoring.detectors.budget import Resampling, drawn_years, tail_of, yearly_tops
 from recloser.monitoring.detectors.stamps import StampLimits, stamp_matches, stamp_shift
@@ -238,3 +239,29 @@ def test_a_meter_or_the_neighbours_make_it_a_drift() -> None:
 def test_every_class_has_its_own_action(signal_class: str, severity: str, kind: str, action: str) -> None:
     signal = Signal("s", NOW, signal_class, severity, (), NOW, "", {"kind": kind})  # type: ignore[arg-type]
     assert action_of(signal) == action
+
+
+def test_limit_and_chance_undo_each_other_beyond_the_drawn_years() -> None:
+    tail = tail_of(
+        yearly_tops(*drawn_years(np.random.default_rng(3).normal(size=(400, 1)), Resampling())[:1], 1.0, 4.0)
+    )
+    for rate in (0.5, 0.05, 0.005, 0.0005):
+        assert tail.chance(tail.limit(rate)) == pytest.approx(1.0 - np.exp(-rate), rel=0.02)
+
+
+def test_many_series_a_little_odd_are_called_together_before_any_one_alone() -> None:
+    detector = ChannelDetector(1.0 / 12)
+    lived = {f"A{k:02d}": days(30, 100 + k, -0.03, date(2020, 3, 2)) for k in range(12)}
+    fitted = {name: detector.fit(days(500, 200 + k)) for k, name in enumerate(lived)}
+
+    def found(rate: float) -> dict[str, int]:
+        monitors, first = dict(fitted), dict.fromkeys(lived, 30)
+        for k in range(30):
+            called = [name for name, day in first.items() if day < 30]
+            monitors, changed = stepped(monitors, {name: own[k] for name, own in lived.items()}, rate, called)
+            first |= {name: k for name in changed if first[name] == 30}
+        return first
+
+    alone, together = found(0.0), found(0.5)
+    assert min(together.values()) <= min(alone.values())
+    assert sum(together.values()) < sum(alone.values()) - len(lived)  # a day sooner on average, or more

@@ -5,119 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 
-from recloser.core import Refused, Served, Unavailable, VirtualClock, forecast_id
+from recloser.core import Refused, Unavailable
 from recloser.ledger import (
     ForecastRecord,
     NoticeRecord,
     PairedDayRecord,
     ReleaseRecord,
     RolloutRecord,
-    RouteRecord,
     TripRecord,
 )
 from recloser.rollout import (
-    CanaryStep,
     Evidence,
-    Promotion,
-    RolloutController,
-    RolloutPlan,
     RolloutState,
-    Settings,
     explain,
-    record_of,
 )
 
 S = RolloutState
-DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-PLAN = RolloutPlan(
-    shadow_days=2,
-    steps=(CanaryStep(0.2, 2), CanaryStep(0.5, 2)),
-    probation_days=4,
-    deadline_days=30,
-    promotion=Promotion.NO_EVIDENCE_OF_HARM,
-    harmless_days=4,
-)
-SETTINGS = Settings(resolution=HOUR, lease=2 * DAY)
-
-
-class Bench:
-    """A controller with what it stands on, and days that pass."""
-
-    def __init__(self, ledger, router, source, build):
-        self.ledger, self.router, self.source, self.build = ledger, router, source, build
-        self.clock = VirtualClock(build.t0)
-        self.tampered: set[str] = set()
-        self.controller = self.another()
-
-    def another(self, router=None):
-        def verify(release: str) -> str:
-            return "signature does not match" if release in self.tampered else ""
-
-        return RolloutController(self.ledger, router or self.router, self.clock, verify, SETTINGS)
-
-    def accept(self, name: str):
-        with self.ledger.change("staging", self.clock.now()) as change:
-            change.add(self.build.release(name))
-            change.note("release.accept", name)
-        return self.controller.submit(name, PLAN, scale=0.1, reason="passed staging")
-
-    def pass_days(self, count: int, release: str, difference: float = -0.05, **evidence):
-        states = []
-        for _ in range(count):
-            self.clock.advance_to(self.clock.now() + DAY)
-            days = self.source.by_release.get(release, Evidence()).days
-            day = (self.clock.now() - DAY).date()
-            fresh = self.build.days([difference], start=day, closed=self.clock.now())
-            self.source.by_release[release] = Evidence(days=(*days, *fresh), **evidence)
-            self.controller.tick(self.source)
-            states.append(self.state(release))
-        return states
-
-    def state(self, release: str) -> str:
-        return self.ledger.find(RolloutRecord, release=release, order_by="started_at")[-1].state
-
-    def route(self):
-        return self.ledger.get(RouteRecord, "route")
-
-    def serve(self, release: str, area: str = "a", other: str = "rel-1"):
-        now = self.clock.now()
-        rows = np.full((24, 3), 5.0)
-        forecast = Served(
-            forecast_id(area, now, now, release),
-            area,
-            now,
-            now,
-            tuple(now + timedelta(hours=15 + i) for i in range(24)),
-            (0.1, 0.5, 0.9),
-            release,
-            "canary",
-            answers={release: rows * 1000, other: rows, "seasonal_naive": rows + 1},
-        )
-        with self.ledger.change("gateway", now) as change:
-            change.add(record_of(forecast))
-            change.note("forecast", area)
-        return forecast
-
-
-@pytest.fixture
-def bench(ledger, router, source, build):
-    return Bench(ledger, router, source, build)
-
-
-@pytest.fixture
-def canary(bench):
-    """A bench with champion rel-1 and rel-2 in its first canary step."""
-    bench.accept("rel-1")
-    bench.controller.tick(bench.source)
-    bench.accept("rel-2")
-    bench.controller.tick(bench.source)
-    bench.pass_days(2, "rel-2")
-    assert bench.state("rel-2") == "canary"
-    return bench
 
 
 def test_a_better_release_goes_all_the_way(bench):
@@ -175,7 +81,7 @@ def test_a_trip_returns_the_traffic_and_recalls_in_the_same_change(canary):
     canary.controller.tick(canary.source)
     assert len(canary.ledger.entries()) == entries + 1
     with pytest.raises(Refused, match="passed staging"):
-        canary.controller.submit("rel-2", PLAN, scale=0.1, reason="again")
+        canary.controller.submit("rel-2", canary.plan, scale=0.1, reason="again")
 
 
 def test_the_recall_says_what_it_could_not_replace(canary):
@@ -388,7 +294,7 @@ def test_a_living_controller_renews_the_lease_within_the_epoch(canary):
     canary.clock.advance_to(lease - HOUR)
     canary.controller.tick(canary.source)
     assert canary.route().epoch == epoch
-    assert canary.router.route.lease_until == canary.clock.now() + SETTINGS.lease
+    assert canary.router.route.lease_until == canary.clock.now() + canary.settings.lease
 
 
 def test_of_two_controllers_one_is_refused(canary):
@@ -410,9 +316,9 @@ def test_of_two_controllers_one_is_refused(canary):
 
 def test_only_releases_that_passed_staging_are_submitted(bench):
     with pytest.raises(Refused, match="passed staging"):
-        bench.controller.submit("rel-x", PLAN, scale=None, reason="hope")
+        bench.controller.submit("rel-x", bench.plan, scale=None, reason="hope")
     first = bench.accept("rel-1")
-    assert bench.controller.submit("rel-1", PLAN, scale=0.1, reason="twice") == first
+    assert bench.controller.submit("rel-1", bench.plan, scale=0.1, reason="twice") == first
 
 
 def test_explain_says_why_and_what_would_change_it(canary):

@@ -26,8 +26,9 @@ from recloser.rollout import (
     decide,
     new_rollout,
 )
-from recloser.rollout.changes import Move, companions, reopening, rollback_subject, writes_of
+from recloser.rollout.changes import writes_of
 from recloser.rollout.gates import needs_approval
+from recloser.rollout.moves import Move, companions, reopening, rollback_subject
 from recloser.rollout.people.case import case_digest
 from recloser.rollout.rollout import FINISHED, TRYING, World, in_turn, later, trial_of
 

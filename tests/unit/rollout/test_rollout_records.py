@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.rollout import CanaryStep, Promotion, Rollout, RolloutPlan, RolloutState
-from recloser.rollout.rollout import FINISHED, TRANSITIONS
+from recloser.rollout import CanaryStep, Promotion, Proposers, Rollout, RolloutPlan, RolloutState
+from recloser.rollout.machine.table import TABLE
+from recloser.rollout.rollout import FINISHED
 
 
 def test_a_rollout_survives_its_record(build):
@@ -20,16 +21,20 @@ def test_a_rollout_survives_its_record(build):
     held = build.rollout(RolloutState.HELD, held_from=RolloutState.CANARY, step=1)
     assert Rollout.from_record(held.to_record()) == held
     assert held.to_record().share == 0.25
-    asked = build.rollout(RolloutState.AWAITING_APPROVAL, held_from=RolloutState.CANARY, case="c" * 64, proposer="eve")
+    asked = build.rollout(RolloutState.AWAITING_APPROVAL, held_from=RolloutState.CANARY, case="c" * 64)
+    asked = replace(asked, overridden="override by ann: storm", proposers=Proposers(("eve",), ("x <x@y.org>",)))
     assert Rollout.from_record(asked.to_record()) == asked
 
 
 def test_a_rollout_written_before_there_were_approvals_is_read(build):
     record = build.rollout(RolloutState.CANARY).to_record()
-    memory = {k: v for k, v in record.evidence["memory"].items() if k not in {"case", "proposer"}}
+    memory = {k: v for k, v in record.evidence["memory"].items() if k not in {"case", "overridden", "proposers"}}
     plan = {k: v for k, v in record.plan.items() if not k.startswith("approve")}
     old = Rollout.from_record(replace(record, plan=plan, evidence={"memory": memory, "facts": {}}))
-    assert (old.case, old.proposer, old.plan.approve_before) == ("", "", ())
+    assert (old.case, old.overridden, old.proposers, old.plan.approve_before) == ("", "", Proposers(), ())
+    one = {**memory, "proposer": "eve"}  # as it was written when one person at most was known
+    asked = Rollout.from_record(replace(record, plan=plan, evidence={"memory": one, "facts": {}}))
+    assert asked.proposers == Proposers(("eve",))
 
 
 def test_waves_widen_by_areas_then_by_share():
@@ -96,6 +101,8 @@ def test_a_misspelt_plan_key_names_the_nearest():
 
 def test_every_unfinished_state_can_be_ended():
     for state in RolloutState:
-        assert bool(TRANSITIONS[state]) is (state not in FINISHED)
+        ends = {to for found in TABLE[state].values() for to in found}
+        assert bool(ends) is (state not in FINISHED)
         if state not in FINISHED:
-            assert {RolloutState.TRIPPED, RolloutState.ROLLED_BACK} <= TRANSITIONS[state]
+            assert RolloutState.ROLLED_BACK in ends
+            assert RolloutState.TRIPPED in ends or state is RolloutState.QUEUED  # a queued one is aborted

@@ -22,7 +22,16 @@ import uvicorn
 from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
 from recloser.serving.grpc import grpc_lifespan
-from recloser.serving.http import CurrentForecast, Done, EventBuffer, InputColumns, Service, Wish, build_app
+from recloser.serving.http import (
+    CurrentForecast,
+    Done,
+    EventBuffer,
+    InputColumns,
+    PastForecast,
+    Service,
+    Wish,
+    build_app,
+)
 
 STEP = timedelta(minutes=30)
 ISSUED = datetime(2020, 3, 1, 22, tzinfo=UTC)
@@ -177,6 +186,10 @@ class Forecasts:
             raise ZeroDivisionError("secret")
         served = self.answers.get(area)
         return None if served is None else CurrentForecast(served, self.void_ids)
+
+    def find(self, forecast: str) -> PastForecast | None:
+        found = [served for served in self.answers.values() if served.id == forecast]
+        return PastForecast(found[0], STEP) if found else None
 
     def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
         return {area: current for area in areas if (current := self.current(area)) is not None}

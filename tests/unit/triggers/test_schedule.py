@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.triggers import Every, Schedule
+from recloser.core.cron import Cron
+from recloser.triggers import CronSchedule, Every, Schedule
 
 MELBOURNE = ZoneInfo("Australia/Melbourne")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -78,3 +79,52 @@ def test_the_latest_due_date_never_goes_back(schedule, first, later):
 def test_a_schedule_out_of_range_is_refused(wrong):
     with pytest.raises(InvalidInput, match="schedule out of range"):
         Schedule(Every.DAYS, BERLIN, **wrong)
+
+
+def cron(text, zone=BERLIN):
+    return CronSchedule(Cron.parse(text, zone))
+
+
+def dues(schedule, first, last):
+    """Return every due date of (first, last], found by asking every quarter of an hour as a loop does."""
+    found, now = {}, first
+    while now <= last:
+        due = schedule.latest(first, now)
+        if due is not None:
+            found[due[1]] = due[0].isoformat()[:19]
+        now += timedelta(minutes=15)
+    return found
+
+
+def test_a_cron_schedule_is_in_local_time_and_named_by_it():
+    monthly = cron("30 2 1 * *")
+    name, due = monthly.latest(BEGUN, utc(2020, 6, 10))
+    assert (name.isoformat(), due) == ("2020-06-01T02:30:00+02:00", utc(2020, 6, 1, 0, 30))
+    assert monthly.latest(BEGUN, utc(2020, 12, 1, 1, 29))[0].isoformat() == "2020-11-01T02:30:00+01:00"
+    assert monthly.latest(BEGUN, BEGUN) is None
+    assert monthly.latest(utc(2020, 6, 1, 0, 30), utc(2020, 6, 30)) is None  # what was due at the beginning is past
+
+
+def test_a_time_that_the_spring_skips_is_due_once_an_hour_later_by_the_clock():
+    """02:30 does not exist on 29 March: due at 03:30 summer time, not lost and not twice."""
+    found = dues(cron("30 2 * * *"), utc(2020, 3, 28, 12), utc(2020, 3, 30, 12))
+    assert found == {utc(2020, 3, 29, 1, 30): "2020-03-29T03:30:00", utc(2020, 3, 30, 0, 30): "2020-03-30T02:30:00"}
+
+
+def test_a_time_that_the_autumn_repeats_is_due_at_its_first_occurrence_alone():
+    found = dues(cron("30 2 * * *"), utc(2020, 10, 24, 12), utc(2020, 10, 26, 12))
+    assert found == {utc(2020, 10, 25, 0, 30): "2020-10-25T02:30:00", utc(2020, 10, 26, 1, 30): "2020-10-26T02:30:00"}
+
+
+def test_a_schedule_that_asks_every_hour_has_a_name_for_each_and_rests_in_the_repeated_one():
+    found = dues(cron("0 * * * *"), utc(2020, 10, 24, 22), utc(2020, 10, 25, 3))
+    names = ["2020-10-25T01:00:00", "2020-10-25T02:00:00", "2020-10-25T03:00:00", "2020-10-25T04:00:00"]
+    assert list(found.values()) == names
+    assert list(found) == [utc(2020, 10, 24, 23), utc(2020, 10, 25, 0), utc(2020, 10, 25, 2), utc(2020, 10, 25, 3)]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "UTC"])
+def test_every_day_is_due_once_in_every_zone(zone):
+    found = dues(cron("5 2 * * *", ZoneInfo(zone)), utc(2020, 3, 1), utc(2020, 4, 30))
+    assert len(found) in {60, 61}
+    assert len({name[:10] for name in found.values()}) == len(found)

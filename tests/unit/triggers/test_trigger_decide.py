@@ -92,11 +92,13 @@ def test_nobody_is_exempt_from_the_budget():
     assert only(POLICY, spent, DRIFT, now=NOW + 30 * DAY) == ("start", Code.STARTED)
 
 
-def test_a_rollout_lets_drift_wait_and_a_schedule_pass():
+def test_a_rollout_lets_all_wait_but_what_a_person_asks_for():
     live = replace(HISTORY, rollout_live=True)
     (waiting,) = decide(POLICY, live, [DRIFT], NOW)
     assert waiting.code is Code.QUEUED
-    assert only(POLICY, live, data_trigger("d1", 100, NOW)) == ("skip", Code.ROLLOUT)
+    assert only(POLICY, live, data_trigger("d1", 100, NOW)) == ("skip", Code.QUEUED)
+    hasty = TriggerPolicy(during_rollout={K.DATA: "skip"})
+    assert only(hasty, live, data_trigger("d1", 100, NOW)) == ("skip", Code.ROLLOUT)
     assert only(POLICY, live, api_trigger("ann", "now", NOW)) == ("start", Code.STARTED)
     queued = replace(HISTORY, queued=queue_after(live, [waiting]))
     assert queued.queued == (DRIFT,)
@@ -132,11 +134,60 @@ def test_a_schedule_starts_once_per_due_date_however_many_were_missed():
     done = replace(HISTORY, past=(Past(decision.trigger.key, K.SCHEDULE, Code.STARTED, NOW),))
     assert decide(policy, done, [], NOW + 6 * DAY) == []
     assert decide(policy, done, [], NOW + 7 * DAY)[0].trigger.key == "schedule:2020-06-08"
+
+
+def test_a_due_date_is_put_off_by_a_rollout_and_not_lost():
+    """Rollouts take five weeks: a monthly schedule that skipped would act every second month."""
+    policy = TriggerPolicy(schedule=Schedule(Every.MONTHLY, ZoneInfo("UTC"), time(2)), cooldown=2 * DAY, budget=99)
     live = replace(HISTORY, rollout_live=True)
-    (skipped,) = decide(policy, live, [], NOW)
-    assert skipped.code is Code.ROLLOUT
-    answered = replace(HISTORY, past=(Past(skipped.trigger.key, K.SCHEDULE, Code.ROLLOUT, NOW),))
-    assert decide(policy, answered, [], NOW + DAY) == []
+    (put_off,) = decide(policy, live, [], NOW)
+    assert (put_off.code, put_off.trigger.key) == (Code.QUEUED, "schedule:2020-06-01")
+    assert "waits until it has ended" in put_off.why
+    waiting = replace(
+        HISTORY,
+        queued=queue_after(live, [put_off]),
+        past=(Past(put_off.trigger.key, K.SCHEDULE, Code.QUEUED, NOW),),
+    )
+    assert decide(policy, replace(waiting, rollout_live=True), [], NOW + 5 * DAY) == []
+    (later,) = decide(policy, waiting, [], NOW + 6 * DAY)
+    assert (later.code, later.trigger.key) == (Code.STARTED, "schedule:2020-06-01")
+    assert queue_after(waiting, [later]) == ()
+
+
+def test_of_several_due_dates_that_wait_only_the_latest_does():
+    policy = TriggerPolicy(schedule=Schedule(Every.WEEKLY, ZoneInfo("UTC"), time(2), weekday=0), cooldown=2 * DAY)
+    (first,) = decide(policy, replace(HISTORY, rollout_live=True), [], NOW)
+    waiting = replace(
+        HISTORY,
+        rollout_live=True,
+        queued=queue_after(HISTORY, [first]),
+        past=(Past(first.trigger.key, K.SCHEDULE, Code.QUEUED, NOW),),
+    )
+    gone, second = decide(policy, waiting, [], NOW + 7 * DAY)
+    assert (gone.trigger.key, gone.code) == ("schedule:2020-06-01", Code.EXPIRED)
+    assert gone.why == "the next date has come: scheduled for 2020-06-08T02:00:00Z"
+    assert (second.trigger.key, second.code) == ("schedule:2020-06-08", Code.QUEUED)
+    assert [item.key for item in queue_after(waiting, [gone, second])] == ["schedule:2020-06-08"]
+
+
+def test_a_due_date_waits_for_the_cooldown_too():
+    policy = TriggerPolicy(schedule=Schedule(Every.MONTHLY, ZoneInfo("UTC"), time(2)), cooldown=7 * DAY)
+    recent = replace(HISTORY, past=(started(3),))
+    assert only(policy, recent) == ("skip", Code.COOLDOWN)
+    said = replace(recent, past=(*recent.past, Past("schedule:2020-06-01", K.SCHEDULE, Code.COOLDOWN, NOW)))
+    assert decide(policy, said, [], NOW + DAY) == []
+    assert only(policy, said, now=NOW + 4 * DAY) == ("start", Code.STARTED)
+
+
+def test_what_a_person_asked_for_is_given_up_after_a_day_and_a_commit_is_not():
+    spent = replace(HISTORY, past=tuple(started(8 + n, f"old-{n}") for n in range(4)))
+    asked, pushed = api_trigger("ann", "again", NOW), commit_trigger("c0ffee" * 6, NOW)
+    assert {d.code for d in decide(POLICY, spent, [asked, pushed], NOW)} == {Code.BUDGET}
+    days = {
+        trigger.key: d.code for d in decide(POLICY, spent, [asked, pushed], NOW + 2 * DAY) if (trigger := d.trigger)
+    }
+    assert days == {asked.key: Code.EXPIRED, pushed.key: Code.BUDGET}
+    assert only(POLICY, spent, pushed, now=NOW + 31 * DAY) == ("skip", Code.EXPIRED)
 
 
 def test_open_signals_make_triggers_and_faults():

@@ -1,20 +1,20 @@
-"""Owns delivering the ledger's notices on every channel at least once. Knows no transport."""
+"""Owns delivering the ledger's notices on every channel at least once, in order. Knows no transport and no thread."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
-from recloser.core import Clock, RecloserError, Unavailable
+from recloser.app.delivery.events import areas_of
+from recloser.core import Clock, Refused, Unavailable
 from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord
 
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=10)
 WORTH = timedelta(days=7)
-LOOK_S = 1.0
+HOLDS = timedelta(hours=1)
+SETTLED = ("delivered", "given_up")
 
 
 class Channel(Protocol):
@@ -26,15 +26,22 @@ class Channel(Protocol):
         ...
 
     def send(self, notice: NoticeRecord, now: datetime) -> None:
-        """Send once; raises Unavailable when there was no receipt."""
+        """Send once; returning is the receipt.
+
+        Raises:
+            Unavailable: the receiver cannot be reached, so no notice can be sent now.
+            Refused: it was reached and gave no receipt for this notice.
+        """
         ...
 
 
 class Courier:
     """Delivers what the ledger holds and no receipt was written for; a kill between receipt and record sends again.
 
-    Waits grow from one second to ten minutes, per notice and channel, and begin anew with the process. A notice of a
-    week ago is given up, once, with an audit entry.
+    On each channel the oldest notice goes first. While the receiver cannot be reached none goes. A notice that it does
+    not take keeps later ones about the same areas waiting, for an hour at most; others pass. Waits grow from one second
+    to ten minutes and begin anew with the process and with every receipt. A notice of a week ago is given up, once,
+    with an audit entry.
 
     Args:
         ledger: holds notices and deliveries.
@@ -44,77 +51,82 @@ class Courier:
 
     def __init__(self, ledger: Ledger, channels: Sequence[Channel], clock: Clock) -> None:
         self._ledger, self._channels, self._clock = ledger, tuple(channels), clock
-        self._tries: dict[str, tuple[int, datetime]] = {}
+        self._waits: dict[str, tuple[int, datetime]] = {}
+        self._settled: set[str] = set()
 
     def tick(self) -> int:
         """Try what is due, oldest first; return how many receipts there were.
 
         Raises:
             Unavailable: the ledger cannot be used now; tick again.
+            Refused: another controller leads.
         """
         if not self._channels:
             return 0
         now = self._clock.now()
-        receipts = 0
-        for notice in self._ledger.find(NoticeRecord, since=("at", now - 2 * WORTH), order_by="at"):
-            done = {record.channel: record for record in self._ledger.find(DeliveryRecord, notice=notice.key)}
-            for channel in self._channels:
-                record = done.get(channel.name)
-                if record is None or record.state == "failing":
-                    receipts += self._one(notice, channel, record, now)
+        notices = self._ledger.find(NoticeRecord, since=("at", now - 2 * WORTH), order_by="at")
+        keys = {f"{notice.key}/{channel.name}" for notice in notices for channel in self._channels}
+        self._settled &= keys
+        return sum(self._deliver(notices, channel, now) for channel in self._channels)
+
+    def _deliver(self, notices: Sequence[NoticeRecord], channel: Channel, now: datetime) -> int:
+        receipts, held = 0, set[str]()
+        for notice in notices:
+            key = f"{notice.key}/{channel.name}"
+            if key in self._settled:
+                continue
+            before = self._ledger.get(DeliveryRecord, key)
+            if before is not None and before.state in SETTLED:
+                self._settled.add(key)
+                continue
+            areas = set(areas_of(notice))
+            if held & areas or not self._due(key, now):
+                held |= self._holds(notice, now)
+                continue
+            if not self._due(channel.name, now):
+                break
+            try:
+                channel.send(notice, now)
+            except Unavailable as error:
+                self._failed(notice, channel, before, error.explain(), channel.name)
+            except Refused as error:
+                self._failed(notice, channel, before, error.explain(), key)
+                held |= self._holds(notice, now)
+            else:
+                receipts += 1
+                self._took(notice, channel)
         return receipts
 
-    def _one(self, notice: NoticeRecord, channel: Channel, before: DeliveryRecord | None, now: datetime) -> bool:
+    def _due(self, what: str, now: datetime) -> bool:
+        return now >= self._waits.get(what, (0, now))[1]
+
+    def _holds(self, notice: NoticeRecord, now: datetime) -> set[str]:
+        return set(areas_of(notice)) if now - notice.at < HOLDS else set()
+
+    def _took(self, notice: NoticeRecord, channel: Channel) -> None:
         key = f"{notice.key}/{channel.name}"
-        tries, due = self._tries.get(key, (0, now))
-        if now < due:
-            return False
-        try:
-            channel.send(notice, now)
-        except Unavailable as error:
-            wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries, 10))
-            self._tries[key] = (tries + 1, now + wait)
-            over = now - notice.at > WORTH
-            if over or before is None:
-                self._record(notice, channel, "given_up" if over else "failing", tries + 1, error.explain())
-            return False
-        self._tries.pop(key, None)
+        tries = self._waits.get(key, (0, None))[0] + self._waits.get(channel.name, (0, None))[0]
         self._record(notice, channel, "delivered", tries + 1, None)
-        return True
+        for name in [name for name in self._waits if name == channel.name or name.endswith(f"/{channel.name}")]:
+            del self._waits[name]  # it listens again: what waits is tried at once
+
+    def _failed(
+        self, notice: NoticeRecord, channel: Channel, before: DeliveryRecord | None, why: str, waits: str
+    ) -> None:
+        """Note a failure: once, again when its reason changes, and when the notice is given up."""
+        now = self._clock.now()
+        tries = self._waits.get(waits, (0, None))[0]
+        self._waits[waits] = (tries + 1, now + min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries, 10)))
+        if now - notice.at > WORTH:
+            self._record(notice, channel, "given_up", tries + 1, why)
+        elif before is None or before.error != why:
+            self._record(notice, channel, "failing", tries + 1, why)
 
     def _record(self, notice: NoticeRecord, channel: Channel, state: str, tries: int, error: str | None) -> None:
-        now = self._clock.now()
-        record = DeliveryRecord(f"{notice.key}/{channel.name}", notice.key, channel.name, now, state, tries, error)
+        now, key = self._clock.now(), f"{notice.key}/{channel.name}"
+        record = DeliveryRecord(key, notice.key, channel.name, now, state, tries, error)
         with self._ledger.change("courier", now) as change:
             change.put(record)
             change.note(f"notice.{state}", notice.key, {"channel": channel.name, "attempts": tries, "reason": error})
-
-
-class CourierThread:
-    """Ticks a courier on a thread of its own until the block ends: a slow receiver delays no decision."""
-
-    def __init__(self, courier: Courier, say: Callable[[str], None]) -> None:
-        self._courier, self._say = courier, say
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(timeout=10.0)
-
-    def _run(self) -> None:
-        told = ""
-        while not self._ended.wait(LOOK_S):
-            try:
-                self._courier.tick()
-                told = ""
-            except RecloserError as error:
-                if error.explain() != told:
-                    told = error.explain()
-                    self._say(f"courier: {told}")
+        if state in SETTLED:
+            self._settled.add(key)

@@ -7,15 +7,16 @@ import hashlib
 import hmac
 import http.client
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from recloser.core import Unavailable, canonical_json, format_utc
+from recloser.app.delivery.events import CONTENT_TYPE, event_body
+from recloser.app.security.reaching import secret_of
+from recloser.core import InvalidInput, Refused, Unavailable
 from recloser.ledger import NoticeRecord
-
-EVENT_TYPE = "io.recloser.forecast.recall.v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Webhook:
         secret_file: holds the key of the HMAC-SHA-256, read at each attempt; None: not signed.
         source: `source` of the events, a URI reference that names the project.
         timeout_s: of connecting, and of each read.
+        trust: makes the context of https, read at each attempt.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Webhook:
     secret_file: Path | None
     source: str
     timeout_s: float = 5.0
+    trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
 
     def send(self, notice: NoticeRecord, now: datetime) -> None:
         """Send the notice once; any answer of 2xx is a receipt.
@@ -42,59 +45,57 @@ class Webhook:
         The same notice always has the same `id`, so a receiver knows what it had before.
 
         Raises:
-            Unavailable: no connection, no answer in time, another status, or no secret to sign with.
+            Unavailable: no connection, or no secret or certificate to make one with.
+            Refused: a connection, but no answer in time or one of another status.
         """
-        body = event_body(notice, self.source)
+        body, parts = event_body(notice, self.source), urlsplit(self.url)
+        headers = self._headers(notice, body, now)
+        link = self._connected()
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            link.request("POST", path, body, headers)
+            status = link.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            raise Refused("the webhook gave no answer", got=str(error), where=self.name) from error
+        finally:
+            link.close()
+        if not 200 <= status < 300:
+            raise Refused("the webhook did not take the notice", got=status, expected="2xx", where=self.name)
+
+    def check(self) -> None:
+        """Connect and part again; sends nothing.
+
+        Raises:
+            Unavailable: no connection, or no secret or certificate to make one with.
+        """
+        if self.secret_file is not None:
+            secret_of(self.secret_file, self.name)
+        self._connected().close()
+
+    def _connected(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
         address = (parts.hostname or "", parts.port)
         try:
             if parts.scheme == "https":
-                context = ssl.create_default_context()
                 link: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    *address, timeout=self.timeout_s, context=context
+                    *address, timeout=self.timeout_s, context=self.trust()
                 )
             else:
                 link = http.client.HTTPConnection(*address, timeout=self.timeout_s)
-            try:
-                path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-                link.request("POST", path, body, self._headers(notice, body, now))
-                status = link.getresponse().status
-            finally:
-                link.close()
+            link.connect()
+        except InvalidInput as error:
+            raise Unavailable(error.what, got=error.got, where=self.name, next_step=error.next_step) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Unavailable("the webhook does not answer", got=str(error), where=self.name) from error
-        if not 200 <= status < 300:
-            raise Unavailable("the webhook did not take the notice", got=status, expected="2xx", where=self.name)
+            raise Unavailable("the webhook cannot be reached", got=str(error), where=self.name) from error
+        return link
 
     def _headers(self, notice: NoticeRecord, body: bytes, now: datetime) -> dict[str, str]:
         sent_at = str(int(now.timestamp()))
-        headers = {
-            "content-type": "application/cloudevents+json; charset=utf-8",
-            "webhook-id": notice.key,
-            "webhook-timestamp": sent_at,
-        }
+        headers = {"content-type": CONTENT_TYPE, "webhook-id": notice.key, "webhook-timestamp": sent_at}
         if self.secret_file is not None:
-            secret = self.secret_file.read_bytes().strip()
-            if not secret:  # never unsigned by mistake
-                raise Unavailable("an empty secret", got=str(self.secret_file), where=self.name)
+            secret = secret_of(self.secret_file, self.name)
             headers["webhook-signature"] = signature(secret, notice.key, sent_at, body)
         return headers
-
-
-def event_body(notice: NoticeRecord, source: str) -> bytes:
-    """Return the notice as a CloudEvent 1.0 in structured JSON; equal bytes at every attempt."""
-    return canonical_json(
-        {
-            "specversion": "1.0",
-            "id": notice.key,
-            "source": source,
-            "type": EVENT_TYPE,
-            "subject": notice.subject,
-            "time": format_utc(notice.at),
-            "datacontenttype": "application/json",
-            "data": notice.data,
-        }
-    )
 
 
 def signature(secret: bytes, key: str, sent_at: str, body: bytes) -> str:

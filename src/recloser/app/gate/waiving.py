@@ -47,7 +47,7 @@ def waive_check(
         if verdict.verdict == PASS and not platform.ledger.find(RolloutRecord, release=before.release, limit=1):
             platform.clock = VirtualClock(newest_instant(platform))  # a rollout lives in the time of its data
             loop = ControlLoop(platform, LoopOptions())
-            loop.retraining.submit(before.release, f"{check} waived by {name}")
+            loop.retraining.submit(before.release, f"{check} waived by {name}", name)
             loop.advance()
         return {
             "candidate": before.release,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from recloser.app.links.encryption import tls_of
+from recloser.app.links.extras import mqtt_client, opcua_client
 from recloser.app.project.links import DeviceSection
 from recloser.app.project.settings import Project
 from recloser.connectors.cleaning import CleaningRules
@@ -21,9 +22,8 @@ from recloser.connectors.live import (
     LiveClient,
     ModbusClient,
 )
-from recloser.connectors.live.mqtt_payload import MqttFormat
 from recloser.connectors.points import PointRegistry, read_registry
-from recloser.core import Clock, InvalidInput, Unavailable, unknown_name
+from recloser.core import Clock, unknown_name
 
 
 def device_named(project: Project, name: str) -> DeviceSection:
@@ -71,29 +71,6 @@ def client_of(root: Path, device: DeviceSection, clock: Clock) -> LiveClient:
     return CLIENTS[device.protocol](root, device, registry, clock)
 
 
-def tls_of(root: Path, device: DeviceSection) -> ssl.SSLContext | None:
-    """Return the context of an encrypted connection as IEC 62351-3 wants it, None without `tls_ca`.
-
-    Raises:
-        InvalidInput: a file is missing or unusable.
-    """
-    if device.tls_ca is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(root / device.tls_ca))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if device.tls_certificate is not None and device.tls_key is not None:
-            context.load_cert_chain(root / device.tls_certificate, root / device.tls_key)
-    except (ssl.SSLError, OSError) as error:
-        raise InvalidInput(
-            "unusable TLS files",
-            got=str(error)[:200],
-            where=f"links.devices {device.name}",
-            next_step="They must be in PEM form, and certificate and key belong together.",
-        ) from error
-    return context
-
-
 def endpoint_of(root: Path, device: DeviceSection) -> Endpoint:
     """Return where a device listens; raises as `tls_of`."""
     host, port = device.address
@@ -138,59 +115,12 @@ def _c37118(root: Path, device: DeviceSection, registry: PointRegistry, clock: C
     )
 
 
-def _mqtt(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
-    try:
-        from recloser.connectors.live.mqtt import Broker, MqttClient  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise missing_extra("mqtt", f"links.devices {device.name}") from error
-    host, port = device.address
-    broker = Broker(
-        host,
-        port,
-        client_id=device.client_id or f"recloser-{device.name}",
-        username=device.username,
-        password=_secret(root, device),
-        tls=tls_of(root, device),
-    )
-    form = MqttFormat(device.payload_value, device.payload_time, device.payload_time_unit, device.payload_quality)
-    return MqttClient(device.name, broker, registry, clock, form)
-
-
-def _opcua(_root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
-    try:
-        from recloser.connectors.live.opcua import OpcUaClient  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise missing_extra("opcua", f"links.devices {device.name}") from error
-    return OpcUaClient(
-        device.name,
-        device.url or "",
-        registry,
-        clock,
-        period_ms=int(device.period_seconds * 1000),
-        answer_s=device.answer_seconds,
-    )
-
-
 CLIENTS: dict[str, Callable[[Path, DeviceSection, PointRegistry, Clock], LiveClient]] = {
     "iec104": _iec104,
     "dnp3": _dnp3,
     "modbus": _modbus,
     "c37118": _c37118,
-    "mqtt": _mqtt,
-    "opcua": _opcua,
+    "mqtt": mqtt_client,
+    "sparkplug": mqtt_client,
+    "opcua": opcua_client,
 }
-
-
-def missing_extra(name: str, where: str) -> Unavailable:
-    """Return the error about an extra that is not installed."""
-    return Unavailable(f"the extra {name!r} is not installed", where=where, next_step=f"Install recloser[{name}].")
-
-
-def _secret(root: Path, device: DeviceSection) -> str | None:
-    if device.password_file is None:
-        return None
-    path = root / device.password_file
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise Unavailable("the password cannot be read", got=error.strerror, where=str(path)) from error

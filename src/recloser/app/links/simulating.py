@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.clock import SystemClock
-from recloser.app.links.opening import missing_extra
+from recloser.app.links.extras import extra_device
 from recloser.app.project.links import PORTS
 from recloser.connectors.points import registry_text
 from recloser.simulation import GridPlan, SimulatedGrid
@@ -27,7 +27,7 @@ from recloser.simulation.devices import (
     WaveFeed,
 )
 
-PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua")
+PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua")
 OPCUA_PORT = 4840
 MOST_DAYS = 400
 
@@ -38,7 +38,8 @@ class DeviceOptions:
 
     Attributes:
         protocol: one of PROTOCOLS.
-        host, port: where it listens (mqtt: where the broker is); None for the registered port, 0 for any free one.
+        host, port: where it listens (mqtt, sparkplug: where the broker is); None for the registered port, 0 for any
+            free one.
         feeders: of the simulated grid, or PMUs of the stream.
         seed: of the grid.
         rate: values of a point a second; for c37118 frames a second.
@@ -80,15 +81,7 @@ def device_of(options: DeviceOptions) -> Device:
         return Dnp3Outstation(feed, 1.0 / options.rate)
     if options.protocol == "modbus":
         return ModbusServer(feed)
-    try:
-        if options.protocol == "mqtt":
-            from recloser.simulation.devices.mqtt_node import MqttNode  # noqa: PLC0415 - an optional extra
-
-            return MqttNode(feed, 1.0 / options.rate)
-        from recloser.simulation.devices.opcua_server import OpcUaServer  # noqa: PLC0415 - an optional extra
-    except ImportError as error:
-        raise missing_extra(options.protocol, "recloser simulate") from error
-    return OpcUaServer(feed, 1.0 / options.rate)
+    return extra_device(options.protocol, feed, 1.0 / options.rate)
 
 
 def run_device(options: DeviceOptions, say: Callable[[str], None], ready: Callable[[dict[str, Any]], None]) -> None:

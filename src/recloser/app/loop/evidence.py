@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, ReleaseRecord, RouteRecord, StateRecord
+from recloser.pipelines.verdicts import lapsed
 from recloser.rollout import (
     AreaDay,
     CutOff,
@@ -21,6 +23,7 @@ from recloser.rollout import (
     Evidence,
     Frozen,
     PairedDay,
+    Proposers,
     Rollout,
     RolloutState,
     close_day,
@@ -48,7 +51,8 @@ class LedgerEvidence:
         self._book = book
 
     def gather(self, rollout: Rollout, now: datetime) -> Evidence:
-        """Return what is known about the rollout at `now`."""
+        """Return what is known about the rollout at `now`; what people said and declared, by the clock."""
+        today = self._platform.today()
         incidents = self._platform.ledger.get(StateRecord, f"{INCIDENTS}/{rollout.release}")
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
@@ -63,7 +67,10 @@ class LedgerEvidence:
             odd=() if divergence is None else _odd(divergence.state.get("odd", ())),
             days=days,
             labels_missing_since=missing,
-            freeze=freeze_reason(freezes_of(self._platform, now)),
+            freeze=freeze_reason(freezes_of(self._platform, today)),
+            gate=lapsed(self._platform.ledger, rollout.release, today),
+            proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
+            today=today,
         )
 
     def _cut_off(self, release: str) -> CutOff | None:

@@ -227,7 +227,8 @@ class ResidualWatch:
     def _write(self, state: dict[str, Any], signals: list[Signal], degraded: Signal | None, now: datetime) -> None:
         """Write the new state; open what is new, close what is over or answered by a new champion."""
         ledger = self._platform.ledger
-        open_drift = ledger.find(SignalRecord, signal_class="concept_drift", closed_at=None)
+        found = ledger.find(SignalRecord, signal_class="concept_drift", closed_at=None)
+        open_drift = [record for record in found if not record.areas]  # those of single areas have a watch of their own
         open_worse = ledger.find(SignalRecord, signal_class="degradation", closed_at=None)
         opening = list(signals)
         closing = [(record, "a new champion or a new baseline answers it") for record in open_drift]

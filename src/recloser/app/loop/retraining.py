@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
-from recloser.app.requests import commit_request, proposer_of, standing_requests
+from recloser.app.requests import absent_commits, answered, commit_request, data_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
 from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import RolloutController, RolloutPlan
-from recloser.triggers import Every, Schedule, Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
+from recloser.triggers import Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,15 @@ class RunsApart(Protocol):
         ...
 
 
+def merged(triggers: Iterable[Trigger]) -> list[Trigger]:
+    """Return triggers of one key as one with the people of all: a push that was told, and its authors in the folder."""
+    found: dict[str, Trigger] = {}
+    for trigger in triggers:
+        first = found.setdefault(trigger.key, trigger)
+        found[trigger.key] = replace(first, asked_by=tuple(dict.fromkeys((*first.asked_by, *trigger.asked_by))))
+    return list(found.values())
+
+
 BEGUN = "triggers.begun"
 LIVE = ("queued", "shadow", "canary", "probation", "held", "awaiting_approval")
 
@@ -93,13 +103,11 @@ class Retraining:
 
     def _policy(self) -> TriggerPolicy:
         triggers = self._platform.project.triggers
-        every = {"weekly": Every.WEEKLY, "monthly": Every.MONTHLY}.get(triggers.schedule)
-        schedule = None if every is None else Schedule(every, self._platform.horizon.zone)
         drift = {TriggerKind.DRIFT, TriggerKind.DEGRADATION}
         kinds = frozenset(TriggerKind) if triggers.on_drift else frozenset(set(TriggerKind) - drift)
         return TriggerPolicy(
             kinds=kinds,
-            schedule=schedule,
+            schedule=triggers.recurrence(self._platform.horizon.zone),
             cooldown=timedelta(days=triggers.cooldown_days),
             budget=max(1, triggers.budget_per_90_days),
             budget_window=timedelta(days=90),
@@ -117,13 +125,14 @@ class Retraining:
         if self.busy:
             return started
         due = [(trigger, extra) for trigger, extra in self.requests if trigger.at <= now]
-        self.requests = [item for item in self.requests if item[0].at > now]
+        self.requests = [item for item in self.requests if item[0].at > now or not answered(self._platform, item[0])]
         due += [(trigger, {}) for trigger in self._asked(now)]
         around = Surroundings(
             begun_at=self._begun(now),
             areas=frozenset(self._platform.areas),
             unmasked=unmasked,
             rollout_live=bool(self._platform.ledger.find(RolloutRecord, state=list(LIVE), limit=1)),
+            absent=absent_commits(self._platform, (trigger for trigger, _ in due)),
         )
         extras = {trigger.key: extra for trigger, extra in due}
         for decision in self._desk.tick([trigger for trigger, _ in due], around):
@@ -163,11 +172,13 @@ class Retraining:
         return self._begun_at
 
     def _asked(self, now: datetime) -> list[Trigger]:
-        """Return what people and programs asked for, and a new commit; a replay lives without either."""
+        """Return what people and programs asked for, a new commit, new data; a replay has the last alone."""
+        data = data_request(self._platform, now)
+        found = [] if data is None else [data]
         if isinstance(self._platform.clock, VirtualClock):
-            return []
-        commit = commit_request(self._platform, now)
-        return [*standing_requests(self._platform, now), *([] if commit is None else [commit])]
+            return found
+        asked, commit = standing_requests(self._platform), commit_request(self._platform, now)
+        return merged([*asked, *found, *([] if commit is None else [commit])])
 
     def _resume(self) -> bool:
         """Go on with what a killed process left: starts without a run, and runs without an end."""
@@ -204,7 +215,7 @@ class Retraining:
             self._apart.start(order)
             return False
         try:
-            self.run(order.as_of, order.key, order.trigger, order.reason, order.extra)
+            self.run(order)
         except RecloserError as error:
             self._say(f"run {order.key} failed: {error.explain()}")
         return True
@@ -213,15 +224,21 @@ class Retraining:
         """Return the deterministic key of a run: equal request, equal data, equal key."""
         return short_id("run", [trigger, now, self._platform.features.digest])
 
-    def run(self, now: datetime, key: str, trigger: str, reason: str, extra: Mapping[str, Any]) -> RunOutcome:
+    def run(self, order: RunOrder, asked_by: str | None = None) -> RunOutcome:
         """Run the pipeline and submit what passed; the same key resumes what was killed or failed.
+
+        Args:
+            order: the run.
+            asked_by: the person who asks for it; None: nobody, or its trigger says who.
 
         Raises:
             RecloserError: a step failed; it is recorded, and nothing is deployed.
         """
-        outcome = self.make(RunOrder(key, now, trigger, reason, extra))
+        if asked_by is not None:
+            ask_for_run(self._platform, order.key, asked_by)
+        outcome = self.make(order)
         if outcome.verdict == "pass" and outcome.candidate is not None:
-            self.submit(outcome.candidate, reason)
+            self.submit(outcome.candidate, order.reason, asked_by)
         return outcome
 
     def make(self, order: RunOrder) -> RunOutcome:
@@ -244,18 +261,17 @@ class Retraining:
         if step.state in {"failed", "retrying"}:
             self._say(f"  {step.run} {step.name}: {step.state} {step.detail}")
 
-    def submit(self, release: str, reason: str) -> None:
-        """Queue the rollout of a release that passed staging."""
+    def submit(self, release: str, reason: str, asked_by: str | None = None) -> None:
+        """Queue the rollout of a release that passed staging; `asked_by` is the person who asks for that now."""
         record = self._platform.ledger.get(ReleaseRecord, release)
         scale = None if record is None else record.facts["scales"].get("paired_sd")
         try:
-            proposer = "" if record is None else proposer_of(self._platform, record.run)
-            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposer=proposer)
+            proposers = proposers_of(self._platform, release, () if asked_by is None else (asked_by,))
+            self._controller.submit(release, self.plan(), scale=scale, reason=reason, proposers=proposers)
         except Refused as error:
             self._say(f"{release} is not rolled out: {error.explain()}")
 
     def plan(self) -> RolloutPlan:
-        """Return the rollout plan of the project file; a replay asks nobody."""
+        """Return the rollout plan of the project file."""
         project = self._platform.project
-        plan = project.rollout.plan(divergence_steps=max(2, int(timedelta(hours=3) / project.resolution)))
-        return replace(plan, approve_before=()) if self._platform.isolated else plan
+        return project.rollout.plan(divergence_steps=max(2, int(timedelta(hours=3) / project.resolution)))

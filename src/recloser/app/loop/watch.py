@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from recloser.app.loop.book import DayBook
 from recloser.app.loop.faults import finding_from, finding_to
 from recloser.app.loop.history import History
+from recloser.app.loop.relation.areas import AreaWatch
 from recloser.app.loop.residuals import ResidualWatch
 from recloser.app.loop.signals import as_opened, record_of_signal
 from recloser.app.platform import Platform
@@ -33,6 +34,7 @@ class Watch:
         self._plan = CheckPlan(zone=platform.horizon.zone.key, areas=platform.areas, groups=groups)
         self.book = DayBook(platform, history)
         self.residuals = ResidualWatch(platform, self.book)
+        self.areas = AreaWatch(platform, self.book)
 
     def check_data(self, now: datetime) -> list[Finding]:
         """Run the data checks as of `now`: flag spoilt samples in the store, open and close signals in the ledger."""
@@ -74,6 +76,7 @@ class Watch:
         """Let the residual monitors see the days whose truth has come, and close them: none is closed unseen."""
         due = self.book.due(now)
         self.residuals.see(due, now)
+        self.areas.see(due, now)
         self.book.close(now)
         return due
 

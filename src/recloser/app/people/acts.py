@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.people.proposers import proposers_of
+from recloser.app.people.timing import live_in, time_base
 from recloser.app.platform import Platform
 from recloser.core import InvalidInput, Refused, unknown_name
 from recloser.ledger import RolloutRecord
@@ -40,9 +42,12 @@ def approve_in(loop: ControlLoop, rollout: str, *, name: str, reason: str, evide
     platform = loop.platform
     approval = platform.project.rollout.approval
     role = role_of(platform, name, required=True)
-    _known(platform, rollout)
+    name = approval.person(name) or name
+    subject = _known(platform, rollout)
     order = Order(CommandKind.RESUME, name, reason, role, rollout)
-    asked = loop.controller.approve(order, case=evidence, lasts=timedelta(hours=approval.expires_hours))
+    lasts = timedelta(hours=approval.expires_hours)
+    proposers = proposers_of(platform, subject.release)
+    asked = loop.controller.approve(order, case=evidence, lasts=lasts, proposers=proposers)
     return {
         "rollout": asked.key,
         "release": asked.release,
@@ -69,6 +74,7 @@ def order_rollout(folder: Path, kind: str, rollout: str, *, name: str, reason: s
         Refused: its state forbids it, or what nobody may override does.
     """
     with Platform.open(folder) as platform:
+        live_in(platform, time_base(platform))
         return order_in(ControlLoop(platform, LoopOptions()), kind, rollout, name=name, reason=reason)
 
 
@@ -78,6 +84,7 @@ def order_in(loop: ControlLoop, kind: str, rollout: str, *, name: str, reason: s
     role = role_of(platform, name, required=command is CommandKind.OVERRIDE or _wants_role(platform, command))
     if command is CommandKind.OVERRIDE:
         role = _overrider(platform, name)
+    name = platform.project.rollout.approval.person(name) or name
     _known(platform, rollout)
     source = loop.evidence if command is CommandKind.OVERRIDE else None
     outcome = loop.controller.order(Order(command, name, reason, role, rollout), source)
@@ -135,8 +142,9 @@ def _overrider(platform: Platform, name: str) -> str:
     )
 
 
-def _known(platform: Platform, rollout: str) -> None:
+def _known(platform: Platform, rollout: str) -> RolloutRecord:
     records = platform.ledger.find(RolloutRecord, order_by="started_at", descending=True)
     names = [name for record in records for name in (record.release, record.key)]
     if rollout not in names:
         raise unknown_name("rollout", rollout, names, "ROLLOUT")
+    return next(record for record in records if rollout in {record.release, record.key})

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from recloser.app.delivery.channels import channels_of
-from recloser.app.delivery.courier import Courier, CourierThread
+from recloser.app.delivery.thread import delivering
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
 from recloser.app.platform import Platform
@@ -47,7 +46,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         Platform.open(folder, apart=True) as platform,
         leading(platform) as lead,
         RunProcesses(platform, say) as runs,
-        CourierThread(Courier(platform.ledger, channels_of(platform), platform.clock), say),
+        delivering(platform, say),
     ):
         cut_off = FolderLook(cuts_folder(platform.layout.state))
         loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)

@@ -1,4 +1,4 @@
-"""Owns the start of a supervised process: `python -m recloser.app gateway|controller|link|...`. Restarts nothing."""
+"""Owns the start of a supervised process: `python -m recloser.app gateway|controller|...`. Restarts nothing."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from recloser.app.links.linking import run_link
 from recloser.app.processes.controller import control
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
+from recloser.app.watchman.watching import watch_over
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 from recloser.serving.foreign import hang_on
 
@@ -56,6 +57,8 @@ def main(words: Sequence[str]) -> int:
             return run_link(task.folder, words[6], say)
         if name == "collector":
             return collect(task.folder, say)
+        if name == "watchman":
+            return watch_over(task.folder, say)
         if name == "gateway":
             inherited = os.environ.get(LISTENING)
             worker = os.environ.get(WORKER, "1")

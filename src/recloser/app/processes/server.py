@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,11 +13,13 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.people.desk import LoopDesk
 from recloser.app.platform import Platform
+from recloser.app.predictions.forecasts import LedgerForecasts
 from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.figures import Publishing, SharedFigures
@@ -33,60 +35,14 @@ from recloser.app.security.gatekeeping import (
 )
 from recloser.core import Clock, Unavailable
 from recloser.ledger import ForecastRecord
-from recloser.rollout import served_of
 from recloser.serving.grpc import grpc_lifespan
-from recloser.serving.http import Colleagues, CurrentForecast, EventBuffer, InputColumns, Service, build_app
+from recloser.serving.http import Colleagues, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog, StandbyLog
 
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
 WORKER = "RECLOSER_WORKER"
 """Environment variable with the name of this process among them."""
-
-
-class LedgerForecasts:
-    """The ForecastSource of the gateway: what the ledger holds."""
-
-    def __init__(self, platform: Platform) -> None:
-        self._platform = platform
-
-    def areas(self) -> list[str]:
-        """Return the areas forecast, sorted."""
-        return sorted(self._platform.areas)
-
-    def current(self, area: str) -> CurrentForecast | None:
-        """Return the newest valid forecast of the area with the recalled ids of the same issue."""
-        found = self._platform.ledger.find(ForecastRecord, area=area, order_by="made_at", descending=True, limit=12)
-        return _newest_valid(found)
-
-    def many(self, areas: Sequence[str]) -> dict[str, CurrentForecast]:
-        """Return the same of many areas, by one reading of what reaches into the newest issue's targets."""
-        ledger = self._platform.ledger
-        newest = ledger.find(ForecastRecord, void=False, order_by="issued_at", descending=True, limit=1)
-        since = newest[0].first_target if newest else None
-        by_area: dict[str, list[ForecastRecord]] = {}
-        if since is not None:
-            for record in ledger.find(
-                ForecastRecord, since=("last_target", since), order_by="made_at", descending=True
-            ):
-                by_area.setdefault(record.area, []).append(record)
-        found: dict[str, CurrentForecast] = {}
-        for area in areas:
-            current = _newest_valid(by_area.get(area, [])[:12])
-            if current is None or since is None or current.served.targets[0] < since:
-                current = self.current(area)  # its newest is of an older issue, and so may be what was recalled
-            if current is not None:
-                found[area] = current
-        return found
-
-
-def _newest_valid(found: Sequence[ForecastRecord]) -> CurrentForecast | None:
-    """Return the newest valid forecast of one area's records, newest first, with what was recalled of its targets."""
-    newest = next((record for record in found if not record.void), None)
-    if newest is None:
-        return None
-    void = tuple(record.key for record in found if record.void and record.last_target >= newest.first_target)
-    return CurrentForecast(served_of(newest), void)
 
 
 def gateway_service(
@@ -104,6 +60,7 @@ def gateway_service(
         forecasts=LedgerForecasts(platform),
         events=events,
         desk=LoopDesk(loop),
+        inlets=ProjectInlets(platform),
         access=access_of(platform),
         body_limit=int(platform.project.gateway.limits.body_mb * 1_000_000),
         log=log,

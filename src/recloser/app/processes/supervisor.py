@@ -143,10 +143,11 @@ def commands(
     found = {
         "gateway": [*process, "gateway", str(folder), host, str(port), *tail],
         "controller": [*process, "controller", str(folder), host, str(port), *tail],
+        "watchman": [*process, "watchman", str(folder), host, str(port), *tail],
         "console": [sys.executable, "-m", "recloser.console", str(folder), host, str(port + 1), *tail],
     }
     if at is not None:
-        del found["controller"]
+        del found["controller"], found["watchman"]
         return found
     for device in devices:
         found[f"link {device}"] = [*process, "link", str(folder), host, str(port), *tail, device]

@@ -10,8 +10,8 @@ from recloser.app.project.section import Section
 from recloser.core import InvalidInput
 from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
 
-PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883}
-TLS_PORTS = {"iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883}
+PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883, "sparkplug": 1883}
+TLS_PORTS = {"iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883, "sparkplug": 8883}
 OWN_KEYS = {
     "iec104": ("interrogate_seconds",),
     "dnp3": ("period_seconds", "integrity_seconds", "outstation", "master", "unsolicited"),
@@ -21,6 +21,7 @@ OWN_KEYS = {
         *("client_id", "username", "password_file"),
         *("payload_value", "payload_time", "payload_time_unit", "payload_quality"),
     ),
+    "sparkplug": ("client_id", "username", "password_file", "host_id", "request_rebirth"),
     "opcua": ("url", "period_seconds"),
 }
 
@@ -29,7 +30,7 @@ class DeviceSection(Section):
     """One device: `[[links.devices]]`; files are relative to the project."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "opcua"]
+    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua"]
     points: str
     host: str | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -46,6 +47,8 @@ class DeviceSection(Section):
     client_id: str | None = None
     username: str | None = None
     password_file: str | None = None
+    host_id: Annotated[str, Field(pattern=r"^[^/+#]+$")] | None = None
+    request_rebirth: bool = False
     payload_value: str = "value"
     payload_time: str | None = None
     payload_time_unit: Literal["iso", "s", "ms", "us", "ns"] = "iso"

@@ -14,11 +14,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
+from recloser.app.project.observability import ObservabilitySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
+from recloser.app.project.triggers import TriggerSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
@@ -238,19 +240,11 @@ class RolloutSection(Section):
         )
 
 
-class TriggerSection(Section):
-    """When to retrain: `[triggers]`."""
-
-    schedule: Literal["never", "weekly", "monthly"] = "monthly"
-    on_drift: bool = True
-    cooldown_days: Annotated[int, Field(ge=0)] = 14
-    budget_per_90_days: Annotated[int, Field(ge=0)] = 6
-
-
 class MonitoringSection(Section):
-    """False-alarm budget of the watch, and substations with the areas whose sum they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
+    detector: str = "channels"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
@@ -299,6 +293,7 @@ class Project(Section):
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
+    observability: ObservabilitySection = ObservabilitySection()
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:

@@ -124,27 +124,38 @@ def install_bundle(file: Path, *, into: Path, keys: Path | None, key_id: str | N
 
 
 def _checked(file: Path, keys: Path | None, key_id: str | None) -> BundleCard:
-    return check_bundle(file, _trusted(file, keys, key_id))
+    return check_bundle(file, trusted_of(file, keys, key_id))
 
 
-def _trusted(file: Path, keys: Path | None, key_id: str | None) -> tuple[PublicKey, ...]:
-    """Return the keys of a folder, or the one inside the bundle whose id came by another way."""
+def trusted_of(file: Path, keys: Path | None, key_id: str | None, inside: str = "keys/") -> tuple[PublicKey, ...]:
+    """Return the keys of a folder, or the one inside the archive whose id came by another way.
+
+    Args:
+        file: the archive.
+        keys: file or folder of public keys.
+        key_id: of the one key to trust.
+        inside: where the archive keeps public keys.
+
+    Raises:
+        InvalidInput: neither is given.
+        Refused: the archive holds no key of that id.
+    """
     if keys is not None:
         return load_trusted([keys])
     if key_id is None:
         raise InvalidInput(
             "nobody is trusted",
-            expected="--keys FOLDER or --key-id KEY, which reached you by another way than the bundle",
-            next_step="Ask whoever made the bundle for its key.",
+            expected="--keys FOLDER or --key-id KEY, which reached you by another way than the archive",
+            next_step="Ask whoever made the archive for its key.",
         )
     with tempfile.TemporaryDirectory(prefix="recloser-keys-") as scratch:
-        for name, content in peek_keys(file).items():
+        for name, content in peek_keys(file, inside).items():
             path = Path(scratch) / Path(name).name
             path.write_bytes(content)
             key = PublicKey.from_file(path)
             if key.key_id == key_id:
                 return (key,)
-    raise Refused("the bundle holds no key of that id", got=key_id, where=str(file))
+    raise Refused("the archive holds no key of that id", got=key_id, where=str(file))
 
 
 def _serving(platform: Platform) -> list[str]:

@@ -13,11 +13,13 @@ from typing import Any
 from recloser.app.clock import SystemClock
 from recloser.app.processes.supervisor import run_up
 from recloser.app.project.settings import Project, parse_project
+from recloser.app.replay.answering import Answer
 from recloser.app.replay.live_feed import over_a_socket
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
 from recloser.app.replay.report import write_report
 from recloser.app.replay.run import ReplayOptions, run_replay
 from recloser.app.replay.scenario import Candidate, Scenario
+from recloser.app.replay.shown import shown
 from recloser.app.replay.summary import counts_line, month_table, summary_table
 from recloser.core import Panel
 from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, SimulatedGrid, Stuck
@@ -27,6 +29,7 @@ DAYS = 731
 ZONE = "Europe/Amsterdam"
 FIRST_ISSUE = datetime(2019, 11, 25, tzinfo=UTC)
 FIRST_HISTORY_DAYS = 120
+UNWANTED = datetime(2020, 2, 10, 8, tzinfo=UTC)
 
 SETTINGS = """
 [horizon]
@@ -47,7 +50,7 @@ holdout_days = 56
 
 [rollout]
 shadow_days = 4
-canary_steps = [[0.25, 4], [0.5, 4]]
+canary_steps = [["pilot", 4], [0.5, 4]]
 probation_days = 7
 promotion = "evidence"
 margin = 0.10
@@ -60,6 +63,15 @@ budget_per_90_days = 8
 
 [registry]
 kind = "folder"
+"""
+
+
+PEOPLE = {"shift_lead": "ann", "forecasting": "ben"}
+APPROVAL = """
+[rollout.approval]
+before = ["traffic", "promotion"]
+people = 2
+required = ["shift_lead"]
 """
 
 
@@ -90,12 +102,20 @@ def demo_project(grid: SimulatedGrid) -> tuple[Project, str]:
             "resolution_minutes = 30",
         ]
     )
-    text = f"{head}\n{SETTINGS}\n[monitoring.groups]\n{groups}\n"
+    pilot = grid.areas[: max(1, len(grid.areas) // 4)]
+    people = "\n".join(f"{role} = {json.dumps([name])}" for role, name in PEOPLE.items())
+    text = (
+        f"{head}\n{SETTINGS}\n[rollout.cohorts]\npilot = {json.dumps(list(pilot))}\n"
+        f"{APPROVAL}\n[rollout.approval.roles]\n{people}\n\n[monitoring.groups]\n{groups}\n"
+    )
     return parse_project(text, "demo"), text
 
 
 def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
-    """Return what happens: two telemetry faults, a lockdown, and three candidates by API of which two are bad."""
+    """Return what happens: telemetry faults, a lockdown, four candidates by API and what people say to them.
+
+    Staging refuses one, people turn one down, one goes wrong in use; who is asked approves the others.
+    """
     feeders = grid.areas
     day = timedelta(days=1)
     spring = datetime(2020, 3, 9, tzinfo=UTC)
@@ -119,6 +139,18 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
             Candidate(datetime(2020, 1, 7, 8, tzinfo=UTC), "a full year of data, winter included"),
             Candidate(datetime(2019, 12, 16, 8, tzinfo=UTC), "trained on an unchecked export", "corrupted"),
             Candidate(creeping - 9 * day, "a vendor's model with an adaptive gain", "creeping"),
+            Candidate(UNWANTED, "the same recipe on newer data"),
+        ),
+        answers=(
+            Answer(
+                "ben",
+                "F09 reported kW as MW while it learned; train again without those days",
+                reject=True,
+                about="newer data",
+                after=timedelta(hours=3),
+            ),
+            Answer("ann", "read the evidence; no work on the feeders planned", after=timedelta(hours=2)),
+            Answer("ben", "the error by hour and day looks right", after=timedelta(hours=5)),
         ),
         creeping=(creeping, 6.0),
         first_history_days=FIRST_HISTORY_DAYS,
@@ -135,7 +167,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     """Live through two years and tell the story.
 
     Returns:
-        {"story", "report_json", "report_html", "counts", "wall_s"}.
+        {"story", "report_json", "report_html", "counts", "shown", "wall_s"}.
     """
     say(f"simulating {options.feeders} feeders, half-hourly, two years (seed {options.seed})")
     grid = SimulatedGrid(GridPlan(seed=options.seed, feeders=options.feeders, start=START, days=DAYS, zone=ZONE))
@@ -159,6 +191,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         "report_json": str(json_path),
         "report_html": str(html_path),
         "counts": report.document["policies"]["recloser"]["counts"],
+        "shown": shown(report.document["policies"]["recloser"], project.zone),
         "wall_s": report.document["wall_s"],
     }
     if options.serve_port is not None:
@@ -175,7 +208,9 @@ def story(report: ReplayReport, project: Project, page: Path) -> str:
     by_month = {name: all_areas_by_month(frame, zone) for name, frame in report.scored.items()}
     lines += ["", "Error by month", "-" * 14, month_table(by_month)]
     lines += ["", "In all", "-" * 6, summary_table(report.document)]
-    counts = report.document["policies"]["recloser"]["counts"]
+    lived = report.document["policies"]["recloser"]
+    lines += ["", "Shown", "-" * 5, *(f"{name:<10}{said}" for name, said in shown(lived, zone).items())]
+    counts = lived["counts"]
     lines += ["", f"The loop: {counts_line(counts)}."]
     lines += [f"Took {report.document['wall_s']:.0f} s, {report.document['cpu_s']:.0f} CPU s.", ""]
     lines += [f"The same with plots: {page} (open it in any browser: xdg-open {page})", ""]

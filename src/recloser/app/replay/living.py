@@ -22,10 +22,13 @@ from typing import Any
 import polars as pl
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
 from recloser.app.project.layout import Layout
+from recloser.app.project.people import ApprovalSection
 from recloser.app.project.settings import FILE_NAME, Project
+from recloser.app.replay.answering import ScenarioPeople
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
 from recloser.app.replay.story import policy_result
@@ -163,10 +166,11 @@ def make_scratch(task: Task, policy: str) -> None:
 
 def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: Say) -> None:
     """Run one cycle per issue of the window under one policy."""
-    platform.project = under(platform.project, policy)
+    platform.project = under(platform.project, policy, asked=bool(task.scenario.answers))
     issues = list(platform.horizon.issues(task.start, task.end))
     options = LoopOptions(batch=BATCH, last=issues[-1], say=say, retrain=policy != "never", ahead=AHEAD)
     loop = ControlLoop(platform, options)
+    people = ScenarioPeople(loop, clock, task.scenario.answers)
     if policy == "recloser":
         loop.retraining.requests = [
             (api_trigger(item.actor, item.reason, item.at), item.parameters()) for item in task.scenario.candidates
@@ -182,15 +186,21 @@ def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: 
             key = loop.retraining.run_key(issued_at, "first")
             first = task.scenario.first_history_days
             extra = {} if first is None else {"history_days": first}
-            loop.retraining.run(issued_at, key, "api", "the first model", extra)
+            loop.retraining.run(RunOrder(key, issued_at, "api", "the first model", extra))
         loop.cycle(issued_at)
+        people.answer_until(issues[index + 1] if index + 1 < len(issues) else issued_at)
 
 
-def under(project: Project, policy: str) -> Project:
-    """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone."""
+def under(project: Project, policy: str, *, asked: bool = False) -> Project:
+    """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone.
+
+    Nobody is asked for approval unless the scenario has people who answer (`asked`).
+    """
     # One tick a virtual day renews the lease, so it must outlast the longest day.
-    rollout = project.rollout.model_copy(update={"lease_seconds": max(project.rollout.lease_seconds, 200_000)})
-    project = project.model_copy(update={"rollout": rollout})
+    changes: dict[str, Any] = {"lease_seconds": max(project.rollout.lease_seconds, 200_000)}
+    if not asked:
+        changes["approval"] = ApprovalSection()
+    project = project.model_copy(update={"rollout": project.rollout.model_copy(update=changes)})
     if policy not in {"weekly", "monthly"}:
         return project
     cooldown = {"weekly": 5, "monthly": 20}[policy]

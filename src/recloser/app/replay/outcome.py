@@ -25,7 +25,7 @@ class PolicyResult:
     Attributes:
         name: 'never', 'weekly', 'monthly' or 'recloser'.
         forecasts: area, at, issued_at, q10, q50, q90 (MW) as valid when each interval began.
-        signals, runs, rollouts, trips: rows of CONTRACT.md.
+        signals, runs, rollouts, trips, acts: rows of CONTRACT.md.
         counts: figures for the summary table (trips, refusals, retrainings, false alarms, ...).
         timeline: (instant, sentence) in order, for people.
     """
@@ -36,6 +36,7 @@ class PolicyResult:
     runs: list[dict[str, Any]] = field(default_factory=list)
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     trips: list[dict[str, Any]] = field(default_factory=list)
+    acts: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     timeline: list[tuple[datetime, str]] = field(default_factory=list)
 

@@ -169,7 +169,7 @@ def run_replay(
 
 def lived_section(result: PolicyResult) -> dict[str, Any]:
     """Return what a policy lived through, as report.json tells it."""
-    return {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "counts")}
+    return {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts", "counts")}
 
 
 def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from recloser.app.replay.answering import Answer
 from recloser.core import InvalidInput, nearest, parse_utc, parse_zone, unknown_name
 from recloser.models import Model
 from recloser.simulation import (
@@ -42,8 +43,10 @@ EVENTS: dict[str, Callable[..., Event]] = {
     "low_actuals": low_actuals,
 }
 SABOTAGES = ("", "corrupted", "creeping")
-KEYS = ("event", "candidate", "creeping", "first_history_days", "seed", "notes")
+SAYS = ("approve", "reject")
+KEYS = ("event", "candidate", "answer", "creeping", "first_history_days", "seed", "notes")
 LEAST_FIRST_DAYS = 60
+LONGEST_THOUGHT_HOURS = 24 * 60
 DAYS = ("onset", "lasting", "recovery")
 
 
@@ -83,6 +86,7 @@ class Scenario:
     Attributes:
         events: drifts (real changes) and faults (telemetry only).
         candidates: candidates by API.
+        answers: what people say when a rollout asks them; without any nobody is asked.
         creeping_from: when a creeping candidate begins to go wrong (aware UTC), and its growth per day.
         first_history_days: the first model learns from so many days only, as when a feed is new; None for all there is.
         seed: of everything random.
@@ -91,6 +95,7 @@ class Scenario:
 
     events: tuple[Event, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    answers: tuple[Answer, ...] = ()
     creeping: tuple[datetime, float] | None = None
     first_history_days: int | None = None
     seed: int = 0
@@ -157,6 +162,7 @@ def load_scenario(path: Path, areas: Sequence[str]) -> Scenario:
         first_history_days=first,
         events=tuple(_event(item, areas, where) for where, item in _tables(raw, "event", path)),
         candidates=candidates,
+        answers=tuple(_answer(item, where) for where, item in _tables(raw, "answer", path)),
         creeping=creeping,
         seed=seed,
         notes=tuple(str(note) for note in notes),
@@ -211,12 +217,30 @@ def _value(key: str, value: Any, where: str) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _candidate(item: Mapping[str, Any], where: str) -> Candidate:
-    known = [field.name for field in fields(Candidate)]
+def _known_keys(item: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for key in item:
         if key not in known:
             guess = nearest(key, known)
             raise InvalidInput("unknown key", got=key, expected=", ".join(known), where=where, next_step=f"{guess}?")
+
+
+def _answer(item: Mapping[str, Any], where: str) -> Answer:
+    _known_keys(item, ("name", "says", "reason", "about", "after_hours"), where)
+    says, hours = item.get("says", "approve"), item.get("after_hours", 2)
+    if says not in SAYS:
+        raise unknown_name("answer", str(says), SAYS, where=where)
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= LONGEST_THOUGHT_HOURS:
+        expected = f"hours after the question, above 0, at most {LONGEST_THOUGHT_HOURS}"
+        raise InvalidInput("not a time to answer in", got=hours, expected=expected, where=where)
+    try:
+        name, reason, about = str(item["name"]), str(item["reason"]), str(item.get("about", ""))
+    except KeyError as error:
+        raise InvalidInput("a key is missing", expected=str(error), where=where) from error
+    return Answer(name, reason, reject=says == "reject", about=about, after=timedelta(hours=hours))
+
+
+def _candidate(item: Mapping[str, Any], where: str) -> Candidate:
+    _known_keys(item, [field.name for field in fields(Candidate)], where)
     sabotage = str(item.get("sabotage", ""))
     if sabotage not in SABOTAGES:
         raise unknown_name("sabotage", sabotage, SABOTAGES[1:], where=where)

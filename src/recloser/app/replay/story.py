@@ -13,7 +13,18 @@ from recloser.app.platform import Platform
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
 from recloser.core import TIME
-from recloser.ledger import Entry, ForecastRecord, RunRecord, SignalRecord, TripRecord, VerdictRecord
+from recloser.ledger import (
+    ActRecord,
+    Entry,
+    ForecastRecord,
+    RolloutRecord,
+    RunRecord,
+    SignalRecord,
+    TripRecord,
+    VerdictRecord,
+)
+from recloser.rollout import RolloutPlan
+from recloser.simulation import Label
 
 Row = dict[str, Any]
 SLACK = timedelta(days=21)
@@ -27,7 +38,8 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
     verdicts = {record.release: record for record in ledger.find(VerdictRecord)}
     trips = ledger.find(TripRecord, order_by="at")
     entries = ledger.entries()
-    moves = rollout_moves(entries)
+    moves = rollout_moves(entries, ledger.find(RolloutRecord))
+    acts = ledger.find(ActRecord, order_by="at")
     forecasts = ledger.find(ForecastRecord, order_by="made_at")
     areas_of = {record.key: record.area for record in forecasts}
     run_rows = [run_row(run, verdicts.get(run.candidate or "")) for run in runs]
@@ -38,8 +50,9 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
         runs=run_rows,
         rollouts=moves,
         trips=[trip_row(trip, areas_of) for trip in trips],
-        counts=counts(signals, run_rows, moves, trips, scenario),
-        timeline=timeline(entries, signals, run_rows, trips, areas_of),
+        acts=[act_row(act) for act in acts],
+        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts),
+        timeline=timeline(entries, (signals, run_rows, moves, trips, acts), areas_of),
     )
 
 
@@ -110,8 +123,21 @@ def trip_row(trip: TripRecord, areas_of: dict[str, str]) -> Row:
     }
 
 
-def rollout_moves(entries: Sequence[Entry]) -> list[Row]:
-    """Return each change of state of each rollout, in order, from the audit log."""
+def act_row(act: ActRecord) -> Row:
+    """Return CONTRACT.md's row of what a person decided; `followed` tells whether that was the machine's advice."""
+    names = ("at", "release", "kind", "name", "role", "reason", "followed")
+    return {name: getattr(act, name) for name in names}
+
+
+def acts_by_kind(acts: Sequence[ActRecord]) -> dict[str, int]:
+    """Return how often people approved and rejected; empty where nobody was asked."""
+    kinds = [act.kind for act in acts]
+    return {"approvals": kinds.count("approve"), "rejections": kinds.count("reject")} if kinds else {}
+
+
+def rollout_moves(entries: Sequence[Entry], rollouts: Sequence[RolloutRecord] = ()) -> list[Row]:
+    """Return each change of state of each rollout, in order, from the audit log; canaries with share and cohort."""
+    plans = {record.key: RolloutPlan.from_dict(record.plan) for record in rollouts}
     moves = []
     for entry in entries:
         if not entry.action.startswith("rollout.") or "from" not in entry.facts:
@@ -127,6 +153,10 @@ def rollout_moves(entries: Sequence[Entry]) -> list[Row]:
                 "reason": facts.get("reason", ""),
             }
         )
+        plan = plans.get(facts.get("rollout", ""))
+        if facts["to"] == "canary" and plan is not None:
+            step = int(facts["step"])
+            moves[-1] |= {"share": plan.steps[step].share, "cohort": list(plan.cohort_at(step))}
     return moves
 
 
@@ -137,50 +167,69 @@ def counts(
     trips: Sequence[TripRecord],
     scenario: Scenario,
 ) -> dict[str, int]:
-    """Return the figures of the summary; false alarms are drift signals with no injected drift near them.
+    """Return the figures of the summary; false alarms are signals with no injected event that they could be about.
 
-    Without a scenario nothing is known about the truth, and every drift signal counts only as a signal.
+    Notices ask for nothing but to watch, so they are counted apart, false ones too. Without a scenario nothing is known
+    about the truth, and every signal counts only as a signal.
     """
-    drift = [signal for signal in signals if signal.signal_class in {"concept_drift", "degradation"}]
-    faults = [signal for signal in signals if signal.signal_class == "data_fault"]
+    asking = [signal for signal in signals if signal.severity != "notice"]
+    notices = [signal for signal in signals if signal.severity == "notice"]
+    drift = [signal for signal in asking if signal.signal_class in {"concept_drift", "degradation"}]
+    faults = [signal for signal in asking if signal.signal_class == "data_fault"]
     result = {
         "runs": len(runs),
         "refusals": sum(1 for run in runs if run["verdict"] == "refuse"),
         "promotions": sum(
-            1 for move in moves if move["to"] == "probation" or (move["from"] == "queued" and move["to"] == "champion")
+            1
+            for move in moves
+            if move["to"] == "probation"
+            or (move["from"] in {"queued", "awaiting_approval"} and move["to"] == "champion")
         ),
         "trips": len(trips),
         "drift_signals": len(drift),
         "data_faults": len(faults),
+        "notices": len(notices),
     }
     if scenario.events:
         labels = [event.label for event in scenario.events]
-        result["false_alarms"] = sum(
-            1
-            for signal in (*drift, *faults)
-            if not any(_explains(label.signal_class, label.start, label.end, signal) for label in labels)
-        )
+        result["false_alarms"] = _unexplained([*drift, *faults], labels)
+        result["false_notices"] = _unexplained(notices, labels)
     return result
 
 
-def _explains(kind: str, start: datetime, end: datetime, signal: SignalRecord) -> bool:
+def _unexplained(signals: Sequence[SignalRecord], labels: Sequence[Label]) -> int:
+    return sum(1 for signal in signals if not any(_explains(label, signal) for label in labels))
+
+
+def _explains(label: Label, signal: SignalRecord) -> bool:
+    """Return whether the event may be what the signal is about: said during it or soon after, or dated into it.
+
+    A covariate_shift says that nobody can tell a fault from a change, so either explains it.
+    """
     wanted = "concept_drift" if signal.signal_class == "degradation" else signal.signal_class
-    return kind == wanted and start - timedelta(days=1) <= signal.at <= end + SLACK
+    if wanted not in {label.signal_class, "covariate_shift"} or (signal.areas and not _shared(label.areas, signal)):
+        return False
+    begin = label.start - timedelta(days=1)
+    return begin <= signal.at <= label.end + SLACK or begin <= signal.since <= label.end
 
 
-def timeline(
-    entries: Sequence[Entry],
-    signals: Sequence[SignalRecord],
-    runs: Sequence[Row],
-    trips: Sequence[TripRecord],
-    areas_of: dict[str, str],
-) -> list[tuple[datetime, str]]:
+def _shared(areas: Sequence[str], signal: SignalRecord) -> bool:
+    return not areas or bool(set(areas) & set(signal.areas))
+
+
+Lived = tuple[Sequence[SignalRecord], Sequence[Row], Sequence[Row], Sequence[TripRecord], Sequence[ActRecord]]
+"""Signals, runs, moves of rollouts, trips, acts of people."""
+
+
+def timeline(entries: Sequence[Entry], lived: Lived, areas_of: dict[str, str]) -> list[tuple[datetime, str]]:
     """Return what happened, in order, as sentences."""
+    signals, runs, moves, trips, acts = lived
     told = [
         *_of_signals(signals),
         *_of_runs(runs),
-        *_of_moves(entries),
+        *_of_moves(moves),
         *_of_trips(trips, areas_of),
+        *_of_acts(acts),
         *_of_skips(entries),
     ]
     return [(at, sentence) for at, _, sentence in sorted(told, key=lambda row: (row[0], row[1]))]
@@ -204,8 +253,8 @@ def _of_runs(runs: Sequence[Row]) -> Told:
         yield run["at"], 2, f"run ({run['trigger']}: {run['asked']}): {run['candidate']} {verdict}: {run['reason']}"
 
 
-def _of_moves(entries: Sequence[Entry]) -> Told:
-    for move in rollout_moves(entries):
+def _of_moves(moves: Sequence[Row]) -> Told:
+    for move in moves:
         if move["to"] != "tripped":
             yield move["at"], 3, f"{move['release']}: {move['from']} -> {move['to']}: {move['reason']}"
 
@@ -216,6 +265,14 @@ def _of_trips(trips: Sequence[TripRecord], areas_of: dict[str, str]) -> Told:
         recall = f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
         recall = recall if areas else "no forecast of its own was in use"
         yield trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"
+
+
+def _of_acts(acts: Sequence[ActRecord]) -> Told:
+    words = {"approve": "approves", "reject": "REJECTS"}
+    for act in acts:
+        if act.kind in words:
+            role = "" if act.role is None else f" ({act.role})"
+            yield act.at, 2, f"{act.name}{role} {words[act.kind]} {act.release}: {act.reason}"
 
 
 def _of_skips(entries: Sequence[Entry]) -> Told:

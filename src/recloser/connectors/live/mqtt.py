@@ -1,4 +1,4 @@
-"""Owns reading points from an MQTT broker (extra `mqtt`: paho-mqtt). Acknowledges a message once it is durable.
+"""Owns a conversation over an MQTT broker (extra `mqtt`: paho-mqtt). Acknowledges a message once it is durable.
 
 paho and not aiomqtt: aiomqtt acknowledges a message when it arrives, before anyone could have kept it.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from recloser.connectors.live.mqtt_payload import MqttFormat, reading_of, split_address
+from recloser.connectors.live.conversation import Conversation, Opening, Publication
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import nanoseconds
 from recloser.core import Clock, Unavailable
 
 QOS, TOGETHER = 1, 500  # messages handed on in one go
@@ -45,23 +45,17 @@ class Broker:
 
 
 class MqttClient:
-    """Reads the points of a registry from one broker; publishes nothing.
+    """Has one conversation over one broker.
 
     Args:
         source: the broker or device, as the project names it.
         broker: where it is.
-        registry: its points; their addresses are topics, or TOPIC|path in JSON.
+        conversation: what is said and heard.
         clock: tells the time of arrival.
-        form: how messages are written.
     """
 
-    def __init__(
-        self, source: str, broker: Broker, registry: PointRegistry, clock: Clock, form: MqttFormat | None = None
-    ) -> None:
-        self._source, self._broker, self._clock, self._form = source, broker, clock, form or MqttFormat()
-        self._topics: dict[str, list[Point]] = {}
-        for point in registry.points:
-            self._topics.setdefault(split_address(point.address)[0], []).append(point)
+    def __init__(self, source: str, broker: Broker, conversation: Conversation, clock: Clock) -> None:
+        self._source, self._broker, self._talk, self._clock = source, broker, conversation, clock
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until the connection is lost.
@@ -70,7 +64,8 @@ class MqttClient:
             Unavailable: it cannot be made, is refused or lost.
         """
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        client = self._client(queue, asyncio.get_running_loop())
+        opening = self._talk.begin(self._now_ns())
+        client = self._client(queue, asyncio.get_running_loop(), opening)
         try:
             await asyncio.to_thread(
                 client.connect, self._broker.host, self._broker.port, keepalive=self._broker.keep_alive_s
@@ -79,12 +74,13 @@ class MqttClient:
             raise Unavailable("no connection to the broker", got=str(error), where=self._source) from error
         client.loop_start()
         try:
-            await self._read(client, queue, up, deliver)
+            await self._read(client, queue, opening, up, deliver)
         finally:
+            _say(client, opening.last)
             client.disconnect()
             client.loop_stop()
 
-    def _client(self, queue: asyncio.Queue[Any], loop: asyncio.AbstractEventLoop) -> paho.Client:
+    def _client(self, queue: asyncio.Queue[Any], loop: asyncio.AbstractEventLoop, opening: Opening) -> paho.Client:
         def tell(item: Any) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, item)
 
@@ -92,7 +88,7 @@ class MqttClient:
             if reason.is_failure:
                 tell(Unavailable("the broker refused", got=str(reason), where=self._source))
             else:
-                client.subscribe([(topic, QOS) for topic in self._topics])
+                client.subscribe([(topic, QOS) for topic in opening.topics])
 
         def subscribed(_client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
             refused = [str(reason) for reason in reasons if reason.value >= REFUSED]
@@ -104,10 +100,12 @@ class MqttClient:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._broker.client_id,
-            clean_session=False,
+            clean_session=not opening.kept,
             manual_ack=True,
             reconnect_on_failure=False,
         )
+        if opening.will is not None:
+            client.will_set(opening.will.topic, opening.will.payload, opening.will.qos, opening.will.retain)
         if self._broker.username is not None:
             client.username_pw_set(self._broker.username, self._broker.password)
         if self._broker.tls is not None:
@@ -117,7 +115,12 @@ class MqttClient:
         return client
 
     async def _read(
-        self, client: paho.Client, queue: asyncio.Queue[Any], up: Callable[[], None], deliver: Deliver
+        self,
+        client: paho.Client,
+        queue: asyncio.Queue[Any],
+        opening: Opening,
+        up: Callable[[], None],
+        deliver: Deliver,
     ) -> None:
         while True:
             items = [await queue.get()]
@@ -126,14 +129,21 @@ class MqttClient:
             messages = [item for item in items if isinstance(item, paho.MQTTMessage)]
             if "up" in [item for item in items if isinstance(item, str)]:
                 up()
-            deliver([reading for message in messages for reading in self._readings(message)])
+                _say(client, opening.first)
+            now_ns = self._now_ns()
+            heard = [self._talk.heard(message.topic, bytes(message.payload), now_ns) for message in messages]
+            deliver([found for one in heard for found in one.found])
             for message in messages:
                 client.ack(message.mid, message.qos)
+            _say(client, [message for one in heard for message in one.say])
             for item in items:
                 if isinstance(item, Unavailable):
                     raise item
 
-    def _readings(self, message: paho.MQTTMessage) -> list[PointReading]:
-        now_ns = nanoseconds(self._clock.now())
-        points = self._topics.get(message.topic, [])
-        return [reading_of(bytes(message.payload), point, self._form, self._source, now_ns) for point in points]
+    def _now_ns(self) -> int:
+        return nanoseconds(self._clock.now())
+
+
+def _say(client: paho.Client, messages: Sequence[Publication]) -> None:
+    for message in messages:
+        client.publish(message.topic, message.payload, message.qos, message.retain)

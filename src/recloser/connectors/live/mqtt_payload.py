@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from recloser.connectors.points import Point, PointQuality, PointReading, nanoseconds
+from recloser.connectors.live.conversation import Heard, Opening
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import InvalidInput, parse_utc
 
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -34,6 +35,31 @@ class MqttFormat:
     def __post_init__(self) -> None:
         if self.time_unit != "iso" and self.time_unit not in TIME_UNITS:
             raise InvalidInput("unknown unit of time", got=self.time_unit, expected="iso, s, ms, us or ns")
+
+
+class JsonMessages:
+    """A `Conversation` that only listens: one message, one value of each point on its topic.
+
+    Args:
+        source: the device, as the project names it.
+        registry: its points; their addresses are topics, or TOPIC|path in JSON.
+        form: how messages are written.
+    """
+
+    def __init__(self, source: str, registry: PointRegistry, form: MqttFormat | None = None) -> None:
+        self._source, self._form = source, form or MqttFormat()
+        self._topics: dict[str, list[Point]] = {}
+        for point in registry.points:
+            self._topics.setdefault(split_address(point.address)[0], []).append(point)
+
+    def begin(self, _now_ns: int) -> Opening:
+        """Return the topics."""
+        return Opening(list(self._topics))
+
+    def heard(self, topic: str, payload: bytes, now_ns: int) -> Heard:
+        """Return the readings of a message."""
+        points = self._topics.get(topic, [])
+        return Heard([reading_of(payload, point, self._form, self._source, now_ns) for point in points])
 
 
 def split_address(address: str) -> tuple[str, str | None]:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Protocol
 
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
-from recloser.connectors.points import PointQuality, PointReading, nanoseconds
+from recloser.connectors.points import Missed, PointReading, nanoseconds
 from recloser.core import Clock, Unavailable
 
-Deliver = Callable[[Sequence[PointReading]], None]
+Deliver = Callable[[Sequence[PointReading | Missed]], None]
 
 
 class LiveClient(Protocol):
     """One protocol's way to read a device.
 
     `run` connects, calls `up` once the device answers and its present state was asked for, delivers readings in the
-    order of arrival, and acknowledges to the device only what `deliver` has taken. It raises Unavailable when the
-    connection cannot be made or is lost. Cancelling it closes the connection.
+    order of arrival, with what the wire tells to be missing between them, and acknowledges to the device only what
+    `deliver` has taken. It raises Unavailable when the connection cannot be made or is lost. Cancelling it closes the
+    connection.
     """
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
@@ -92,9 +94,16 @@ class Link:
         self._status = replace(self._status, connects=self._status.connects + 1)
         self._change(LinkState.UP, "connected")
 
-    def _deliver(self, readings: Sequence[PointReading]) -> None:
-        if not readings:
-            return
+    def _deliver(self, found: Sequence[PointReading | Missed]) -> None:
+        for lost, items in groupby(found, lambda item: isinstance(item, Missed)):
+            if lost:
+                for item in items:
+                    if isinstance(item, Missed):
+                        self._output.tell_gap(self.source, item.start_ns, item.end_ns, item.reason)
+            else:
+                self._accept([item for item in items if isinstance(item, PointReading)])
+
+    def _accept(self, readings: Sequence[PointReading]) -> None:
         self._output.accept(readings)
         for reading in readings:
             self._latest[reading.point] = reading
@@ -106,10 +115,7 @@ class Link:
         now = self._now_ns()
         if self._status.state is LinkState.UP:
             self._lost_ns = self._status.last_ns or now
-            stale = [
-                replace(last, receive_ns=now, quality=last.quality | PointQuality.STALE, origin="link:down")
-                for last in self._latest.values()
-            ]
+            stale = [last.gone_stale(now, "link:down") for last in self._latest.values()]
             try:
                 self._output.accept(stale) if stale else None
             except Unavailable as error:

@@ -8,12 +8,13 @@ from recloser.connectors.points.mapping import (
     opcua_quality,
 )
 from recloser.connectors.points.quality import PointQuality, sample_quality, worded
-from recloser.connectors.points.reading import PointReading, nanoseconds
+from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
 from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
 
 __all__ = [
     "PROTOCOLS",
     "ROLES",
+    "Missed",
     "Point",
     "PointQuality",
     "PointReading",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recloser.connectors.points.quality import PointQuality
@@ -47,6 +47,20 @@ class PointReading:
     def usable(self) -> bool:
         """Return whether the value says something about the plant."""
         return self.number is not None and not self.quality & PointQuality.UNUSABLE
+
+    def gone_stale(self, now_ns: int, origin: str) -> PointReading:
+        """Return the reading as what is not known to hold any more from `now_ns` on."""
+        quality = self.quality | PointQuality.STALE
+        return replace(self, source_ns=None, receive_ns=now_ns, quality=quality, origin=origin)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Readings of a device are missing between two times, ns since 1970 UTC."""
+
+    start_ns: int
+    end_ns: int
+    reason: str
 
 
 def nanoseconds(instant: datetime) -> int:

@@ -32,6 +32,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
     "c37118": (r"\d{1,5}:.+", "IDCODE:CHANNEL such as 241:VA"),
     "opcua": (r"(ns=\d+;)?[isgb]=.+", "a node id such as ns=2;s=Feeder1.P"),
     "mqtt": (r"[^#+]+", "a topic without wildcards"),
+    "sparkplug": (r"[^/+#|]+/[^/+#|]+(/[^/+#|]+)?\|.+", "GROUP/EDGE_NODE[/DEVICE]|METRIC such as Grid/Bay3|Feeder1/P"),
 }
 PROTOCOLS = tuple(ADDRESSES)
 ROLES = ("load", "generation", "weather", "frequency", "voltage", "current", "phasor", "status", "counter", "other")

@@ -8,7 +8,7 @@ from recloser.monitoring.detectors.channels import GROUPS, ChannelDetector, Chan
 from recloser.monitoring.detectors.day import BLOCKS, DayErrors, day_errors, errors_of_rows
 from recloser.monitoring.detectors.detector import Change, Detector, Monitor
 from recloser.monitoring.detectors.e_detector import EDetector
-from recloser.monitoring.detectors.fleet import discoveries, e_discoveries, pooled_days
+from recloser.monitoring.detectors.fleet import discoveries, e_discoveries, pooled_days, stepped
 from recloser.monitoring.detectors.loading import detector_named
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "errors_of_rows",
     "pooled_days",
     "seasonal_cusum",
+    "stepped",
 ]

@@ -37,16 +37,23 @@ class Tail:
     tops: tuple[float, ...]
 
     def limit(self, alarms_per_year: float) -> float:
-        """Return what the budget's share of years exceeds: a rate r leaves exp(-r) of them quiet."""
-        return float(np.interp(np.exp(-alarms_per_year), LEVELS, self.tops))
+        """Return what the budget's share of years exceeds: a rate r leaves exp(-r) of them quiet; undoes `chance`."""
+        quiet = float(np.exp(-alarms_per_year))
+        if quiet <= LEVELS[-1]:
+            return float(np.interp(quiet, LEVELS, self.tops))
+        return self.tops[-1] + self._pace() * float(np.log((1.0 - LEVELS[-1]) / -np.expm1(-alarms_per_year)))
 
     def chance(self, reached: float) -> float:
         """Return the share of quiet years that get as high as `reached`; beyond the drawn ones it falls as before."""
         tops = self.tops
         if reached <= tops[-1]:
             return max(1.0 - float(np.interp(reached, tops, LEVELS, left=0.0)), 1.0 - LEVELS[-1])
-        pace = max((tops[-1] - tops[_TENTH]) / np.log((1 - LEVELS[_TENTH]) / (1 - LEVELS[-1])), 1e-6)
-        return float((1.0 - LEVELS[-1]) * np.exp(-(reached - tops[-1]) / pace))
+        return float((1.0 - LEVELS[-1]) * np.exp(-(reached - tops[-1]) / self._pace()))
+
+    def _pace(self) -> float:
+        """Return by how much more the highest years get each time their share falls by a factor of e."""
+        fall = float(np.log((1 - LEVELS[_TENTH]) / (1 - LEVELS[-1])))
+        return max((self.tops[-1] - self.tops[_TENTH]) / fall, 1e-6)
 
 
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.98, 0.99)

@@ -52,6 +52,7 @@ GROUPS = (
 )
 LEVEL_ONLY = (Group("level", (LEVEL,), 1.0, 4.0, 1.0, follows=False),)
 WIDEST = 6.0
+BEHIND = 0.5  # of its limit: so much evidence makes another channel the cause of errors that grew
 SPECIAL_GAIN = 0.25  # what a holiday may add to a sum: its errors are large and say little
 
 
@@ -181,7 +182,7 @@ class ChannelMonitor:
         plan = self.plan
         raw = self.normal.standardised(day)
         recent, followed = self.recent.counted(raw)
-        z = plan.sign * np.concatenate([raw - self.recent.base, followed])[plan.column]
+        z = plan.sign * np.concatenate([raw - self.recent.normal(), followed])[plan.column]
         clip = plan.slack + SPECIAL_GAIN if day.special else plan.clip
         z = np.minimum(np.maximum(z, -plan.clip), clip) - plan.slack
         judged = np.isfinite(z) & (self.recent.learning == 0)
@@ -194,27 +195,50 @@ class ChannelMonitor:
         if ratio[worst] <= 1.0:
             return replace(self, recent=recent, sums=sums, since=since, last_day=day.day), None
         nothing = np.zeros(len(sums))
+        worst = self._cause(worst, ratio)
         fresh = replace(self, recent=recent.moved(), sums=nothing, since=(None,) * len(sums), last_day=day.day)
-        return fresh, self._change(worst, sums, since[worst] or day.day, day)
+        spread = self.normal.level_spread(day)
+        return fresh, self._change(worst, sums, since[worst] or day.day, (day.day, spread))
 
-    def _change(self, worst: int, sums: FloatArray, since: date, day: DayErrors) -> Change:
+    def _cause(self, worst: int, ratio: FloatArray) -> int:
+        """Return the entry that a change is named after: larger errors are what a new level or shape brings with it."""
+        groups, group_of = self.detector.groups, self.plan.group
+        if not groups[int(group_of[worst])].rising:
+            return worst
+        others = np.where([groups[int(number)].rising for number in group_of], 0.0, ratio)
+        return int(others.argmax()) if others.max() >= BEHIND else worst
+
+    def _change(self, worst: int, sums: FloatArray, since: date, newest: tuple[date, float]) -> Change:
+        """Return the Change of an entry; `newest` is the newest day and one standard deviation of its level."""
         plan = self.plan
         group = self.detector.groups[int(plan.group[worst])]
-        days = (day.day - since).days + 1
+        day, spread = newest
+        days = (day - since).days + 1
         size = float("nan")
         if int(plan.column[worst]) % RAW == LEVEL:
-            size = float(plan.sign[worst] * (sums[worst] / days + group.slack) * self.normal.level_spread(day))
+            size = float(plan.sign[worst] * (sums[worst] / days + group.slack) * spread)
         direction = "above" if plan.sign[worst] > 0 else "below"
-        return Change(day.day, since, group.name, direction, float(sums[worst] / plan.limit[worst]), size)
+        return Change(day, since, group.name, direction, float(sums[worst] / plan.limit[worst]), size)
 
     @property
     def surprise(self) -> float:
         """Return the share of quiet years that ever get as far as this in any channel, at most 1."""
         chances = [1.0]
         for number, (group, tail) in enumerate(zip(self.detector.groups, self.tails, strict=True)):
-            reached = float(self.sums[self.plan.group == number].max())
+            reached = float(self.sums[self.plan.group == number].max()) / (group.safety * self.detector.strictness)
             chances.append(tail.chance(reached) / group.share)
         return min(chances)
+
+    def declared(self) -> tuple[ChannelMonitor, Change | None]:
+        """Call the change that the evidence so far points to and start afresh; None without any evidence."""
+        ratio = self.sums / self.plan.limit
+        worst = self._cause(int(ratio.argmax()), ratio)
+        since = self.since[worst]
+        if self.last_day is None or since is None:
+            return self, None
+        nothing = (np.zeros(len(self.sums)), (None,) * len(self.sums))
+        fresh = replace(self, recent=self.recent.moved(), sums=nothing[0], since=nothing[1])
+        return fresh, self._change(worst, self.sums, since, (self.last_day, float(self.normal.spread[0, LEVEL])))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

@@ -21,7 +21,8 @@ class Change:
         since: likely onset.
         channel: what changed: 'level', 'scale', 'shape', 'slow', or a plug-in's own word.
         direction: 'above', 'below' or '' where the channel has none.
-        score: how far over its own limit, at least 1; NaN where the detector knows no such number.
+        score: evidence over the detector's own limit, at least 1, or less where a fleet called it (`declared`); NaN
+            where the detector knows no such number.
         change: size of the change in shares of the scale, NaN where the detector knows none.
     """
 
@@ -50,6 +51,13 @@ class Monitor(Protocol):
     @property
     def surprise(self) -> float:
         """Return the share of quiet years that ever get as far as this, in (0, 1]; NaN where it is not known."""
+        ...
+
+    def declared(self) -> tuple[Monitor, Change | None]:
+        """Call the change that the evidence so far points to and start afresh, as if a limit had been passed today.
+
+        For a fleet that has judged many series together; None, and the monitor as it was, without any evidence.
+        """
         ...
 
     def to_dict(self) -> dict[str, Any]:

@@ -106,14 +106,23 @@ class EMonitor:
         since = day.day if mean < 2.0 or self.since is None else self.since
         if mean < limit:
             return replace(self, wealth=wealth, before=z, since=since, last_day=day.day), None
-        above = sum(wealth[: len(_BETS)]) >= sum(wealth[len(_BETS) :])
-        fresh = EMonitor(self.detector, self.normal, self.phi, before=z, last_day=day.day)
-        return fresh, Change(day.day, since, "level", "above" if above else "below", mean / limit, float("nan"))
+        return replace(self, wealth=wealth, before=z, since=since, last_day=day.day).declared()
 
     @property
     def surprise(self) -> float:
         """Return 1 / wealth, at most 1: what a supermartingale of this height is worth as a p-value."""
         return min(1.0, len(self.wealth) / max(sum(self.wealth), 1e-12))
+
+    def declared(self) -> tuple[EMonitor, Change | None]:
+        """Call the change that the evidence so far points to and start afresh; None without any evidence."""
+        if self.last_day is None or self.since is None:
+            return self, None
+        mean = sum(self.wealth) / len(self.wealth)
+        limit = (365.0 / self.detector.alarms_per_year) ** self.detector.strictness
+        above = sum(self.wealth[: len(_BETS)]) >= sum(self.wealth[len(_BETS) :])
+        fresh = EMonitor(self.detector, self.normal, self.phi, before=self.before, last_day=self.last_day)
+        direction = "above" if above else "below"
+        return fresh, Change(self.last_day, self.since, "level", direction, mean / limit, float("nan"))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

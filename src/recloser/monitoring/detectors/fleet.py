@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 import numpy as np
 
 from recloser.monitoring.detectors.day import BLOCKS, DayErrors
+from recloser.monitoring.detectors.detector import Change, Monitor
 from recloser.monitoring.residuals import trimmed_mean
+
+
+def stepped(
+    monitors: Mapping[str, Monitor], days: Mapping[str, DayErrors], rate: float, called: Collection[str] = ()
+) -> tuple[dict[str, Monitor], dict[str, Change]]:
+    """Count one day of every series that has one; return the next monitors and the series that changed.
+
+    A series has changed if its own detector says so, or if all surprises together do (`discoveries`): many series that
+    are all a little odd, or one among many that have changed, say more than one alone.
+
+    Args:
+        monitors: series -> its detector's state.
+        days: series -> its errors of the day.
+        rate: of false discoveries among those called together.
+        called: series whose change of the last days stands; their detectors have started afresh, the finding counts.
+    """
+    after, changed = dict(monitors), dict[str, Change]()
+    for name, day in sorted(days.items()):
+        if name in after:
+            after[name], change = after[name].step(day)
+            if change is not None:
+                changed[name] = change
+    known = {*called, *changed}
+    surprises = {name: 0.0 if name in known else monitor.surprise for name, monitor in after.items()}
+    for name in discoveries(surprises, rate):
+        if name in known:
+            continue
+        after[name], change = after[name].declared()
+        if change is not None:
+            changed[name] = change
+    return after, changed
 
 
 def discoveries(surprises: Mapping[str, float], rate: float) -> tuple[str, ...]:

@@ -58,6 +58,14 @@ class Recent:
         variance = self.variance + (1 - _SPREAD_KEEP) * (gone * gone - self.variance)
         return Recent(self.level + (1 - _LEVEL_KEEP) * gone, variance, waiting[1:], self.base), followed
 
+    def normal(self) -> FloatArray:
+        """Return the level that slow change is measured from: of the history's and the last Change's the nearer one.
+
+        A change that goes away again unsaid leaves no false normal behind.
+        """
+        nearer: FloatArray = np.where(np.abs(self.level - self.base) <= np.abs(self.level), self.base, 0.0)
+        return nearer
+
     def moved(self) -> Recent:
         """Return the state after a Change: it learns the new level from the coming fortnight."""
         return replace(self, waiting=(), learning=LEARN_DAYS)

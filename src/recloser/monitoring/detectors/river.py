@@ -120,6 +120,10 @@ class RiverMonitor:
         """Return NaN: the library tells no such number."""
         return float("nan")
 
+    def declared(self) -> tuple[RiverMonitor, Change | None]:
+        """Return no change: nobody can tell how strong the evidence is."""
+        return self, None
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
         last = None if self.last_day is None else self.last_day.isoformat()

@@ -5,5 +5,16 @@ Finds nothing itself and starts nothing: pure functions of findings, changes and
 
 from recloser.monitoring.questions.action import Action, action_of
 from recloser.monitoring.questions.attribution import Attributed, Witnesses, attribute, change_signals
+from recloser.monitoring.questions.news import News, Standing, news
 
-__all__ = ["Action", "Attributed", "Witnesses", "action_of", "attribute", "change_signals"]
+__all__ = [
+    "Action",
+    "Attributed",
+    "News",
+    "Standing",
+    "Witnesses",
+    "action_of",
+    "attribute",
+    "change_signals",
+    "news",
+]

@@ -1,4 +1,4 @@
-"""Owns the bundle: one signed archive of everything a place without network needs. Does not install it."""
+"""Owns signed archives: a bundle for a place without network, or a backup. Installs nothing."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from recloser.registry.trust.keys import PublicKey, Signer
 BUNDLE = "bundle.json"
 KIND = "application/vnd.recloser.bundle+json"
 FORMAT = "recloser-bundle/1"
+BACKUP = "recloser-backup/1"
 LARGEST_CARD = 2**20
 _CHUNK = 2**20
 
@@ -36,7 +37,9 @@ class BundleCard:
     key_id: str
 
 
-def write_bundle(target: Path, files: Mapping[str, Content], facts: Mapping[str, Any], signer: Signer) -> str:
+def write_bundle(
+    target: Path, files: Mapping[str, Content], facts: Mapping[str, Any], signer: Signer, kind: str = FORMAT
+) -> str:
     """Write a bundle and return the SHA-256 of the file; it appears whole or not at all. Same in, same out.
 
     The first entry is a signed card with size and SHA-256 of every byte that follows it.
@@ -46,6 +49,7 @@ def write_bundle(target: Path, files: Mapping[str, Content], facts: Mapping[str,
         files: content by path.
         facts: JSON-ready facts for the card.
         signer: who vouches for it.
+        kind: FORMAT or BACKUP; the one is not taken for the other.
 
     Raises:
         Unavailable: it cannot be written.
@@ -57,7 +61,7 @@ def write_bundle(target: Path, files: Mapping[str, Content], facts: Mapping[str,
             write_tar(stream, dict(sorted(files.items())))
         with rest.open("rb") as stream:
             sha256, size = _digest(stream)
-        card = seal(KIND, {"format": FORMAT, "facts": facts, "rest": {"sha256": sha256, "size": size}}, signer)
+        card = seal(KIND, {"format": kind, "facts": facts, "rest": {"sha256": sha256, "size": size}}, signer)
         with part.open("wb") as out, rest.open("rb") as stream:
             out.write(first_entry(BUNDLE, card))
             shutil.copyfileobj(stream, out, _CHUNK)
@@ -73,8 +77,8 @@ def write_bundle(target: Path, files: Mapping[str, Content], facts: Mapping[str,
             leftover.unlink(missing_ok=True)
 
 
-def check_bundle(file: Path, trusted: Sequence[PublicKey]) -> BundleCard:
-    """Verify every byte of a bundle and return its card.
+def check_bundle(file: Path, trusted: Sequence[PublicKey], kind: str = FORMAT) -> BundleCard:
+    """Verify every byte of a bundle of that kind and return its card.
 
     Raises:
         Refused: not a bundle, signed by nobody trusted or by a revoked key, or changed anywhere.
@@ -87,15 +91,15 @@ def check_bundle(file: Path, trusted: Sequence[PublicKey]) -> BundleCard:
     except OSError as error:
         raise Unavailable("the bundle cannot be read", got=error.strerror, where=str(file)) from error
     payload = sealed.payload
-    if payload.get("format") != FORMAT or not isinstance(payload.get("facts"), dict):
-        raise refused("a bundle of another format", str(file), expected=FORMAT)
+    if payload.get("format") != kind or not isinstance(payload.get("facts"), dict):
+        raise refused("an archive of another kind", str(file), got=payload.get("format"), expected=kind)
     if payload.get("rest") != {"sha256": sha256, "size": size}:
         raise refused("a changed bundle", str(file), got=f"{size} bytes, {sha256[:16]}", expected=str(payload["rest"]))
     return BundleCard(payload["facts"], sealed.key_id)
 
 
-def peek_keys(file: Path) -> dict[str, bytes]:
-    """Return the public keys that lie in a bundle, by file name; nothing is verified, nobody is trusted by it.
+def peek_keys(file: Path, folder: str = "keys/") -> dict[str, bytes]:
+    """Return the public keys in a folder of a bundle, by file name; nothing is verified, nobody is trusted by it.
 
     Raises:
         Refused: not an archive.
@@ -103,9 +107,9 @@ def peek_keys(file: Path) -> dict[str, bytes]:
     """
     try:
         with tarfile.open(file, "r:") as archive:
-            found = [item for item in archive if item.isfile() and item.name.startswith("keys/")]
+            found = [item for item in archive if item.isfile() and item.name.startswith(folder)]
             names = [item for item in found if item.name.endswith(".pub") and item.size < LARGEST_CARD]
-            return {item.name.removeprefix("keys/"): _content(archive, item) for item in names}
+            return {item.name.removeprefix(folder): _content(archive, item) for item in names}
     except tarfile.TarError as error:
         raise refused("not a bundle", str(file), got=str(error)[:100]) from error
     except OSError as error:

@@ -55,6 +55,11 @@ class RolloutReader:
         releases = {record.key: record for record in found if record is not None}
         return replace(world, rollouts=(*world.rollouts, *more), releases=releases)
 
+    def of_release(self, release: str) -> list[Rollout]:
+        """Return all rollouts of a release, finished ones included, by start."""
+        records = self._ledger.find(RolloutRecord, release=release, order_by="started_at")
+        return [Rollout.from_record(record) for record in records]
+
     def rollout(self, key: str) -> Rollout | None:
         """Return the rollout of that key, or None."""
         record = self._ledger.get(RolloutRecord, key)

@@ -38,6 +38,7 @@ class Action:
         pulled: the next value of the rollout's mark.
         handled: key of the command that took effect; empty for none.
         case: what people are asked to approve; empty unless it awaits approval.
+        overridden: who overrides the gates of what people are asked, and why; empty for nobody.
         numbers: the test numbers behind it, JSON-ready.
     """
 
@@ -53,6 +54,7 @@ class Action:
     pulled: bool = False
     handled: str = ""
     case: str = ""
+    overridden: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def changes(self, rollout: Rollout) -> bool:
@@ -94,6 +96,7 @@ def apply(rollout: Rollout, action: Action, now: datetime) -> Rollout:
         pulled=action.pulled,
         handled=action.handled or rollout.handled,
         case=action.case,
+        overridden=action.overridden,
         reason=action.reason,
         facts=action.numbers,
     )
@@ -109,4 +112,5 @@ def stay(rollout: Rollout, reason: str) -> Action:
         held_from=rollout.held_from if rollout.state in STOPPED else None,
         pulled=rollout.pulled,
         case=rollout.case,
+        overridden=rollout.overridden,
     )

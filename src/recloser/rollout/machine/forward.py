@@ -9,6 +9,7 @@ from typing import Any
 from recloser.rollout.evidence import Command, CommandKind, Evidence
 from recloser.rollout.gates import (
     blockers,
+    harm_signs,
     needs_approval,
     override_blockers,
     promoted_days,
@@ -16,7 +17,7 @@ from recloser.rollout.gates import (
     unproven,
 )
 from recloser.rollout.machine.action import Action, stay, target_of
-from recloser.rollout.people.approval import counted, missing_approvals
+from recloser.rollout.people.asking import behind, given, lacks_for_override, missing
 from recloser.rollout.people.case import case_digest
 from recloser.rollout.plan import RolloutPlan
 from recloser.rollout.rollout import HOLDABLE, Rollout, RolloutState
@@ -49,14 +50,26 @@ def _kept(rollout: Rollout, command: Command) -> dict[str, Any]:
     return {"step": rollout.step, "pulled": rollout.pulled, "handled": command.key}
 
 
-def on_override(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
-    """Take the next step now, if a person answers for it and nothing forbids it to everybody."""
+def on_override(rollout: Rollout, evidence: Evidence, now: datetime) -> Action | None:
+    """Take the next step now, if a person answers for it and nothing forbids it to everybody.
+
+    Where people must approve the step, time, proof and roles are waived, and nobody goes alone: the one who overrides
+    is one of the people, did not propose the release, and the others are asked.
+    """
     command = evidence.command
     if command is None or command.kind is not CommandKind.OVERRIDE or command.key == rollout.handled:
         return None
     if rollout.state in {_S.HELD, _S.CHAMPION} or override_blockers(rollout, evidence):
         return None
-    return replace(_onward(rollout, evidence, f"override by {command.actor}: {command.reason}; "), handled=command.key)
+    why = f"override by {command.actor}: {command.reason}"
+    if needs_approval(rollout):
+        if behind(rollout, evidence).bar(command.actor):
+            return None
+        lacking = lacks_for_override(rollout, evidence, command.actor, now)
+        if lacking:
+            asked = _ask(rollout, evidence, now, f"{why}; people must approve it as well: {_next(rollout)[2]}", why)
+            return replace(asked, handled=command.key)
+    return replace(_onward(rollout, evidence, f"{why}; "), handled=command.key)
 
 
 def advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
@@ -67,32 +80,33 @@ def advance(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
         return stay(rollout, "serves as champion; only a protection or an operator changes that")
     if rollout.state is _S.AWAITING_APPROVAL and (action := _void(rollout, evidence, now)) is not None:
         return action
-    missing = blockers(rollout, evidence, now)
-    if missing:
-        return stay(rollout, "; ".join(missing))
+    lacking = override_blockers(rollout, evidence) if rollout.overridden else blockers(rollout, evidence, now)
+    if lacking:
+        return stay(rollout, "; ".join(lacking))
     if needs_approval(rollout):
         if rollout.state is not _S.AWAITING_APPROVAL:
             return _ask(rollout, evidence, now, f"people must approve: {_next(rollout)[2]}")
-        people = missing_approvals(rollout.plan, evidence.approvals, rollout.case, rollout.proposer, now)
+        people = missing(rollout, evidence, now)
         if people:
             return stay(rollout, f"awaiting approval of {rollout.case[:12]}: {'; '.join(people)}")
-        approved = counted(evidence.approvals, rollout.case, rollout.proposer, now)
-        return _onward(rollout, evidence, f"approved by {', '.join(sorted(approved))}; ")
+        why = f"{rollout.overridden}; " if rollout.overridden else ""
+        return _onward(rollout, evidence, f"{why}approved by {', '.join(sorted(given(rollout, evidence, now)))}; ")
     return _onward(rollout, evidence)
 
 
 def _void(rollout: Rollout, evidence: Evidence, now: datetime) -> Action | None:
     """Take a case back that the evidence no longer carries, or ask anew about evidence that changed (I10)."""
-    lost = unproven(rollout, evidence)
+    lost = harm_signs(rollout, evidence) if rollout.overridden else unproven(rollout, evidence)
     if lost and rollout.held_from is not None:
         reason = f"approvals are void: {'; '.join(lost)}"
         return Action(rollout.held_from, reason, step=rollout.step, pulled=rollout.pulled, event="void")
     if case_digest(rollout, evidence, rollout.since) != rollout.case:
-        return _ask(rollout, evidence, now, "the evidence changed: approvals are void, people must approve anew")
+        why = "the evidence changed: approvals are void, people must approve anew"
+        return _ask(rollout, evidence, now, why, rollout.overridden)
     return None
 
 
-def _ask(rollout: Rollout, evidence: Evidence, now: datetime, reason: str) -> Action:
+def _ask(rollout: Rollout, evidence: Evidence, now: datetime, reason: str, overridden: str = "") -> Action:
     return Action(
         _S.AWAITING_APPROVAL,
         reason,
@@ -100,7 +114,8 @@ def _ask(rollout: Rollout, evidence: Evidence, now: datetime, reason: str) -> Ac
         step=rollout.step,
         held_from=rollout.phase,
         pulled=rollout.pulled,
-        case=case_digest(rollout, evidence, now),
+        case=case_digest(replace(rollout, overridden=overridden), evidence, now),
+        overridden=overridden,
         numbers=t2_numbers(rollout, promoted_days(rollout, evidence)),
     )
 

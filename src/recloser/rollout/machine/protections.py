@@ -120,11 +120,10 @@ def on_newer(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | N
 
 def on_deadline(rollout: Rollout, evidence: Evidence, now: datetime) -> Action | None:
     """End what is undecided for too long (I6)."""
-    starts = {_S.QUEUED: rollout.started_at, _S.SHADOW: rollout.tried_at, _S.CANARY: rollout.tried_at}
-    start = rollout.promoted_at if rollout.phase is _S.PROBATION else starts.get(rollout.phase)
-    if start is None or now - start < timedelta(days=rollout.plan.deadline_days):
+    deadline, lasts = rollout.deadline(), timedelta(days=rollout.plan.deadline_days)
+    if deadline is None or now < deadline:
         return None
-    reason = f"undecided {rollout.plan.deadline_days:g} days after {format_utc(start)}"
+    reason = f"undecided {rollout.plan.deadline_days:g} days after {format_utc(deadline - lasts)}"
     state = _S.ABORTED if rollout.phase is _S.QUEUED else _S.ROLLED_BACK
     return _end(rollout, evidence, state, reason, tier="deadline")
 

@@ -31,7 +31,7 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         **dict.fromkeys(("reject", "unready", "newer", "deadline"), (_S.ABORTED,)),
         "hold": (_S.HELD,),
         "ask": (_S.AWAITING_APPROVAL,),
-        "override": (_S.SHADOW, _S.CHAMPION),
+        "override": (_S.SHADOW, _S.CHAMPION, _S.AWAITING_APPROVAL),
         "advance": (_S.SHADOW, _S.CHAMPION),
     },
     _S.AWAITING_APPROVAL: {
@@ -39,15 +39,15 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         "lost_lease": (_S.SHADOW,),
         "pull": (_S.SHADOW,),
         "void": (_S.SHADOW, _S.CANARY),
-        "override": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION),
+        "override": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION, _S.AWAITING_APPROVAL),
         "advance": (_S.SHADOW, _S.CANARY, _S.PROBATION, _S.CHAMPION),
     },
-    _S.SHADOW: {**_TRIAL, "override": (_S.CANARY,), "advance": (_S.CANARY,)},
+    _S.SHADOW: {**_TRIAL, "override": (_S.CANARY, _S.AWAITING_APPROVAL), "advance": (_S.CANARY,)},
     _S.CANARY: {
         **_TRIAL,
         "lost_lease": (_S.SHADOW,),
         "pull": (_S.SHADOW,),
-        "override": (_S.CANARY, _S.PROBATION),
+        "override": (_S.CANARY, _S.PROBATION, _S.AWAITING_APPROVAL),
         "advance": (_S.CANARY, _S.PROBATION),
     },
     _S.PROBATION: {
@@ -70,13 +70,26 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
     _S.RETIRED: {},
     _S.ABORTED: {},
 }
-"""What `decide` may do. What the step of another rollout does to this one (a replaced champion retires, a former one
-serves again, a champion falls with its canary) is in `changes`."""
+"""What `decide` may do about the rollout it looks at. There is no other list of what is allowed."""
+
+_BACK = {"rollback_to": (_S.ROLLED_BACK,)}
+BY_OTHERS: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
+    **dict.fromkeys((_S.SHADOW, _S.CANARY, _S.PROBATION, _S.HELD, _S.AWAITING_APPROVAL), _BACK),
+    _S.CHAMPION: {
+        "replaced": (_S.RETIRED,),
+        "falls_with": (_S.TRIPPED,),
+        "rollback_to": (_S.ROLLED_BACK, _S.RETIRED),
+    },
+    _S.RETIRED: {"restored": (_S.CHAMPION,)},
+    _S.ROLLED_BACK: {"restored": (_S.CHAMPION,)},
+}
+"""What a step about another rollout, or a rollback to a release, does to one in the same transaction (`changes`)."""
 
 
 def printed() -> str:
-    """Return the table as a Markdown table; a step within the canary is canary to canary."""
+    """Return both tables as Markdown; a step within the canary is canary to canary."""
     rows = ["| from | event | to |", "|---|---|---|"]
-    for state, events in TABLE.items():
-        rows += [f"| {state} | {event} | {', '.join(to)} |" for event, to in events.items()]
+    for table, note in ((TABLE, ""), (BY_OTHERS, " (of another)")):
+        for state, events in table.items():
+            rows += [f"| {state} | {event}{note} | {', '.join(to)} |" for event, to in events.items()]
     return "\n".join(rows)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from recloser.core import format_utc
+from recloser.core import format_utc, short_id
+from recloser.rollout.people.proposers import Proposers, identity
 from recloser.rollout.plan import RolloutPlan
 
 
@@ -20,33 +21,44 @@ class Approval:
     expires_at: datetime
 
 
-def counted(approvals: Sequence[Approval], case: str, proposer: str, now: datetime) -> dict[str, Approval]:
-    """Return by name the approvals that count: for this case, not expired, and not the proposer's own."""
-    valid = [a for a in approvals if a.case == case and now < a.expires_at and a.name != proposer]
-    return {approval.name: approval for approval in valid}
+def counted(approvals: Sequence[Approval], case: str, proposers: Proposers, now: datetime) -> dict[str, Approval]:
+    """Return by name the approvals that count: for this case, not expired, not a proposer's own, one of each person."""
+    valid = [a for a in approvals if a.case == case and now < a.expires_at and not proposers.bar(a.name)]
+    people = {identity(approval.name): approval for approval in valid}
+    return {approval.name: approval for approval in people.values()}
 
 
 def missing_approvals(
-    plan: RolloutPlan, approvals: Sequence[Approval], case: str, proposer: str, now: datetime
+    plan: RolloutPlan, approvals: Sequence[Approval], case: str, proposers: Proposers, now: datetime
 ) -> tuple[str, ...]:
     """Return in plain words whose yes is missing; empty when there are enough people and each role has spoken.
 
-    One person counts once, whatever the number of approvals. Approvals of another case are void (I10).
+    One person counts once, whatever the number of approvals. Approvals of another case are void (I10). At least two
+    people must approve what a stranger proposed.
     """
-    found = counted(approvals, case, proposer, now)
+    found, needed = counted(approvals, case, proposers, now), proposers.needed(plan.approvers)
     missing: list[str] = []
-    if len(found) < plan.approvers:
+    if len(found) < needed:
         by = f": {', '.join(sorted(found))}" if found else ""
-        missing.append(f"{len(found)} of {plan.approvers} people have approved{by}")
+        more = f" (two, because {', '.join(proposers.strangers)} may be one of them)" if needed > plan.approvers else ""
+        missing.append(f"{len(found)} of {needed} people have approved{by}{more}")
     spoken = {approval.role for approval in found.values()}
     missing += [f"nobody has approved as {role}" for role in plan.approver_roles if role not in spoken]
     void = sorted({a.name for a in approvals if a.case != case})
     expired = sorted({a.name for a in approvals if a.case == case and now >= a.expires_at})
+    own = sorted({a.name for a in approvals if a.case == case and proposers.bar(a.name)})
     if missing and void:
         missing.append(f"void, given for other evidence: {', '.join(void)}")
     if missing and expired:
         missing.append(f"expired: {', '.join(expired)}")
+    if missing and own:
+        missing.append(f"not counted, because they proposed it: {', '.join(own)}")
     return tuple(missing)
+
+
+def approval_key(rollout: str, case: str, name: str) -> str:
+    """Return the key of a person's yes to a case; a later one of the same person replaces it."""
+    return short_id("act", ["approve", rollout, case, identity(name)])
 
 
 def told(approval: Approval) -> dict[str, str]:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from recloser.core import Refused, short_id
+from recloser.core import Refused
 from recloser.ledger import ActRecord
 from recloser.rollout.decide import Action
 from recloser.rollout.evidence import CommandKind, Evidence
-from recloser.rollout.gates import override_blockers
-from recloser.rollout.people.approval import Approval
+from recloser.rollout.gates import needs_approval, override_blockers
+from recloser.rollout.people.approval import Approval, approval_key
+from recloser.rollout.people.asking import behind
+from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.rollout import Rollout, RolloutState, World, trial_of
 
 
@@ -57,6 +59,8 @@ def refusal(order: Order, rollout: Rollout, evidence: Evidence, action: Action) 
     firm = override_blockers(rollout, evidence) if order.kind is CommandKind.OVERRIDE else ()
     if firm:
         return Refused(f"nobody may override this: {'; '.join(firm)}", where=rollout.key, next_step=next_step)
+    if order.kind is CommandKind.OVERRIDE and needs_approval(rollout) and behind(rollout, evidence).bar(order.actor):
+        return own_release(order.actor, rollout)
     if order.kind is CommandKind.OVERRIDE and action.state is not rollout.state:
         return Refused(f"a protection comes first: {action.reason}", where=rollout.key, next_step=next_step)
     if order.kind is CommandKind.REJECT:
@@ -64,7 +68,13 @@ def refusal(order: Order, rollout: Rollout, evidence: Evidence, action: Action) 
     return Refused(what, got=str(rollout.state), where=rollout.key, next_step=next_step)
 
 
-def require_approvable(rollout: Rollout, order: Order, case: str) -> None:
+def own_release(name: str, rollout: Rollout) -> Refused:
+    """Return the refusal of a person's yes to a release that the same person proposed."""
+    what = "who proposed a release cannot approve it"
+    return Refused(what, got=name, where=rollout.key, next_step="Ask somebody else (two-person rule).")
+
+
+def require_approvable(rollout: Rollout, order: Order, case: str, proposers: Proposers) -> None:
     """See that the rollout awaits approval of this case, and may have it from this person.
 
     Raises:
@@ -77,13 +87,8 @@ def require_approvable(rollout: Rollout, order: Order, case: str) -> None:
             where=rollout.key,
             next_step="See `recloser rollout explain`.",
         )
-    if order.actor == rollout.proposer:
-        raise Refused(
-            "who proposed a release cannot approve it",
-            got=order.actor,
-            where=rollout.key,
-            next_step="Ask somebody else (two-person rule).",
-        )
+    if rollout.proposers.joined(proposers).bar(order.actor):
+        raise own_release(order.actor, rollout)
     if not rollout.case.startswith(case):
         raise Refused(
             "the evidence has changed since you saw it",
@@ -97,7 +102,7 @@ def require_approvable(rollout: Rollout, order: Order, case: str) -> None:
 def approval_act(rollout: Rollout, order: Order, now: datetime, until: datetime) -> ActRecord:
     """Return the record of a yes; the same person's later yes to the same case replaces it."""
     return ActRecord(
-        key=short_id("act", ["approve", rollout.key, rollout.case, order.actor]),
+        key=approval_key(rollout.key, rollout.case, order.actor),
         at=now,
         rollout=rollout.key,
         release=rollout.release,

@@ -8,11 +8,13 @@ from recloser.serving.http.data import decide
 from recloser.serving.http.edge import Access
 from recloser.serving.http.events import Event, EventBuffer, EventSource
 from recloser.serving.http.people.desk import Desk, Done, Wish
-from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, Service
+from recloser.serving.http.people.inlets import Arrival, InletDesk, Receipt
+from recloser.serving.http.service import Colleagues, CurrentForecast, ForecastSource, PastForecast, Service
 from recloser.serving.wire.rows import InputColumns
 
 __all__ = [
     "Access",
+    "Arrival",
     "Colleagues",
     "CurrentForecast",
     "Desk",
@@ -21,7 +23,10 @@ __all__ = [
     "EventBuffer",
     "EventSource",
     "ForecastSource",
+    "InletDesk",
     "InputColumns",
+    "PastForecast",
+    "Receipt",
     "Service",
     "Wish",
     "build_app",

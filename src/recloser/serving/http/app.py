@@ -21,9 +21,11 @@ from recloser.serving.http.exposition import CONTENT_TYPE, Meter
 from recloser.serving.http.forecasts import Forecasts
 from recloser.serving.http.grid import Grid
 from recloser.serving.http.hot import HotWay
+from recloser.serving.http.lookup import Lookup
 from recloser.serving.http.metadata import Metadata
 from recloser.serving.http.openapi import openapi_document
 from recloser.serving.http.people.endpoints import People
+from recloser.serving.http.people.inlets import Inlets
 from recloser.serving.http.service import Service
 from recloser.serving.wire.figures import by_worker, text_of
 from recloser.serving.wire.rows import quantile_names
@@ -115,8 +117,10 @@ def _routes(service: Service, infer: Infer, invocations: Invocations) -> list[Ro
         Route("/metrics", metrics),
         Route("/v1/areas", grid.areas),
         Route("/v1/forecasts", forecasts.forecasts),
+        Route("/v1/forecasts/{id}", Lookup(service).by_id),
         Route("/v1/areas/{area:path}/forecast", forecasts.forecast),
         Route("/v1/events", grid.events),
         Route("/v1/route", grid.route),
         *People(service).routes(),
+        *Inlets(service.inlets, service.access, service.body_limit).routes(),
     ]

@@ -46,6 +46,16 @@ async def read_json(scope: Scope, receive: Receive, limit: int, *, must_be_typed
     return await _read(headers, receive, limit)
 
 
+async def read_any(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the body of a request of whatever type, never holding more than `limit` bytes of it.
+
+    Raises:
+        HTTPException: 413 too large, 415 an unknown encoding.
+        InvalidInput: the caller went away, or the compressed data are broken.
+    """
+    return await _read(dict(scope["headers"]), receive, limit)
+
+
 async def read_tensors(scope: Scope, receive: Receive, limit: int) -> tuple[bytes, str | None]:
     """Return the body of an inference request and its `Inference-Header-Content-Length`, if there is one.
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope, Send
 
-from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, jsonable
+from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, Unproven, jsonable
 from recloser.serving.wire.identity import REQUEST_ID, named
 from recloser.serving.wire.models import UnknownModel
 from recloser.serving.wire.strict import MalformedBody
@@ -24,9 +24,11 @@ TITLES: dict[type[RecloserError], tuple[int, str]] = {
     MalformedBody: (400, "Malformed body"),
     UnknownModel: (404, "Not found"),
     InvalidInput: (422, "Invalid input"),
+    Unproven: (401, "Unauthorized"),
     Refused: (409, "Refused"),
     Unavailable: (503, "Unavailable"),
 }
+CHALLENGE = 'Bearer realm="recloser"'
 LONGEST = 1_000
 """Characters of a text in a problem document; what the caller sent is not echoed without bound."""
 
@@ -89,6 +91,8 @@ def problem_of(error: RecloserError, path: str = "") -> Response:
     response = problem(status, title, sentence, **{**error.facts(), **dialect(path, status, sentence)})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["retry-after"] = "1"
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["www-authenticate"] = CHALLENGE
     return response
 
 
@@ -158,7 +162,7 @@ class Access:
         scheme, _, token = authorization.partition(b" ")
         found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
         if scheme.lower() != b"bearer" or found is None:
-            raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": 'Bearer realm="recloser"'})
+            raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": CHALLENGE})
         owner, scopes = found
         if needed not in scopes and "admin" not in scopes:
             raise HTTPException(403, f"The token of {owner} lacks the scope {needed!r}.")

@@ -93,6 +93,7 @@ def forecast_document(current: CurrentForecast, age_s: float) -> Mapping[str, An
         "quantiles": list(served.quantiles),
         "points": points,
         "void_ids": list(current.void_ids),
+        "recalled": [{"void": one, "replaced_by": current.replaced_by.get(one)} for one in current.void_ids],
     }
 
 

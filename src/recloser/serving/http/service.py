@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from recloser.core import Clock, Served
@@ -15,6 +16,7 @@ from recloser.serving.http.edge import Access
 from recloser.serving.http.events import EventSource
 from recloser.serving.http.exposition import Meter, figures_of
 from recloser.serving.http.people.desk import Desk
+from recloser.serving.http.people.inlets import InletDesk
 from recloser.serving.log import AnswerLog
 from recloser.serving.plane import DataPlane, PlanePolicy
 from recloser.serving.wire.figures import Family, Figures, model_sums
@@ -30,10 +32,37 @@ class CurrentForecast:
     Attributes:
         served: the newest answer.
         void_ids: prediction ids or forecast ids that were recalled and must not be acted on.
+        replaced_by: void id -> the forecast that replaced it; without one where nothing could.
     """
 
     served: Served
     void_ids: tuple[str, ...] = ()
+    replaced_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastForecast:
+    """What is known of a forecast that was handed out once.
+
+    Attributes:
+        served: as it was handed out.
+        resolution: length of a target interval.
+        newer: valid forecasts of the same area made after it that share targets with it, newest first.
+        void_at: when it was recalled, None if it was not.
+        void_reason: why.
+        trip: id of the trip that recalled it, None where none is known.
+        replaced_by: id of the forecast that the recall put in its place, None where nothing could be.
+        replacement: that forecast.
+    """
+
+    served: Served
+    resolution: timedelta
+    newer: tuple[Served, ...] = ()
+    void_at: datetime | None = None
+    void_reason: str | None = None
+    trip: str | None = None
+    replaced_by: str | None = None
+    replacement: Served | None = None
 
 
 class ForecastSource(Protocol):
@@ -49,6 +78,10 @@ class ForecastSource(Protocol):
 
     def many(self, areas: Sequence[str]) -> Mapping[str, CurrentForecast]:
         """Return what `current` tells of each area, without those it tells nothing of; cheaper than one by one."""
+        ...
+
+    def find(self, forecast: str) -> PastForecast | None:
+        """Return what is known of the forecast with that id, or None."""
         ...
 
 
@@ -78,6 +111,7 @@ class Service:
         forecasts: current forecasts by area.
         events: new forecasts, recalls.
         desk: carries out what people ask, in a thread.
+        inlets: takes in what forges, registries and programs send, in a thread; None: nothing is taken in.
         access: who may operate.
         body_limit: bytes of a request body.
         keep_alive_s: a silent event stream sends a comment after so many seconds.
@@ -109,6 +143,7 @@ class Service:
     meter: Meter = field(default_factory=Meter)
     colleagues: Colleagues | None = None
     more: Callable[[], Sequence[Family]] = tuple
+    inlets: InletDesk | None = None
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
     plane: DataPlane = field(init=False, compare=False)
     gate: Gate = field(init=False, compare=False)

@@ -85,7 +85,8 @@ def test_answers_of_many_connections_are_each_their_own(
     # However busy the machine is, nobody is late here and nobody is sent away.
     policy = GuardPolicy(trip_after=10**6, late_after_ms=60_000.0)
     gate = kit.gateway({"rel-2": kit.Faulty("rel-2", "far", ["c"])}, policy=policy)
-    server, callers, rounds = served(kit.service(gate, waiting=PlanePolicy(deadline_ms=60_000.0))), 32, 12
+    limits, waiting = TrafficLimits(overload_ms=60_000.0), PlanePolicy(deadline_ms=60_000.0)
+    server, callers, rounds = served(kit.service(gate, limits=limits, waiting=waiting)), 32, 12
     wrong: list[Any] = []
 
     def body(number: int) -> tuple[bytes, list[str]]:

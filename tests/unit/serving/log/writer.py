@@ -9,7 +9,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import NOW, QUICK, decided
-
 from recloser.core import VirtualClock
 from recloser.serving.log import LogPolicy, PredictionLog
 

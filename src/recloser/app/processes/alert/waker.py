@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from recloser.app.processes.alert.repeating import Repeating
 from recloser.core import Unavailable
 from recloser.ledger import LedgerWatch
 
@@ -61,7 +60,7 @@ class LedgerLook:
             return False
 
 
-class Waker:
+class Waker(Repeating):
     """Sets an event soon after one of its looks saw something, on a thread of its own, until the block ends.
 
     Args:
@@ -71,24 +70,12 @@ class Waker:
     """
 
     def __init__(self, looks: Sequence[Look], woken: threading.Event, every_s: float = LOOK_S) -> None:
-        self._looks, self._woken, self._every_s = tuple(looks), woken, every_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="waker", daemon=True)
+        self._looks, self._woken = tuple(looks), woken
+        super().__init__("waker", self._look, every_s)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._every_s):
-            if sum(look() for look in self._looks):  # all of them are asked
-                self._woken.set()
+    def _look(self) -> None:
+        if sum(look() for look in self._looks):  # all of them are asked
+            self._woken.set()
 
 
 def pause(

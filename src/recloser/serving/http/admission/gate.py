@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from recloser.serving.http.admission.limits import TrafficLimits
 from recloser.serving.http.admission.load import Load
 from recloser.serving.http.admission.rates import Rates
-from recloser.serving.http.admission.scopes import AUDITED, Audit, Call, Priority
+from recloser.serving.http.admission.scopes import AUDITED, TRIGGER, Audit, Call, Priority
 from recloser.serving.http.edge import Access
 from recloser.serving.http.exposition import Meter
 
@@ -82,6 +82,8 @@ class Gate:
     def judge(self, authorization: bytes, client: str, needed: str, priority: Priority) -> tuple[str, Refusal | None]:
         """Return who calls, and the refusal if the call must not pass.
 
+        A call that asks for a retraining may come without a token: its inlet looks for a signature.
+
         Args:
             authorization: the header of that name; looked at only where tokens are required.
             client: address of the caller.
@@ -90,7 +92,7 @@ class Gate:
         """
         self.load.beat()
         actor = client
-        if self.access.required:
+        if self.access.required and (authorization or needed != TRIGGER):
             try:
                 actor = self.access.bearer(authorization, needed)
             except HTTPException as error:

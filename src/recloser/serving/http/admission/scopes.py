@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-SCOPES = ("infer", "read", "operate", "approve", "admin")
+SCOPES = ("infer", "read", "operate", "approve", "trigger", "admin")
 """What a token may be good for; 'admin' includes all others. 'approve' is for the decisions of named people."""
+
+TRIGGER = "trigger"
+"""Scope of asking for a retraining at an inlet; who sends no token there must sign what it sends."""
 
 VITAL = frozenset({"/v1/forecasts", "/v1/rollback", "/ping", "/health"})
 """Paths served as long as any, besides the forecast of an area and health."""
 
-AUDITED = frozenset({"operate", "approve", "admin"})
+AUDITED = frozenset({"operate", "approve", TRIGGER, "admin"})
 ABOUT_ROLLOUTS = {
     "approve": "approve",
     "reject": "approve",
@@ -63,6 +66,8 @@ def scope_of(method: str, path: str) -> str:
             return "infer"
         if path in OPERATIONS or (path.startswith("/v1/freezes/") and path.endswith("/lift")):
             return "operate"
+        if path.startswith("/v1/triggers/"):
+            return TRIGGER
         if path.startswith("/v1/rollouts/"):
             return ABOUT_ROLLOUTS.get(path.rpartition("/")[2], "admin")
         if path == "/v2/repository/index":

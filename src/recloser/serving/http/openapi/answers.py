@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -214,6 +214,13 @@ class RouteState(msgspec.Struct, forbid_unknown_fields=True):
     workers: list[WorkerState]
 
 
+class RecalledRow(msgspec.Struct, forbid_unknown_fields=True):
+    """A recalled forecast and what replaced it, null if nothing could."""
+
+    void: str
+    replaced_by: Text
+
+
 def forecast_types(quantiles: tuple[str, ...]) -> tuple[type[msgspec.Struct], type[msgspec.Struct]]:
     """Return the types of a current forecast and of many, with the quantiles that the gateway answers."""
     numbers = [(name, Annotated[float, msgspec.Meta(description="MW")]) for name in quantiles]
@@ -224,10 +231,34 @@ def forecast_types(quantiles: tuple[str, ...]) -> tuple[type[msgspec.Struct], ty
         ("quantiles", list[float]),
         ("points", list[point]),  # type: ignore[valid-type]
         ("void_ids", list[str]),
+        ("recalled", list[RecalledRow]),
     ]
     forecast = msgspec.defstruct("Forecast", [*texts, *times, *rest], **_STRICT)
     many = [("forecasts", list[forecast]), ("without_forecast", list[str])]  # type: ignore[valid-type]
     return forecast, msgspec.defstruct("Forecasts", many, **_STRICT)
+
+
+Status = Literal["valid", "void", "superseded"]
+
+
+def past_type(quantiles: tuple[str, ...]) -> type[msgspec.Struct]:
+    """Return the type of a forecast that is looked up by its id or by that of one of its predictions."""
+    numbers = [(name, Annotated[float, msgspec.Meta(description="MW")]) for name in quantiles]
+    ends: list[tuple[str, Any]] = [("status", Status), ("replaced_by", Text), ("in_force", Text)]
+    point = msgspec.defstruct("PastPoint", [("id", str), ("at", datetime), *numbers, *ends], **_STRICT)
+    texts = [(name, str) for name in ("asked", "id", "area", "release", "served_by", "reason")]
+    rest: list[tuple[str, Any]] = [
+        ("issued_at", datetime),
+        ("made_at", datetime),
+        ("quantiles", list[float]),
+        ("status", Status),
+        ("void_at", datetime | None),
+        ("void_reason", Text),
+        ("trip", Text),
+        ("replaced_by", Text),
+        ("points", list[point]),  # type: ignore[valid-type]
+    ]
+    return msgspec.defstruct("PastForecast", [*texts, *rest], **_STRICT)
 
 
 def prediction_type(quantiles: tuple[str, ...]) -> type[msgspec.Struct]:

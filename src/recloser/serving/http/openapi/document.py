@@ -105,7 +105,8 @@ def _responses(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
         media: {"schema": kind if isinstance(kind, Mapping) else schemas[kind]}
         for media, kind in operation.answers.items()
     }
-    responses: dict[str, Any] = {"200": {"description": "Done", "content": content}}
+    words = {status: "Done" if status == HTTPStatus.OK else HTTPStatus(status).phrase for status in operation.done}
+    responses: dict[str, Any] = {str(s): {"description": word, "content": content} for s, word in words.items()}
     for status in sorted({*operation.errors, *GATE, 500}):
         problem = {"description": HTTPStatus(status).phrase, "content": {PROBLEM: {"schema": schemas[Problem]}}}
         responses[str(status)] = {**problem, "headers": RETRY} if status in LATER else problem

@@ -16,11 +16,12 @@ class Operation:
     """One method of one path.
 
     Attributes:
-        answers: media type -> type of the document, or a schema, of status 200.
+        answers: media type -> type of the document, or a schema, of the statuses `done`.
         body: type of the JSON body, or None.
         binary_body: whether the body may be raw tensors behind a JSON header too.
         errors: statuses of problem documents, besides 500 and those of the gate.
         parameters: in query and header; those of the path are known.
+        done: statuses of success.
     """
 
     answers: Mapping[str, Any]
@@ -28,3 +29,4 @@ class Operation:
     binary_body: bool = False
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    done: tuple[int, ...] = (200,)

@@ -49,6 +49,7 @@ def operations(quantiles: tuple[str, ...]) -> dict[tuple[str, str], Operation]:
         ("/v1/forecasts", "GET"): Operation(
             {JSON: forecasts, ARROW: RAW}, errors=(404, 422, 503), parameters=(_AREAS,)
         ),
+        ("/v1/forecasts/{id}", "GET"): Operation({JSON: answers.past_type(quantiles)}, errors=(404, 503)),
         ("/v1/events", "GET"): Operation({EVENTS: _STREAM}, errors=(400,), parameters=(_LAST_EVENT,)),
         ("/v1/route", "GET"): Operation({JSON: answers.RouteState}),
         **people_operations(),

@@ -30,6 +30,7 @@ def people_operations() -> dict[tuple[str, str], Operation]:
         ("/v1/freezes", "POST"): _act(bodies.Freeze, bodies.FreezeBody),
         ("/v1/freezes/{freeze}/lift", "POST"): _act(bodies.Freeze),
         ("/v1/retrain", "POST"): _act(bodies.Asked),
+        ("/v1/triggers/{inlet}", "POST"): Operation({JSON: bodies.Taken}, errors=REFUSALS, done=(200, 202)),
     }
 
 

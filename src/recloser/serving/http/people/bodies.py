@@ -102,6 +102,17 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     sentence: str
 
 
+class Taken(msgspec.Struct, forbid_unknown_fields=True):
+    """What a delivery came to: the request it made, or made before; or why it asks for nothing (trigger null)."""
+
+    trigger: str | None
+    at: datetime | None
+    reason: str
+    asked_by: list[str]
+    repeated: bool
+    sentence: str
+
+
 class RolloutRow(msgspec.Struct, forbid_unknown_fields=True):
     """A rollout under way; `case` is the digest that is to be approved, empty where nobody is asked."""
 

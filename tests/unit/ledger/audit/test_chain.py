@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import canonical_json, digest_of
-from recloser.ledger.chain import GENESIS, ChainWalk, Head, StoredEntry, Verification, entry_hash
+from recloser.ledger.audit.chain import GENESIS, ChainWalk, Head, StoredEntry, Verification, entry_hash
 
 words = st.text(max_size=6)
 facts = st.dictionaries(words, st.one_of(st.none(), st.booleans(), st.integers(), words, st.lists(words, max_size=2)))

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from recloser.core import InvalidInput
-from recloser.ledger.chain import ChainWalk, Head, StoredEntry, Verification
+from recloser.ledger.audit.chain import ChainWalk, Head, StoredEntry, Verification
 from recloser.ledger.mapping import RecordMapping, row_digest
 from recloser.ledger.schema import ENTRIES, HEAD, MAPPINGS
 

@@ -1,0 +1,1 @@
+"""Owns backups of a whole project: taken while it works, verified, restored elsewhere. Schedules none."""

@@ -1,0 +1,154 @@
+"""Owns the ControlRoom: one open project behind the console, opened again when its file changes. Draws nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.platform import Platform
+from recloser.app.project.settings import FILE_NAME
+from recloser.app.views.area import area_document
+from recloser.app.views.overview import ALL, OverviewAsk, overview
+from recloser.app.views.releases import release_document, releases_document
+from recloser.app.views.sight import Sight
+from recloser.core import Clock
+from recloser.ledger import LedgerWatch
+
+
+class ControlRoom:
+    """What the console asks: documents of one project. Thread safe; every call may block on ledger and store.
+
+    Args:
+        folder: project.
+        clock: the present, None for the machine's clock.
+    """
+
+    def __init__(self, folder: Path, clock: Clock | None) -> None:
+        self._folder, self._clock = folder, clock
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._turn = threading.Lock()
+        self._loop: ControlLoop | None = None
+        self._open: tuple[Platform, Sight] | None = None
+
+    def close(self) -> None:
+        """Give the project back."""
+        with self._lock:
+            self._shut()
+
+    def overview(self, ask: OverviewAsk = ALL) -> dict[str, Any]:
+        """Return level 1; see `overview`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, sight):
+            return overview(platform, sight, ask)
+
+    def area(self, name: str, until: datetime | None = None) -> dict[str, Any]:
+        """Return level 2; see `area_document`.
+
+        Raises:
+            RecloserError: no such area, or the project cannot be opened or read now.
+        """
+        with self._project() as (platform, sight):
+            return area_document(platform, sight, name, until)
+
+    def releases(self, page: int = 1) -> dict[str, Any]:
+        """Return level 3, all releases; see `releases_document`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return releases_document(platform, page)
+
+    def release(self, name: str) -> dict[str, Any]:
+        """Return level 3 of one release; see `release_document`.
+
+        Raises:
+            RecloserError: no such release, or the project cannot be opened or read now.
+        """
+        with self._looped() as loop:
+            return release_document(loop, name)
+
+    def name(self) -> str:
+        """Return the project's name.
+
+        Raises:
+            RecloserError: the project cannot be opened now.
+        """
+        with self._project() as (platform, _):
+            return platform.project.project.name
+
+    def zone_name(self) -> str:
+        """Return the IANA name of the project's time zone.
+
+        Raises:
+            RecloserError: the project cannot be opened now.
+        """
+        with self._project() as (platform, _):
+            return platform.horizon.zone.key
+
+    def watch(self) -> LedgerWatch:
+        """Return what tells that something was written to the ledger; for one thread, closed after use.
+
+        Raises:
+            RecloserError: the project cannot be opened now.
+        """
+        with self._project() as (platform, _):
+            return platform.ledger.watch()
+
+    def length(self) -> int:
+        """Return the number of audit entries: pages of equal length show the same state of the ledger.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return platform.ledger.length()
+
+    def now(self) -> datetime:
+        """Return the present instant (aware UTC).
+
+        Raises:
+            RecloserError: the project cannot be opened now.
+        """
+        with self._project() as (platform, _):
+            return platform.clock.now()
+
+    @contextmanager
+    def _project(self) -> Iterator[tuple[Platform, Sight]]:
+        with self._lock:
+            stamp = self._found()
+            if self._open is None or stamp != self._stamp:
+                self._shut()
+                platform = Platform.open(self._folder, clock=self._clock)
+                self._open, self._stamp = (platform, Sight(platform)), stamp
+            opened = self._open
+        yield opened
+
+    @contextmanager
+    def _looped(self) -> Iterator[ControlLoop]:
+        """Lend the loop that looks into rollouts, to one thread at a time; it is made at first use."""
+        with self._project() as (platform, _), self._turn:
+            if self._loop is None or self._loop.platform is not platform:
+                self._loop = ControlLoop(platform, LoopOptions())
+            yield self._loop
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = (self._folder / FILE_NAME).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def _shut(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[0].close()

@@ -1,0 +1,138 @@
+"""Owns the page of one area (ISA-101 level 2): days of forecasts and load, who served, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from recloser.console.drawing.trends import area_chart
+from recloser.console.markup import Markup, el
+from recloser.console.pages.shell import Shell, page
+from recloser.console.pages.tables import linked, release_link
+from recloser.console.pages.words import age, stamp, state, who
+from recloser.core import format_utc, parse_utc
+
+LEGEND = (
+    ("band", "forecast, 10-90 %"),
+    ("mid", "its middle"),
+    ("load", "measured load"),
+    ("void", "recalled forecast"),
+    ("doubted", "measured, not used"),
+)
+
+
+def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
+    """Return the page of `app`'s area document."""
+    zone = shell.zone
+    return page(
+        shell,
+        view["area"],
+        el("h1", view["area"], " ", state(view["state"], view["trust"])),
+        el("p", linked(view["why"]), class_="why"),
+        el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
+        _facts(view, zone),
+        el("figure", area_chart(view, zone), _legend(), id="chart"),
+        _days(view),
+        _marks(view["marks"], zone),
+        _served(view["served"], zone),
+        _numbers(view, zone),
+    )
+
+
+def _facts(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
+    peak = "-" if view["peak_mw"] is None else f"{view['peak_mw']:.2f} MW"
+    pairs = (
+        ("Who serves", [who(view["served_by"]), " ", release_link(view["release"])]),
+        ("Issued", [stamp(view["issued_at"], zone), " (", age(view["issued_at"], view["now"]), " ago)"]),
+        ("Next peak", [peak, " at ", stamp(view["peak_at"], zone)]),
+        ("Load known until", [stamp(view["data_until"], zone), " (", age(view["data_until"], view["now"]), " ago)"]),
+    )
+    return el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in pairs], class_="strip")
+
+
+def _legend() -> Markup:
+    items = [
+        el(
+            "li",
+            el("svg", _sample(kind), width=18, height=10, aria_hidden="true"),
+            words,
+        )
+        for kind, words in LEGEND
+    ]
+    return el("figcaption", el("ul", items, class_="legend"))
+
+
+def _sample(kind: str) -> Markup:
+    if kind in {"mid", "load"}:
+        return el("line", x1=0, x2=18, y1=5, y2=5, class_=kind)
+    return el("rect", width=18, height=10, class_=kind)
+
+
+def _days(view: Mapping[str, Any]) -> Markup:
+    end, span = parse_utc(view["to"]), timedelta(days=view["days"])
+
+    def link(words: str, until: str | None) -> Markup:
+        asked = {"name": view["area"], **({"until": until} if until else {})}
+        return el("a", words, href=f"/area?{urlencode(asked)}")
+
+    return el(
+        "nav",
+        link("earlier", format_utc(end - span)),
+        link("later", format_utc(end + span)),
+        link("newest", None),
+        class_="pager",
+        aria_label="Days",
+    )
+
+
+def _marks(marks: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
+    rows = [
+        el(
+            "tr",
+            el("td", number),
+            el("td", stamp(mark["at"], zone)),
+            el("td", mark["kind"].replace("_", " ")),
+            el("td", release_link(mark["release"])),
+            el("td", mark["text"]),
+        )
+        for number, mark in enumerate(marks, start=1)
+    ]
+    heads = [el("th", name, scope="col") for name in ("mark", "at", "what", "release", "why")]
+    table = el("table", el("thead", el("tr", heads)), el("tbody", rows))
+    return [el("h2", "Events on the time axis"), table if rows else el("p", "None in these days.", class_="quiet")]
+
+
+def _served(spans: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
+    rows = [
+        el(
+            "tr",
+            el("td", stamp(span["from"], zone)),
+            el("td", stamp(span["to"], zone)),
+            el("td", who(span["served_by"])),
+            el("td", linked(span["release"])),
+            el("td", span["reason"] or "as planned"),
+        )
+        for span in spans
+    ]
+    heads = [el("th", name, scope="col") for name in ("from", "to", "who served", "release", "why")]
+    return [el("h2", "Who served when"), el("table", el("thead", el("tr", heads)), el("tbody", rows))]
+
+
+def _numbers(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
+    """Return the numbers behind the drawing, for who cannot see it and for print on demand."""
+    load = {row[0]: row[1] for row in view["load"]}
+    rows = [
+        el(
+            "tr",
+            el("td", stamp(at, zone)),
+            *[el("td", f"{n:.3f}", class_="n") for n in (low, mid, high)],
+            el("td", f"{load[at]:.3f}" if at in load else "-", class_="n"),
+        )
+        for at, low, mid, high in view["band"]
+    ]
+    heads = [el("th", name, scope="col") for name in ("at", "10 % MW", "50 % MW", "90 % MW", "load MW")]
+    table = el("table", el("thead", el("tr", heads)), el("tbody", rows))
+    return el("details", el("summary", "The numbers of the drawing"), table, id="numbers")

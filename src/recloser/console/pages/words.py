@@ -1,0 +1,57 @@
+"""Owns how pages say times, ages, numbers and states: always with words, never by colour alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from recloser.console.markup import Markup, el
+from recloser.core import parse_utc
+
+SIGNS = ("", "▲", "■")
+"""Signs of the trust states, so that colour is never alone."""
+CLASSES = ("plain", "care", "stop")
+
+
+def stamp(text: str | None, zone: ZoneInfo) -> Markup:
+    """Return an instant (ISO 8601 UTC) as local wall time; a dash without one."""
+    if text is None:
+        return el("span", "-", class_="quiet")
+    return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
+
+
+def age(text: str | None, now: str) -> Markup:
+    """Return how long ago an instant was at `now`, both ISO 8601 UTC; the page keeps counting while it is open."""
+    if text is None:
+        return el("span", "unknown", class_="quiet")
+    return el("time", span_words((parse_utc(now) - parse_utc(text)).total_seconds()), datetime=text, data_age=text)
+
+
+def span_words(seconds: float) -> str:
+    """Return a length of time in the largest fitting unit; negative ones as 'in ...'."""
+    size = abs(seconds)
+    for unit, length in (("days", 172_800.0), ("h", 7_200.0), ("min", 120.0)):
+        if size >= length:
+            told = f"{int(size // {'days': 86_400, 'h': 3_600, 'min': 60}[unit])} {unit}"
+            break
+    else:
+        told = f"{int(size)} s"
+    return told if seconds >= 0 else f"in {told}"
+
+
+def state(row_state: int, words: str) -> Markup:
+    """Return a trust state as sign and words."""
+    return el("span", f"{SIGNS[row_state]} {words}".strip(), class_=f"state {CLASSES[row_state]}")
+
+
+def who(served_by: str | None) -> str:
+    """Return who serves in plain words."""
+    if served_by is None:
+        return "nobody"
+    kind, _, rung = served_by.partition(":")
+    return f"fallback: {rung.replace('_', ' ')}" if kind == "fallback" else kind
+
+
+def local(at: datetime, zone: ZoneInfo) -> str:
+    """Return an instant as local wall time with its zone."""
+    return f"{at.astimezone(zone):%a %d %b %Y %H:%M %Z}"
