@@ -98,8 +98,10 @@ class Site:
     def engine(self, **change: Any) -> ClusterEngine:
         plan = TaskPlan(retry=RetryPolicy(attempts=1))
         target = KubeflowTarget(str(self.folder), "recloser_cluster_steps:run_step", "image:1", plan)
-        following = replace(Following("grid", self.folder / "ir", poll_s=0.02, patience_s=600.0), **change)
-        return ClusterEngine(self.ledger, VirtualClock(NOW), target, self.api(), following, self._tell)
+        following = replace(
+            Following("grid", self.folder / "ir", poll_s=0.02, patience_s=600.0, progress=self._tell), **change
+        )
+        return ClusterEngine(self.ledger, VirtualClock(NOW), target, self.api(), following)
 
     def run(self, key: str = "run-1", parameters: dict[str, Any] | None = None, **change: Any) -> Any:
         given = {"scale": 3} if parameters is None else parameters

@@ -8,19 +8,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recloser.app.loop.retraining import ON_CLUSTER
 from recloser.app.platform import Platform
+from recloser.app.trial.runner import with_trials
 from recloser.app.verbs import newest_instant
 from recloser.core import InvalidInput, VirtualClock, canonical_json, format_utc, parse_utc
 from recloser.engines import RetryPolicy, RunBook, StepApart
 from recloser.ledger import RunRecord
 
-CLUSTER = {"engine": "kubeflow"}
-
 
 def run_step(project: str, run_key: str, step: str, inputs_json: str) -> str:
     """Run a step of the project's pipeline on JSON references, record it in the ledger and return its result as JSON.
 
-    A run that nobody opened is opened: as of the newest data where the parameters name no time.
+    A run that nobody opened is opened: as of the newest data where the parameters name no time. The gate tries the
+    package in a process of its own, as it does in `recloser run`.
 
     Args:
         project: folder of the project.
@@ -31,30 +32,43 @@ def run_step(project: str, run_key: str, step: str, inputs_json: str) -> str:
     Raises:
         RecloserError: what the step raised, after it was recorded.
     """
+    return _run_step(project, run_key, step, inputs_json, tried=True)
+
+
+def run_step_untried(project: str, run_key: str, step: str, inputs_json: str) -> str:
+    """Run a step as `run_step` does, without the package's trial under load; the verdict says so.
+
+    Raises:
+        RecloserError: as `run_step`.
+    """
+    return _run_step(project, run_key, step, inputs_json, tried=False)
+
+
+def _run_step(project: str, run_key: str, step: str, inputs_json: str, *, tried: bool) -> str:
     results = json.loads(inputs_json)
     given = results.pop("parameters")
     with Platform.open(Path(project)) as platform:
-        pipeline = platform.hooks.pipeline()
         known = platform.ledger.get(RunRecord, run_key)
         parameters = _parameters(platform, run_key, given) if known is None else known.parameters
-        as_of = _as_of(parameters, run_key)
-        if known is not None and given and not _agree(given, parameters):
+        if known is not None and not _agree(given, parameters):
             raise InvalidInput(
                 "the key belongs to a run of other parameters", got=given, expected=str(parameters), where=run_key
             )
-        platform.clock = VirtualClock(as_of)
+        platform.clock = VirtualClock(_as_of(parameters, run_key))
+        opened = with_trials(platform) if tried else platform
+        pipeline = opened.hooks.pipeline()
         trigger = str(parameters.get("trigger") or "schedule")
-        book = RunBook(platform.ledger, platform.clock)
+        book = RunBook(opened.ledger, opened.clock)
         run = book.enter(pipeline, run_key, lambda: (trigger, "a run of the cluster", parameters))
-        apart = StepApart(platform.ledger, platform.clock, RetryPolicy())
-        result = apart.run(pipeline, platform.workbench(), run, step, results)
+        apart = StepApart(opened.ledger, opened.clock, RetryPolicy())
+        result = apart.run(pipeline, opened.workbench(), run, step, results)
     return canonical_json(result).decode()
 
 
 def _parameters(platform: Platform, run_key: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a run that nobody opened."""
     as_of = given.get("as_of") or format_utc(newest_instant(platform))
-    return {**CLUSTER, "trigger": "schedule", **given, "as_of": as_of, "run": run_key}
+    return {"engine": ON_CLUSTER, "trigger": "schedule", **given, "as_of": as_of, "run": run_key}
 
 
 def _as_of(parameters: Mapping[str, Any], run_key: str) -> datetime:

@@ -198,7 +198,9 @@ class Rest:
         try:
             context = ssl.create_default_context(cafile=None if self.target.ca_file is None else self.target.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise InvalidInput("not a file of certificates", got=_said(error), where=str(self.target.ca_file)) from error
+            raise InvalidInput(
+                "not a file of certificates", got=_said(error), where=str(self.target.ca_file)
+            ) from error
         return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
 
     def _path(self, path: str, query: Mapping[str, Any] | None) -> str:

@@ -98,7 +98,9 @@ class RunBook:
             )
         return self._again(stored, trigger, reason)
 
-    def enter(self, pipeline: Pipeline, run_key: str, fresh: Callable[[], tuple[str, str, dict[str, Any]]]) -> RunRecord:
+    def enter(
+        self, pipeline: Pipeline, run_key: str, fresh: Callable[[], tuple[str, str, dict[str, Any]]]
+    ) -> RunRecord:
         """Return the record of the run that a single step belongs to, opened if nobody did.
 
         Args:
@@ -120,15 +122,15 @@ class RunBook:
         if stored.record.state == "done":
             return stored.record
         run = replace(stored.record, state="running", finished_at=None)
-        self._write(
-            run, stored.version, "run.resume", {"trigger": trigger or stored.record.trigger, "reason": reason}
-        )
+        self._write(run, stored.version, "run.resume", {"trigger": trigger or stored.record.trigger, "reason": reason})
         return run
 
     def finish(self, run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> RunOutcome:
         """Record that all steps are done and return what the run came to; said twice, it is recorded once."""
         candidate, verdict = _last(results, "candidate"), _last(results, "verdict")
-        outcome = RunOutcome(run.key, "done", {name: dict(result) for name, result in results.items()}, candidate, verdict)
+        outcome = RunOutcome(
+            run.key, "done", {name: dict(result) for name, result in results.items()}, candidate, verdict
+        )
         known = self.ledger.get(RunRecord, run.key)
         if known is not None and known.state == "done":
             return outcome

@@ -102,7 +102,9 @@ def six_fields(cron: str) -> str:
     if len(fields) == 5:
         fields = ["0", *fields]
     if len(fields) != 6:
-        raise InvalidInput("not a schedule", got=cron, expected="five fields, or six with seconds first", where="--cron")
+        raise InvalidInput(
+            "not a schedule", got=cron, expected="five fields, or six with seconds first", where="--cron"
+        )
     return " ".join(fields)
 
 

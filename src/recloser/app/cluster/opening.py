@@ -60,8 +60,8 @@ def api_of(platform: Platform) -> KubeflowApi:
             where="--engine kubeflow",
             next_step="Set [kubeflow] url in recloser.toml, or use --engine local.",
         )
-    files = [None if name is None else root / name for name in (section.token_file, section.ca_file)]
-    return KubeflowApi(Rest(RestTarget(section.url, *files)), section.namespace)
+    token, authorities = (None if name is None else root / name for name in (section.token_file, section.ca_file))
+    return KubeflowApi(Rest(RestTarget(section.url, token, authorities)), section.namespace)
 
 
 def engine_of(platform: Platform, pipeline: Pipeline, say: Callable[[str], None]) -> ClusterEngine:
@@ -79,9 +79,10 @@ def engine_of(platform: Platform, pipeline: Pipeline, say: Callable[[str], None]
         poll_s=section.poll_seconds,
         patience_s=60 * section.patience_minutes,
         timeout_s=60 * section.follow_minutes,
+        progress=telling(say),
     )
     target, api = target_of(platform, pipeline), api_of(platform)
-    return ClusterEngine(platform.ledger, platform.clock, target, api, following, telling(say))
+    return ClusterEngine(platform.ledger, platform.clock, target, api, following)
 
 
 def telling(say: Callable[[str], None]) -> ProgressListener:

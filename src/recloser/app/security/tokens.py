@@ -137,7 +137,7 @@ def _file(folder: Path) -> Path:
 def _note(folder: Path, now: datetime, action: str, name: str, facts: Mapping[str, Any]) -> None:
     layout, project = Layout(folder), load_project(folder)
     layout.make()
-    ledger = Ledger.open(project.ledger.url or layout.ledger_url)
+    ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
     try:
         with ledger.change("operator", now) as change:
             change.note(action, name, dict(facts))

@@ -36,6 +36,8 @@ class Following:
         poll_s: seconds between two looks.
         patience_s: how long the API may be away.
         timeout_s: longest that a run is followed; 0: without end.
+        progress: told of every change of a step's state.
+        sleep, monotonic: wait so many seconds, and seconds of a clock that never goes back; injected.
     """
 
     experiment: str
@@ -44,6 +46,9 @@ class Following:
     poll_s: float = 5.0
     patience_s: float = 900.0
     timeout_s: float = 0.0
+    progress: ProgressListener | None = None
+    sleep: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class ClusterEngine:
@@ -60,7 +65,6 @@ class ClusterEngine:
         target: what the tasks are given.
         api: the cluster.
         following: how.
-        progress: told of every change of a step's state.
     """
 
     def __init__(
@@ -70,10 +74,6 @@ class ClusterEngine:
         target: KubeflowTarget,
         api: KubeflowApi,
         following: Following,
-        progress: ProgressListener | None = None,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -82,9 +82,6 @@ class ClusterEngine:
         self._target = target
         self._api = api
         self._following = following
-        self._progress = progress
-        self._sleep = sleep
-        self._monotonic = monotonic
 
     def run(
         self,
@@ -113,9 +110,9 @@ class ClusterEngine:
                 raise
             ended = self._followed(pipeline, run, found.id)
             if ended.state != "SUCCEEDED":
-                error = self._error_of(run, ended)
-                self._book.fail(run, error)
-                raise error
+                told = self._error_of(run, ended)
+                self._book.fail(run, told)
+                raise told
             return self._book.finish(run, self._mirror.results(pipeline, run))
 
     def cancel(self, pipeline: Pipeline, run_key: str, actor: str, reason: str) -> ClusterRun:
@@ -162,7 +159,7 @@ class ClusterEngine:
             except Unavailable:
                 if number == SENDS:
                     raise
-                self._sleep(wait_s)  # it may have been started: look before it is sent again
+                self._following.sleep(wait_s)  # it may have been started: look before it is sent again
                 wait_s *= 2
         raise AssertionError("the last try returns or raises")
 
@@ -183,10 +180,10 @@ class ClusterEngine:
 
     def _followed(self, pipeline: Pipeline, run: RunRecord, run_id: str) -> ClusterRun:
         """Look at the run until it has ended, and mirror its steps at each look."""
-        began = heard = self._monotonic()
+        began = heard = self._following.monotonic()
         told: dict[str, str] = {}
         while True:
-            now = self._monotonic()
+            now = self._following.monotonic()
             try:
                 seen = self._api.run(run_id)
                 heard = now
@@ -200,14 +197,16 @@ class ClusterEngine:
                     return seen
             if self._following.timeout_s and now - began > self._following.timeout_s:
                 raise _lost(run, "the run takes longer than it is followed", None)
-            self._sleep(self._following.poll_s)
+            self._following.sleep(self._following.poll_s)
 
     def _tell(self, pipeline: Pipeline, run: RunRecord, told: dict[str, str], seconds: float) -> None:
         for name, record in self._mirror.known(run.key).items():
-            if self._progress is not None and told.get(name) != record.state:
+            if self._following.progress is not None and told.get(name) != record.state:
                 detail = str((record.error or {}).get("what", "")) if record.state == "failed" else ""
                 total = len(pipeline.steps)
-                self._progress(StepProgress(run.key, name, record.position, total, record.state, seconds, detail))
+                self._following.progress(
+                    StepProgress(run.key, name, record.position, total, record.state, seconds, detail)
+                )
             told[name] = record.state
 
     def _error_of(self, run: RunRecord, ended: ClusterRun) -> RecloserError:

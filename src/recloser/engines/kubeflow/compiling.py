@@ -85,7 +85,7 @@ def compile_fleet(pipeline: Pipeline, target: KubeflowTarget, projects: Sequence
     kfp = kfp_parts()
     default = [{"project": project, "run_key": "", "parameters": "{}"} for project in projects]
 
-    def fleet(shards: list = default) -> None:  # type: ignore[type-arg] # noqa: B006 - kfp reads the default
+    def fleet(shards: list = default) -> None:  # type: ignore[type-arg]
         with kfp.dsl.ParallelFor(items=shards, parallelism=target.tasks.parallel, name="shard") as shard:
             given = {**DEFAULTS, "run_key": shard.run_key, "parameters": shard.parameters}
             _tasks(kfp, pipeline, target, shard.project, given)
@@ -122,7 +122,7 @@ def graph_of(kfp: SimpleNamespace, pipeline: Pipeline, target: KubeflowTarget) -
     answers = namedtuple("answers", always)  # type: ignore[misc]  # noqa: PYI024
     answers.__annotations__ = dict.fromkeys(always, str)
 
-    def tasks(  # noqa: PLR0913, PLR0917 - kfp reads the inputs of a pipeline from its parameters
+    def tasks(
         run_key: str = "",
         as_of: str = "",
         trigger: str = "",

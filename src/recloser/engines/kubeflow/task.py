@@ -15,7 +15,7 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     as_of: str,
     trigger: str,
     history_days: int,
-    excluded: list,  # type: ignore[type-arg] - kfp knows no type of the items
+    excluded: list[str],
     parameters: str,
     needs: str,
     need_0: str = "",
@@ -26,11 +26,11 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     need_5: str = "",
     need_6: str = "",
     need_7: str = "",
-) -> NamedTuple("Answer", [("result", str), ("verdict", str)]):  # type: ignore[valid-type] # noqa: F821 - kfp reads it
+) -> NamedTuple("Answer", [("result", str), ("verdict", str)]):  # type: ignore[valid-type]
     """Run one step in the process of its task; kfp copies this source, so it uses nothing from outside."""
     import importlib  # noqa: PLC0415
     import json  # noqa: PLC0415
-    from collections import namedtuple  # noqa: PLC0415
+    from typing import NamedTuple as Named  # noqa: PLC0415
 
     texts = (need_0, need_1, need_2, need_3, need_4, need_5, need_6, need_7)
     results = {name: json.loads(text) for name, text in zip(json.loads(needs), texts, strict=False)}
@@ -42,4 +42,5 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     result: str = run_step(project, key, step, json.dumps({"parameters": told, **results}))
     verdict = str(json.loads(result).get("verdict") or "")
     safe = result.replace("{{", "{\\u007b")  # kfp would take it for a placeholder; the JSON means the same
-    return namedtuple("Answer", ["result", "verdict"])(safe, verdict)  # noqa: PYI024
+    answer = Named("answer", [("result", str), ("verdict", str)])
+    return answer(safe, verdict)

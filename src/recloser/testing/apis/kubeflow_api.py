@@ -193,7 +193,7 @@ class KubeflowServer(HttpApi):
         if kind == "recurringruns":
             item["status"] = {"enable": "ENABLED", "disable": "DISABLED"}[verb]
             return Reply(200)
-        if (verb == "retry") != (item["state"] in {"FAILED"}) or item["state"] in {"SUCCEEDED", "CANCELED"}:
+        if (verb == "retry") != (item["state"] == "FAILED") or item["state"] in {"SUCCEEDED", "CANCELED"}:
             return Reply(400, {"code": 9, "message": f"the run is {item['state']}"})
         if verb == "retry":
             self._start(identity)

@@ -71,7 +71,7 @@ def mismatches(item: Any, kind: str, where: str) -> list[str]:
     """Return where a document differs from a type of the definition."""
     if kind == "object":
         return []
-    simple = {"str": str, "bool": bool, "int": int, "float": (int, float)}
+    simple: dict[str, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
     if kind in simple:
         wrong = not isinstance(item, simple[kind]) or (kind == "int" and isinstance(item, bool))
         return [f"{where}: {item!r} is not {kind}"] if wrong else []
