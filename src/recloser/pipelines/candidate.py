@@ -1,4 +1,4 @@
-"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, attest, register. Each step a plain function."""
+"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, attest, register. All plain functions."""
 
 from __future__ import annotations
 

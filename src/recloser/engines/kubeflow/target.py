@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from recloser.core import InvalidInput
 from recloser.engines.engine import RetryPolicy
 
+AGAIN = RetryPolicy(attempts=3, first_s=30.0, factor=2.0, longest_s=600.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -51,7 +53,7 @@ class TaskPlan:
 
     resources: Resources = Resources()
     of_step: Mapping[str, Resources] = field(default_factory=dict)
-    retry: RetryPolicy = RetryPolicy(attempts=3, first_s=30.0, factor=2.0, longest_s=600.0)
+    retry: RetryPolicy = AGAIN
     timeout_s: int = 0
     secrets: tuple[SecretGiven, ...] = ()
     volumes: Mapping[str, str] = field(default_factory=dict)

@@ -42,5 +42,5 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     result: str = run_step(project, key, step, json.dumps({"parameters": told, **results}))
     verdict = str(json.loads(result).get("verdict") or "")
     safe = result.replace("{{", "{\\u007b")  # kfp would take it for a placeholder; the JSON means the same
-    answer = Named("answer", [("result", str), ("verdict", str)])
+    answer = Named("answer", [("result", str), ("verdict", str)])  # noqa: UP014 - a type of this function alone
     return answer(safe, verdict)
