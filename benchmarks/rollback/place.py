@@ -24,7 +24,7 @@ from processes import family
 
 from recloser.app import Platform, run_pipeline
 from recloser.app.loop.evidence import DIVERGENCE
-from recloser.ledger import ReleaseRecord, RolloutRecord, RouteRecord, StateRecord
+from recloser.ledger import NoticeRecord, ReleaseRecord, RolloutRecord, RouteRecord, StateRecord
 from recloser.registry.golden import read_golden
 from recloser.rollout import Rollout, RolloutPlan, RolloutState, new_rollout
 from recloser.rollout.controller import FENCE
@@ -47,14 +47,15 @@ def until(found: Callable[[], Any], what: str) -> Any:
     raise SystemExit(f"waited in vain: {what}")
 
 
-def made(folder: Path, workers: int) -> Path:
-    """Make a project with a champion, its history up to the present hour."""
+def made(folder: Path, workers: int, *, patient: bool = False) -> Path:
+    """Make a project with a champion, its history up to the present hour; a patient one sheds no load."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     start = now.replace(hour=0) - timedelta(days=120)
     plan = GridPlan(seed=3, feeders=FEEDERS, start=start, days=121, resolution=timedelta(hours=1), substations=0)
     frame = SimulatedGrid(plan).frame().filter(pl.col("at") < now)
     settings = QUICK.replace("[registry]", "allow_code = true\n\n[registry]")
     settings += f"\n[gateway]\nworkers = {workers}\n\n[gateway.log]\nenabled = false\n"
+    settings += "\n[gateway.limits]\noverload_ms = 600000.0\n" if patient else ""
     small_project(folder, frame=frame, settings=settings)
     run_pipeline(folder, as_of=None, engine="local", progress=lambda _line: None)
     return folder
@@ -109,6 +110,20 @@ class Place:
             link.request("POST", "/invocations", body, {"content-type": "application/json"})
             link.getresponse().read()
         link.close()
+
+    def served_by(self) -> list[str]:
+        """Ask about every area once; return who answered, each once."""
+        found = set()
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        for text in self.requests():
+            link.request("POST", "/invocations", text.partition(b"\r\n\r\n")[2], {"content-type": "application/json"})
+            found |= {row["served_by"] for row in json.loads(link.getresponse().read())["predictions"]}
+        link.close()
+        return sorted(found)
+
+    def notices(self, since: datetime | None) -> list[NoticeRecord]:
+        """Return what consumers and people are told, from an instant on."""
+        return [] if since is None else self.platform.ledger.find(NoticeRecord, since=("at", since), order_by="at")
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Post to the gateway; return status and document."""

@@ -180,11 +180,44 @@ def waived(lived: Lived, end: datetime) -> None:
     """Let a candidate be refused by a band that hardly any model has, and waive that."""
     strict = lived.folder / "recloser.toml"
     text = strict.read_text(encoding="utf-8")
-    strict.write_text(text.replace("[staging]", "[staging]\nmaximum_coverage80 = 70.0\nminimum_coverage80 = 69.0", 1))
+    text = text.replace("[staging]", "[staging]\nmaximum_coverage80 = 70.0\nminimum_coverage80 = 69.0", 1)
+    strict.write_text(text + APPROVAL, encoding="utf-8")
     refused = lived.on("run", "run", "--as-of", f"{end:%Y-%m-%d}", code=1)
     waiver = ["--check", "coverage", "--name", "A. Operator", "--reason", "a test", "--expires", "2199-01-01"]
     lived.on("gate-waive", "gate", "waive", refused["candidate"], *waiver)
     lived.on("gate-explain", "gate", "explain", refused["candidate"])
+    decided(lived, refused["candidate"])
+
+
+APPROVAL = """
+[rollout.approval]
+before = ["promotion"]
+roles = { lead = ["ann"], owner = ["ben"] }
+override = ["lead"]
+
+[[rollout.freeze]]
+reason = "winter evening peak"
+begins = "0 16 * 11-12 1-5"
+lasts_hours = 5
+time_zone = "Europe/Amsterdam"
+"""
+
+
+def decided(lived: Lived, release: str) -> None:
+    """Let people decide about a release that waits for them, in every way there is."""
+    ann, ben = (["--as", name, "--reason", "to see what it says"] for name in ("ann", "ben"))
+    lived.on("rollout-explain", "rollout", "explain", release)
+    lived.on("act", "approve", release, *ben)
+    lived.on("rollout-explain", "rollout", "explain", release)
+    for kind in ("hold", "resume", "override", "reject"):
+        lived.on("act", kind, release, *ann)
+    lived.on("rollout-explain", "rollout", "explain", release)
+    freeze = lived.on("freeze", "freeze", "add", "--to", "2199-01-01", "--reason", "a storm")["freeze"]
+    lived.on("freeze", "freeze", "add", "--reason", "until it is over")
+    lived.on("freeze-list", "freeze", "list")
+    lived.on("freeze", "freeze", "lift", freeze, "--reason", "it is over")
+    lived.on("agreement", "agreement")
+    lived.on("agreement", "agreement", "--since", "2100-01-01")
 
 
 def asked_and_pushed(lived: Lived) -> None:
@@ -199,6 +232,7 @@ def asked_and_pushed(lived: Lived) -> None:
             patch.setattr("sys.stdin", io.StringIO(lines))
             lived.on("hook-post-receive", "hook", "post-receive", "--inlet", inlet, "--pusher", "ann")
     lived.on("triggers", "triggers")
+    lived.on("audit-show", "audit", "show", "--action", "trigger")
     told, failed = lived.documents["hook-post-receive"]
     assert ([row["trigger"] for row in told["told"]], failed["told"]) == ([f"commit:{'a' * 40}", None], [])
     assert len(failed["failed"]) == 2
@@ -317,8 +351,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     return lived
 
 
-# Held by test_tour.py, the demo's own test and test_story_offline.py.
-UNSEEN = {"up", "demo", "bundle-install", "package-build-context"}
+# Held by test_tour.py, the demo's own test, test_story_offline.py and test_story_people.py.
+UNSEEN = {"up", "http-rollouts", "http-rollback", "demo", "bundle-install", "package-build-context"}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))
@@ -349,6 +383,8 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     asked = {row["trigger"] for row in triggers["waiting"]}
     assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
     assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
+    (shown,) = lived.documents["audit-show"]
+    assert {row["subject"] for row in shown["entries"] if row["action"] == "trigger.request"} == asked
     waived = lived.documents["gate-waive"][0]
     *explanations, last = lived.documents["gate-explain"]
     assert (last["release"], last["verdict"]) == (waived["candidate"], waived["verdict"]) == (last["release"], "pass")

@@ -5,6 +5,7 @@ Does not decide anything that a room decides, and prints nothing.
 
 from recloser.app.backup.restoring import restore_backup
 from recloser.app.backup.writing import verify_backup, write_backup
+from recloser.app.clock import SystemClock
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
@@ -13,6 +14,7 @@ from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
 from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
 from recloser.app.people.acts import approve_rollout, order_rollout
+from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
@@ -27,6 +29,9 @@ from recloser.app.releases.packages import score_package, verify_package, write_
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
+from recloser.app.security.accounts import MAY, Account, add_account, list_accounts, remove_account, set_password
+from recloser.app.security.gatekeeping import console_tls
+from recloser.app.security.sessions import Session
 from recloser.app.security.tokens import add_token, list_tokens, revoke_token
 from recloser.app.verbs import (
     current_forecast,
@@ -34,25 +39,36 @@ from recloser.app.verbs import (
     operator_rollback,
     project_status,
     run_pipeline,
+    show_audit,
     verify_audit,
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
 from recloser.app.watchman.watching import watch_over
+from recloser.serving.http import Wish
+from recloser.serving.http.people.desk import Kind
 
 __all__ = [
+    "MAY",
+    "Account",
     "Assignment",
     "ControlRoom",
     "DemoOptions",
+    "Kind",
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
+    "Session",
+    "SystemClock",
+    "Wish",
+    "add_account",
     "add_freeze",
     "add_token",
     "approve_rollout",
     "ask_to_retrain",
     "assigned",
     "check_installation",
+    "console_tls",
     "current_forecast",
     "explain_gate",
     "explain_rollout",
@@ -61,6 +77,7 @@ __all__ = [
     "ingest_file",
     "install_bundle",
     "lift_freeze",
+    "list_accounts",
     "list_freezes",
     "list_keys",
     "list_tokens",
@@ -72,6 +89,7 @@ __all__ = [
     "order_rollout",
     "overview",
     "project_status",
+    "remove_account",
     "replay_project",
     "restore_backup",
     "revoke_signing_key",
@@ -82,10 +100,13 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "set_password",
+    "show_audit",
     "sign_release",
     "tell_pushes",
     "to_gateway",
     "to_project",
+    "told_agreement",
     "verify_audit",
     "verify_backup",
     "verify_bundle",

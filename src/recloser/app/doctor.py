@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.delivery.telling import check_delivery
+from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
 from recloser.app.security.tokens import read_tokens
-from recloser.core import LOAD, RecloserError, format_utc
+from recloser.core import LOAD, RecloserError, Unavailable, format_utc
 from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
 from recloser.registry import open_package
 from recloser.rollout import unsound
@@ -95,6 +96,7 @@ def _project(folder: Path) -> list[Check]:
             ("tls", _tls),
             ("links", check_links),
             ("notify", check_delivery),
+            ("inlets", check_inlets),
         ]
         for name, part in parts:
             try:
@@ -163,7 +165,10 @@ def _champion(platform: Platform) -> Check:
     route = platform.ledger.get(RouteRecord, "route")
     if route is None or route.champion is None:
         return _check("champion", "note", "none serves yet; run 'recloser run'")
-    problem = platform.verify(route.champion)
+    try:
+        problem = platform.verify(route.champion)
+    except Unavailable as error:
+        problem = error.explain()
     return _check("champion", "FAIL" if problem else "ok", problem or f"{route.champion} verifies")
 
 

@@ -277,9 +277,21 @@ class Platform:
         self._loaded[release] = self.load(release).with_online(online)
 
     def verify(self, release: str) -> str:
-        """Re-verify a release's package from disk; return an empty text, or why it must not serve."""
+        """Re-verify a release's package from disk; return an empty text, or why it must not serve.
+
+        Raises:
+            Unavailable: it is there and cannot be read now.
+        """
+        folder = self.layout.packages / release
         try:
-            open_package(self.layout.packages / release, self.trusted)
+            open_package(folder, self.trusted)
+        except Unavailable as error:
+            if folder.exists():
+                raise
+            return error.explain()
+        except RecloserError as error:
+            return error.explain()
+        try:
             self.load(release)
         except RecloserError as error:
             return error.explain()

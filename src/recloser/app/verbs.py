@@ -355,6 +355,24 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     }
 
 
+def show_audit(folder: Path, *, subject: str | None, action: str, limit: int) -> dict[str, Any]:
+    """Return the latest entries of the audit log, oldest first.
+
+    Args:
+        folder: project.
+        subject: only entries about this.
+        action: only actions that begin so, such as 'trigger'; empty: all.
+        limit: entries at most.
+
+    Returns:
+        {"entries": [{"seq", "at", "actor", "action", "subject", "facts"}]}.
+    """
+    names = ("seq", "at", "actor", "action", "subject", "facts")
+    with Platform.open(folder) as platform:
+        found = [entry for entry in platform.ledger.entries(subject=subject) if entry.action.startswith(action)]
+        return {"entries": [{name: getattr(entry, name) for name in names} for entry in found[-limit:]]}
+
+
 def verify_audit(folder: Path) -> dict[str, Any]:
     """Check the whole audit chain: {"entries", "ok", "first_bad", "reason"}."""
     with Platform.open(folder) as platform:

@@ -43,6 +43,14 @@ from recloser.simulation.devices import parse_fault
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the registry of points by which it can be read.",
 )
+@click.option(
+    "--transport",
+    type=click.Choice(["tcp", "udp", "mixed", "listen"]),
+    default="tcp",
+    show_default=True,
+    help="Of c37118; listen: datagrams to --host and --port, unasked.",
+)
+@click.option("--data-port", type=click.IntRange(0, 65535), default=0, help="Of c37118 mixed: the receiver's.")
 @json_option
 def simulate(
     protocol: str,
@@ -55,6 +63,8 @@ def simulate(
     faults: tuple[str, ...],
     seconds: float | None,
     points_out: Path | None,
+    transport: str,
+    data_port: int,
     as_json: bool,
 ) -> int:
     """Run a simulated device on a real socket: the simulated grid's loads, or PMUs; faults on demand."""
@@ -69,6 +79,8 @@ def simulate(
         faults=tuple(map(parse_fault, faults)),
         seconds=seconds,
         points=points_out,
+        transport=transport,
+        data_port=data_port,
     )
     run_device(options, say, lambda facts: emit(facts, as_json=True, text=str) if as_json else None)
     return 0

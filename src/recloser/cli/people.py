@@ -1,4 +1,4 @@
-"""Owns the verbs of people: approve, reject, hold, resume, override, freeze."""
+"""Owns the verbs of people: approve, reject, hold, resume, override, freeze, agreement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from recloser.app import add_freeze, approve_rollout, lift_freeze, list_freezes, order_rollout
+from recloser.app import add_freeze, approve_rollout, lift_freeze, list_freezes, order_rollout, told_agreement
 from recloser.cli.options import Instant, actor_option, example, json_option, project_option, reason_option, said
 from recloser.cli.output import emit, sentence
 
@@ -98,4 +98,20 @@ def lift(key: str, reason: str, actor: str, project: Path, as_json: bool) -> Non
     emit(lift_freeze(project, key, reason=reason, actor=actor), as_json=as_json, text=sentence)
 
 
-VERBS = (approve, reject, hold, resume, override, freeze)
+@click.command("agreement", epilog=example("recloser agreement --since 2026-01-01 --json"))
+@click.option("--since", type=Instant(), help="Only what was decided from then on (default: all).")
+@project_option
+@json_option
+def agreement(since: datetime | None, project: Path, as_json: bool) -> None:
+    """Tell how often people followed the advice, each person, and why not."""
+    emit(told_agreement(project, since=since), as_json=as_json, text=_agreement_text)
+
+
+def _agreement_text(document: Any) -> str:
+    lines = [document["sentence"]]
+    lines += [f"  {row['name']}: {row['followed']} of {row['advised']}" for row in document["by_person"]]
+    lines += [f"  against: {r['kind']} {r['release']}: {r['reason']}" for r in document["reasons_against"]]
+    return "\n".join(lines)
+
+
+VERBS = (approve, reject, hold, resume, override, freeze, agreement)

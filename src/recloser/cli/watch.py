@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from recloser.app import explain_gate, explain_rollout, verify_audit, waive_check
+from recloser.app import explain_gate, explain_rollout, show_audit, verify_audit, waive_check
 from recloser.cli.options import Instant, example, json_option, project_option, said
 from recloser.cli.output import emit
+from recloser.core import format_utc
 
 
 @click.group("audit", epilog=example("recloser audit verify --project mygrid"))
@@ -32,6 +33,29 @@ def verify(project: Path, as_json: bool) -> int:
         ),
     )
     return 0 if result["ok"] else 1
+
+
+@audit.command("show", epilog=example("recloser audit show --action trigger"))
+@click.option("--subject", help="Only entries about this: a release, a run, a trigger.")
+@click.option("--action", default="", help="Only actions that begin so, such as trigger or rollout.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="The latest so many.")
+@project_option
+@json_option
+def show(subject: str | None, action: str, limit: int, project: Path, as_json: bool) -> None:
+    """Print entries of the audit log: when, who, what, about what, and why."""
+    emit(show_audit(project, subject=subject, action=action, limit=limit), as_json=as_json, text=_entries_text)
+
+
+def _entries_text(document: Any) -> str:
+    rows = document["entries"]
+    return (
+        "\n".join(
+            f"{row['seq']:>7}  {format_utc(row['at'])}  {row['actor']}  {row['action']}  {row['subject']}"
+            f"  {row['facts'].get('why') or row['facts'].get('reason') or ''}".rstrip()
+            for row in rows
+        )
+        or "no such entries"
+    )
 
 
 @click.group("gate", epilog=example("recloser gate explain rel-3f9a12bc04de"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from recloser.app import assigned, listen
+from recloser.app import assigned, console_tls, listen
 from recloser.console.console import Console
 from recloser.core import RecloserError
 
@@ -14,12 +14,18 @@ def main(words: Sequence[str]) -> int:
     """Serve the pages until told to stop; return the exit code."""
     task = assigned(words)
     try:
+        secure = console_tls(task.folder)
         listening = listen(task.host, task.port)
     except RecloserError as error:
         sys.stderr.write(f"console: {error.explain()}\n")
         return error.exit_code
     config = uvicorn.Config(
-        Console(task.folder, task.clock).app(), log_level="warning", access_log=False, timeout_graceful_shutdown=3
+        Console(task.folder, task.clock).app(),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        **secure,
     )
     with listening:
         uvicorn.Server(config).run(sockets=[listening])

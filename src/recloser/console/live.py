@@ -55,6 +55,11 @@ class Pulse:
         """True once it was stopped."""
         return self._ended.is_set()
 
+    def _get_ready(self) -> None:
+        """Have at hand what a rollback would need, where anybody may ask for one."""
+        if self._room.gatehouse.required:
+            self._room.get_ready()
+
     def _look(self) -> None:
         watch: LedgerWatch | None = None
         while not self._ended.wait(LOOK_S):
@@ -62,6 +67,7 @@ class Pulse:
                 watch = watch or self._room.watch()
                 if watch.changed():
                     self.length = self._room.length()
+                    self._get_ready()
             except RecloserError:
                 self.length = None
                 if watch is not None:

@@ -11,6 +11,11 @@ from recloser.core.errors import InvalidInput
 from recloser.core.time import require_utc
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
+_NAMES = {
+    "month": ("", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    "weekday": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+}
+_SHORT = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +36,22 @@ class Cron:
 
     @classmethod
     def parse(cls, text: str, zone: ZoneInfo, where: str = "cron") -> Cron:
-        """Return what five fields of numbers, `*`, lists, ranges and `/steps` say.
+        """Return what five fields of numbers, `*`, lists, ranges and `/steps` say; months and weekdays also by name.
 
         Raises:
-            InvalidInput: another number of fields, or a field that cannot be read.
+            InvalidInput: another number of fields, a field that cannot be read, or a day that never comes.
         """
         words = text.split()
         if len(words) != len(_FIELDS):
-            expected = "minute hour day month weekday, such as '0 16 * 11-3 1-5'"
+            expected = "minute hour day month weekday, such as '0 16 * 1-3,11,12 mon-fri'"
             raise InvalidInput("not five fields", got=text, expected=expected, where=where)
         sets = [_field(word, field, where) for word, field in zip(words, _FIELDS, strict=True)]
         weekdays = frozenset(number % 7 for number in sets[4])
         either = not words[2].startswith("*") and not words[4].startswith("*")
+        if not either and not any(min(sets[2]) <= _SHORT.get(month, 31) for month in sets[3]):
+            raise InvalidInput(
+                "a day that never comes", got=text, expected="a day that one of the months has", where=where
+            )
         return cls(zone, sets[0], sets[1], sets[2], sets[3], weekdays, either)
 
     def latest(self, now: datetime, within: timedelta) -> datetime | None:
@@ -79,15 +88,20 @@ def _field(word: str, field: tuple[str, int, int], where: str) -> frozenset[int]
     for part in word.split(","):
         span, _, step_text = part.partition("/")
         first, _, last = span.partition("-")
-        numbers = [low, high] if span == "*" else [_number(first), _number(last or first)]
+        numbers = [low, high] if span == "*" else [_number(first, name), _number(last or first, name)]
+        if name == "weekday" and last.lower() == "sun":
+            numbers[1] = high
         if span != "*" and "/" in part and not last:
             numbers[1] = high
-        step = _number(step_text) if "/" in part else 1
+        step = _number(step_text, "") if "/" in part else 1
         if None in {*numbers, step} or not low <= (numbers[0] or 0) <= (numbers[1] or 0) <= high or not step:
             raise InvalidInput(f"cannot read the {name}", got=word, expected=f"{low}..{high}, *, a-b, */n", where=where)
         found.update(range(numbers[0] or 0, (numbers[1] or 0) + 1, step))
     return frozenset(found)
 
 
-def _number(text: str) -> int | None:
+def _number(text: str, field: str) -> int | None:
+    names = _NAMES.get(field, ())
+    if text and text.lower() in names:
+        return names.index(text.lower())
     return int(text) if text.isascii() and text.isdigit() else None

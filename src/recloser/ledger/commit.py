@@ -47,7 +47,7 @@ def write_change(connection: sa.Connection, change: Change, fence: Fence | None 
         _require_lead(connection, fence)
     for (mapping, mode), group in itertools.groupby(change.writes, key=lambda write: (write.mapping, write.mode)):
         _write_rows(connection, mapping, mode, list(group))
-    entries = _chained(change, head)
+    entries = chained(change, head)
     connection.execute(sa.insert(ENTRIES), [entry._asdict() for entry in entries])
     connection.execute(_MOVE_HEAD, {"seq": entries[-1].seq, "last": entries[-1].hash})
     if connection.dialect.name == "postgresql":
@@ -116,7 +116,8 @@ def _swap(connection: sa.Connection, write: Write) -> None:
         )
 
 
-def _chained(change: Change, head: Head) -> list[StoredEntry]:
+def chained(change: Change, head: Head) -> list[StoredEntry]:
+    """Return the audit entries of a change that follow `head`."""
     entries: list[StoredEntry] = []
     previous, records = head.hash, change.digests()
     for seq, note in enumerate(change.notes, start=head.entries + 1):

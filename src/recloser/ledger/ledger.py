@@ -167,7 +167,7 @@ class Ledger:
             query = query.where(ENTRIES.c.subject == subject)
         with self._at_seam(), reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        return [_entry(StoredEntry(*row)) for row in rows]
+        return [entry_of(StoredEntry(*row)) for row in rows]
 
     def latest(self, limit: int, *, before: int | None = None, without: Sequence[str] = ()) -> list[Entry]:
         """Return the newest audit entries, newest first, with seq < `before` and none of the actions `without`.
@@ -182,7 +182,7 @@ class Ledger:
             query = query.where(ENTRIES.c.action.not_in(list(without)))
         with self._at_seam(), reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        return [_entry(StoredEntry(*row)) for row in rows]
+        return [entry_of(StoredEntry(*row)) for row in rows]
 
     def length(self) -> int:
         """Return the number of audit entries, which grows with every change."""
@@ -289,7 +289,12 @@ def _equal(mapping: RecordMapping[Any], name: str, item: Any) -> sa.ColumnElemen
     return column.is_(None) if item is None else column == mapping.literal(name, item)
 
 
-def _entry(row: StoredEntry) -> Entry:
+def entry_of(row: StoredEntry) -> Entry:
+    """Return the entry of a stored row.
+
+    Raises:
+        Refused: it was damaged outside the ledger.
+    """
     try:
         return Entry(
             row.seq,

@@ -25,12 +25,14 @@ class Settings:
         resolution: length of one target interval.
         lease: how long gateways keep sending traffic to a canary without hearing from the controller.
         fallback: the ladder under the champion, in order.
+        recheck: how long a release serves on its last verification; then its package is verified again.
         approvals_last: how long the yes counts that an override is.
     """
 
     resolution: timedelta
     lease: timedelta = timedelta(minutes=15)
     fallback: tuple[str, ...] = ("seasonal_naive", "persistence")
+    recheck: timedelta = timedelta(minutes=10)
     approvals_last: timedelta = timedelta(hours=72)
 
 

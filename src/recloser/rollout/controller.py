@@ -10,7 +10,7 @@ from recloser.core import Clock, Refused, Unavailable, short_id
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
 from recloser.rollout.changes import Settings, Writes, renewed, writes_of
 from recloser.rollout.control.reading import FENCE, RolloutReader
-from recloser.rollout.control.router import Router, Verify, same_route
+from recloser.rollout.control.router import Router, Verify, named, same_route
 from recloser.rollout.control.verifying import ReleaseVerifier, hopeful
 from recloser.rollout.control.writing import put_days, put_writes
 from recloser.rollout.decide import Action, Target, decide
@@ -20,7 +20,17 @@ from recloser.rollout.paired.pairing import PairedDay, merge_days
 from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
 from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.plan import RolloutPlan
-from recloser.rollout.rollout import TRYING, Rollout, RolloutState, World, in_turn, later, new_rollout, trial_of
+from recloser.rollout.rollout import (
+    TRYING,
+    Rollout,
+    RolloutState,
+    World,
+    against_present,
+    in_turn,
+    later,
+    new_rollout,
+    trial_of,
+)
 
 ACTOR = "rollout"
 NOBODY = Proposers()
@@ -38,7 +48,8 @@ class Outcome:
 class RolloutController:
     """Moves rollouts, one step per tick; every tick may be repeated, and a crash at any line only delays it.
 
-    The ledger is the truth: nothing is kept between ticks, and the router is brought in line with the ledger first.
+    The ledger is the truth: nothing is kept between ticks but when releases last verified, and the router is brought
+    in line with the ledger first.
     Two controllers cannot both win: a record changed by the other since it was read makes the change Refused.
     """
 
@@ -47,7 +58,7 @@ class RolloutController:
         self._router = router
         self._clock = clock
         self._reader = RolloutReader(ledger)
-        self._verifier = ReleaseVerifier(verify, router)
+        self._verifier = ReleaseVerifier(self._reader.standing, verify, router, settings.recheck)
         self._settings = settings
 
     def submit(
@@ -86,10 +97,12 @@ class RolloutController:
                 where=release,
                 next_step="Run staging on it, or train another one.",
             )
-        rollout = new_rollout(release, world.champion, plan, now, scale=scale, reason=reason)
-        # Submitted, rejected and submitted again at one instant: two rollouts.
-        key = short_id("rollout", [release, now, len(before)]) if before else rollout.key
-        rollout = replace(rollout, key=key, proposers=proposers)
+        # Who comes later is newer, also at one instant and on a clock that was set back.
+        started_at = max([now, *(r.started_at + timedelta(microseconds=1) for r in world.rollouts)])
+        rollout = new_rollout(release, world.champion, plan, started_at, scale=scale, reason=reason)
+        if before:  # submitted, rejected and submitted again at one instant: two rollouts
+            rollout = replace(rollout, key=short_id("rollout", [release, started_at, len(before)]))
+        rollout = replace(rollout, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
             facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
@@ -114,6 +127,8 @@ class RolloutController:
                 evidence = replace(evidence, settled=False)
             if not sound:
                 evidence = self._verifier.verified(rollout, evidence)
+            elif named(world.route, rollout.release):
+                evidence = self._verifier.watched(rollout, evidence, now)
             action, evidence = self._decide_verified(rollout, evidence, now)
             writes = self._write(world, [Move(rollout, action, evidence)], action.target, fresh, now)
             outcome = Outcome(rollout, action, writes)
@@ -171,7 +186,7 @@ class RolloutController:
         """
         now = self._clock.now()
         world = self._reader.world()
-        subject = subject_of(world, order)
+        subject = against_present(world, subject_of(world, order))
         key = short_id("cmd", [str(order.kind), order.actor, order.reason, subject.key, now, world.fence])
         command = Command(key, order.kind, order.actor, order.reason, order.role)
         evidence = Evidence(reference_serves=subject.champion == world.champion)
@@ -212,8 +227,8 @@ class RolloutController:
         """Return a rollout (by key; else the one a tick looks at first) and the evidence on it; writes nothing."""
         now = self._clock.now()
         world = self._reader.world()
-        named = self._reader.rollout(key) if key else None
-        chosen = [named] if named else [] if key else in_turn(world)
+        found = self._reader.rollout(key) if key else None
+        chosen = [against_present(world, found)] if found else [] if key else in_turn(world)
         if not chosen:
             return None
         evidence, _ = self._evidence(world, chosen[0], trial_of(world), source, now)

@@ -135,7 +135,8 @@ def _firm(rollout: Rollout, evidence: Evidence) -> list[str]:
     if evidence.gate:
         found.append(f"the staging gate no longer passes it: {evidence.gate}")
     if rollout.phase is not _S.PROBATION and evidence.ready is not True:
-        found.append("readiness and signature of the release are not confirmed")
+        why = f": {evidence.ready_reason}" if evidence.ready_reason else ""
+        found.append(f"readiness and signature of the release are not confirmed{why}")
     if rollout.phase is _S.QUEUED:
         if not evidence.slot_free:
             found.append("another rollout is on trial")

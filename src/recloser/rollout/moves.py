@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recloser.core import Refused
 from recloser.rollout.decide import Action, Target
@@ -46,7 +46,9 @@ def rollback_subject(world: World) -> Rollout:
         Refused: there is none.
     """
     trying = [r for r in world.rollouts if r.state in TRYING]
-    exposed = [r for r in trying if r.phase in {_S.CANARY, _S.PROBATION}]
+    # By the route, not by the phase: the canary of a champion that tripped has no traffic any more.
+    route = world.route
+    exposed = [r for r in trying if route is not None and r.release in {route.canary, route.champion}]
     serving = [r for r in world.rollouts if r.state is _S.CHAMPION and r.release == world.champion]
     for rollout in (*exposed, *serving, *trying):
         return rollout
@@ -103,7 +105,7 @@ def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Ta
     if not moves:
         moves = [
             Move(
-                back,
+                replace(back, champion=None),  # who served before it then is no target of a rollback now
                 Action(_S.CHAMPION, f"restored by {by}", event="rollback_to", tier="operator", handled=key),
                 evidence,
             )

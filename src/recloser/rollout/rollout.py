@@ -251,6 +251,14 @@ def trial_of(world: World) -> Rollout | None:
     return found[0] if found else None
 
 
+def against_present(world: World, rollout: Rollout) -> Rollout:
+    """Return a rollout as it is decided about: while it waits, against the champion of now, not that of its submission.
+
+    One that was to be the first model must not take the place of a champion that came meanwhile.
+    """
+    return replace(rollout, champion=world.champion) if rollout.phase is RolloutState.QUEUED else rollout
+
+
 def later(one: Rollout, other: Rollout) -> bool:
     """Return whether `one` was queued after `other`."""
     return (one.started_at, one.key) > (other.started_at, other.key)
@@ -261,5 +269,4 @@ def in_turn(world: World) -> list[Rollout]:
     trial = trial_of(world)
     serving = [r for r in world.rollouts if r.state is RolloutState.CHAMPION and r.release == world.champion]
     waiting = [r for r in world.rollouts if r.phase is RolloutState.QUEUED]
-    # The champion may have changed while a rollout waited: it is tried against the one that serves when it starts.
-    return [*([trial] if trial else []), *serving, *(replace(r, champion=world.champion) for r in waiting)]
+    return [*([trial] if trial else []), *serving, *(against_present(world, r) for r in waiting)]

@@ -220,7 +220,7 @@ def test_status_and_doctor_tell_what_waits(project: Path, receiver: Receiver) ->
         (row,) = status_document(platform)["notify"]
         assert (row["state"], row["waiting"], row["since"]) == ("failing", 1, now)
         assert "did not take the notice; got 500" in row["error"]
-        assert any("1 notice of a recall waits for desk" in told for told in status_document(platform)["sentences"])
+        assert any("1 notice waits for desk" in told for told in status_document(platform)["sentences"])
         told = check_delivery(platform)
         assert told["state"] == "note"
         assert "not signed" in told["detail"]

@@ -76,7 +76,7 @@ def loads(folder: Path, area: str = "F01") -> list[tuple[float | None, Quality]]
         (DEVICE + 'tls_certificate = "c.pem"\n', "TLS needs"),
         (DEVICE + 'tls_ca = "ca"\ntls_key = "k.pem"\n', "TLS needs"),
         (DEVICE.replace("iec104", "c37118"), "without idcode"),
-        (DEVICE.replace("iec104", "c37118") + 'idcode = 7\ntls_ca = "ca"\n', "TLS is not known for c37118"),
+        (DEVICE.replace("iec104", "opcua") + 'url = "u"\ntls_ca = "ca"\n', "TLS is not known for opcua"),
         (DEVICE.replace("iec104", "opcua"), "without url"),
         (DEVICE + "pionts = 1\n", "unknown key"),
         ('[links]\nquantities = { load = "load" }\n', "must end in its unit"),

@@ -25,7 +25,16 @@ from recloser.connectors.c37118 import (
     read_batch,
 )
 from recloser.connectors.c37118.points import choose, readings_of
-from recloser.connectors.live import Backoff, C37118Client, C37118Session, Endpoint, Link, LinkEvent
+from recloser.connectors.live import (
+    Backoff,
+    C37118Client,
+    C37118Session,
+    Endpoint,
+    Link,
+    LinkEvent,
+    SessionRules,
+    Stream,
+)
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
 from recloser.core import Unavailable, VirtualClock
 
@@ -43,11 +52,16 @@ def frame(config: Configuration, first: float, second: float, stat: int = 0, soc
     return data_frame(config, [stat, first, second, *frequency, 3], (soc, 500_000))
 
 
+def stamped(config: Configuration, place: int) -> bytes:
+    """The frame of this number, the next one a fiftieth of a second later."""
+    return data_frame(config, [0, float(place), 0.0, 50.0, 0.0, 3], (100 + place // 50, place % 50 * 20_000))
+
+
 def started() -> C37118Session:
-    session = C37118Session(7, 10.0, 0.0)
-    assert session.outgoing(0.0) == command_frame(7, 5)
+    session = C37118Session(7, SessionRules(), 0.0)
+    assert session.outgoing(0.0) == [command_frame(7, 5)]
     assert session.feed(configuration_frames(known())[0], 1.0) == []
-    assert session.outgoing(1.0) == command_frame(7, 2)
+    assert session.outgoing(1.0) == [command_frame(7, 2)]
     return session
 
 
@@ -57,18 +71,18 @@ def test_neighbouring_frames_come_as_one_batch_split_anywhere() -> None:
     batches = session.feed(stream[:333], 2.0) + session.feed(stream[333:], 2.0)
     assert [t_ns for batch in batches for t_ns in batch.t_ns.tolist()] == [n * 10**9 + 500_000_000 for n in range(20)]
     assert len(batches) == 2
-    assert session.outgoing(2.0) == b""
+    assert session.outgoing(2.0) == []
 
 
 def test_a_changed_configuration_is_asked_for_once_and_then_rules() -> None:
     session = started()
     session.feed(frame(known(), 1.0, 0.0, stat=0x0400) * 3, 2.0)
-    assert session.outgoing(2.0) == command_frame(7, 5)
+    assert session.outgoing(2.0) == [command_frame(7, 5)]
     assert session.feed(frame(known(0), 1, 0), 2.1) == []  # of another size, not to be read
-    assert session.outgoing(2.1) == b""
+    assert session.outgoing(2.1) == []
     (batch,) = session.feed(configuration_frames(known(0))[0] + frame(known(0), 300, 400), 2.2)
     assert batch.layout.configuration.pmus[0].format == 0
-    assert session.outgoing(2.2) == command_frame(7, 2)
+    assert session.outgoing(2.2) == [command_frame(7, 2)]
 
 
 def test_frames_of_other_streams_are_passed_over() -> None:
@@ -78,7 +92,7 @@ def test_frames_of_other_streams_are_passed_over() -> None:
 
 def test_silence_and_too_much_damage_end_the_connection() -> None:
     with pytest.raises(Unavailable, match="a configuration within"):
-        C37118Session(7, 10.0, 0.0).outgoing(10.1)
+        C37118Session(7, SessionRules(), 0.0).outgoing(10.1)
     session = started()
     with pytest.raises(Unavailable, match="data within"):
         session.outgoing(11.1)
@@ -140,7 +154,7 @@ def test_a_device_is_read_over_a_real_socket_and_again_after_it_hung_up() -> Non
         commands.append(await reader.readexactly(18))
         writer.write(configuration_frames(config)[0])
         commands.append(await reader.readexactly(18))
-        writer.write(b"".join(frame(config, float(n), 0.0, soc=n) for n in range(50)))
+        writer.write(b"".join(stamped(config, n) for n in range(50)))
         await writer.drain()
         writer.close()
 
@@ -149,7 +163,7 @@ def test_a_device_is_read_over_a_real_socket_and_again_after_it_hung_up() -> Non
             port = listening.getsockname()[1]
             server = await asyncio.start_server(device, sock=listening)
             points = (Point("21:VA", "VA", "V"), Point("21:NONE", "none"))
-            client = C37118Client("pmu", Endpoint("127.0.0.1", port), 7, PointRegistry("c37118", points), CLOCK)
+            client = C37118Client("pmu", Stream(Endpoint("127.0.0.1", port), 7), PointRegistry("c37118", points), CLOCK)
             link = Link("pmu", client, output, CLOCK, Backoff(0.01, 0.02))
             task = asyncio.create_task(link.run())
             async with asyncio.timeout(30):
@@ -170,7 +184,7 @@ def test_a_device_is_read_over_a_real_socket_and_again_after_it_hung_up() -> Non
 
 def test_a_link_ends_when_it_is_told_to_however_busy_the_device_is() -> None:
     config, moments = known(), Random(7)
-    payload = b"".join(frame(config, float(n), 0.0, soc=n) for n in range(20))
+    payload = b"".join(stamped(config, n) for n in range(20))
 
     async def device(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(18)
@@ -187,7 +201,9 @@ def test_a_link_ends_when_it_is_told_to_however_busy_the_device_is() -> None:
         port = server.sockets[0].getsockname()[1]
         for _ in range(60):
             registry = PointRegistry("c37118", (Point("21:VA", "VA", "V"),))
-            link = Link("pmu", C37118Client("pmu", Endpoint("127.0.0.1", port), 7, registry, CLOCK), Kept(), CLOCK)
+            link = Link(
+                "pmu", C37118Client("pmu", Stream(Endpoint("127.0.0.1", port), 7), registry, CLOCK), Kept(), CLOCK
+            )
             task = asyncio.create_task(link.run())
             while link.status.readings < 20:  # noqa: ASYNC110 - the link offers no event
                 await asyncio.sleep(0)

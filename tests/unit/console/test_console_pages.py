@@ -13,8 +13,9 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from recloser.app import current_forecast, run_pipeline
+from recloser.app import MAY, current_forecast, run_pipeline
 from recloser.console import Console
+from recloser.console.pages.acts import Person, rollout_acts
 from recloser.console.pages.area import area_page
 from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
@@ -23,7 +24,13 @@ from recloser.testing import empty_project, small_project
 
 NASTY = "<script>alert('x')</script>\"&"
 AT = "2020-03-01T00:00:00Z"
-SHELL = Shell(NASTY, datetime(2020, 3, 1, 12, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
+FREEZES = {
+    "in_force": [{"reason": NASTY}],
+    "declared": [{"freeze": NASTY, "from": AT, "to": None, "reason": NASTY}],
+    "recurring": [{"reason": NASTY, "begins": NASTY, "lasts_hours": 3}],
+}
+PERSON = Person(NASTY, (NASTY,), frozenset(MAY), "c" * 64, "/")
+SHELL = Shell(NASTY, datetime(2020, 3, 1, 12, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"), person=PERSON)
 
 
 def ask(app: ASGIApp, path: str, method: str = "GET") -> httpx.Response:
@@ -134,16 +141,40 @@ def releases_view() -> dict[str, Any]:
 
 def test_names_are_text_and_never_markup() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view()) + problem(NASTY, NASTY)
-    found += releases_page(SHELL, releases_view()) + release_page(SHELL, release_view())
+    found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
     assert "<script>alert" not in found
     assert found.count("<script src=") == found.count("<script") == 5
     assert found.count("&lt;script&gt;") > 30
     assert not re.search(r'="[^"]*<script', found)
 
 
+def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() -> None:
+    rollout = {"rollout": "ro-1", "state": "awaiting_approval", "finished": False}
+    asked = {"case": "a" * 64, "given": [{"name": NASTY, "role": "lead"}], "missing": []}
+
+    def offered(person: Person | None, state: str, **more: Any) -> set[str]:
+        found = rollout_acts(person, {**rollout, "approval": None, "state": state, **more}, "rel-1", "accepted")
+        return set(re.findall(r'name="kind" value="(\w+)"', found or ""))
+
+    approver = Person("ann", ("approver",), frozenset({"approve", "reject", "override"}), "c", "/")
+    assert offered(PERSON, "awaiting_approval", approval=asked) == {"approve", "reject", "override"}
+    assert offered(PERSON, "canary") == {"reject", "override", "hold"}
+    assert offered(PERSON, "held") == {"reject", "override", "resume"}
+    assert offered(PERSON, "probation") == {"hold"}
+    assert offered(approver, "canary") == {"reject", "override"}
+    assert offered(PERSON, "tripped", finished=True) == offered(None, "canary") == set()
+    found = rollout_acts(PERSON, None, "rel-1", "retired")
+    assert found is not None
+    assert "Return to this release" in found
+    approve = rollout_acts(approver, {**rollout, "approval": asked}, "rel-1", "accepted")
+    assert approve is not None
+    assert f'name="evidence" value="{"a" * 64}"' in approve
+    assert approve.count("required") == 3  # no act without a reason
+
+
 def test_pages_hold_no_style_and_no_handler_that_the_policy_would_refuse() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view())
-    found += releases_page(SHELL, releases_view()) + release_page(SHELL, release_view())
+    found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
     assert not re.search(r"<style| style=| on[a-z]+=|javascript:", found)
     assert set(re.findall(r'(?:href|src)="(https?:[^"]*)"', found)) == set()
 

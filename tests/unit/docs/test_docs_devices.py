@@ -105,9 +105,12 @@ def test_an_example_gives_readings_of_every_point(
     asyncio.run(main())
 
 
-def test_the_keys_of_tls_on_the_page_are_a_device_s() -> None:
-    (block,) = re.findall(r"^```text\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
-    assert tomllib.loads(block).keys() <= DeviceSection.model_fields.keys()
+def test_keys_on_the_page_are_a_device_s() -> None:
+    for block in re.findall(r"^```text\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE):
+        raw = tomllib.loads(block)
+        if "links" in raw:
+            LinksSection.model_validate(raw["links"])
+        assert "links" in raw or raw.keys() <= DeviceSection.model_fields.keys()
 
 
 def test_the_registry_on_the_page_is_sound(tmp_path: Path) -> None:

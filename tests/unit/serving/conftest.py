@@ -195,6 +195,33 @@ class Forecasts:
         return {area: current for area in areas if (current := self.current(area)) is not None}
 
 
+EXPLAINED = {
+    "release": "rel-1",
+    "champion": None,
+    "state": "held",
+    "phase": "canary",
+    "since": NOW,
+    "as_of": NOW,
+    "time_base": "clock",
+    "share": 0.1,
+    "step": {"index": 0, "of": 3},
+    "reason": "held by ann: switching",
+    "next": {"state": "held", "reason": "on hold"},
+    "would_advance": ["somebody resumes it"],
+    "would_end": ["an operator rolls it back"],
+    "deadline": NOW,
+    "numbers": {},
+    "outlook": None,
+    "freeze": "",
+    "gate": "",
+    "cohort": [],
+    "proposers": {"known": ["eve"], "strangers": []},
+    "approval": None,
+    "on_trial": None,
+    "sentences": ["it is held"],
+}
+
+
 class Clerk:
     """Writes wishes into a list; nothing can be done about rel-bad."""
 
@@ -226,7 +253,10 @@ class Clerk:
         if what == "freezes":
             return {"in_force": [], "declared": [], "recurring": []}
         if what == "explain":
-            return {"rollout": subject}
+            return dict(EXPLAINED) | {"rollout": subject}
+        if what == "agreement":
+            counts = {"advised": 0, "followed": 0, "against": 0, "share": None, "by_kind": {}, "by_person": []}
+            return {"since": None, **counts, "reasons_against": [], "sentence": "nobody has decided anything"}
         row = {"key": "ro-1", "release": "rel-1", "state": "canary", "reason": "it goes", "case": ""}
         return {"rollouts": [row]}
 

@@ -22,6 +22,7 @@ from recloser.connectors.live import (
     Link,
     LinkEvent,
     ModbusClient,
+    Stream,
 )
 from recloser.connectors.live.supervision import LiveClient
 from recloser.connectors.points import PointQuality, PointReading
@@ -298,7 +299,7 @@ def test_a_stream_of_pmus_with_damage_on_demand(pmus: int) -> None:
         device = PmuServer(waves, rate=100)
         async with await device.open("127.0.0.1", 0) as opened:
             endpoint = Endpoint("127.0.0.1", opened.port)
-            client = C37118Client("pmu", endpoint, 7, device.registry, SystemClock())
+            client = C37118Client("pmu", Stream(endpoint, 7), device.registry, SystemClock())
 
             async def story(output: Heard, link: Link) -> None:
                 await until(lambda: len(output.good()) >= 10 * 3 * pmus)

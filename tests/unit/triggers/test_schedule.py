@@ -128,3 +128,20 @@ def test_every_day_is_due_once_in_every_zone(zone):
     found = dues(cron("5 2 * * *", ZoneInfo(zone)), utc(2020, 3, 1), utc(2020, 4, 30))
     assert len(found) in {60, 61}
     assert len({name[:10] for name in found.values()}) == len(found)
+
+
+def test_months_and_weekdays_have_names():
+    named, numbered = Cron.parse("0 6 * JAN,nov-dec Mon-Fri", BERLIN), Cron.parse("0 6 * 1,11,12 1-5", BERLIN)
+    assert named == numbered
+    assert Cron.parse("0 6 * * fri-sun", BERLIN).weekdays == {5, 6, 0}
+    for wrong in ("0 6 * mon *", "0 6 jan * *", "0 6 * * sat-mon", "0 6 * * x"):
+        with pytest.raises(InvalidInput, match="cannot read"):
+            Cron.parse(wrong, BERLIN)
+
+
+def test_a_day_that_never_comes_is_refused_and_a_rare_one_is_not():
+    for never in ("0 0 30 2 *", "0 0 31 4,6,9,11 *"):
+        with pytest.raises(InvalidInput, match="never comes"):
+            Cron.parse(never, BERLIN)
+    assert cron("0 2 29 2 *").latest(BEGUN, utc(2024, 1, 1))[1] == utc(2020, 2, 29, 1)
+    assert Cron.parse("0 0 31 2 5", BERLIN).either  # Fridays of February

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from functools import partial
 from pathlib import Path
 
+from recloser.app.delivery.mail import Mailbox
 from recloser.app.delivery.mqtt import MqttTopic, Publisher
+from recloser.app.delivery.syslog import SyslogServer
 from recloser.app.delivery.webhook import Webhook
 from recloser.app.links.extras import missing_extra
 from recloser.app.platform import Platform
-from recloser.app.project.notify import MqttSection, WebhookSection
+from recloser.app.project.notify import MailSection, MqttSection, SyslogSection, WebhookSection
 from recloser.app.security.reaching import client_context, secret_of
 
 
-def channels_of(platform: Platform) -> tuple[Webhook | MqttTopic, ...]:
+def channels_of(platform: Platform) -> tuple[Webhook | MqttTopic | Mailbox | SyslogServer, ...]:
     """Return the channels of the project file; what is missing or wrong fails the notice, not the controller."""
     name, root = platform.project.project.name, platform.layout.root
     source = f"/recloser/{name}".replace(" ", "-")
@@ -21,7 +24,26 @@ def channels_of(platform: Platform) -> tuple[Webhook | MqttTopic, ...]:
     return (
         *(webhook_of(root, hook, source) for hook in notify.webhooks),
         *(topic_of(root, topic, name, source) for topic in notify.mqtt),
+        *(mailbox_of(root, mail, name, source) for mail in notify.mail),
+        *(server_of(root, server, name) for server in notify.syslog),
     )
+
+
+def mailbox_of(root: Path, mail: MailSection, project: str, source: str) -> Mailbox:
+    """Return a list of mail recipients."""
+    login = None
+    if mail.username is not None and mail.password_file is not None:
+        login = (mail.username, root / mail.password_file)
+    trust = partial(client_context, root, mail.tls_ca, mail.own, mail.name)
+    parties = (mail.sender, mail.recipients, project, source)
+    return Mailbox(mail.name, mail.address, mail.security, login, *parties, mail.timeout_seconds, trust)
+
+
+def server_of(root: Path, server: SyslogSection, project: str) -> SyslogServer:
+    """Return a syslog server."""
+    trust = partial(client_context, root, server.tls_ca, server.own, server.name)
+    hostname = server.hostname or socket.gethostname() or "-"
+    return SyslogServer(server.name, server.address, server.transport, hostname, project, server.timeout_seconds, trust)
 
 
 def webhook_of(root: Path, hook: WebhookSection, source: str) -> Webhook:

@@ -26,8 +26,9 @@ def delivery_document(ledger: Ledger, names: Sequence[tuple[str, str]], now: dat
         now: aware UTC.
 
     Returns:
-        Rows of "name", "kind" (webhook, mqtt), "state" (ok, waiting, failing), "waiting" (notices without a receipt),
-        "since" (of the oldest of them, or None), "error" (the last one, or None), "given_up", "last_delivered".
+        Rows of "name", "kind" (webhook, mqtt, mail, syslog), "state" (ok, waiting, failing), "waiting" (notices
+        without a receipt), "since" (of the oldest of them, or None), "error" (the last one, or None), "given_up",
+        "last_delivered".
     """
     notices = ledger.find(NoticeRecord, since=("at", now - 2 * WORTH), order_by="at")
     told = {record.key: record for record in ledger.find(DeliveryRecord, since=("at", now - 2 * WORTH), order_by="at")}
@@ -55,8 +56,7 @@ def delivery_document(ledger: Ledger, names: Sequence[tuple[str, str]], now: dat
 
 def channel_names(platform: Platform) -> list[tuple[str, str]]:
     """Return (name, kind) of the project's channels."""
-    notify = platform.project.notify
-    return [*((hook.name, "webhook") for hook in notify.webhooks), *((topic.name, "mqtt") for topic in notify.mqtt)]
+    return [(section.name, kind) for kind, section in platform.project.notify.channels]
 
 
 def delivery_sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -64,11 +64,11 @@ def delivery_sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
     found = []
     for row in rows:
         if row["waiting"]:
-            many = "1 notice of a recall waits" if row["waiting"] == 1 else f"{row['waiting']} notices of recalls wait"
+            many = "1 notice waits" if row["waiting"] == 1 else f"{row['waiting']} notices wait"
             why = f": {row['error']}" if row["error"] else "."
             found.append(f"{many} for {row['name']} since {format_utc(row['since'])}{why}")
         if row["given_up"]:
-            found.append(f"{row['given_up']} notice(s) of recalls were given up for {row['name']}: it never took them.")
+            found.append(f"{row['given_up']} notice(s) were given up for {row['name']}: it never took them.")
     return found
 
 
@@ -76,7 +76,7 @@ def check_delivery(platform: Platform) -> dict[str, str]:
     """Return {"name", "state", "detail"} about all channels; each is connected to, nothing is sent."""
     channels, now = channels_of(platform), platform.clock.now()
     if not channels:
-        return {"name": "notify", "state": "ok", "detail": "nobody is told of recalls"}
+        return {"name": "notify", "state": "ok", "detail": "nobody is told of recalls, alarms and absences"}
     found: list[tuple[str, str]] = []
     for channel in channels:
         try:
@@ -86,8 +86,7 @@ def check_delivery(platform: Platform) -> dict[str, str]:
             found.append(("FAIL", f"{error.explain()} ({waits})"))
         if isinstance(channel, Webhook) and channel.secret_file is None:
             found.append(("note", f"{channel.name}: not signed; set secret_file"))
-    notify = platform.project.notify
-    for section in (*notify.webhooks, *notify.mqtt):
+    for _, section in platform.project.notify.channels:
         for file in (section.tls_ca, section.tls_certificate):
             if file is not None:
                 state, why = _certificate(platform, file, now)

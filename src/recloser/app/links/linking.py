@@ -131,6 +131,7 @@ def report_of(link: Link, output: SpoolOutput, protocol: str, clock: Clock) -> L
         spool_bytes=kept.bytes,
         spool_dropped=kept.dropped,
         spool_refused=output.refused,
+        counts=link.counts(),
     )
 
 

@@ -10,9 +10,11 @@ from recloser.app.links.encryption import tls_of
 from recloser.app.links.extras import mqtt_client, opcua_client
 from recloser.app.project.links import DeviceSection
 from recloser.app.project.settings import Project
+from recloser.connectors.c37118 import Waits
 from recloser.connectors.cleaning import CleaningRules
 from recloser.connectors.live import (
     C37118Client,
+    ConcentratingClient,
     Dnp3Addresses,
     Dnp3Client,
     Dnp3Timing,
@@ -21,6 +23,8 @@ from recloser.connectors.live import (
     Iec104Timing,
     LiveClient,
     ModbusClient,
+    Stream,
+    Transport,
 )
 from recloser.connectors.points import PointRegistry, read_registry
 from recloser.core import Clock, unknown_name
@@ -110,9 +114,20 @@ def _modbus(root: Path, device: DeviceSection, registry: PointRegistry, clock: C
 
 
 def _c37118(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
-    return C37118Client(
-        device.name, endpoint_of(root, device), device.idcode or 0, registry, clock, answer_s=device.answer_seconds
-    )
+    answer_s = device.answer_seconds
+    if not device.streams:
+        place, way = endpoint_of(root, device), Transport(device.transport)
+        stream = Stream(place, device.idcode or 0, way, device.data_port, device.configuration)
+        return C37118Client(device.name, stream, registry, clock, answer_s=answer_s)
+    tls = tls_of(root, device)
+    streams = [
+        Stream(
+            Endpoint(one.host, one.port, tls), one.idcode, Transport(one.transport), one.data_port, device.configuration
+        )
+        for one in device.streams
+    ]
+    waits = Waits(device.lag_seconds, device.lead_seconds, device.lag_from == "arrival")
+    return ConcentratingClient(device.name, streams, registry, clock, waits, answer_s=answer_s)
 
 
 CLIENTS: dict[str, Callable[[Path, DeviceSection, PointRegistry, Clock], LiveClient]] = {

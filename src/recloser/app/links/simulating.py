@@ -47,6 +47,7 @@ class DeviceOptions:
         faults: what goes wrong when.
         seconds: ends after so long; None for when it is told to.
         points: file that the registry is written to, by which the device can be read.
+        transport, data_port: of c37118; see `PmuServer`. With 'listen' host and port are the receiver's.
     """
 
     protocol: str
@@ -59,6 +60,8 @@ class DeviceOptions:
     faults: Sequence[DeviceFault] = ()
     seconds: float | None = None
     points: Path | None = None
+    transport: str = "tcp"
+    data_port: int = 0
 
 
 def device_of(options: DeviceOptions) -> Device:
@@ -70,7 +73,7 @@ def device_of(options: DeviceOptions) -> Device:
     clock = SystemClock()
     if options.protocol == "c37118":
         waves = WaveFeed(options.feeders, clock, time.monotonic, faults=options.faults)
-        return PmuServer(waves, max(1, round(options.rate)))
+        return PmuServer(waves, max(1, round(options.rate)), options.transport, options.data_port)
     plan = GridPlan(
         seed=options.seed, feeders=options.feeders, days=MOST_DAYS, resolution=timedelta(minutes=30), substations=0
     )

@@ -23,6 +23,7 @@ class LinkReport(msgspec.Struct, frozen=True):
         connects, failures, gaps, readings: counted since the process began.
         last_ns: of the latest reading; beat_ns: of this report.
         spool_bytes, spool_dropped, spool_refused: what waits, what was dropped, and how often nothing was taken.
+        counts: what the protocol counts: frames that are missing or late, messages out of sequence.
     """
 
     device: str
@@ -40,6 +41,7 @@ class LinkReport(msgspec.Struct, frozen=True):
     spool_bytes: int
     spool_dropped: int
     spool_refused: int
+    counts: dict[str, int] = {}
 
 
 class CollectorReport(msgspec.Struct, frozen=True):

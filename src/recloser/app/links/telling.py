@@ -49,6 +49,9 @@ def link_families(devices: Sequence[DeviceSection], folders: LinkFolders, now: d
     def of(key: str) -> list[tuple[dict[str, str], float]]:
         return [(labels, float(row[key])) for labels, row in labelled if row[key] is not None]
 
+    counted = [
+        (labels | {"what": what}, float(number)) for labels, row in labelled for what, number in row["counts"].items()
+    ]
     up = [(labels, float(row["state"] == "up")) for labels, row in labelled]
     return [
         family("recloser_link_up", "gauge", "1 while the device answers.", up),
@@ -62,6 +65,7 @@ def link_families(devices: Sequence[DeviceSection], folders: LinkFolders, now: d
         family("recloser_link_spool_refused_total", "counter", "Times the spool took nothing.", of("spool_refused")),
         family("recloser_link_stored_total", "counter", "Readings committed to the store.", of("stored")),
         family("recloser_link_repeated_total", "counter", "Readings that said nothing new.", of("repeated")),
+        family("recloser_link_protocol_total", "counter", "What the protocol counts, such as missing frames.", counted),
         family("recloser_link_flagged_total", "counter", "Readings that a quality step marked.", of("flagged")),
     ]
 
@@ -79,6 +83,7 @@ def _row(
         **dict.fromkeys(("connects", "failures", "readings", "gaps", "latest", "silence_s")),
         **dict.fromkeys(("spool_bytes", "spool_dropped", "spool_refused")),
         **dict.fromkeys(("stored", "repeated", "flagged")),
+        "counts": {},
         "trouble": "",
     }
     if collector is not None:
@@ -104,6 +109,7 @@ def _row(
         "spool_bytes": link.spool_bytes,
         "spool_dropped": link.spool_dropped,
         "spool_refused": link.spool_refused,
+        "counts": dict(link.counts),
     }
 
 

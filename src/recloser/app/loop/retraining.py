@@ -109,7 +109,7 @@ class Retraining:
         drift = {TriggerKind.DRIFT, TriggerKind.DEGRADATION}
         kinds = frozenset(TriggerKind) if triggers.on_drift else frozenset(set(TriggerKind) - drift)
         return TriggerPolicy(
-            kinds=kinds,
+            kinds=kinds if triggers.budget_per_90_days else frozenset(),
             schedule=triggers.recurrence(self._platform.horizon.zone),
             cooldown=timedelta(days=triggers.cooldown_days),
             budget=max(1, triggers.budget_per_90_days),

@@ -10,6 +10,7 @@ from typing import Any
 from recloser.app.explanations import explain_rollout
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.people.acts import approve_in, order_in
+from recloser.app.people.advice import agreement_in
 from recloser.app.people.freezes import add_freeze_in, freezes_in, lift_freeze_in
 from recloser.app.people.once import once
 from recloser.app.requests import ask_to_retrain_in
@@ -49,7 +50,9 @@ class LoopDesk:
             return once(self._platform.ledger, self._platform.clock, wish, lambda: act(wish))
 
     def tell(self, what: Told, subject: str | None) -> Mapping[str, Any]:
-        """Return the rollouts under way, the explanation of one, or the freezes."""
+        """Return the rollouts under way, the explanation of one, the freezes, or how often advice was followed."""
+        if what == "agreement":
+            return agreement_in(self._platform, since=None)
         if what == "freezes":
             return freezes_in(self._platform)
         if what == "explain":

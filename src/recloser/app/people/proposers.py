@@ -48,8 +48,9 @@ def _askers(ledger: Ledger, run: str) -> list[str]:
     found = list(_said(ledger, run, ASK))
     for record in ledger.find(TriggerRecord, run=run):
         found += _said(ledger, record.key, "trigger.start")
-        requests = ledger.entries(subject=record.key.rpartition("/")[0])
-        found += [entry.actor for entry in requests if entry.action == "trigger.request"]
+        for entry in ledger.entries(subject=record.key.rpartition("/")[0]):
+            if entry.action in {"trigger.request", "trigger.merge"}:
+                found += map(str, entry.facts.get("asked_by") or [entry.actor])
     return list(dict.fromkeys(found))
 
 

@@ -94,8 +94,9 @@ def run_up(
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: ended.set())
     address = f"{scheme_of(gateway.tls)}://{where}:{first}"
-    ready({"gateway": address, "console": f"http://{where}:{first + 1}"})
-    say(f"gateway {address}  console http://{where}:{first + 1}  (stop with Ctrl-C)")
+    pages = f"{scheme_of(gateway.tls)}://{where}:{first + 1}"
+    ready({"gateway": address, "console": pages})
+    say(f"gateway {address}  console {pages}  (stop with Ctrl-C)")
     try:
         while not ended.is_set():
             for child in children:

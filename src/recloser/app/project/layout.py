@@ -55,6 +55,11 @@ class Layout:
         return self.state / "keys" / "signing.pem"
 
     @property
+    def accounts(self) -> Path:
+        """Return the file of the console's accounts; while it exists every page needs a sign-in."""
+        return self.state / "keys" / "accounts.json"
+
+    @property
     def tokens(self) -> Path:
         """Return the file of hashed tokens; while it exists every call of the gateway needs one."""
         return self.state / "keys" / "tokens.json"

@@ -11,12 +11,15 @@ from recloser.core import InvalidInput
 from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
 
 PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883, "sparkplug": 1883}
-TLS_PORTS = {"iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883, "sparkplug": 8883}
+TLS_PORTS = {"c37118": 4712, "iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883, "sparkplug": 8883}
 OWN_KEYS = {
     "iec104": ("interrogate_seconds",),
     "dnp3": ("period_seconds", "integrity_seconds", "outstation", "master", "unsolicited"),
     "modbus": ("period_seconds",),
-    "c37118": ("idcode",),
+    "c37118": (
+        *("idcode", "transport", "data_port", "configuration"),
+        *("streams", "lag_seconds", "lead_seconds", "lag_from"),
+    ),
     "mqtt": (
         *("client_id", "username", "password_file"),
         *("payload_value", "payload_time", "payload_time_unit", "payload_quality"),
@@ -26,6 +29,21 @@ OWN_KEYS = {
 }
 
 
+TransportName = Literal["tcp", "udp", "mixed", "listen"]
+Idcode = Annotated[int, Field(ge=1, le=65534)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class StreamSection(Section):
+    """One of several streams of a c37118 device: `[[links.devices.streams]]`."""
+
+    host: str
+    port: Port = 4712
+    idcode: Idcode
+    transport: TransportName = "tcp"
+    data_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
 class DeviceSection(Section):
     """One device: `[[links.devices]]`; files are relative to the project."""
 
@@ -33,7 +51,7 @@ class DeviceSection(Section):
     protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua"]
     points: str
     host: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Port | None = None
     url: str | None = None
     area: str | None = None
     answer_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
@@ -43,7 +61,14 @@ class DeviceSection(Section):
     outstation: Annotated[int, Field(ge=0, le=65519)] | None = None
     master: Annotated[int, Field(ge=0, le=65519)] = 1
     unsolicited: bool = True
-    idcode: Annotated[int, Field(ge=1, le=65534)] | None = None
+    idcode: Idcode | None = None
+    transport: TransportName = "tcp"
+    data_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    configuration: Literal[2, 3] = 2
+    streams: tuple[StreamSection, ...] = ()
+    lag_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    lead_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
+    lag_from: Literal["instant", "arrival"] = "instant"
     client_id: str | None = None
     username: str | None = None
     password_file: str | None = None
@@ -68,7 +93,8 @@ class DeviceSection(Section):
             raise InvalidInput(f"{key!r} means nothing to {self.protocol}", where=where, next_step="Remove it.")
         needed = {"opcua": "url", "c37118": "idcode", "dnp3": "outstation"}.get(self.protocol)
         for key in ("host",) if needed is None else ("host", needed):
-            if getattr(self, key) is None and not (key == "host" and self.protocol == "opcua"):
+            elsewhere = self.streams or (key == "host" and self.protocol == "opcua")
+            if getattr(self, key) is None and not elsewhere:
                 raise InvalidInput(f"a {self.protocol} device without {key}", where=where, next_step=f"Add {key!r}.")
         if (self.tls_certificate is None) != (self.tls_key is None) or (self.tls_certificate and not self.tls_ca):
             raise InvalidInput(
@@ -78,7 +104,24 @@ class DeviceSection(Section):
             )
         if self.tls_ca is not None and self.protocol not in TLS_PORTS:
             raise InvalidInput(f"TLS is not known for {self.protocol}", where=where, next_step="Remove tls_ca.")
+        self._ways_fit(where)
         return self
+
+    def _ways_fit(self, where: str) -> None:
+        """Check how the streams of a c37118 device travel."""
+        if self.streams and self.model_fields_set & {"host", "port", "idcode", "transport", "data_port"}:
+            raise InvalidInput(
+                "a device with streams has no address of its own",
+                where=where,
+                next_step="Put host, port, idcode, transport and data_port into [[links.devices.streams]].",
+            )
+        for way, port in [(self.transport, self.data_port), *((one.transport, one.data_port) for one in self.streams)]:
+            if way in {"mixed", "listen"} and not port:
+                raise InvalidInput(f"{way} without a port for the data", where=where, next_step="Add 'data_port'.")
+            if way != "tcp" and self.tls_ca is not None:
+                raise InvalidInput(
+                    f"TLS does not protect datagrams ({way})", where=where, next_step="Use transport tcp, or a VPN."
+                )
 
     @property
     def address(self) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from recloser.core import InvalidInput, unknown_name
 
 PLACES = ("project", "kind", "release", "area")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}$")]
+Mail = Annotated[str, Field(pattern=r"^[^@\s,<>]+@[^@\s,<>]+$", max_length=254)]
 Timeout = Annotated[float, Field(gt=0, le=60)]
 
 
@@ -80,15 +81,67 @@ class MqttSection(TrustedSection):
         return self
 
 
+class MailSection(TrustedSection):
+    """One list of mail recipients: `[[notify.mail]]`."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    sender: Mail
+    recipients: Annotated[tuple[Mail, ...], Field(min_length=1)]
+    username: str | None = None
+    password_file: str | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port, the registered one where none is told."""
+        return self.host, self.port or {"starttls": 587, "tls": 465, "none": 25}[self.security]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        where = f"notify.mail {self.name}"
+        if (self.username is None) != (self.password_file is None):
+            raise InvalidInput(
+                "a name is of use only with its password", where=where, next_step="Set both, or neither."
+            )
+        if self.username is not None and self.security == "none":
+            raise InvalidInput(
+                "a password would cross the network in the clear", where=where, next_step='Use security = "starttls".'
+            )
+        return self
+
+
+class SyslogSection(TrustedSection):
+    """One syslog server: `[[notify.syslog]]`."""
+
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    transport: Literal["tls", "tcp", "udp"] = "tls"
+    hostname: Annotated[str, Field(pattern=r"^[!-~]{1,255}$")] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Return host and port, the registered one where none is told."""
+        return self.host, self.port or {"tls": 6514, "tcp": 601, "udp": 514}[self.transport]
+
+
 class NotifySection(Section):
-    """Who is told of recalls: `[notify]`."""
+    """Who is told of recalls, alarms and absences: `[notify]`."""
 
     webhooks: tuple[WebhookSection, ...] = ()
     mqtt: tuple[MqttSection, ...] = ()
+    mail: tuple[MailSection, ...] = ()
+    syslog: tuple[SyslogSection, ...] = ()
+
+    @property
+    def channels(self) -> tuple[tuple[str, TrustedSection], ...]:
+        """Return (kind, section) of every channel."""
+        kinds = {"webhook": self.webhooks, "mqtt": self.mqtt, "mail": self.mail, "syslog": self.syslog}
+        return tuple((kind, section) for kind, sections in kinds.items() for section in sections)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [channel.name for channel in (*self.webhooks, *self.mqtt)]
+        names = [section.name for _, section in self.channels]
         if len(set(names)) < len(names):
             raise InvalidInput("two channels of one name", got=names, where="notify")
         return self

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
 from recloser.app.project.gateway import TlsSection
+from recloser.app.project.settings import load_project
 from recloser.app.security.certificates import tls_options
 from recloser.app.security.tokens import LiveTokens
 from recloser.core import RecloserError
@@ -71,6 +73,17 @@ def uvicorn_options(platform: Platform) -> dict[str, Any]:
         "server_header": False,
         **tls_options(platform.layout.root, platform.project.gateway.tls),
     }
+
+
+def console_tls(folder: Path) -> dict[str, Any]:
+    """Return uvicorn's options for the pages: the gateway's certificate, and none asked of people's browsers.
+
+    Raises:
+        InvalidInput: no project, or unusable TLS files.
+        Unavailable: a file cannot be read.
+    """
+    tls = load_project(folder).gateway.tls
+    return tls_options(folder, tls.model_copy(update={"client_ca": None}))
 
 
 GrpcSecurity = tuple[bytes, bytes, bytes | None]

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from recloser.app.clock import SystemClock
-from recloser.app.project.files import replace_file
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
-from recloser.core import InvalidInput, RecloserError, Unavailable, format_utc, unknown_name
-from recloser.ledger import Ledger
+from recloser.app.security.private import Stamp, note_access, read_private, stamp_of, write_private
+from recloser.core import InvalidInput, RecloserError, format_utc, unknown_name
 from recloser.serving.http.admission import SCOPES
 
 Grant = tuple[str, frozenset[str]]
@@ -48,12 +45,9 @@ def read_tokens(path: Path) -> tuple[StoredToken, ...] | None:
         Unavailable: it cannot be read.
         InvalidInput: it is not a token file.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    content = read_private(path, "token file")
+    if content is None:
         return None
-    except OSError as error:
-        raise Unavailable("the token file cannot be read", got=error.strerror, where=str(path)) from error
     try:
         return msgspec.json.decode(content, type=TokenFileContent).tokens
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -67,14 +61,7 @@ def read_tokens(path: Path) -> tuple[StoredToken, ...] | None:
 
 def write_tokens(path: Path, tokens: tuple[StoredToken, ...]) -> None:
     """Write the token file whole, readable by its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = os.umask(0o077)
-    try:
-        replace_file(path, msgspec.json.format(msgspec.json.encode(TokenFileContent(tokens)), indent=1))
-    except OSError as error:
-        raise Unavailable("the token file cannot be written", got=error.strerror, where=str(path)) from error
-    finally:
-        os.umask(before)
+    write_private(path, msgspec.json.format(msgspec.json.encode(TokenFileContent(tokens)), indent=1), "token file")
 
 
 def add_token(folder: Path, *, name: str, scopes: tuple[str, ...]) -> dict[str, Any]:
@@ -99,7 +86,7 @@ def add_token(folder: Path, *, name: str, scopes: tuple[str, ...]) -> dict[str, 
     digest = hashlib.sha256(secret.encode()).hexdigest()
     chosen = tuple(scope for scope in SCOPES if scope in scopes)
     write_tokens(path, (*known, StoredToken(name, digest, chosen, format_utc(now))))
-    _note(folder, now, "token.add", name, {"scopes": list(chosen)})
+    note_access(folder, now, "token.add", name, {"scopes": list(chosen)})
     return {"name": name, "scopes": list(chosen), "token": secret}
 
 
@@ -125,7 +112,7 @@ def revoke_token(folder: Path, *, name: str) -> dict[str, Any]:
     if len(left) == len(known):
         raise unknown_name("token", name, [token.name for token in known], where="token revoke")
     write_tokens(path, left)
-    _note(folder, now, "token.revoke", name, {"left": len(left)})
+    note_access(folder, now, "token.revoke", name, {"left": len(left)})
     return {"name": name, "left": len(left)}
 
 
@@ -134,22 +121,11 @@ def _file(folder: Path) -> Path:
     return Layout(folder).tokens
 
 
-def _note(folder: Path, now: datetime, action: str, name: str, facts: Mapping[str, Any]) -> None:
-    layout, project = Layout(folder), load_project(folder)
-    layout.make()
-    ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
-    try:
-        with ledger.change("operator", now) as change:
-            change.note(action, name, dict(facts))
-    finally:
-        ledger.close()
-
-
 @dataclass(frozen=True, slots=True)
 class _Read:
     """What was last read of the file, and its state on disk then."""
 
-    stamp: tuple[int, int, int] | None
+    stamp: Stamp | None
     grants: Mapping[str, Grant]
 
 
@@ -178,7 +154,7 @@ class LiveTokens(Mapping[str, Grant]):
         self._lock = threading.Lock()
         self._looked = timer()
         found = read_tokens(path)
-        self._read = _Read(_stamp(path), {} if found is None else _grants(found))
+        self._read = _Read(stamp_of(path), {} if found is None else _grants(found))
 
     def __getitem__(self, digest: str) -> Grant:
         return self._now()[digest]
@@ -193,7 +169,7 @@ class LiveTokens(Mapping[str, Grant]):
         if self._timer() - self._looked >= 1.0:
             with self._lock:
                 self._looked = self._timer()
-                stamp = _stamp(self._path)
+                stamp = stamp_of(self._path)
                 if stamp != self._read.stamp:
                     self._read = _Read(stamp, self._again())
         return self._read.grants
@@ -203,14 +179,6 @@ class LiveTokens(Mapping[str, Grant]):
             return _grants(read_tokens(self._path) or ())
         except RecloserError:
             return NOBODY
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _grants(tokens: tuple[StoredToken, ...]) -> Mapping[str, Grant]:

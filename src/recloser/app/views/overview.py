@@ -36,6 +36,8 @@ QUIET = (
     "http.wish",
     "store.maintain",
     "registry.aliases",
+    "console.sign_in",
+    "console.sign_out",
 )
 """Audit actions that are routine: not told among the latest events."""
 

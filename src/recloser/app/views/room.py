@@ -1,23 +1,30 @@
-"""Owns the ControlRoom: one open project behind the console, opened again when its file changes. Draws nothing."""
+"""Owns the ControlRoom: one open project behind the console, its documents, and the acts of people. Draws nothing."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recloser.app.clock import SystemClock
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.people.desk import LoopDesk
+from recloser.app.people.freezes import freezes_in
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.security.accounts import MAY, Account
+from recloser.app.security.gatehouse import Gatehouse
 from recloser.app.views.area import area_document
 from recloser.app.views.overview import ALL, OverviewAsk, overview
 from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
-from recloser.core import Clock
-from recloser.ledger import LedgerWatch
+from recloser.core import Clock, Refused
+from recloser.ledger import Ledger, LedgerWatch, RolloutRecord, RouteRecord
+from recloser.serving.http import Done, Wish
 
 
 class ControlRoom:
@@ -30,6 +37,7 @@ class ControlRoom:
 
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._folder, self._clock = folder, clock
+        self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
@@ -76,6 +84,55 @@ class ControlRoom:
         """
         with self._looped() as loop:
             return release_document(loop, name)
+
+    def freezes(self) -> dict[str, Any]:
+        """Return the freezes; see `list_freezes`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return freezes_in(platform)
+
+    def act(self, account: Account, wish: Wish) -> Done:
+        """Carry out what a signed-in person asks; a rollback waits for nobody.
+
+        Args:
+            account: who asks; its name is the wish's actor.
+            wish: what is asked; see `Desk.carry_out`.
+
+        Raises:
+            Refused: no role of the account allows it, or a state or a policy forbids it.
+            RecloserError: what the desk raises.
+        """
+        if not account.may(wish.kind):
+            roles = ", ".join(sorted(MAY.get(wish.kind, ())))
+            raise Refused(
+                f"your roles do not allow to {wish.kind}", got=", ".join(sorted(account.roles)), expected=roles
+            )
+        asked = replace(wish, actor=account.name)
+        if wish.kind == "rollback":
+            with self._project() as (platform, _):
+                return LoopDesk(self._loop_of(platform)).carry_out(asked)
+        with self._looped() as loop:
+            return LoopDesk(loop).carry_out(asked)
+
+    def get_ready(self) -> None:
+        """Load what a rollback would need, so that it waits for no model; what cannot be loaded is left for then.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._looped() as loop:
+            platform = loop.platform
+            route = platform.ledger.get(RouteRecord, "route")
+            alive = platform.ledger.find(RolloutRecord, finished_at=None)
+            names = {r.champion for r in alive} | {r.release for r in alive}
+            names |= set() if route is None else {route.champion, route.canary}
+            for name in sorted(name for name in names if name and name.startswith("rel-")):
+                platform.verify(name)
+            if route is not None and loop.router.current() != route:
+                loop.router.set_route(route)
 
     def name(self) -> str:
         """Return the project's name.
@@ -134,12 +191,21 @@ class ControlRoom:
         yield opened
 
     @contextmanager
+    def _ledger(self) -> Iterator[Ledger]:
+        with self._project() as (platform, _):
+            yield platform.ledger
+
+    def _loop_of(self, platform: Platform) -> ControlLoop:
+        with self._lock:
+            if self._loop is None or self._loop.platform is not platform:
+                self._loop = ControlLoop(platform, LoopOptions())
+            return self._loop
+
+    @contextmanager
     def _looped(self) -> Iterator[ControlLoop]:
         """Lend the loop that looks into rollouts, to one thread at a time; it is made at first use."""
         with self._project() as (platform, _), self._turn:
-            if self._loop is None or self._loop.platform is not platform:
-                self._loop = ControlLoop(platform, LoopOptions())
-            yield self._loop
+            yield self._loop_of(platform)
 
     def _found(self) -> tuple[int, int] | None:
         try:

@@ -79,7 +79,9 @@ def opinion(facts: AreaFacts, now: datetime) -> Opinion:
         return Opinion(found[0][0], found[0][1], tuple(sentence for _, sentence in found[1:]))
     if record.served_by == "canary":
         return Opinion(Trust.AS_PLANNED, f"{record.release} answers as canary, watched beside the champion")
-    return Opinion(Trust.AS_PLANNED, f"{record.release} answers as planned")
+    # After a recall, or in a canary's place: the champion is as good as ever.
+    how = record.reason.replace("recall of", "after recall of") or "as planned"
+    return Opinion(Trust.AS_PLANNED, f"{record.release} answers {how}")
 
 
 def _doubts(facts: AreaFacts, record: ForecastRecord, now: datetime) -> list[tuple[Trust, str]]:
@@ -94,8 +96,6 @@ def _doubts(facts: AreaFacts, record: ForecastRecord, now: datetime) -> list[tup
     if record.served_by.startswith("fallback"):
         rung = record.served_by.partition(":")[2].replace("_", " ")
         doubts.append((Trust.WITH_CARE, f"the fallback '{rung}' answers: {record.reason or 'no model could'}"))
-    elif record.reason:
-        doubts.append((Trust.WITH_CARE, f"{record.release} answers in another's place: {record.reason}"))
     doubts += [
         (Trust.WITH_CARE, f"{CLASSES.get(signal.signal_class, signal.signal_class)}: {signal.reason}")
         for signal in facts.signals

@@ -51,6 +51,21 @@ class DataBatch:
     digitals: NDArray[np.uint16]
     crc_ok: NDArray[np.bool_]
 
+    def rows(self, which: NDArray[np.bool_]) -> DataBatch:
+        """Return the frames that `which` (n,) says."""
+        return DataBatch(
+            self.layout,
+            self.t_ns[which],
+            self.time_quality[which],
+            self.stats[which],
+            self.phasors[which],
+            self.frequencies[which],
+            self.analogs[which],
+            self.raw_analogs[which],
+            self.digitals[which],
+            self.crc_ok[which],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Gather:
@@ -131,6 +146,14 @@ def leading_frames(data: bytes | bytearray, layout: Layout) -> int:
     expected = np.frombuffer(layout.size.to_bytes(2) + known.to_bytes(2), np.uint8)
     fits = (heads[:, 0] == SYNC) & (heads[:, 1] >> 4 == 0) & (heads[:, 2:] == expected).all(axis=1)
     return count if fits.all() else int(fits.argmin())
+
+
+def begins_frame(data: bytes, layout: Layout) -> bool:
+    """Return whether bytes are none, or the beginning of one more data frame of this layout."""
+    if len(data) >= layout.size:
+        return False
+    head = bytes([SYNC]) + data[1:2] + layout.size.to_bytes(2) + layout.configuration.idcode.to_bytes(2)
+    return data[:6] == head[: len(data)][:6] and (len(data) < 2 or data[1] >> 4 == 0)
 
 
 def _values(words: NDArray[np.uint16], gathers: tuple[_Gather, ...], width: int, *, scaled: bool = True) -> Floats:

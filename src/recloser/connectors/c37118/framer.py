@@ -65,6 +65,20 @@ class StreamFramer:
         self._sure = False
         self._held: list[Found] = []
 
+    @property
+    def empty(self) -> bool:
+        """Return whether all that came has been told."""
+        return not len(self._bytes) and not self._held
+
+    @property
+    def waiting(self) -> bytes:
+        """Return the bytes that are no whole frame yet."""
+        return bytes(self._bytes.data)
+
+    def release(self) -> bytes:
+        """Return the bytes that are no whole frame yet, and forget them."""
+        return self._bytes.take(len(self._bytes))[0] if len(self._bytes) else b""
+
     def feed(self, data: bytes, packet: int, lost: int = 0) -> Iterator[Found]:
         """Yield the frames that are whole with these bytes.
 

@@ -3,8 +3,10 @@
 Does not own decoding (each protocol's sub-room), durability (the spool), or processes (app).
 """
 
+from recloser.connectors.live.c37118.carrier import Stream, Transport
 from recloser.connectors.live.c37118.client import C37118Client
-from recloser.connectors.live.c37118.session import C37118Session
+from recloser.connectors.live.c37118.concentrating import ConcentratingClient
+from recloser.connectors.live.c37118.session import C37118Session, SessionRules
 from recloser.connectors.live.dnp3.client import Dnp3Addresses, Dnp3Client
 from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing
 from recloser.connectors.live.endpoint import Endpoint
@@ -19,6 +21,7 @@ __all__ = [
     "Backoff",
     "C37118Client",
     "C37118Session",
+    "ConcentratingClient",
     "Dnp3Addresses",
     "Dnp3Client",
     "Dnp3Session",
@@ -35,5 +38,8 @@ __all__ = [
     "LiveClient",
     "ModbusClient",
     "ModbusRead",
+    "SessionRules",
+    "Stream",
+    "Transport",
     "plan_reads",
 ]

@@ -56,3 +56,7 @@ class Conversation(Protocol):
     def heard(self, topic: str, payload: bytes, now_ns: int) -> Heard:
         """Return what a message gives."""
         ...
+
+    def counts(self) -> dict[str, int]:
+        """Return counters by name."""
+        ...

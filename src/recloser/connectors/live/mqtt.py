@@ -80,6 +80,10 @@ class MqttClient:
             client.disconnect()
             client.loop_stop()
 
+    def counts(self) -> dict[str, int]:
+        """Return what the conversation counts."""
+        return self._talk.counts()
+
     def _client(self, queue: asyncio.Queue[Any], loop: asyncio.AbstractEventLoop, opening: Opening) -> paho.Client:
         def tell(item: Any) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, item)

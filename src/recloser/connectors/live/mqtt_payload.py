@@ -61,6 +61,10 @@ class JsonMessages:
         points = self._topics.get(topic, [])
         return Heard([reading_of(payload, point, self._form, self._source, now_ns) for point in points])
 
+    def counts(self) -> dict[str, int]:
+        """Return nothing: messages have no sequence."""
+        return {}
+
 
 def split_address(address: str) -> tuple[str, str | None]:
     """Return topic and path of a point's address; None where the device's format tells the path."""

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
 from recloser.connectors.points import Missed, PointReading, nanoseconds
@@ -29,6 +29,15 @@ class LiveClient(Protocol):
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until the connection is lost."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A client that counts what its protocol knows of losses."""
+
+    def counts(self) -> dict[str, int]:
+        """Return counters by name, since the client was made or its connection began."""
         ...
 
 
@@ -65,6 +74,10 @@ class Link:
     def status(self) -> LinkStatus:
         """Return the heartbeat."""
         return self._status
+
+    def counts(self) -> dict[str, int]:
+        """Return what the protocol counts."""
+        return self._client.counts() if isinstance(self._client, Counting) else {}
 
     def was_lost(self, since_ns: int) -> None:
         """Say since when nobody has listened (ns since 1970 UTC), before `run`: an earlier process did."""

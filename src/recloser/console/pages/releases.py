@@ -7,17 +7,19 @@ from typing import Any
 
 from recloser.console.drawing.evidence import difference_chart, wealth_chart
 from recloser.console.markup import Child, Markup, el
+from recloser.console.pages.acts import act
 from recloser.console.pages.overview import events_table
 from recloser.console.pages.shell import Shell, page
 from recloser.console.pages.tables import linked, none, release_link, table
-from recloser.console.pages.words import stamp
+from recloser.console.pages.words import stamp, text_of
+from recloser.core import format_utc
 
 BAD = frozenset({"refuse", "refused", "tripped", "rolled_back"})
 WAITS = frozenset({"hold", "held", "awaiting_approval"})
 
 
-def releases_page(shell: Shell, view: Mapping[str, Any]) -> str:
-    """Return the page of `app`'s releases document."""
+def releases_page(shell: Shell, view: Mapping[str, Any], freezes: Mapping[str, Any]) -> str:
+    """Return the page of `app`'s releases document, with the freezes and what the person may do."""
     rows = [
         (
             release_link(row["release"]),
@@ -39,7 +41,44 @@ def releases_page(shell: Shell, view: Mapping[str, Any]) -> str:
         el("h2", "Trips"),
         trips_table(view["trips"], shell) if view["trips"] else none("None."),
         _pager(view),
+        *_freezes(shell, freezes),
+        _retrain(shell),
     )
+
+
+def _freezes(shell: Shell, freezes: Mapping[str, Any]) -> list[Markup | None]:
+    """Return freezes in force and declared, with forms to declare and lift them."""
+    person = shell.person
+    rows = [
+        (
+            item["reason"],
+            stamp(text_of(item["from"]), shell.zone),
+            stamp(text_of(item["to"]), shell.zone) if item["to"] else "until it is lifted",
+            None if person is None else act(person, "lift", "Lift", item["freeze"]),
+        )
+        for item in freezes["declared"]
+    ]
+    hours = [
+        el("label", "Hours; empty: until it is lifted", el("input", name="hours", inputmode="decimal", size=8)),
+        el("input", type="hidden", name="made", value=format_utc(shell.now)),  # sent twice, it is the same wish
+    ]
+    words = "Nothing is promoted or deployed meanwhile; rollbacks go on."
+    form = None if person is None else act(person, "freeze", "Freeze promotions", None, hours, explain=words)
+    recurring = [
+        f"{item['reason']}: from {item['begins']} for {item['lasts_hours']} h" for item in freezes["recurring"]
+    ]
+    return [
+        el("h2", "Freezes"),
+        *[el("p", "▲ In force: ", item["reason"], class_="care") for item in freezes["in_force"]],
+        table(("why", "from", "to", ""), rows, id_="freezes") if rows else none("None is declared."),
+        el("ul", [el("li", line) for line in recurring], class_="facts") if recurring else None,
+        form,
+    ]
+
+
+def _retrain(shell: Shell) -> Markup | None:
+    words = "The running loop trains within a minute; budget and open data faults still decide."
+    return None if shell.person is None else act(shell.person, "retrain", "Ask to retrain", None, explain=words)
 
 
 def _pager(view: Mapping[str, Any]) -> Markup | None:

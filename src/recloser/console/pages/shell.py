@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el, join
+from recloser.console.pages.acts import Person, stop
 from recloser.console.pages.words import local
 from recloser.core import format_utc
 
@@ -24,7 +25,8 @@ class Shell:
         standing: the clock stands still (a finished replay is shown).
         length: number of audit entries when the page was made.
         place: address of the page's entry in the navigation.
-        asks: a person may be asked something on this page, which must not be replaced under their hands.
+        person: who has signed in, None where nobody has.
+        told: what became of the person's act, and whether it went well.
     """
 
     project: str
@@ -33,6 +35,8 @@ class Shell:
     standing: bool = False
     length: int = 0
     place: str = "/"
+    person: Person | None = None
+    told: tuple[str, bool] | None = None
 
 
 def page(shell: Shell, title: str, *content: Child) -> str:
@@ -41,7 +45,7 @@ def page(shell: Shell, title: str, *content: Child) -> str:
         "body",
         el("a", "To the content", href="#main", class_="skip"),
         el("header", _bar(shell), el("p", class_="cut", id="link", role="status", hidden=True), id="bar"),
-        el("main", *content, id="main", tabindex=-1),
+        el("main", _told(shell), *content, id="main", tabindex=-1),
         data_now=format_utc(shell.now),
         data_length=shell.length,
         data_standing=shell.standing or None,
@@ -55,6 +59,34 @@ def problem(sentence: str, title: str = "Not available now") -> str:
     return _document(f"{title} - Recloser", el("body", content))
 
 
+def bare(title: str, *content: Child) -> str:
+    """Return a page without a project around it."""
+    return _document(f"{title} - Recloser", el("body", el("main", el("h1", title), *content, id="main")))
+
+
+def _told(shell: Shell) -> Markup | None:
+    if shell.told is None:
+        return None
+    sentence, well = shell.told
+    return el("p", sentence if well else f"▲ {sentence}", class_="done" if well else "care", role="status", id="told")
+
+
+def _person(shell: Shell) -> Markup | None:
+    person = shell.person
+    if person is None:
+        return None
+    leave = el(
+        "form",
+        el("input", type="hidden", name="csrf", value=person.csrf),
+        el("button", "Sign out"),
+        method="post",
+        action="/sign-out",
+    )
+    name = el("a", person.name, href="/password", title="another password")
+    roles = el("span", f" ({', '.join(person.roles)})", class_="quiet small")
+    return el("div", stop(person), el("span", name, roles), leave, class_="right")
+
+
 def _bar(shell: Shell) -> Markup:
     links = [el("a", name, href=where, aria_current="page" if where == shell.place else None) for name, where in PLACES]
     words = f"{local(shell.now, shell.zone)}" + (" (the clock stands: a finished replay)" if shell.standing else "")
@@ -63,6 +95,7 @@ def _bar(shell: Shell) -> Markup:
             el("strong", shell.project, class_="project"),
             el("nav", links, aria_label="Levels"),
             el("span", words, class_="quiet", id="clock"),
+            _person(shell),
         ]
     )
 

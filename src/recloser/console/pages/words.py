@@ -6,7 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Markup, el
-from recloser.core import parse_utc
+from recloser.core import format_utc, parse_utc
 
 SIGNS = ("", "▲", "■")
 """Signs of the trust states, so that colour is never alone."""
@@ -18,6 +18,11 @@ def stamp(text: str | None, zone: ZoneInfo) -> Markup:
     if text is None:
         return el("span", "-", class_="quiet")
     return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
+
+
+def text_of(at: datetime | str | None) -> str | None:
+    """Return an instant as ISO 8601 UTC, however a document holds it."""
+    return format_utc(at) if isinstance(at, datetime) else at
 
 
 def age(text: str | None, now: str) -> Markup:

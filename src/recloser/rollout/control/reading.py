@@ -76,6 +76,12 @@ class RolloutReader:
         record = self._ledger.get(ReleaseRecord, release)
         return "" if record is None else record.digest
 
+    def standing(self, release: str) -> str:
+        """Return why a release may not serve by what became of it, or an empty text."""
+        record = self._ledger.get(ReleaseRecord, release)
+        state = "unknown" if record is None else record.state
+        return f"it is {state}" if state in {"unknown", "refused", "tripped"} else ""
+
     def approvals(self, rollout: Rollout) -> tuple[Approval, ...]:
         """Return what people have approved of a rollout that awaits it, of any case."""
         if rollout.state is not RolloutState.AWAITING_APPROVAL:

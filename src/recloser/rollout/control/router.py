@@ -39,3 +39,8 @@ class Router(Protocol):
 def same_route(told: RouteRecord | None, wanted: RouteRecord) -> bool:
     """Return whether the gateways were told this route, lease included."""
     return told is not None and (told.epoch, told.lease_until) == (wanted.epoch, wanted.lease_until)
+
+
+def named(route: RouteRecord | None, release: str) -> bool:
+    """Return whether the route needs the release: it answers, is tried, or is kept loaded."""
+    return route is not None and release in {route.champion, route.canary, route.shadow}

@@ -44,7 +44,7 @@ def missing_approvals(
         missing.append(f"{len(found)} of {needed} people have approved{by}{more}")
     spoken = {approval.role for approval in found.values()}
     missing += [f"nobody has approved as {role}" for role in plan.approver_roles if role not in spoken]
-    void = sorted({a.name for a in approvals if a.case != case})
+    void = sorted({a.name for a in approvals if a.case != case} - set(found))
     expired = sorted({a.name for a in approvals if a.case == case and now >= a.expires_at})
     own = sorted({a.name for a in approvals if a.case == case and proposers.bar(a.name)})
     if missing and void:

@@ -1,30 +1,39 @@
-"""Owns a simulated PMU or PDC that speaks C37.118 over TCP. Its waveforms are made up: a slow swing, no physics."""
+"""Owns a simulated PMU or PDC that speaks C37.118. Its waveforms are made up: a slow swing, no physics."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from recloser.connectors.c37118 import (
     Configuration,
     FrameType,
+    Location,
     PhasorChannel,
     PmuConfiguration,
     StreamFramer,
+    command_frame,
     configuration_frames,
+    crc_ok,
     data_frame,
     read_envelope,
 )
 from recloser.connectors.points import Point, PointRegistry, nanoseconds
 from recloser.core import Clock
+from recloser.simulation.devices.datagrams import Say, datagrams_to, listen_datagrams, send_datagrams
 from recloser.simulation.devices.fault import DeviceFault
 from recloser.simulation.devices.feed import HOUR_NS, Moment
 from recloser.simulation.devices.serving import Opened, listen, spoilt
 
 TIME_BASE, IDCODE = 1_000_000, 7
-OFF, ON, SEND_CFG1, SEND_CFG2 = 1, 2, 4, 5
+OFF, ON, SEND_CFG2 = 1, 2, 5
+KINDS = {4: 1, 5: 2, 6: 3}  # command -> configuration frame
+COMMAND = 18  # bytes
+TOLD_AGAIN_S = 1.0  # the configuration to those who only listen; the standard says every minute
 POLAR_FLOAT = 0x000F
 INVALID_STAT = 0x4000
 SECOND_NS = 1_000_000_000
@@ -90,60 +99,106 @@ class PmuServer:
     Args:
         feed: what is measured.
         rate: frames a second, 1 to 120.
+        transport: 'tcp', 'udp' (to whoever sent the command), 'mixed' (commands over TCP, data in datagrams to the port
+            `data_port` of who sent them), or 'listen' (datagrams to the host and port that `open` is told, unasked).
+        data_port: of the receiver.
     """
 
-    def __init__(self, feed: WaveFeed, rate: int = 50) -> None:
-        self._feed, self._rate = feed, rate
+    def __init__(self, feed: WaveFeed, rate: int = 50, transport: str = "tcp", data_port: int = 0) -> None:
+        self._feed, self._rate, self._transport, self._data_port = feed, rate, transport, data_port
         volts, amperes = PhasorChannel("VA", "V", 1.0), PhasorChannel("IA", "A", 1.0)
         numbers = range(IDCODE, IDCODE + feed.pmus) if feed.pmus == 1 else range(IDCODE + 1, IDCODE + 1 + feed.pmus)
         pmus = tuple(
-            PmuConfiguration(f"PMU{n}", n, POLAR_FLOAT, (volts, amperes), (), (), feed.nominal_hz, 1) for n in numbers
+            PmuConfiguration(f"PMU{n}", n, POLAR_FLOAT, (volts, amperes), (), (), feed.nominal_hz, 1, _place(n))
+            for n in numbers
         )
         self.configuration = Configuration(IDCODE, TIME_BASE, pmus, rate)
         self.registry = PointRegistry("c37118", tuple(point for pmu in pmus for point in _points(pmu.idcode)))
         self.frames = 0
 
     async def open(self, host: str, port: int) -> Opened:
-        """Begin to listen; raises as `Device.open`."""
+        """Begin to listen or to send; raises as `Device.open`."""
+        if self._transport == "udp":
+            return await listen_datagrams(host, port, self._feed.now, self._serve_datagrams)
+        if self._transport == "listen":
+            return await send_datagrams(host, port, self._speak)
         return await listen(host, port, self._feed.now, self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sending = asyncio.Event()
-        stream = asyncio.ensure_future(self._send(writer, sending))
-        try:
+        async with AsyncExitStack() as open_:
+            say: Say = writer.write
+            if self._transport == "mixed":
+                caller = writer.get_extra_info("peername")[0]
+                say = await open_.enter_async_context(datagrams_to(caller, self._data_port))
+            stream = asyncio.ensure_future(self._send(say, writer.drain, sending))
+            open_.callback(stream.cancel)
             framer = StreamFramer()
             while data := await reader.read(4096):
                 for found in framer.feed(data, 0):
-                    if found.error is None and read_envelope(found.data).type is FrameType.CMD:
-                        self._command(struct.unpack_from(">H", found.data, 14)[0], writer, sending)
+                    if found.error is None:
+                        self._command(found.data, writer.write, sending)
                 await writer.drain()
+
+    async def _serve_datagrams(self, commands: AsyncIterator[bytes], say: Say) -> None:
+        """Serve one caller, until it is told no more."""
+        sending = asyncio.Event()
+        stream = asyncio.ensure_future(self._send(say, _at_once, sending))
+        try:
+            async for datagram in commands:
+                self._command(datagram, say, sending)
         finally:
             stream.cancel()
 
-    def _command(self, command: int, writer: asyncio.StreamWriter, sending: asyncio.Event) -> None:
+    async def _speak(self, say: Say) -> None:
+        """Tell configuration and data unasked."""
+        sending = asyncio.Event()
+        sending.set()
+        stream = asyncio.ensure_future(self._send(say, _at_once, sending))
+        try:
+            while True:
+                self._command(command_frame(IDCODE, SEND_CFG2), say, sending)
+                await asyncio.sleep(TOLD_AGAIN_S)
+        finally:
+            stream.cancel()
+
+    def _command(self, frame: bytes, say: Say, sending: asyncio.Event) -> None:
+        if len(frame) < COMMAND or not crc_ok(frame) or read_envelope(frame).type is not FrameType.CMD:
+            return
+        command = struct.unpack_from(">H", frame, 14)[0]
         if command == ON:
             sending.set()
         elif command == OFF:
             sending.clear()
-        elif command in {SEND_CFG1, SEND_CFG2}:
-            time = _time(self._feed.now().at_ns)
-            writer.write(b"".join(configuration_frames(self.configuration, time)))
+        elif command in KINDS:
+            told = replace(self.configuration, kind=KINDS[command])
+            for part in configuration_frames(told, _time(self._feed.now().at_ns)):
+                say(part)
 
-    async def _send(self, writer: asyncio.StreamWriter, sending: asyncio.Event) -> None:
+    async def _send(self, say: Say, drain: Callable[[], Awaitable[None]], sending: asyncio.Event) -> None:
         step_ns = SECOND_NS // self._rate
         latest = -1
         while True:
             await sending.wait()
             moment = self._feed.now()
             place = moment.at_ns // step_ns
-            if place != latest and not moment.silent:
+            if place != latest and not (moment.silent or moment.dropped):
                 latest = place
                 stamp = moment.at_ns // SECOND_NS * SECOND_NS + moment.at_ns % SECOND_NS // step_ns * step_ns
                 frame = data_frame(self.configuration, moment.numbers, _time(stamp))
-                writer.write(spoilt(frame) if moment.damaged else frame)
-                await writer.drain()
+                say(spoilt(frame) if moment.damaged else frame)
+                await drain()
                 self.frames += 1
             await asyncio.sleep((step_ns - self._feed.now().at_ns % step_ns) / SECOND_NS)
+
+
+async def _at_once() -> None:
+    """Datagrams wait for nobody."""
+
+
+def _place(number: int) -> Location:
+    """Return where a made-up PMU stands, for CFG-3."""
+    return Location(f"{number:032x}", None, None, None, "M", 0, 0)
 
 
 def _points(idcode: int) -> tuple[Point, ...]:

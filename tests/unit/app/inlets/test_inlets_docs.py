@@ -14,6 +14,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from recloser.app import Platform, add_token
+from recloser.app.inlets.checking import check_inlets
 from recloser.app.project.settings import parse_project
 from recloser.app.project.triggers import OWN_KEYS, InletSection
 from recloser.app.requests import standing_requests
@@ -116,3 +117,20 @@ def test_the_request_of_the_page_asks(address: str, grid: Path, platform: Platfo
     assert '"trigger":"event:' in said.stdout, said
     (standing,) = standing_requests(platform)
     assert standing.reason.endswith("meters of the north were replaced")
+
+
+def test_the_doctor_says_which_inlet_could_prove_nobody(platform: Platform, grid: Path) -> None:
+    (grid / "forge.secret").chmod(0o600)
+    found = check_inlets(platform)
+    assert (found["state"], found["detail"]) == (
+        "note",
+        "lake: no secret and no tokens: whoever is on this host may ask",
+    )
+    add_token(grid, name="lake-loader", scopes=("trigger",))
+    assert check_inlets(platform) == {"name": "inlets", "state": "ok", "detail": "4 can prove their senders"}
+    (grid / "forge.secret").chmod(0o644)
+    assert "chmod 600" in check_inlets(platform)["detail"]
+    (grid / "forge.secret").write_bytes(b"short")
+    found = check_inlets(platform)
+    assert found["state"] == "FAIL"
+    assert "forge: " in found["detail"]

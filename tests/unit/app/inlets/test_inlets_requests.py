@@ -150,3 +150,14 @@ def test_new_data_ask_once_for_each_run(standing: Any) -> None:
         change.put(short)
         change.note("test", run.key)
     assert data_request(platform, clock.at + timedelta(days=30)) is None
+
+
+def test_a_budget_of_nothing_starts_nothing(grid: Path) -> None:
+    settings = grid / "recloser.toml"
+    text = settings.read_text(encoding="utf-8").replace("[triggers]", "[triggers]\nbudget_per_90_days = 0")
+    settings.write_text(text, encoding="utf-8")
+    with Platform.open(grid, clock=SetClock(NOW)) as platform:
+        put_request(platform, Request(api_trigger("eve", "first", NOW), "retrain", "eve"))
+        assert ControlLoop(platform, LoopOptions()).retraining.tick(NOW, frozenset()) is False
+        (waiting,) = triggers_document(platform)["waiting"]
+        assert (waiting["code"], waiting["why"]) == ("disabled", "api triggers are switched off")

@@ -68,7 +68,7 @@ def test_what_is_as_planned_is_as_planned() -> None:
         ({"forecast": forecast(last_target=NOW - HOUR)}, Trust.DO_NOT_USE, "ended 0 min ago"),
         ({"forecast": forecast(issued_at=NOW - 28 * HOUR)}, Trust.WITH_CARE, "the issue is 4 h late"),
         ({"forecast": forecast(served_by="fallback:seasonal_naive", reason="ramp")}, Trust.WITH_CARE, "ramp"),
-        ({"forecast": forecast(reason="champion was late")}, Trust.WITH_CARE, "in another's place"),
+        ({"forecast": forecast(reason="recall of fc-0")}, Trust.AS_PLANNED, "rel-1 answers after recall of fc-0"),
         ({"signals": (SIGNAL,)}, Trust.WITH_CARE, "its measurements are in doubt: load stands still"),
         ({"data_until": None}, Trust.WITH_CARE, "no usable load in the last two days"),
         ({"data_until": NOW - 25 * HOUR}, Trust.WITH_CARE, "25 h old"),

@@ -1,20 +1,98 @@
-"""Owns reading a PMU or PDC over TCP, one connection at a time. The rules are the session's."""
+"""Owns reading one stream of a PMU or PDC, one connection at a time. The rules are the session's."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from recloser.connectors.c37118 import Layout
+from recloser.connectors.c37118 import DataBatch, Layout
 from recloser.connectors.c37118.points import Chosen, choose, readings_of
-from recloser.connectors.live.c37118.session import C37118Session
-from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.c37118.stamps import StampWatch
+from recloser.connectors.live.c37118.carrier import Carrier, Stream, Transport, open_carrier
+from recloser.connectors.live.c37118.session import C37118Session, SessionRules
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import Missed, Point, PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.core import Clock, Unavailable
 
-TICK_S = 0.2
+REPEAT_S = 2.0  # a command that went in a datagram
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one batch gives.
+
+    Attributes:
+        batch: the frames.
+        chosen: what the registry wants of them.
+        absent: points that a new configuration has not; empty while it stays.
+        lost: runs of frames that are missing before or among them.
+        receive_ns: time of arrival, ns since 1970 UTC.
+    """
+
+    batch: DataBatch
+    chosen: list[Chosen]
+    absent: Sequence[Point]
+    lost: Sequence[Missed]
+    receive_ns: int
+
+
+class StreamReader:
+    """Reads one stream and tells each batch.
+
+    Args:
+        source: the device, as the project names it.
+        stream: where and how.
+        registry: the points that are wanted.
+        clock: tells the time of arrival.
+        answer_s: within which the device must answer, and send its next frame.
+    """
+
+    def __init__(
+        self, source: str, stream: Stream, registry: PointRegistry, clock: Clock, *, answer_s: float = 10.0
+    ) -> None:
+        self._source, self._stream, self._registry, self._clock = source, stream, registry, clock
+        datagrams = stream.transport in {Transport.UDP, Transport.MIXED}
+        listens = stream.transport is Transport.LISTEN
+        self._rules = SessionRules(answer_s, stream.kind, REPEAT_S if datagrams else None, listens)
+        self.missing = self.late = self.damaged = self.configurations = 0
+
+    async def run(self, tell: Callable[[Read], None]) -> None:
+        """Read until the connection is lost.
+
+        Raises:
+            Unavailable: it cannot be made, or is lost.
+        """
+        carrier = await open_carrier(self._stream, self._rules.answer_s, self._source)
+        session = C37118Session(self._stream.idcode, self._rules, time.monotonic())
+        try:
+            await self._talk(session, carrier, tell)
+        except OSError as error:
+            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
+        finally:
+            carrier.close(session.goodbye())
+
+    async def _talk(self, session: C37118Session, carrier: Carrier, tell: Callable[[Read], None]) -> None:
+        known: Layout | None = None
+        chosen: list[Chosen] = []
+        stamps, before = StampWatch(), (self.missing, self.late, self.damaged, self.configurations)
+        while True:
+            await carrier.send(session.outgoing(time.monotonic()))
+            arrived = await carrier.receive()
+            now_s, now_ns = time.monotonic(), nanoseconds(self._clock.now())
+            batches = session.feed(arrived.stream, now_s) if arrived.stream else []
+            batches += session.feed_datagrams(arrived.datagrams, now_s) if arrived.datagrams else []
+            for batch in batches:
+                absent: list[Point] = []
+                if batch.layout is not known:
+                    known = batch.layout
+                    chosen, absent = choose(known, self._registry.points)
+                lost = stamps.look(batch.t_ns, known.configuration.rate)
+                tell(Read(batch, chosen, absent, lost, now_ns))
+            self.missing, self.late = before[0] + stamps.missing, before[1] + stamps.late
+            self.damaged, self.configurations = before[2] + session.damaged, before[3] + session.configurations
+            if arrived.ended:
+                raise Unavailable("the device closed the connection", where=self._source)
 
 
 class C37118Client:
@@ -22,73 +100,47 @@ class C37118Client:
 
     Args:
         source: the device, as the project names it.
-        endpoint: where it listens.
-        idcode: identity of the stream.
+        stream: where and how.
         registry: its points; a point that the configuration has not is told once as OFFLINE.
         clock: tells the time of arrival.
         answer_s: within which the device must answer, and send its next frame.
     """
 
     def __init__(
-        self,
-        source: str,
-        endpoint: Endpoint,
-        idcode: int,
-        registry: PointRegistry,
-        clock: Clock,
-        *,
-        answer_s: float = 10.0,
+        self, source: str, stream: Stream, registry: PointRegistry, clock: Clock, *, answer_s: float = 10.0
     ) -> None:
-        self._source, self._endpoint, self._idcode = source, endpoint, idcode
-        self._registry, self._clock, self._answer_s = registry, clock, answer_s
+        self._source = source
+        self._reader = StreamReader(source, stream, registry, clock, answer_s=answer_s)
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
-        """Read until the connection is lost.
+        """Read until the connection is lost; raises as `StreamReader.run`."""
+        told = False
 
-        Raises:
-            Unavailable: it cannot be made, or is lost.
-        """
-        reader, writer = await self._endpoint.open(self._answer_s, self._source)
-        session = C37118Session(self._idcode, self._answer_s, time.monotonic())
-        try:
-            await self._talk(session, reader, writer, up, deliver)
-        except OSError as error:
-            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
-        finally:
-            if not writer.is_closing():
-                writer.write(session.goodbye())
-            writer.close()
+        def tell(read: Read) -> None:
+            nonlocal told
+            up() if not told else None
+            told = True
+            deliver([offline(self._source, point, read.receive_ns) for point in read.absent])
+            deliver([*read.lost, *readings_of(read.batch, read.chosen, self._source, read.receive_ns)])
 
-    async def _talk(
-        self,
-        session: C37118Session,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        up: Callable[[], None],
-        deliver: Deliver,
-    ) -> None:
-        known: Layout | None = None
-        chosen: list[Chosen] = []
-        while True:
-            writer.write(session.outgoing(time.monotonic()))
-            await writer.drain()
-            try:
-                async with asyncio.timeout(TICK_S):  # wait_for of Python 3.11 can swallow the end of the link
-                    data = await reader.read(1 << 18)
-            except TimeoutError:
-                continue
-            if not data:
-                raise Unavailable("the device closed the connection", where=self._source)
-            batches = session.feed(data, time.monotonic())
-            now_ns = nanoseconds(self._clock.now())
-            for batch in batches:
-                if batch.layout is not known:
-                    up() if known is None else None
-                    known = batch.layout
-                    chosen, missing = choose(known, self._registry.points)
-                    deliver([self._offline(point.name, point.unit, now_ns) for point in missing])
-                deliver(readings_of(batch, chosen, self._source, now_ns))
+        await self._reader.run(tell)
 
-    def _offline(self, name: str, unit: str, now_ns: int) -> PointReading:
-        origin = "c37118:not in the configuration"
-        return PointReading(self._source, name, None, now_ns, None, unit, PointQuality.OFFLINE, 0, origin)
+    def counts(self) -> dict[str, int]:
+        """Return what happened on the stream since the start."""
+        return counts_of(self._reader)
+
+
+def counts_of(reader: StreamReader) -> dict[str, int]:
+    """Return frames that are missing, late or damaged, and configurations."""
+    return {
+        "frames_missing": reader.missing,
+        "frames_late": reader.late,
+        "frames_damaged": reader.damaged,
+        "configurations": reader.configurations,
+    }
+
+
+def offline(source: str, point: Point, now_ns: int) -> PointReading:
+    """Return the reading of a point that no configuration has."""
+    origin = "c37118:not in the configuration"
+    return PointReading(source, point.name, None, now_ns, None, point.unit, PointQuality.OFFLINE, 0, origin)

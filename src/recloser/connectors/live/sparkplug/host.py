@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from recloser.connectors.live.conversation import Heard, Opening, Publication
 from recloser.connectors.live.sparkplug.node import NUMBERS, EdgeNode
@@ -108,6 +108,10 @@ class SparkplugHost:
         if about.kind is Kind.NDEATH:
             return self._death(about, node, said, now_ns)
         return self._message(about, node, said, now_ns)
+
+    def counts(self) -> dict[str, int]:
+        """Return the tally by name."""
+        return asdict(self.tally)
 
     def _birth(self, about: Topic, node: EdgeNode, said: Payload, now_ns: int) -> Heard:
         found: Found = []

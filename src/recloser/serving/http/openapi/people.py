@@ -6,7 +6,7 @@ from typing import Any
 
 from recloser.serving.http.body import JSON
 from recloser.serving.http.openapi.operation import BODY_ERRORS, Operation, Parameter
-from recloser.serving.http.people import bodies
+from recloser.serving.http.people import bodies, explained
 
 REFUSALS = (*BODY_ERRORS, 401, 403, 409, 503)
 KEY: Parameter = {
@@ -23,7 +23,8 @@ def people_operations() -> dict[tuple[str, str], Operation]:
     return {
         ("/v1/rollback", "POST"): _act(bodies.RolledBack, bodies.RollbackBody),
         ("/v1/rollouts", "GET"): Operation({JSON: bodies.Rollouts}, errors=(503,)),
-        (about, "GET"): Operation({JSON: {"type": "object"}}, errors=(422, 503)),
+        (about, "GET"): Operation({JSON: explained.Explained}, errors=(422, 503)),
+        ("/v1/agreement", "GET"): Operation({JSON: explained.Agreement}, errors=(503,)),
         (f"{about}/approve", "POST"): _act(bodies.Acted, bodies.ApproveBody),
         **{(f"{about}/{kind}", "POST"): _act(bodies.Acted) for kind in ("reject", "hold", "resume", "override")},
         ("/v1/freezes", "GET"): Operation({JSON: bodies.Freezes}, errors=(503,)),

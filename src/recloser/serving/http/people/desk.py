@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Kind = Literal["rollback", "approve", "reject", "hold", "resume", "override", "freeze", "lift", "retrain"]
-Told = Literal["rollouts", "explain", "freezes"]
+Told = Literal["rollouts", "explain", "freezes", "agreement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,5 +53,5 @@ class Desk(Protocol):
         ...
 
     def tell(self, what: Told, subject: str | None) -> Mapping[str, Any]:
-        """Return the rollouts under way, the explanation of one, or the freezes."""
+        """Return the rollouts under way, the explanation of one, the freezes, or how often advice was followed."""
         ...

@@ -48,6 +48,7 @@ class People:
             Route("/v1/freezes", self.freezes),
             Route("/v1/freezes", self.freeze, methods=["POST"]),
             Route("/v1/freezes/{freeze}/lift", self.lift, methods=["POST"]),
+            Route("/v1/agreement", self.agreement),
             Route("/v1/retrain", self.retrain, methods=["POST"]),
         ]
 
@@ -108,6 +109,10 @@ class People:
     async def freezes(self, _: Request) -> Response:
         """List the freezes in force, declared ahead and recurring."""
         return await self._told("freezes", None)
+
+    async def agreement(self, _: Request) -> Response:
+        """Tell how often people followed the advice, each person, and why not."""
+        return await self._told("agreement", None)
 
     async def _told(self, what: Told, subject: str | None) -> Response:
         return json_response(await to_thread.run_sync(self._service.desk.tell, what, subject))

@@ -1,0 +1,161 @@
+"""Owns sessions of the console: begun by a password, ended by time, by hand or with the account; kept in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from recloser.app.security.accounts import Account, AccountBook
+from recloser.core import Clock, format_utc, parse_utc
+from recloser.ledger import Ledger, StateRecord
+
+LASTS = timedelta(hours=12)
+IDLE = timedelta(minutes=30)
+FREE, WINDOW, LONGEST = 5, timedelta(minutes=15), timedelta(minutes=5)
+KEPT = 4_096
+"""Callers whose failures are remembered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in person; `secret` is what the browser's cookie holds."""
+
+    account: Account
+    secret: str
+
+    @property
+    def csrf(self) -> str:
+        """What a form of this session carries, and no other site can know."""
+        return hashlib.sha256(b"csrf:" + self.secret.encode()).hexdigest()
+
+    def made(self, token: str) -> bool:
+        """Return whether a form was made for this session."""
+        return hmac.compare_digest(self.csrf.encode(), token.encode())
+
+
+class Sessions:
+    """Begins, finds and ends sessions; thread safe. They outlive a restart of the console, counted as active then.
+
+    Args:
+        book: the accounts.
+        clock: of the machine, whatever instant the pages show.
+    """
+
+    def __init__(self, book: AccountBook, clock: Clock) -> None:
+        self._book, self._clock = book, clock
+        self._lock = threading.Lock()
+        self._active: dict[str, datetime] = {}
+
+    def begin(self, ledger: Ledger, account: Account, address: str) -> Session:
+        """Begin a session and write who signed in from where.
+
+        Raises:
+            Unavailable: the ledger cannot be written now.
+        """
+        now, secret = self._clock.now(), secrets.token_urlsafe(32)
+        state = {"account": account.name, "stamp": account.stamp, "ends_at": format_utc(now + LASTS)}
+        with ledger.change(account.name, now) as change:
+            change.put(StateRecord(_key(secret), now, state))
+            change.note("console.sign_in", account.name, {"address": address, "ends_at": state["ends_at"]})
+        with self._lock:
+            self._active[_key(secret)] = now
+        return Session(account, secret)
+
+    def find(self, ledger: Ledger, secret: str) -> Session | None:
+        """Return the session of a cookie if it is in force: not ended, not too long idle, its account unchanged.
+
+        Raises:
+            Unavailable: the ledger cannot be read now.
+        """
+        if not secret or len(secret) > 100:
+            return None
+        record = ledger.get(StateRecord, _key(secret))
+        now = self._clock.now()
+        if record is None or "ended" in record.state or now >= parse_utc(record.state["ends_at"]):
+            return None
+        account = self._book.find(record.state["account"])
+        if account is None or account.stamp != record.state["stamp"]:
+            return None
+        with self._lock:
+            last = self._active.setdefault(record.key, now)
+            if now - last >= IDLE:
+                return None
+            self._active[record.key] = now
+        return Session(account, secret)
+
+    def end(self, ledger: Ledger, session: Session) -> None:
+        """End a session.
+
+        Raises:
+            Unavailable: the ledger cannot be written now.
+        """
+        now, key = self._clock.now(), _key(session.secret)
+        state = {"account": session.account.name, "ended": format_utc(now)}
+        with ledger.change(session.account.name, now) as change:
+            change.put(StateRecord(key, now, state))
+            change.note("console.sign_out", session.account.name)
+        with self._lock:
+            self._active.pop(key, None)
+
+
+def _key(secret: str) -> str:
+    """Return where a session is kept: by a hash, so that a reader of the ledger cannot take it over."""
+    return f"console.session/{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+class Attempts:
+    """Makes whoever guesses passwords wait: after five failures one second, then twice as long each time.
+
+    Args:
+        now: the present instant.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._failures: dict[str, list[datetime]] = {}
+
+    def wait_s(self, *callers: str) -> float:
+        """Return how long these callers (an address, a name at an address) must wait before they may try."""
+        with self._lock:
+            return max(self._wait(caller) for caller in callers)
+
+    def failed(self, *callers: str) -> None:
+        """Remember a failure of each caller."""
+        now = self._now()
+        with self._lock:
+            for caller in callers:
+                recent = [at for at in self._failures.get(caller, ()) if now - at < WINDOW]
+                self._failures[caller] = [*recent, now][-40:]
+            while len(self._failures) > KEPT:
+                del self._failures[next(iter(self._failures))]
+
+    def succeeded(self, *callers: str) -> None:
+        """Forget the failures of each caller."""
+        with self._lock:
+            for caller in callers:
+                self._failures.pop(caller, None)
+
+    def _wait(self, caller: str) -> float:
+        now = self._now()
+        recent = [at for at in self._failures.get(caller, ()) if now - at < WINDOW]
+        if len(recent) < FREE:
+            return 0.0
+        pause = min(LONGEST, timedelta(seconds=2.0 ** min(20, len(recent) - FREE)))
+        return max(0.0, (recent[-1] + pause - now).total_seconds())
+
+
+def refused(ledger: Ledger, now: datetime, name: str, address: str, facts: dict[str, Any]) -> None:
+    """Write a failed sign-in into the ledger.
+
+    Raises:
+        Unavailable: it cannot be written now.
+    """
+    with ledger.change("console", now) as change:
+        change.note("console.sign_in_refused", name, {"address": address, **facts})

@@ -1,0 +1,120 @@
+"""Owns the pages' endpoints: what a visit asks for, fetched from the room and made into a page. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from recloser.app import MAY, ControlRoom, OverviewAsk
+from recloser.console.entry.door import Door, Visit
+from recloser.console.entry.forms import safe_place
+from recloser.console.pages.acts import Person, rollout_acts
+from recloser.console.pages.area import area_page
+from recloser.console.pages.overview import overview_page
+from recloser.console.pages.releases import release_page, releases_page
+from recloser.console.pages.shell import Shell
+from recloser.core import parse_utc, parse_zone
+
+LONGEST_NAME = 200
+
+
+class Levels:
+    """Makes the pages of one project; each method takes a visit and returns a page, or the data behind it.
+
+    Args:
+        room: the project.
+        door: knows what a person is to be told.
+        standing: the clock stands still.
+    """
+
+    def __init__(self, room: ControlRoom, door: Door, *, standing: bool) -> None:
+        self._room, self._door, self._standing = room, door, standing
+
+    def overview(self, visit: Visit) -> str:
+        """Return level 1."""
+        ask = overview_ask(visit.request)
+        view = self._room.overview(ask)
+        return overview_page(self._shell(visit, "/", view), view, ask.find, abnormal=ask.abnormal)
+
+    def overview_data(self, visit: Visit) -> object:
+        """Return level 1 as data."""
+        return self._room.overview(overview_ask(visit.request))
+
+    def area(self, visit: Visit) -> str:
+        """Return level 2 of an area."""
+        view = self._area(visit)
+        return area_page(self._shell(visit, "/area", view), view)
+
+    def area_data(self, visit: Visit) -> object:
+        """Return level 2 of an area as data."""
+        return self._area(visit)
+
+    def releases(self, visit: Visit) -> str:
+        """Return level 3, all releases."""
+        view, freezes = self._room.releases(number(visit.request, "page")), self._room.freezes()
+        return releases_page(self._shell(visit, "/releases", view), view, freezes)
+
+    def releases_data(self, visit: Visit) -> object:
+        """Return level 3, all releases, as data."""
+        return {**self._room.releases(number(visit.request, "page")), "freezes": self._room.freezes()}
+
+    def release(self, visit: Visit) -> str:
+        """Return level 3 of one release, with what the person may do about it."""
+        view = self._room.release(word(visit.request, "name"))
+        shell = self._shell(visit, "/release", view)
+        acts = rollout_acts(shell.person, view["rollout"], view["release"], view["state"])
+        return release_page(shell, view, acts)
+
+    def release_data(self, visit: Visit) -> object:
+        """Return level 3 of one release as data."""
+        return self._room.release(word(visit.request, "name"))
+
+    def _area(self, visit: Visit) -> dict[str, Any]:
+        until = visit.request.query_params.get("until")
+        at: datetime | None = None if not until else parse_utc(until, "until").astimezone(UTC)
+        return self._room.area(word(visit.request, "name"), at)
+
+    def _shell(self, visit: Visit, place: str, view: Mapping[str, Any]) -> Shell:
+        zone = parse_zone(self._room.zone_name())
+        told = self._door.told(visit.session)
+        return Shell(
+            self._room.name(),
+            parse_utc(str(view["now"])),
+            zone,
+            self._standing,
+            length=self._room.length(),
+            place=place,
+            person=person_of(visit),
+            told=told,
+        )
+
+
+def person_of(visit: Visit) -> Person | None:
+    """Return who looks at the page, None where nobody has signed in."""
+    if visit.session is None:
+        return None
+    account, request = visit.session.account, visit.request
+    may = frozenset(kind for kind in MAY if account.may(kind))
+    back = safe_place(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    return Person(account.name, tuple(sorted(account.roles)), may, visit.session.csrf, back)
+
+
+def word(request: Request, name: str) -> str:
+    """Return a parameter of the address, cut to a length that names have."""
+    return request.query_params.get(name, "")[:LONGEST_NAME]
+
+
+def number(request: Request, name: str) -> int:
+    """Return a parameter as a whole number, 1 where it is none."""
+    text = word(request, name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+
+
+def overview_ask(request: Request) -> OverviewAsk:
+    """Return which rows of the overview are wanted."""
+    return OverviewAsk(
+        number(request, "page"), word(request, "find").strip(), abnormal=word(request, "abnormal") == "1"
+    )

@@ -1,0 +1,90 @@
+"""Every state of the rollout machine at small scope, every event in it, every place where its process may die.
+
+`make test` looks a few events far from each moment of quiet lives; `make chaos` (RECLOSER_FULL=1) looks further. Both
+print what they did; docs/rooms/rollout.md has the counts, and a test here compares them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from explored_events import Event, enabled
+from explored_invariants import INVARIANTS
+from explored_search import Counts, explore, perform, roots_of
+from explored_world import World
+
+from recloser.rollout import RolloutState
+from recloser.rollout.machine.table import BY_OTHERS, TABLE
+
+FULL = bool(os.environ.get("RECLOSER_FULL"))
+DEPTH = 3 if FULL else 1
+ROOM = Path(__file__).parents[4] / "docs/rooms/rollout.md"
+S = RolloutState
+
+
+@pytest.fixture(scope="module", params=["plain", "people"])
+def explored(request: pytest.FixtureRequest) -> tuple[str, Counts]:
+    return request.param, explore(World(request.param), DEPTH, roots_of(request.param))
+
+
+def test_no_invariant_breaks_whatever_happens_and_wherever_it_dies(
+    explored: tuple[str, Counts], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The exploration itself raises at the first broken invariant, and at an end that an interruption changed."""
+    plan, counts = explored
+    with capsys.disabled():
+        sys.stdout.write(f"\nexplored {plan}, {DEPTH} events from each root: {counts.line()}\n")
+    assert counts.points > counts.transitions
+    assert set(counts.faults) == {"crash", "failure", "rival"}
+    assert counts.faults["crash"] == counts.points
+
+
+def test_the_exploration_reaches_every_state_and_most_of_the_table(explored: tuple[str, Counts]) -> None:
+    plan, counts = explored
+    reached = {state for pair in counts.moves for state in pair}
+    wanted = set(S) if plan == "people" else set(S) - {S.AWAITING_APPROVAL}
+    assert wanted - reached == set()
+    moves = {(old, new) for old, new in counts.moves if old is not new}
+    allowed = {
+        (state, to)
+        for table in (TABLE, BY_OTHERS)
+        for state, events in table.items()
+        for ends in events.values()
+        for to in ends
+    }
+    assert moves <= allowed
+
+
+def test_the_documentation_has_the_counts(explored: tuple[str, Counts]) -> None:
+    """Within a fifth, so that a rule more or less needs no new table; where the depth has a row."""
+    plan, counts = explored
+    rows = re.findall(rf"^\| {plan} \| (\d) \| ([\d ,|]+) \|$", ROOM.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    said = {int(depth): [int(cell.replace(",", "")) for cell in cells.split("|")] for depth, cells in rows}
+    assert 1 in said
+    if DEPTH in said:
+        assert counts.row() == pytest.approx(said[DEPTH], rel=0.2)
+
+
+def test_every_invariant_has_a_class_of_its_own() -> None:
+    names = [invariant.__name__ for invariant in INVARIANTS]
+    assert names == [*(f"I{number}" for number in range(1, 11)), "Whole"]
+
+
+def test_a_crash_point_is_there_for_each_write_and_each_call() -> None:
+    """Of a trip: before and after the one change, before and after the gateways hear of it."""
+    world = World()
+    canary = next(kept for kept in roots_of("plain") if _has_canary(world, kept))
+    world.begin(canary)
+    diverges = next(event for event in enabled(world) if event.name == "it diverges")
+    perform(world, canary, Event(diverges.name, diverges.prepare, diverges.act))
+    assert world.points == ["before ledger rollout.trip", "after ledger rollout.trip", "before router", "after router"]
+
+
+def _has_canary(world: World, kept: object) -> bool:
+    world.begin(kept)
+    route = world.route()
+    return route is not None and route.canary is not None
