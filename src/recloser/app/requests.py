@@ -12,7 +12,7 @@ from recloser.app.platform import Platform
 from recloser.core import LOAD, Refused, Unavailable, format_utc, parse_utc
 from recloser.ledger import RunRecord, StateRecord, Stored, TriggerRecord
 from recloser.registry import has_commit, read_authors, read_last_change
-from recloser.triggers import Trigger, TriggerKind, api_trigger, commit_trigger
+from recloser.triggers import Trigger, api_trigger, commit_trigger, data_trigger
 
 REQUESTS = "triggers.requests"
 ASKED = "triggers.asked"
@@ -200,9 +200,7 @@ def data_request(platform: Platform, now: datetime) -> Trigger | None:
         return None
     begun = parse_utc(latest[0].parameters["as_of"], latest[0].key)
     new = (min(extent[1], now) - begun) / timedelta(days=1)
-    if new < days:
-        return None
-    return Trigger(f"data:{latest[0].key}", TriggerKind.DATA, now, f"{int(new)} days of new data since {latest[0].key}")
+    return None if new < days else data_trigger(latest[0].key, new, now)
 
 
 def answered(platform: Platform, trigger: Trigger) -> bool:
