@@ -414,12 +414,14 @@ def test_a_follower_that_is_killed_goes_on_where_the_cluster_is(site: Site, mome
 
 
 def test_the_filter_of_a_list_is_what_the_definition_says(site: Site) -> None:
-    from recloser.testing.apis.kubeflow_definition import mismatches
+    import kfp_server_api
+
+    from recloser.testing.apis.definition import mismatches
 
     site.quick()
     site.run()
     predicate = {"operation": "EQUALS", "key": "display_name", "string_value": "run-1"}
-    assert mismatches({"predicates": [predicate]}, "V2beta1Filter", "filter") == []
+    assert mismatches({"predicates": [predicate]}, "V2beta1Filter", "filter", kfp_server_api) == []
 
 
 def test_when_is_part_of_a_pipeline() -> None:

@@ -1,4 +1,4 @@
-"""What a compiled pipeline holds for a cluster: typed inputs, conditions, loops, retries, resources, secrets, volumes."""
+"""What a compiled pipeline holds for a cluster: inputs, conditions, loops, retries, resources, secrets, volumes."""
 
 from __future__ import annotations
 
@@ -128,13 +128,19 @@ def test_secrets_volumes_and_time_limits_are_of_kubernetes(tmp_path: Path) -> No
         (volume,) = own["pvcMount"]
         assert (volume["constant"], volume["mountPath"]) == ("grid", "/srv")
         assert own["secretAsEnv"][0]["keyToEnv"] == [{"secretKey": "url", "envVar": "LEDGER_URL"}]
-        assert (own["secretAsVolume"][0]["secretName"], own["secretAsVolume"][0]["mountPath"]) == ("token", "/var/token")
+        assert (own["secretAsVolume"][0]["secretName"], own["secretAsVolume"][0]["mountPath"]) == (
+            "token",
+            "/var/token",
+        )
         assert (int(own["activeDeadlineSeconds"]), own["imagePullPolicy"]) == (600, "Always")
 
 
 def test_without_its_part_of_the_extra_kubernetes_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import kfp
+
+    monkeypatch.delattr(kfp, "kubernetes", raising=False)
     monkeypatch.setitem(sys.modules, "kfp.kubernetes", None)
     with pytest.raises(Unavailable, match="kfp-kubernetes"):
         compiled(tmp_path, TaskPlan(timeout_s=60))

@@ -40,7 +40,7 @@ def pods() -> list[dict[str, Any]]:
     return [item["spec"]["template"]["spec"] for item in objects("Deployment")]
 
 
-@pytest.mark.parametrize("document", objects(), ids=lambda item: f"{item['kind']}-{item['metadata']['name']}")
+@pytest.mark.parametrize("document", list(objects()), ids=lambda item: f"{item['kind']}-{item['metadata']['name']}")
 def test_each_object_is_of_its_kubernetes_type(document: dict[str, Any]) -> None:
     if importlib.util.find_spec("kubernetes") is None:
         pytest.skip("the client of Kubernetes, which comes with the extra 'kubeflow', is not installed")
@@ -73,7 +73,7 @@ def test_pods_are_of_the_restricted_standard_with_a_root_that_cannot_be_written(
     assert context["runAsUser"] > 0
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert pod["automountServiceAccountToken"] is False
-    allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+    allowed = {"configMap", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
     for volume in pod["volumes"]:
         assert set(volume) - {"name"} <= allowed
     for container in [*pod["containers"], *pod.get("initContainers", ())]:
@@ -107,7 +107,9 @@ def test_nothing_comes_in_from_the_zone_of_devices_and_only_their_protocols_go_o
     incoming = [rule for spec in policies.values() for rule in spec.get("ingress", ())]
     sources = [source for rule in incoming for source in rule["from"]]
     assert sources
-    assert all(set(source) == {"namespaceSelector"} and source["namespaceSelector"]["matchLabels"] for source in sources)
+    assert all(
+        set(source) == {"namespaceSelector"} and source["namespaceSelector"]["matchLabels"] for source in sources
+    )
     for spec in policies.values():
         for rule in [*spec.get("ingress", ()), *spec.get("egress", ())]:
             assert rule.get("from") or rule.get("to"), "a rule without addresses allows all of them"
@@ -148,12 +150,11 @@ def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:
     final = image.split("\nFROM ")[-1]
     assert int(re.findall(r"^USER (\d+):\d+$", final, flags=re.MULTILINE)[0]) > 0
     root = DEPLOY.parent
-    for names in re.findall(r"^COPY (?!--from)(.+) \S+$", image, flags=re.MULTILINE):
-        for name in names.split():
-            assert (root / name).exists(), name
+    words = re.findall(r"^COPY (?!--from)(.+) \S+$", image, flags=re.MULTILINE)
+    copied = {name.rstrip("/") for line in words for name in line.split()}
+    assert all((root / name).exists() for name in copied)
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in ignored
-    copied = {name.rstrip("/") for names in re.findall(r"^COPY (?!--from)(.+) \S+$", image, re.MULTILINE) for name in names.split()}
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
 
 

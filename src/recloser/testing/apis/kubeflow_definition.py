@@ -6,11 +6,12 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any
 
 import kfp_server_api
+
+from recloser.testing.apis.definition import mismatches
 
 SERVICES = ("RunServiceApi", "RecurringRunServiceApi", "ExperimentServiceApi")
 
@@ -64,42 +65,4 @@ def problems(operation: Operation, query: Mapping[str, str], body: Any) -> list[
         return found + (["a body where there is none"] if body else [])
     if body is None:
         return [*found, "no body"]
-    return found + mismatches(body, operation.body, "body")
-
-
-def mismatches(item: Any, kind: str, where: str) -> list[str]:
-    """Return where a document differs from a type of the definition."""
-    if kind == "object":
-        return []
-    simple: dict[str, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
-    if kind in simple:
-        wrong = not isinstance(item, simple[kind]) or (kind == "int" and isinstance(item, bool))
-        return [f"{where}: {item!r} is not {kind}"] if wrong else []
-    if kind == "datetime":
-        try:
-            datetime.fromisoformat(str(item))
-        except ValueError:
-            return [f"{where}: {item!r} is not a time"]
-        return []
-    inner = re.fullmatch(r"(list|dict)[\[(](?:str, )?(.+)[\])]", kind)
-    if inner is not None:
-        container = list if inner[1] == "list" else dict
-        if not isinstance(item, container):
-            return [f"{where}: not a {inner[1]}"]
-        parts = enumerate(item) if isinstance(item, list) else item.items()
-        return [told for key, part in parts for told in mismatches(part, inner[2], f"{where}.{key}")]
-    return _of_model(item, getattr(kfp_server_api, kind), where)
-
-
-def _of_model(item: Any, model: Any, where: str) -> list[str]:
-    allowed = getattr(model, "allowable_values", None)
-    if allowed is not None:
-        return [] if item in allowed else [f"{where}: {item!r} is not one of {allowed}"]
-    if not isinstance(item, dict):
-        return [f"{where}: not an object"]
-    names = {model.attribute_map[own]: kind for own, kind in model.openapi_types.items()}
-    found = [f"{where}: unknown field {name}" for name in item if name not in names]
-    for name, part in item.items():
-        if name in names:
-            found += mismatches(part, names[name], f"{where}.{name}")
-    return found
+    return found + mismatches(body, operation.body, "body", kfp_server_api)
