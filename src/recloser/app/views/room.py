@@ -19,9 +19,11 @@ from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.accounts import MAY, Account
 from recloser.app.security.gatehouse import Gatehouse
 from recloser.app.views.area import area_document
+from recloser.app.views.diagnostics import diagnostics_document
 from recloser.app.views.overview import ALL, OverviewAsk, overview
 from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
+from recloser.app.views.why import why_document
 from recloser.core import Clock, Refused
 from recloser.ledger import Ledger, LedgerWatch, RolloutRecord, RouteRecord
 from recloser.serving.http import Done, Wish
@@ -84,6 +86,24 @@ class ControlRoom:
         """
         with self._looped() as loop:
             return release_document(loop, name)
+
+    def why(self, area: str, at: datetime | None = None) -> dict[str, Any]:
+        """Return why a forecast is what it is; see `why_document`.
+
+        Raises:
+            RecloserError: no such area or forecast, or the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return why_document(platform, area, at)
+
+    def diagnostics(self, before: int | None = None) -> dict[str, Any]:
+        """Return level 4; see `diagnostics_document`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            return diagnostics_document(platform, before)
 
     def freezes(self) -> dict[str, Any]:
         """Return the freezes; see `list_freezes`.
