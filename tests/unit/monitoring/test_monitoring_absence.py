@@ -49,7 +49,7 @@ def test_load_that_ended() -> None:
     (found,) = absences(late, PLAN, NOW + HOUR)
     assert (found.kind, found.since, found.areas) == (AbsenceKind.LOAD, NOW, ("a", "b"))
     assert "31 h ago" in found.sentence
-    (found,) = absences(late, PLAN, NOW + 100 * HOUR)
+    (found,) = absences(replace(late, led_until=None), PLAN, NOW + 100 * HOUR)
     assert "5 days ago" in found.sentence
 
 
