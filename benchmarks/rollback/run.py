@@ -189,7 +189,8 @@ def repeat(place: Place, way: str, times: int, workers: int, rate: float = 100.0
     witness.stop()
     result.sent, result.dropped = witness.sent, witness.dropped
     if result.dropped:
-        print(f"{way}: {witness.outcome.statuses}, broken {witness.outcome.broken}, unanswered {witness.unanswered}")
+        unused = [round(seconds, 1) for seconds in witness.broken]
+        print(f"{way}: {witness.outcome.statuses}, unanswered {witness.unanswered}, broken after {unused} s unused")
     return result
 
 

@@ -14,13 +14,24 @@ from load import OpenCaller, Outcome, Pool
 class _Caller(OpenCaller):
     """A connection whose answers are looked at."""
 
-    def __init__(self, pool: Pool, look: Callable[[bytes], None]) -> None:
+    def __init__(self, pool: Pool, look: Callable[[bytes], None], broken: list[float]) -> None:
         super().__init__(pool)
-        self._look = look
+        self._look, self._broken = look, broken
+        self._since, self._unused_s = time.monotonic(), 0.0
+
+    def ask(self, text: bytes, due: float) -> None:
+        self._unused_s = time.monotonic() - self._since
+        super().ask(text, due)
 
     def answered(self, status: int, text: bytes) -> None:
         self._look(text)
+        self._since = time.monotonic()
         super().answered(status, text)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.due is not None:
+            self._broken.append(self._unused_s)
+        super().connection_lost(error)
 
 
 class Witness(threading.Thread):
@@ -30,6 +41,7 @@ class Witness(threading.Thread):
         sent: requests sent.
         last: release -> wall clock (seconds) of its latest answer here.
         outcome: statuses, latencies, connections that broke.
+        broken: for each that broke under a request, how many seconds it had not been used before.
     """
 
     def __init__(self, port: int, requests: list[bytes], rate: float = 100.0, connections: int = 12) -> None:
@@ -41,6 +53,7 @@ class Witness(threading.Thread):
         self.counts: dict[str, int] = {}
         self.sent = 0
         self.unanswered = 0
+        self.broken: list[float] = []
         self.outcome = Outcome()
 
     def watch_for(self, release: str) -> None:
@@ -72,7 +85,7 @@ class Witness(threading.Thread):
     async def _drive(self) -> None:
         loop, pool = asyncio.get_running_loop(), Pool(self._requests, self.outcome)
         made = [
-            await loop.create_connection(lambda: _Caller(pool, self._look), "127.0.0.1", self._port)
+            await loop.create_connection(lambda: _Caller(pool, self._look, self.broken), "127.0.0.1", self._port)
             for _ in range(self._connections)
         ]
         due = time.monotonic()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform
+from recloser.app.processes.supervisor import Child, commands, stop, watch
 from recloser.cli import main
 from recloser.registry.golden import read_golden
 from recloser.simulation import GridPlan, SimulatedGrid
-from recloser.testing import QUICK, small_project
+from recloser.testing import QUICK, empty_project, small_project
 
 PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
 PATIENCE_S = 240.0
@@ -213,3 +216,77 @@ def request_body(platform: Platform) -> dict[str, Any]:
     rows = rows.unique("area", keep="first", maintain_order=True)
     rows = rows.select("area", pl.col("at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"), "scale_mw", *champion.features.names)
     return {"dataframe_split": {"columns": rows.columns, "data": [list(row) for row in rows.iter_rows()]}}
+
+
+LINKS = """
+[links]
+store_seconds = 0.5
+first_wait_seconds = 0.1
+longest_wait_seconds = 0.5
+settle_seconds = 0
+least_covered = 0.01
+
+[[links.devices]]
+name = "{name}"
+protocol = "{protocol}"
+points = "{name}.csv"
+{keys}
+"""
+
+
+def link_project(folder: Path, name: str, protocol: str, keys: str, points: str) -> Path:
+    """Return a project with one device: the keys of its table and the text of its registry."""
+    empty_project(folder, ("F01",), QUICK + LINKS.format(name=name, protocol=protocol, keys=keys))
+    text = (folder / "recloser.toml").read_text(encoding="utf-8")
+    (folder / "recloser.toml").write_text(text.replace("[project]\n", "[project]\nresolution_minutes = 1\n", 1))
+    (folder / f"{name}.csv").write_text(points, encoding="utf-8")
+    return folder
+
+
+class LinkProcesses:
+    """The link of a device and the collector of its project under the supervisor's own rules."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.folder = folder
+        found = commands(folder, "127.0.0.1", 0, None, [device])
+        self.children = [Child(name, found[name]) for name in (f"link {device}", "collector")]
+
+    def run(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for child in self.children:
+                watch(child, lambda _line: None)
+            time.sleep(0.05)
+
+    def wait(self, found: Callable[[], Any], what: str) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not found():
+            assert time.monotonic() < until, f"waited in vain: {what}"
+            self.run(0.1)
+
+    def kill(self, child: Child) -> None:
+        if child.process is not None:
+            os.kill(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def link_processes(tmp_path: Path) -> Callable[..., AbstractContextManager[LinkProcesses]]:
+    """What gives the processes of a project with one device, ended when they are left."""
+
+    @contextmanager
+    def make(name: str, protocol: str, keys: str, points: str) -> Iterator[LinkProcesses]:
+        processes = LinkProcesses(link_project(tmp_path / "grid", name, protocol, keys, points), name)
+        try:
+            yield processes
+        finally:
+            stop(processes.children)
+
+    return make

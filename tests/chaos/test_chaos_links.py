@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,31 +13,19 @@ from typing import Any
 import polars as pl
 import pytest
 
+from conftest import LinkProcesses, link_project
 from recloser.app.links.state import LinkFolders, read_collector, read_link
 from recloser.app.links.telling import link_families, links_document
-from recloser.app.processes.supervisor import Child, commands, stop, watch
+from recloser.app.processes.supervisor import stop
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
 from recloser.core import LOAD, Quality
 from recloser.store import ReadingTable, Store
-from recloser.testing import QUICK, empty_project
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-LINKS = """
-[links]
-store_seconds = 0.5
-first_wait_seconds = 0.1
-longest_wait_seconds = 0.5
-settle_seconds = 0
-least_covered = 0.01
-
-[[links.devices]]
-name = "rtu7"
-protocol = "iec104"
-host = "127.0.0.1"
+DEVICE = """host = "127.0.0.1"
 port = {port}
-points = "rtu7.csv"
 answer_seconds = 1.5
 """
 BATCH = 12  # more than the link acknowledges at once: a killed link has stored some that it did not acknowledge
@@ -115,42 +99,10 @@ class Station:
         return iec104.DataMsg(False, 0, 10, 1300, data, tag, iec104.DataResCause.SPONTANEOUS)
 
 
-class Processes:
-    """The link and the collector of a project under the supervisor's own rules."""
-
-    def __init__(self, folder: Path) -> None:
-        found = commands(folder, "127.0.0.1", 0, None, ["rtu7"])
-        self.children = [Child(name, found[name]) for name in ("link rtu7", "collector")]
-
-    def run(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            for child in self.children:
-                watch(child, lambda _line: None)
-            time.sleep(0.05)
-
-    def wait(self, found: Any, what: str) -> None:
-        until = time.monotonic() + 120
-        while not found():
-            assert time.monotonic() < until, f"waited in vain: {what}"
-            self.run(0.1)
-
-    def kill(self, child: Child) -> None:
-        if child.process is not None:
-            os.kill(child.process.pid, signal.SIGKILL)
-            child.process.wait()
-
-
 @pytest.fixture
-def project(tmp_path: Path) -> tuple[Path, int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    folder = empty_project(tmp_path / "grid", ("F01",), QUICK + LINKS.format(port=port))
-    text = (folder / "recloser.toml").read_text(encoding="utf-8")
-    (folder / "recloser.toml").write_text(text.replace("[project]\n", "[project]\nresolution_minutes = 1\n", 1))
-    (folder / "rtu7.csv").write_text(POINTS, encoding="utf-8")
-    return folder, port
+def project(tmp_path: Path, free_port: int) -> tuple[Path, int]:
+    device = DEVICE.format(port=free_port)
+    return link_project(tmp_path / "grid", "rtu7", "iec104", device, POINTS), free_port
 
 
 @pytest.fixture
@@ -179,7 +131,7 @@ def test_links_and_collector_killed_at_any_time_lose_and_double_nothing(
     project: tuple[Path, int], station: Station
 ) -> None:
     folder, rng = project[0], random.Random(11)
-    processes = Processes(folder)
+    processes = LinkProcesses(folder, "rtu7")
     try:
         processes.wait(lambda: station.acknowledged > 20, "the first events")
         for _ in range(5):
@@ -205,7 +157,7 @@ def test_links_and_collector_killed_at_any_time_lose_and_double_nothing(
 def test_readings_become_a_series_and_the_links_are_told_of(project: tuple[Path, int], station: Station) -> None:
     folder = project[0]
     layout, loaded = Layout(folder), load_project(folder)
-    folders, processes = LinkFolders(layout.links), Processes(folder)
+    folders, processes = LinkFolders(layout.links), LinkProcesses(folder, "rtu7")
     store = Store.open(layout.store, loaded.resolution)
     try:
         processes.wait(lambda: station.acknowledged > 20, "the first events")

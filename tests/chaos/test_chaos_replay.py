@@ -1,4 +1,4 @@
-"""`recloser replay` killed at any moment and started again: the same report as if nothing had happened."""
+"""`recloser replay` killed at any moment and started again goes on, to the same report as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ from recloser.testing import small_project
 pytestmark = pytest.mark.chaos
 
 PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
-WINDOW = ["--from", "2020-04-05", "--to", "2020-04-19", "--policy", "recloser", "--policy", "never"]
+WINDOW = ["--from", "2020-04-05", "--to", "2020-04-25", "--policy", "recloser", "--policy", "never"]
 PATIENCE_S = 600
+KILLS = 6
+CANDIDATE = """
+[[candidate]]
+at = 2020-04-09T06:00:00Z
+reason = "as asked for"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_project(tmp_path_factory.mktemp("chaos") / "grid")
+    folder = small_project(tmp_path_factory.mktemp("chaos") / "grid")
+    (folder / "scenario.toml").write_text(CANDIDATE, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,8 @@ def calm(project: Path, tmp_path_factory: pytest.TempPathFactory, environment: d
 
 
 def words(project: Path, out: Path) -> list[str]:
-    return [*PROGRAM, "replay", *WINDOW, "--project", str(project), "--out", str(out), "--json"]
+    scenario = ["--scenario", str(project / "scenario.toml")]
+    return [*PROGRAM, "replay", *WINDOW, *scenario, "--project", str(project), "--out", str(out), "--json"]
 
 
 def finished(project: Path, out: Path, environment: dict[str, str]) -> dict[str, Any]:
@@ -99,6 +108,28 @@ def test_killed_and_started_again(
     assert not (tmp_path / "out" / "report.json").exists()
     assert finished(project, tmp_path / "out", environment) == calm
     assert calm["policies"]["recloser"]["total"]["n"] > 600
+    assert len(calm["policies"]["recloser"]["runs"]) == 2
+
+
+def test_killed_again_and_again(
+    project: Path, calm: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Each life adds a few forecasts and is killed; the next begins where it ended."""
+    out, least, killed = tmp_path / "out", 0, 0
+    while killed < KILLS:
+        process = subprocess.Popen(
+            words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        least += 5  # an odd number of two areas' forecasts, so that some kills come in the middle of a day
+        try:
+            while process.poll() is None and not forecasts(out, least):
+                time.sleep(0.003)
+        finally:
+            process.kill()
+            _, told = process.communicate()
+        assert killed == 0 or "[recloser] goes on where an earlier replay" in told
+        killed += 1
+    assert finished(project, out, environment) == calm
 
 
 def test_the_project_itself_was_only_read(project: Path, calm: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
+from recloser.app.cluster.opening import engine_of
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
@@ -14,6 +16,7 @@ from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.loop.retraining import RunOrder
+from recloser.app.loop.signals import signal_row
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
@@ -79,21 +82,18 @@ def run_pipeline(
 
     Raises:
         InvalidInput: too little data, an unknown engine.
-        Unavailable: the engine is not installed.
+        Unavailable: the engine is not installed, or its cluster is not configured or stays away.
     """
     with Platform.open(folder) as platform:
         newest = newest_instant(platform)
         instant = as_of or newest
         _near_data(instant, newest)
         platform.clock = VirtualClock(instant)
-        if engine == "kubeflow":
-            raise Unavailable(
-                "no Kubeflow endpoint is configured",
-                where="--engine kubeflow",
-                next_step="Compile with recloser.engines.kubeflow, or use --engine local.",
-            )
         loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
-        key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
+        here = [] if engine == "local" else [engine]
+        key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest, *here])
+        if engine == "kubeflow":
+            loop.retraining.engine = engine_of(platform, platform.hooks.pipeline(), progress)
         progress(f"{key}: as of {format_utc(instant)}")
         outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
         loop.advance()
@@ -217,9 +217,12 @@ def at_time(at: Any) -> datetime:
 
 
 def project_status(folder: Path) -> dict[str, Any]:
-    """Return who serves, what is rolling out, open signals, the latest run, trip and forecast, with sentences."""
+    """Return who serves, how well of late, what is rolling out, open signals, the latest run, trip and forecast."""
     with Platform.open(folder) as platform:
-        return status_document(platform)
+        accuracy = accuracy_lately(platform)
+        document = status_document(platform)
+        sentences = [*document.pop("sentences"), *accuracy_sentences(accuracy)]
+        return {**document, "accuracy": accuracy, "sentences": sentences}
 
 
 def status_document(platform: Platform) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
         "areas": list(platform.areas),
         "route": None if route is None else record_dict(route),
         "rollouts": [{"key": r.key, "release": r.release, "state": r.state, "reason": r.reason} for r in live],
-        "signals": [{"key": s.key, "class": s.signal_class, "since": s.since, "reason": s.reason} for s in signals],
+        "signals": [signal_row(signal) for signal in signals],
         "last_run": None
         if not runs
         else {"run": runs[0].key, "candidate": runs[0].candidate, "verdict": runs[0].verdict},

@@ -4,7 +4,7 @@ Does not own: features, packages and signatures, the choice of who serves. The O
 `recloser.models.onnx` and is not imported here: its libraries are an optional extra and heavy.
 """
 
-from recloser.models.adaptive import AdaptiveCoverage, CoveragePlan
+from recloser.models.adaptive import AdaptiveCoverage, CoveragePlan, covering
 from recloser.models.calibration import Calibration, fit_calibration, follow, recalibrate
 from recloser.models.event_detector import DetectorPlan, EventDetector, train_detector
 from recloser.models.lightgbm_quantile import LightGBMQuantile
@@ -28,6 +28,7 @@ __all__ = [
     "SeasonalNaive",
     "TrainingPlan",
     "code_kind",
+    "covering",
     "fit_calibration",
     "follow",
     "load_model",

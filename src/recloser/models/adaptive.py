@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recloser.core import FloatArray, InvalidInput
+from recloser.models.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +118,19 @@ class AdaptiveCoverage:
             return cls(CoveragePlan(**data["plan"]), last_day=last, **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput("unreadable coverage control", got=repr(error), where="AdaptiveCoverage") from error
+
+
+def covering(calibration: Calibration, controls: Mapping[str, AdaptiveCoverage]) -> Calibration:
+    """Return the calibration with each area's controlled offsets added: outermost quantiles by all, inner ones by part.
+
+    Args:
+        calibration: offsets in shares of the scale.
+        controls: area -> its control; areas without one keep their offsets.
+    """
+    place = np.linspace(-1.0, 1.0, len(calibration.quantiles))
+    areas = dict(calibration.areas)
+    for area, control in controls.items():
+        added = np.where(place < 0, place * control.low, place * control.high)
+        moved = np.asarray(areas.get(area, calibration.offsets)) + added
+        areas[area] = tuple(tuple(row) for row in moved.tolist())
+    return replace(calibration, areas=dict(sorted(areas.items())))

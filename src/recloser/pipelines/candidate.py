@@ -1,4 +1,4 @@
-"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, register. Each step a plain function."""
+"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, attest, register. All plain functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recloser.models import Model, Persistence, SeasonalNaive, split_rows
 from recloser.monitoring import daily_errors, pool
 from recloser.pipelines.evaluation import Evaluation, days_off, feature_ranges, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
-from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.pipeline import Pipeline, Step, When
 from recloser.pipelines.proving import attest_verdict
 from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
@@ -45,7 +45,8 @@ def candidate_pipeline() -> Pipeline:
             Step("evaluate", evaluate, ("take_snapshot", "train")),
             Step("package", package, ("take_snapshot", "train", "evaluate")),
             Step("judge", judge_candidate, ("take_snapshot", "train", "evaluate", "package")),
-            Step("register", register, ("take_snapshot", "package", "judge")),
+            Step("attest", attest, ("take_snapshot", "package", "judge")),
+            Step("register", register, ("package", "judge"), When("judge", "pass")),
         ),
     )
 
@@ -203,8 +204,8 @@ def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
             change.note("staging.candidate", package.release, {"digest": package.digest})
 
 
-def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Sign the verdict beside the package; tell the model registry about the run and, if it passed, the version."""
+def attest(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Sign the verdict beside the package and tell the model registry about the run, whatever the verdict."""
     parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
     opened = open_package(bench.packages / built["path"], bench.trusted)
     attest_verdict(bench.ledger, opened, bench.signer)
@@ -222,18 +223,21 @@ def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         snapshots=facts.snapshots,
         artifacts={"release.json": facts.to_bytes()},
     )
+    return {"candidate": opened.release, "tracked": bench.registry().log_run(run)}
+
+
+def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Make what passed a version in the model registry, and its challenger."""
+    opened = open_package(bench.packages / inputs["package"]["path"], bench.trusted)
     registry = bench.registry()
-    tracked = registry.log_run(run)
-    version = None
-    if judged_as["verdict"] == "pass":
-        version = registry.register(opened, parameters["run"]).version
-        registry.set_alias("challenger", opened.release)
-        known = bench.ledger.get(ReleaseRecord, opened.release)
-        if known is not None and known.model_version != str(version):
-            with bench.ledger.change(ACTOR, bench.clock.now()) as change:
-                change.put(replace(known, model_version=str(version)))
-                change.note("registry.version", opened.release, {"version": version})
-    return {"candidate": opened.release, "verdict": judged_as["verdict"], "tracked": tracked, "version": version}
+    version = registry.register(opened, inputs["parameters"]["run"]).version
+    registry.set_alias("challenger", opened.release)
+    known = bench.ledger.get(ReleaseRecord, opened.release)
+    if known is not None and known.model_version != str(version):
+        with bench.ledger.change(ACTOR, bench.clock.now()) as change:
+            change.put(replace(known, model_version=str(version)))
+            change.note("registry.version", opened.release, {"version": version})
+    return {"candidate": opened.release, "verdict": inputs["judge"]["verdict"], "version": version}
 
 
 def _folder(bench: Workbench, inputs: Mapping[str, Any]) -> Path:

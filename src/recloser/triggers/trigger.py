@@ -150,9 +150,9 @@ def commit_trigger(commit: str, now: datetime, authors: tuple[str, ...] = ()) ->
     return Trigger(f"commit:{commit}", TriggerKind.COMMIT, now, f"new code commit {commit[:12]}", asked_by=authors)
 
 
-def data_trigger(digest: str, rows: int, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:
-    """Return the trigger of newly arrived data, identified by its digest."""
-    return Trigger(f"data:{digest}", TriggerKind.DATA, now, f"{rows} new rows", areas)
+def data_trigger(run: str, days: float, now: datetime) -> Trigger:
+    """Return the trigger of so many days of data that the latest run did not know; one for each run."""
+    return Trigger(f"data:{run}", TriggerKind.DATA, now, f"{int(days)} days of new data since {run}")
 
 
 def api_trigger(actor: str, reason: str, now: datetime, areas: tuple[str, ...] = ()) -> Trigger:

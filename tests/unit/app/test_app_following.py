@@ -265,3 +265,36 @@ def test_a_cut_of_another_worker_does_not_wait_until_limits_are_learned(platform
     follower.follow()
     assert sorted(router.gateway.limits) == ["F01", "F02"]
     assert canary in router.gateway.tripped
+
+
+@pytest.mark.slow
+def test_a_cut_of_another_worker_does_not_wait_for_a_slow_ledger(
+    platform: Platform, strings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = puppet_release(platform, strings)
+    put_on_trial(platform, canary, RolloutState.CANARY)
+    route = platform.ledger.get(RouteRecord, "route")
+    assert route is not None
+    loop = ControlLoop(platform, LoopOptions())
+    follower = RouteFollower(platform, loop, EventBuffer(), 0)
+    follower.begin(PATIENCE_S, PATIENCE_S)
+    gateway = loop.router.gateway
+    assert gateway.route.canary == canary
+    reading, go = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        reading.set()
+        assert go.wait(PATIENCE_S)
+
+    monkeypatch.setattr(follower, "_take_route", slowly)
+    follower.start()
+    assert reading.wait(PATIENCE_S)
+    cut = Cut(canary, "bad answers", platform.clock.now(), ("F01: not finite",))
+    write_cut(platform.layout.state, FoundCut(route.epoch, "2", cut))
+    deadline = time.monotonic() + PATIENCE_S
+    while canary not in gateway.tripped:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.stop()
+    go.set()
+    follower.join()

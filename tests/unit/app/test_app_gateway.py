@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
 import re
+import socket
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
 
 from recloser.app import run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.following import RouteFollower
-from recloser.app.processes.server import gateway_app, gateway_service
+from recloser.app.processes.server import config_of, gateway_app, gateway_service
 from recloser.core import LOAD, QUANTILES, VirtualClock
 from recloser.ledger import StateRecord
 from recloser.models import Calibration
@@ -138,3 +143,22 @@ def test_the_gateway_reads_the_projects_code_again_when_a_release_needs_it(proje
         follower.begin()
         assert loop.router.gateway.route.champion == ran["candidate"]
         assert "freezing" in platform.features.names
+
+
+@pytest.mark.slow
+def test_a_connection_that_was_unused_for_a_while_still_answers() -> None:
+    server = uvicorn.Server(config_of(Starlette(), {}))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        link = http.client.HTTPConnection(*listening.getsockname(), timeout=60)
+        link.request("GET", "/")
+        assert link.getresponse().read()
+        wire = link.sock
+        time.sleep(6.0)  # uvicorn's own bound is 5 s
+        link.request("GET", "/")
+        assert link.getresponse().status == 404
+        assert link.sock is wire
+        link.close()
+        server.should_exit = True
+        thread.join()

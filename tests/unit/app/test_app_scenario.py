@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recloser.app.replay.answering import Answer
 from recloser.app.replay.scenario import load_scenario
 from recloser.core import InvalidInput
 from recloser.simulation import Lockdown, Scaled, Stuck
@@ -45,6 +46,17 @@ at = 2020-04-20T06:00:00Z
 reason = "an engineer's idea"
 actor = "ann"
 
+[[answer]]
+name = "ann"
+reason = "checked"
+
+[[answer]]
+name = "ben"
+says = "reject"
+about = "idea"
+reason = "not now"
+after_hours = 0.5
+
 [[candidate]]
 at = 2020-04-21
 reason = "creeps"
@@ -74,4 +86,26 @@ def test_everything_is_read_and_times_are_utc(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="at least 60"):
             load_scenario(path, ["a", "b"])
     assert scenario.drifts() == (lockdown,)
+    assert scenario.answers == (
+        Answer("ann", "checked", reject=False, about="", after=timedelta(hours=2)),
+        Answer("ben", "not now", reject=True, about="idea", after=timedelta(minutes=30)),
+    )
     assert set(scenario.saboteur()) == {"corrupted", "creeping"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ('reason = "x"', "key is missing"),
+        ('name = "ann"', "key is missing"),
+        ('name = "ann"\nreason = "x"\nsays = "aprove"', "unknown answer"),
+        ('name = "ann"\nreason = "x"\nafter_hours = 0', "not a time to answer in"),
+        ('name = "ann"\nreason = "x"\nafter_hours = true', "not a time to answer in"),
+        ('name = "ann"\nreason = "x"\nafter = 3', "unknown key"),
+    ],
+)
+def test_an_answer_that_nobody_could_give_is_refused(wrong: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text(f"[[answer]]\n{wrong}\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match=said):
+        load_scenario(path, ["a"])

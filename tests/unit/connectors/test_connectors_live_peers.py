@@ -273,7 +273,7 @@ def test_opcua_present_values_changes_qualities_and_reconnect(tmp_path: Path) ->
     asyncua = pytest.importorskip("asyncua", reason="needs the extra opcua")
     from asyncua import ua
 
-    from recloser.connectors.live.opcua import OpcUaClient
+    from recloser.connectors.live.opcua import OpcUaClient, OpcUaTiming
 
     output, port = Spooled(tmp_path / "s"), free_port()
     points = (
@@ -282,7 +282,7 @@ def test_opcua_present_values_changes_qualities_and_reconnect(tmp_path: Path) ->
         Point("ns=2;s=F.NONE", "nowhere", ""),
     )
     url = f"opc.tcp://127.0.0.1:{port}/"
-    client = OpcUaClient("plant", url, PointRegistry("opcua", points), CLOCK, period_ms=50)
+    client = OpcUaClient("plant", url, PointRegistry("opcua", points), CLOCK, OpcUaTiming(period_ms=50))
     link = Link("plant", client, output, CLOCK, QUICK)
 
     async def serve(value: float) -> tuple[Any, Any]:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
-from recloser.models.adaptive import AdaptiveCoverage, CoveragePlan
+from recloser.models import Calibration
+from recloser.models.adaptive import AdaptiveCoverage, CoveragePlan, covering
 
 FIRST = date(2020, 1, 1)
 SCALE = np.full(24, 100.0)
@@ -79,3 +80,13 @@ def test_what_cannot_be_read_is_refused() -> None:
         AdaptiveCoverage.from_dict({"low": 0.0})
     with pytest.raises(InvalidInput):
         AdaptiveCoverage().learned(FIRST, SCALE, SCALE[:3], SCALE)
+
+
+def test_a_calibration_takes_the_offsets_of_its_areas_and_leaves_the_median() -> None:
+    calibration = Calibration((0.1, 0.5, 0.9), ((-0.01, 0.0, 0.01),) * 6, {"A": ((-0.02, 0.005, 0.02),) * 6}, 7)
+    controls = {"A": AdaptiveCoverage(low=0.03, high=-0.01), "B": AdaptiveCoverage(low=0.1, high=0.2)}
+    moved = covering(calibration, controls)
+    assert moved.areas["A"] == (pytest.approx((-0.05, 0.005, 0.01)),) * 6
+    assert moved.areas["B"] == (pytest.approx((-0.11, 0.0, 0.21)),) * 6
+    assert (moved.offsets, moved.rows) == (calibration.offsets, 7)
+    assert covering(calibration, {}) == calibration

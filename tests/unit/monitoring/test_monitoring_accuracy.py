@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from recloser.core import InvalidInput
-from recloser.monitoring.accuracy import accuracy_by, fit_estimator, peak_errors
+from recloser.monitoring.accuracy import accuracy_by, accuracy_detail, fit_estimator, peak_errors
 
 COLUMNS = {0.1: "q10", 0.5: "q50", 0.9: "q90"}
 ISSUED = datetime(2020, 1, 6, 9, tzinfo=UTC)
@@ -99,3 +99,26 @@ def test_too_little_truth_is_refused() -> None:
         fit_estimator(some, some + 1.0, some)
     with pytest.raises(InvalidInput):
         fit_estimator(some, some[:3], some)
+
+
+def test_the_detail_is_one_document_in_percent_by_every_slice() -> None:
+    table = pl.concat([rows([9.0, 13.0, None]), rows([12.5] * 3, "B")])
+    detail = accuracy_detail(table, COLUMNS, "Europe/Amsterdam", frozenset({date(2020, 1, 7)}))
+    assert detail["all"] == {
+        "n": 5,
+        "mae_pct": pytest.approx(100 * (0.1 + 0.3 + 0.25 * 3) / 5),
+        "bias_pct": pytest.approx(-100 * (-0.1 + 0.3 + 0.25 * 3) / 5),
+        "wmape": pytest.approx(100 * 11.5 / 59.5),
+        "coverage_pct": 20.0,
+        "below_pct": {"0.1": 0.0, "0.5": 20.0, "0.9": 20.0},
+    }
+    assert [(row["area"], row["n"]) for row in detail["by_area"]] == [("A", 2), ("B", 3)]
+    assert [(row["lead_h"], row["n"]) for row in detail["by_lead_h"]] == [(15, 2), (16, 2), (17, 1)]
+    assert [row["slice"] for row in detail["by_slice"]] == ["day off"]
+    assert [row["hour"] for row in detail["by_hour"]] == [1, 2, 3]
+    assert detail["peaks"] == {"n": 1, "height_pct": -25.0, "miss_pct": 25.0, "hours_off": 0.0}  # A's day is not whole
+
+
+def test_the_detail_of_nothing_known_says_nothing() -> None:
+    detail = accuracy_detail(rows([None]), COLUMNS, "UTC", frozenset())
+    assert (detail["all"], detail["by_area"], detail["peaks"]) == (None, [], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -152,6 +153,35 @@ def test_a_due_date_is_put_off_by_a_rollout_and_not_lost():
     (later,) = decide(policy, waiting, [], NOW + 6 * DAY)
     assert (later.code, later.trigger.key) == (Code.STARTED, "schedule:2020-06-01")
     assert queue_after(waiting, [later]) == ()
+
+
+@pytest.mark.parametrize("weeks", [1, 5])
+def test_a_monthly_schedule_acts_every_month_however_long_its_rollouts_take(weeks):
+    """A year as a loop lives it: asks daily, and each run begins a rollout of so many weeks."""
+    policy = TriggerPolicy(schedule=Schedule(Every.MONTHLY, ZoneInfo("UTC"), time(2)), cooldown=7 * DAY, budget=99)
+    begun = datetime(2020, 1, 1, tzinfo=UTC)
+    past, queued, ends, starts = [], (), begun, []
+    for day in range(365):
+        now = begun + day * DAY + timedelta(hours=3)
+        history = History(begun, tuple(past), queued, areas=AREAS, rollout_live=now < ends)
+        decisions = decide(policy, history, [], now)
+        queued = queue_after(history, decisions)
+        past += [Past(item.trigger.key, item.kind, item.code, now) for item in decisions]
+        if any(item.decision == "start" for item in decisions):
+            starts.append(now)
+            ends = now + 7 * weeks * DAY
+    assert len(starts) == {1: 12, 5: 11}[weeks]  # five weeks are longer than a month: as often as rollouts allow
+    assert max(later - first for first, later in pairwise(starts)) <= (31 if weeks == 1 else 36) * DAY
+
+
+def test_new_data_that_a_later_run_knows_start_nothing():
+    live = replace(HISTORY, rollout_live=True)
+    (waiting,) = decide(POLICY, live, [data_trigger("run-1", 8, NOW)], NOW)
+    queued = replace(HISTORY, queued=queue_after(live, [waiting]))
+    (gone,) = decide(POLICY, queued, [], NOW + DAY)
+    assert (gone.code, gone.why) == (Code.EXPIRED, "a later run knows these data")
+    assert queue_after(queued, [gone]) == ()
+    assert only(POLICY, queued, data_trigger("run-1", 8, NOW), now=NOW + DAY) == ("start", Code.STARTED)
 
 
 def test_of_several_due_dates_that_wait_only_the_latest_does():

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import http.client
 import ssl
 from collections.abc import Callable
@@ -17,6 +14,7 @@ from recloser.app.delivery.events import CONTENT_TYPE, event_body
 from recloser.app.security.reaching import secret_of
 from recloser.core import InvalidInput, Refused, Unavailable
 from recloser.ledger import NoticeRecord
+from recloser.triggers.webhooks.signatures import timed_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +92,5 @@ class Webhook:
         headers = {"content-type": CONTENT_TYPE, "webhook-id": notice.key, "webhook-timestamp": sent_at}
         if self.secret_file is not None:
             secret = secret_of(self.secret_file, self.name)
-            headers["webhook-signature"] = signature(secret, notice.key, sent_at, body)
+            headers["webhook-signature"] = timed_signature(secret, notice.key, sent_at, body)
         return headers
-
-
-def signature(secret: bytes, key: str, sent_at: str, body: bytes) -> str:
-    """Return `v1,` and the base64 of the HMAC-SHA-256 over `id.timestamp.body` (Standard Webhooks)."""
-    signed = f"{key}.{sent_at}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()

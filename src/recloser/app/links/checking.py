@@ -27,7 +27,7 @@ def check_links(platform: Platform) -> dict[str, str]:
     found: list[tuple[str, str]] = []
     for device in devices:
         client_of(root, device, platform.clock)
-        for file in (device.tls_ca, device.tls_certificate):
+        for file in (device.tls_ca, device.tls_certificate, device.server_certificate):
             if file is not None:
                 state, why = state_of(read_certificate(root / file), now)
                 found.append((state, f"{device.name}: {why}"))

@@ -31,14 +31,12 @@ def mqtt_client(root: Path, device: DeviceSection, registry: PointRegistry, cloc
     except ImportError as error:
         raise missing_extra("mqtt", f"links.devices {device.name}") from error
     host, port = device.address
-    file = device.password_file
-    password = None if file is None else secret_of(root / file, f"links.devices {device.name}").decode()
     broker = Broker(
         host,
         port,
         client_id=device.client_id or f"recloser-{device.name}",
         username=device.username,
-        password=password,
+        password=_password(root, device),
         tls=tls_of(root, device),
     )
     return MqttClient(device.name, broker, _conversation(device, registry), clock)
@@ -52,23 +50,34 @@ def _conversation(device: DeviceSection, registry: PointRegistry) -> Conversatio
     return JsonMessages(device.name, registry, form)
 
 
-def opcua_client(_root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
+def opcua_client(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
     """Return the client of an OPC UA server.
 
     Raises:
-        Unavailable: the extra is not installed.
+        Unavailable: the extra is not installed, or the password cannot be read.
     """
     try:
-        from recloser.connectors.live.opcua import OpcUaClient  # noqa: PLC0415 - an optional extra
+        from recloser.connectors.live.opcua import OpcUaClient, OpcUaSecurity, OpcUaTiming  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise missing_extra("opcua", f"links.devices {device.name}") from error
+    security = None
+    if device.security is not None:
+        security = OpcUaSecurity(
+            device.security,
+            root / (device.tls_certificate or ""),
+            root / (device.tls_key or ""),
+            root / (device.server_certificate or ""),
+            sign_only=device.sign_only,
+            username=device.username,
+            password=_password(root, device),
+        )
     return OpcUaClient(
         device.name,
         device.url or "",
         registry,
         clock,
-        period_ms=int(device.period_seconds * 1000),
-        answer_s=device.answer_seconds,
+        OpcUaTiming(int(device.period_seconds * 1000), device.answer_seconds),
+        security,
     )
 
 
@@ -91,6 +100,11 @@ def extra_device(protocol: str, feed: DeviceFeed, period_s: float) -> Device:
     except ImportError as error:
         raise missing_extra("opcua" if protocol == "opcua" else "mqtt", "recloser simulate") from error
     return OpcUaServer(feed, period_s)
+
+
+def _password(root: Path, device: DeviceSection) -> str | None:
+    file = device.password_file
+    return None if file is None else secret_of(root / file, f"links.devices {device.name}").decode()
 
 
 def missing_extra(name: str, where: str) -> Unavailable:

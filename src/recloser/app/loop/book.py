@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,9 +13,9 @@ import polars as pl
 from recloser.app.loop.days import AreaForecast, closed_day, forecasts_of
 from recloser.app.loop.history import History
 from recloser.app.platform import Platform
-from recloser.core import QUANTILES, FloatArray, format_utc, instant, instants, local_midnight, parse_utc
+from recloser.core import QUANTILES, FloatArray, RecloserError, format_utc, instant, instants, local_midnight, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
-from recloser.models import Calibration, follow, recalibrate
+from recloser.models import AdaptiveCoverage, Calibration, CoveragePlan, covering, follow, recalibrate
 
 ACTOR = "monitoring"
 ONLINE = "online"
@@ -84,27 +84,34 @@ class DayBook:
             return
         days = [day.isoformat() for day in self._due]
         with self._platform.ledger.change(ACTOR, now) as change:
-            change.put(StateRecord("days", now, {"closed": sorted(self._closed() | set(days))[-60:]}))
+            kept = self._closed() | dict.fromkeys(days, format_utc(now))
+            change.put(StateRecord("days", now, {"closed": dict(sorted(kept.items())[-60:])}))
             change.note("days.close", days[-1], {"days": days})
         self._days |= self._due
         self._due = {}
         for day in sorted(self._days)[: -WINDOW_DAYS - 4]:
             del self._days[day]
 
-    def _closed(self) -> set[str]:
+    def _closed(self) -> dict[str, str]:
+        """Return the closed days with the instant of their closing; '' where an earlier version did not note it."""
         state = self._platform.ledger.get(StateRecord, "days")
-        return set() if state is None else set(state.state["closed"])
+        closed: dict[str, str] | list[str] = {} if state is None else state.state["closed"]
+        return dict(closed) if isinstance(closed, dict) else dict.fromkeys(closed, "")
 
     def day(self, day: date, now: datetime) -> ClosedDay | None:
-        """Return a closed or due day, from memory or again from ledger and store; None if it was not forecast."""
+        """Return a day, from memory or from ledger and store; None if it was not forecast.
+
+        A closed day is what was known when it closed, also after a restart; one that is due or open, what is known now.
+        """
         if day in self._due:
             return self._due[day]
-        if day not in self._days:
-            found = self._read(day, now)
-            if found is None:
-                return None
+        if day in self._days:
+            return self._days[day]
+        closed_at = self._closed().get(day.isoformat())
+        found = self._read(day, parse_utc(closed_at) if closed_at else now)
+        if found is not None and closed_at is not None:
             self._days[day] = found
-        return self._days[day]
+        return found
 
     def closed(self, day: date, now: datetime) -> ClosedDay | None:
         """Return the day if it was closed, else None."""
@@ -122,6 +129,25 @@ class DayBook:
         issue = self._platform.ledger.get(StateRecord, issue_key(areas[0].issued_at))
         return joined(day, areas, {} if issue is None else issue.state, self._platform.horizon.zone.key)
 
+    def restore(self) -> None:
+        """Bring back the online offsets of the route's releases, as the ledger holds them.
+
+        One that does not load waits: the rollout deals with it.
+        """
+        route = self._platform.ledger.get(RouteRecord, "route")
+        for release in () if route is None else (route.champion, route.canary, route.shadow):
+            if release is not None and release not in self._restored:
+                try:
+                    self._restore(release, self._platform.ledger.get(StateRecord, f"{ONLINE}/{release}"))
+                except RecloserError:
+                    self._restored.discard(release)
+
+    def _restore(self, release: str, state: StateRecord | None) -> None:
+        if release not in self._restored:
+            self._restored.add(release)
+            if state is not None:
+                self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
+
     def calibrate(self, now: datetime) -> None:
         """Learn the online offsets of the route's releases from their own recent errors.
 
@@ -138,35 +164,56 @@ class DayBook:
     def _calibrate(self, release: str, today: date, now: datetime) -> None:
         key = f"{ONLINE}/{release}"
         state = self._platform.ledger.get(StateRecord, key)
-        if release not in self._restored:
-            self._restored.add(release)
-            if state is not None:
-                self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
+        self._restore(release, state)
         rows_a_day = len(self._platform.areas) * int(timedelta(days=1) / self._platform.horizon.resolution)
         large = rows_a_day * WINDOW_DAYS > DAILY_ROWS
         every, window = (7, WINDOW_DAYS // 2) if large else (1, WINDOW_DAYS)
         if state is not None and now - state.at < timedelta(days=1, hours=-2):
             return
-        stamp = None if state is None else state.state.get("fitted_at")
-        fitted_at = None if stamp is None else parse_utc(stamp)
+        kept = {} if state is None else state.state
+        fitted_at = parse_utc(kept["fitted_at"]) if kept.get("fitted_at") else None
         whole = fitted_at is None or now - fitted_at >= timedelta(days=every, hours=-2)
         span = [today - timedelta(days=back) for back in range(window if whole else FOLLOW_DAYS, 0, -1)]
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
         if len(known) < (LEAST_DAYS if whole else 1):
             return
-        before = Calibration.none(QUANTILES) if state is None else Calibration.from_dict(state.state["calibration"])
+        before = Calibration.from_dict(kept.get("base", kept["calibration"])) if kept else Calibration.none(QUANTILES)
         rows = pl.concat([item.rows for item in known])
         truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
         raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
-        found = recalibrate(before, rows, truth, raw) if whole else follow(before, rows, truth, raw)
+        base = recalibrate(before, rows, truth, raw) if whole else follow(before, rows, truth, raw)
+        controls = self._controls(release, kept.get("coverage", {}), now)
+        found = covering(base, controls)
         self._platform.set_online(release, found)
-        kept = {
-            "calibration": found.to_dict(),
-            "fitted_at": format_utc(now if fitted_at is None or whole else fitted_at),
-        }
+        fitted = format_utc(now if fitted_at is None or whole else fitted_at)
+        online = {"calibration": found.to_dict(), "fitted_at": fitted}
+        if controls:
+            told = {area: control.to_dict() for area, control in controls.items()}
+            online |= {"base": base.to_dict(), "coverage": told}
         with self._platform.ledger.change(ACTOR, now) as change:
-            change.put(StateRecord(key, now, kept))
+            change.put(StateRecord(key, now, online))
             change.note("calibration.online", release, {"rows": found.rows, "whole": whole})
+
+    def _controls(self, release: str, kept: Mapping[str, Any], now: datetime) -> dict[str, AdaptiveCoverage]:
+        """Return each area's control of the interval's coverage after the days that closed since."""
+        gain = self._platform.project.model.coverage_gain
+        if gain == 0.0:
+            return {}
+        plan = CoveragePlan(gain=gain)
+        controls = {area: replace(AdaptiveCoverage.from_dict(item), plan=plan) for area, item in kept.items()}
+        seen = max((one.last_day for one in controls.values() if one.last_day is not None), default=date.min)
+        for text in sorted(self._closed()):
+            day = date.fromisoformat(text)
+            closed = self.day(day, now) if day > seen else None
+            if closed is None or release not in closed.answers:
+                continue
+            truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+            names, answer = closed.rows["area"].to_numpy(), closed.answers[release]
+            for area in dict.fromkeys(names.tolist()):
+                mine = names == area
+                control = controls.get(area, AdaptiveCoverage(plan))
+                controls[area] = control.learned(day, truth[mine], answer[mine, 0], answer[mine, -1])
+        return dict(sorted(controls.items()))
 
 
 def issue_key(issued_at: datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,18 +11,19 @@ import numpy as np
 import polars as pl
 
 from recloser.app.loop.book import issue_key, issue_state
-from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
+from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
-from recloser.core import FloatArray, RecloserError
+from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
 from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
+from recloser.serving.batch import batch_of
 
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
@@ -73,6 +74,10 @@ class ControlLoop:
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
+    def restore(self) -> None:
+        """Bring back what an earlier process held in memory and a re-issue needs: the assets' limits."""
+        self.router.restore(self.platform.clock.now())
+
     def cycle(self, issued_at: datetime) -> None:
         """Run one cycle of the issue at `issued_at` (aware UTC); the clock says when it really is."""
         now = self.platform.clock.now()
@@ -83,11 +88,13 @@ class ControlLoop:
             self.advance()
         self.watch.calibrate(now)
         self.router.refresh(now)
+        self.router.remember(now)
         self.issue(issued_at)
         self.advance()
 
     def advance(self) -> None:
         """Let the rollout take its steps until nothing changes; at most a few, one per tick."""
+        self.watch.book.restore()
         for _ in range(4):
             outcome = self.controller.tick(self.evidence)
             if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
@@ -120,7 +127,7 @@ class ControlLoop:
             return None
         rows = self.frames.frame(issued_at, now, self.options.last)
         answer = self.router.gateway.answer(rows, issued_at, now)
-        records = [record_of(served) for served in answer.served]
+        records = [record_of(served) for served in self._with_standby(answer, rows, issued_at, now)]
         by = sorted({f"{served.served_by}:{served.release}" for served in answer.served})
         scale = dict(rows.group_by("area").agg(pl.col("scale_mw").first()).iter_rows())
         states = [*self._evidence_states(answer, scale, now), self._issue_memory(issued_at, scale, now)]
@@ -136,6 +143,24 @@ class ControlLoop:
             change.note("forecast.issue", issued_at.isoformat(), facts)
         return answer
 
+    def _with_standby(self, answer: Answer, rows: pl.DataFrame, issued_at: datetime, now: datetime) -> list[Served]:
+        """Return what was served with an answer of the ladder beside each: what a recall falls back to.
+
+        The first rung that can answer for an area, where none of the ladder was asked anyhow.
+        """
+        gateway, bare = self.router.gateway, {served.area for served in answer.served}
+        found: dict[str, dict[str, FloatArray]] = {}
+        batch = batch_of(rows, issued_at)
+        for rung in gateway.route.fallback:
+            bare -= {served.area for served in answer.served if rung in served.answers}
+            if bare and rung in gateway.loaded:
+                scoring = gateway.check(rung, batch, now)
+                for index, area in enumerate(batch.areas):
+                    if area in bare and scoring.release[index] == rung:
+                        found[area] = scoring.answers[index]
+                        bare.discard(area)
+        return [replace(served, answers={**served.answers, **found.get(served.area, {})}) for served in answer.served]
+
     def _issue_memory(self, issued_at: datetime, scale: Mapping[str, float], now: datetime) -> StateRecord:
         route = self.router.gateway.route
         releases = [name for name in (route.champion, *route.challengers()) if name is not None]
@@ -148,16 +173,36 @@ class ControlLoop:
         route = self.router.gateway.route
         for release in route.challengers():
             old = self.platform.ledger.get(StateRecord, f"{INCIDENTS}/{release}")
-            counts = {"output": 0, "input": 0} if old is None else dict(old.state)
+            counts = counts_of(old, "challenger")
             mine = [i for i in answer.incidents if i.release == release and i.kind == "output"]
             inputs = [i for i in answer.incidents if i.kind == "input"]
             if mine or inputs or old is None:
-                counts = {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
+                counts |= {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
                 states.append(StateRecord(f"{INCIDENTS}/{release}", now, counts))
             states.append(self._divergence_state(release, route.champion, answer, scale))
+        states += self._champion_states(answer, now)
         if route.champion is not None and route.shadow is not None:  # in probation the former champion is the shadow
             states.append(self._divergence_state(route.champion, route.shadow, answer, scale))
         return states
+
+    def _champion_states(self, answer: Answer, now: datetime) -> list[StateRecord]:
+        """Return in how many issues in a row the guard refused the champion for most areas; nothing if that is known.
+
+        A challenger's refused answers are counted one by one; a champion serves for months, so that only a run of bad
+        issues tells of the model and not of a day.
+        """
+        champion = self.router.gateway.route.champion
+        if champion is None:
+            return []
+        key, refused = f"{INCIDENTS}/{champion}", set()
+        for incident in answer.incidents:
+            if incident.kind == "output" and incident.release == champion:
+                refused.add(incident.area)
+        old = self.platform.ledger.get(StateRecord, key)
+        known = counts_of(old, "champion")
+        most = 2 * len(refused) > len(answer.served) + len(answer.unavailable)
+        counts = {**known, "output": known["output"] + 1 if most else 0}
+        return [] if old is not None and counts == old.state else [StateRecord(key, now, counts)]
 
     def _divergence_state(
         self, release: str, other: str | None, answer: Answer, scale: Mapping[str, float]

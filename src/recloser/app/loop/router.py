@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 from recloser.app.platform import Platform
 from recloser.app.processes.reports import read_reports, settled
-from recloser.core import LOAD, RecloserError
-from recloser.ledger import RouteRecord
+from recloser.core import LOAD, RecloserError, format_utc, parse_utc
+from recloser.ledger import RouteRecord, StateRecord
 from recloser.serving import AssetLimits, Gateway, GuardPolicy, Predictor, Route, limits_from, ranges_of
 
 LEARNED_FROM = timedelta(days=400)
 RELEARN = timedelta(days=91)
+LIMITS = "gateway/limits"
 
 
 def route_of(record: RouteRecord) -> Route:
@@ -74,10 +75,29 @@ class LocalRouter:
 
     def refresh(self, now: datetime, after: timedelta = RELEARN) -> None:
         """Learn the assets' limits anew `after` the last time, and take the present online offsets into the slot."""
+        if self._limits_at is None:
+            self.restore(now)
         if self._limits_at is None or now - self._limits_at >= after:
             self._limits, self._limits_at = self.learn(now), now
         if self._record is not None:
             self.set_route(self._record)
+
+    def remember(self, now: datetime) -> None:
+        """Note in the ledger when the limits in force were learned, if that is news; for the loop that issues."""
+        learned_at = None if self._limits_at is None else format_utc(self._limits_at)
+        known = self._platform.ledger.get(StateRecord, LIMITS)
+        if learned_at is None or (known is not None and known.state["learned_at"] == learned_at):
+            return
+        with self._platform.ledger.change("gateway", now) as change:
+            change.put(StateRecord(LIMITS, now, {"learned_at": learned_at}))
+            change.note("gateway.limits", LIMITS, {"areas": len(self._limits)})
+
+    def restore(self, now: datetime) -> None:
+        """Bring back the limits that were in force before a restart: learned from what was known then."""
+        state = self._platform.ledger.get(StateRecord, LIMITS)
+        learned_at = None if state is None else parse_utc(state.state["learned_at"])
+        if learned_at is not None and now - learned_at < RELEARN:
+            self._limits, self._limits_at = self.learn(learned_at), learned_at
 
     def learn(self, now: datetime) -> dict[str, AssetLimits]:
         """Return the assets' limits by what is known now; changes nothing, and may take seconds.

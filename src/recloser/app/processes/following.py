@@ -13,7 +13,8 @@ from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.loop.router import LEARNED_FROM, RELEARN, releases_of
 from recloser.app.platform import Platform
-from recloser.app.processes.alert.waker import FolderLook, LedgerLook, Look, Waker
+from recloser.app.processes.alert.repeating import Repeating
+from recloser.app.processes.alert.waker import LOOK_S, FolderLook, LedgerLook, Look, Waker
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.cuts import FoundCut, cuts_folder, forget_cuts, read_cuts, write_cut
 from recloser.app.processes.loading import LimitsLearner, ReleaseLoader
@@ -62,6 +63,7 @@ class RouteFollower(threading.Thread):
         self._loader = ReleaseLoader(self._open, self._woken.set)
         self._learner = LimitsLearner(loop.router.learn, self._woken.set)
         self._told: dict[str, str] = {}
+        self._cuts_changed = FolderLook(cuts_folder(platform.layout.state))
         loop.router.gateway.on_trip(self._keep_trip)
 
     def begin(self, champion_s: float = CHAMPION_S, challengers_s: float = CHALLENGERS_S) -> None:
@@ -80,7 +82,8 @@ class RouteFollower(threading.Thread):
         """Follow until told to stop: soon after somebody wrote to the ledger or cut somebody off, and now and then."""
         watch = self._platform.ledger.watch()
         looks: list[Look] = [LedgerLook(watch), FolderLook(cuts_folder(self._platform.layout.state))]
-        with contextlib.closing(watch), Waker(looks, self._woken):
+        cutting = Repeating("cuts", self._look_for_cuts, LOOK_S)
+        with contextlib.closing(watch), Waker(looks, self._woken), cutting:
             while not self._ended:
                 self._woken.wait(POLL_S)
                 self._woken.clear()
@@ -201,6 +204,11 @@ class RouteFollower(threading.Thread):
         """Cut off whom any worker, this one before its restart too, cut off under this route."""
         for found in read_cuts(self._platform.layout.state, epoch):
             self._loop.router.gateway.cut(found.cut.release, found.reason, found.cut.at, epoch=found.epoch)
+
+    def _look_for_cuts(self) -> None:
+        """Cut off whom another worker cut off, on a thread of its own: a ledger that is slow to read delays it not."""
+        if self._cuts_changed():
+            self._cut_off(self._loop.router.gateway.route.epoch)
 
     def _keep_trip(self, epoch: int, cut: Cut) -> None:
         """Make a trip that was found here durable, on the thread that answers; a hanging disk holds it up briefly."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -43,6 +44,9 @@ LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
 WORKER = "RECLOSER_WORKER"
 """Environment variable with the name of this process among them."""
+KEEP_ALIVE_S = 75
+"""A connection may be unused so long. One that is closed at the moment in which its caller uses it again loses the
+request: so it is longer than callers and proxies keep theirs, 60 s as a rule."""
 
 
 def gateway_service(
@@ -84,6 +88,18 @@ def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity |
     probe = listen(host, grpc_port)
     probe.close()
     return build_app(service, grpc_lifespan(service, host, grpc_port, tls=tls))
+
+
+def config_of(app: Starlette, options: Mapping[str, Any]) -> uvicorn.Config:
+    """Return how uvicorn serves a gateway's application, with the options of its security."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        **options,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +150,8 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         service = gateway_service(platform, loop, events, log, colleagues)
         publishing = Publishing(service.figures)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
-        config = uvicorn.Config(
-            gateway_app(service, place.host, grpc_port, grpc_security(platform)),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=3,
-            **uvicorn_options(platform),
-        )
-        server = uvicorn.Server(config)
+        app = gateway_app(service, place.host, grpc_port, grpc_security(platform))
+        server = uvicorn.Server(config_of(app, uvicorn_options(platform)))
         ending.of(server)
         follower.start()
         publishing.start()

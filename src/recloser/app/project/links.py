@@ -25,7 +25,10 @@ OWN_KEYS = {
         *("payload_value", "payload_time", "payload_time_unit", "payload_quality"),
     ),
     "sparkplug": ("client_id", "username", "password_file", "host_id", "request_rebirth"),
-    "opcua": ("url", "period_seconds"),
+    "opcua": (
+        *("url", "period_seconds", "security", "sign_only", "server_certificate"),
+        *("username", "password_file"),
+    ),
 }
 
 
@@ -81,9 +84,13 @@ class DeviceSection(Section):
     tls_ca: str | None = None
     tls_certificate: str | None = None
     tls_key: str | None = None
+    security: Literal["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256Sha256RsaPss"] | None = None
+    sign_only: bool = False
+    server_certificate: str | None = None
     clock_ahead_seconds: Annotated[float, Field(ge=0)] = 60.0
     hour_shift_check: bool = True
     unit_check: bool = True
+    cycle_check: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -96,7 +103,9 @@ class DeviceSection(Section):
             elsewhere = self.streams or (key == "host" and self.protocol == "opcua")
             if getattr(self, key) is None and not elsewhere:
                 raise InvalidInput(f"a {self.protocol} device without {key}", where=where, next_step=f"Add {key!r}.")
-        if (self.tls_certificate is None) != (self.tls_key is None) or (self.tls_certificate and not self.tls_ca):
+        if self.protocol == "opcua":
+            self._secured(where)
+        elif (self.tls_certificate is None) != (self.tls_key is None) or (self.tls_certificate and not self.tls_ca):
             raise InvalidInput(
                 "TLS needs the authority, and a certificate only with its key",
                 where=where,
@@ -106,6 +115,20 @@ class DeviceSection(Section):
             raise InvalidInput(f"TLS is not known for {self.protocol}", where=where, next_step="Remove tls_ca.")
         self._ways_fit(where)
         return self
+
+    def _secured(self, where: str) -> None:
+        """Check the secure channel of an opcua device: all of it or nothing."""
+        wanted = (self.tls_certificate, self.tls_key, self.server_certificate)
+        if self.security is None and (any(wanted) or self.sign_only or self.username is not None):
+            raise InvalidInput(
+                "certificates or a user without a secure channel", where=where, next_step="Add 'security'."
+            )
+        if self.security is not None and not all(wanted):
+            raise InvalidInput(
+                "a secure channel without its certificates",
+                where=where,
+                expected="tls_certificate, tls_key and server_certificate",
+            )
 
     def _ways_fit(self, where: str) -> None:
         """Check how the streams of a c37118 device travel."""

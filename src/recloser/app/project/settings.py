@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.kubeflow import KubeflowSection
 from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
 from recloser.app.project.observability import ObservabilitySection
@@ -171,6 +172,7 @@ class ModelSection(Section):
     threads: Annotated[int, Field(ge=1)] = 1
     seed: int = 1
     online_calibration: bool = True
+    coverage_gain: Annotated[float, Field(ge=0, le=0.1)] = 0.002
     allow_code: bool = False
     weather: tuple[str, ...] | None = None
 
@@ -259,6 +261,13 @@ class LedgerSection(Section):
     """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
 
     url: str | None = None
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.url is not None and self.url_file is not None:
+            raise InvalidInput("two places of the ledger", where="ledger", next_step="Set url or url_file, not both.")
+        return self
 
 
 class GatewaySection(Section):
@@ -290,6 +299,7 @@ class Project(Section):
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
+    kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()

@@ -6,33 +6,31 @@ import fcntl
 import io
 import multiprocessing
 import os
-import shutil
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import polars as pl
-
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
-from recloser.app.project.layout import Layout
 from recloser.app.project.people import ApprovalSection
-from recloser.app.project.settings import FILE_NAME, Project
+from recloser.app.project.settings import Project
 from recloser.app.replay.answering import ScenarioPeople
 from recloser.app.replay.outcome import PolicyResult
+from recloser.app.replay.policies.scratch import Scratch, lived_until, task_digest
 from recloser.app.replay.scenario import Scenario
 from recloser.app.replay.story import policy_result
-from recloser.core import Panel, RecloserError, Unavailable, VirtualClock
+from recloser.core import Panel, RecloserError, Unavailable, VirtualClock, format_utc
 from recloser.triggers import api_trigger
 
 Say = Callable[[str], None]
@@ -60,6 +58,12 @@ class Task:
     scenario: Scenario
     start: datetime
     end: datetime
+
+    def scratch(self, policy: str) -> Scratch:
+        """Return where a policy lives."""
+        recorded = self.work / RECORDED
+        parts = [policy, format_utc(self.start), format_utc(self.end), list(self.files), repr(self.scenario)]
+        return Scratch(self.work / policy, self.files, recorded, task_digest(parts, recorded))
 
 
 def write_recorded(work: Path, recorded: Panel) -> None:
@@ -137,52 +141,68 @@ def live_in_process(task: Task, policy: str, news: Queue[tuple[str, str, Any]], 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with _alone(task.work / f"{policy}.lock"):
-            make_scratch(task, policy)
-            scratch = task.work / policy
+            scratch = task.scratch(policy)
+            again = scratch.ready()
+            before = scratch.cpu_s
             clock = VirtualClock(task.start)
-            with Platform.open(scratch, clock=clock, saboteur=task.scenario.saboteur(), isolated=True) as platform:
-                live(platform, clock, policy, task, lambda line: news.put(("say", policy, line)))
-                result = policy_result(platform, policy, task.scenario)
+            with Platform.open(
+                scratch.folder, clock=clock, saboteur=task.scenario.saboteur(), isolated=True
+            ) as platform:
+                say: Say = lambda line: news.put(("say", policy, line))  # noqa: E731
+                if again:
+                    say(f"  [{policy}] goes on where an earlier replay of the same was stopped")
+                live(platform, clock, policy, task, say, lambda: scratch.spent(before + _cpu_s()))
+                result = replace(policy_result(platform, policy, task.scenario), cpu_s=before + _cpu_s())
+            scratch.spent(result.cpu_s)
     except RecloserError as error:
         news.put(("error", policy, error))
         return
     news.put(("result", policy, result))
 
 
-def make_scratch(task: Task, policy: str) -> None:
-    """Make a fresh project that holds the recorded history; what a killed replay left is removed."""
-    scratch = task.work / policy
-    if scratch.exists():
-        shutil.rmtree(scratch)
-    layout = Layout(scratch)
-    layout.make()
-    text, code = task.files
-    replace_file(scratch / FILE_NAME, text.encode())
-    if code is not None:
-        replace_file(layout.pipeline_file, code.encode())
-    with Platform.open(scratch, isolated=True) as platform:
-        platform.store.append(pl.read_parquet(task.work / RECORDED), source="replay")
+def live(
+    platform: Platform, clock: VirtualClock, policy: str, task: Task, say: Say, note: Callable[[], None] = lambda: None
+) -> None:
+    """Run one cycle per issue of the window under one policy, or the rest of them after a kill.
 
+    Everything that matters from one issue to the next is in the ledger and the store, so that a replay that was killed
+    at any moment goes on to the same end.
 
-def live(platform: Platform, clock: VirtualClock, policy: str, task: Task, say: Say) -> None:
-    """Run one cycle per issue of the window under one policy."""
+    Args:
+        platform: the policy's scratch project.
+        clock: its clock, at the beginning of the window.
+        policy: name.
+        task: the window and the scenario.
+        say: told of each month.
+        note: called at each month, e.g. to note the time spent.
+    """
     platform.project = under(platform.project, policy, asked=bool(task.scenario.answers))
     issues = list(platform.horizon.issues(task.start, task.end))
+    lived = lived_until(platform.ledger, issues)
+    if lived:
+        clock.advance_to(max(issues[lived - 1], platform.ledger.entries()[-1].at))
     options = LoopOptions(batch=BATCH, last=issues[-1], say=say, retrain=policy != "never", ahead=AHEAD)
     loop = ControlLoop(platform, options)
     people = ScenarioPeople(loop, clock, task.scenario.answers)
     if policy == "recloser":
         loop.retraining.requests = [
-            (api_trigger(item.actor, item.reason, item.at), item.parameters()) for item in task.scenario.candidates
+            (api_trigger(item.actor, item.reason, item.at), item.parameters())
+            for item in task.scenario.candidates
+            if not lived or item.at > issues[lived - 1]
         ]
+    if lived:  # the last steps of the last issue, which the kill may have cut off
+        loop.restore()
+        loop.advance()
+        people.answer_until(issues[lived] if lived < len(issues) else issues[-1])
     began, month = time.perf_counter(), ""
-    for index, issued_at in enumerate(issues):
+    for index, issued_at in list(enumerate(issues))[lived:]:
         clock.advance_to(issued_at)
         local = f"{issued_at.astimezone(platform.horizon.zone):%Y-%m}"
         if local != month:
             month = local
+            note()
             say(f"  [{policy}] {month}  {100 * index / len(issues):3.0f} %  {time.perf_counter() - began:5.1f} s")
-        if index % RETRY_DAYS == 0 and loop.router.current() is None:
+        if index % RETRY_DAYS == 0 and platform.champion() is None:
             key = loop.retraining.run_key(issued_at, "first")
             first = task.scenario.first_history_days
             extra = {} if first is None else {"history_days": first}
@@ -214,6 +234,11 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _cpu_s() -> float:
+    usages = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def _end_with(parent: int) -> None:

@@ -28,6 +28,7 @@ class PolicyResult:
         signals, runs, rollouts, trips, acts: rows of CONTRACT.md.
         counts: figures for the summary table (trips, refusals, retrainings, false alarms, ...).
         timeline: (instant, sentence) in order, for people.
+        cpu_s: CPU time that living through it took.
     """
 
     name: str
@@ -39,6 +40,7 @@ class PolicyResult:
     acts: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     timeline: list[tuple[datetime, str]] = field(default_factory=list)
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,15 @@ class ReplayReport:
         document: JSON-ready, as CONTRACT.md says.
         timeline: (instant, sentence) of the main policy.
         scored: policy -> area, at, load_mw, q10, q50, q90.
+        notes: sentences for the page.
+        cpu_s: policy -> CPU time of living through it.
     """
 
     document: dict[str, Any]
     timeline: list[tuple[datetime, str]]
     scored: Mapping[str, pl.DataFrame]
     notes: Sequence[str] = ()
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def scored_section(frame: pl.DataFrame, zone: ZoneInfo) -> dict[str, Any]:

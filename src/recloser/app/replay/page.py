@@ -32,11 +32,12 @@ figure svg{width:100%;height:auto}.time{white-space:nowrap;color:#555;font-varia
 def render(report: ReplayReport, zone: ZoneInfo, title: str) -> str:
     """Return the report as one HTML document without scripts or outside references."""
     by_month = {name: all_areas_by_month(frame, zone) for name, frame in report.scored.items()}
-    parts = [_head(report, title), _summary_table(report.document), _counts_table(report.document)]
+    parts = [_head(report, title), _summary_table(report.document), _counts_table(report)]
     parts.append(f"<h2>Error by month</h2><figure>{month_plot(by_month)}</figure>")
     parts.append(f"<h2>Coverage of the 80 % band by month</h2><figure>{coverage_plot(by_month)}</figure>")
     for caption, frame, marks in event_windows(report, zone):
         parts.append(f"<h2>{html.escape(caption)}</h2><figure>{window_plot(frame, marks, zone)}</figure>")
+    parts.append(_detail_tables(report.document))
     parts.append(_timeline(report, zone))
     return "\n".join([*parts, "</html>"])
 
@@ -100,13 +101,55 @@ def _summary_table(document: dict[str, Any]) -> str:
     return _table("Accuracy over the whole time", head, rows)
 
 
-def _counts_table(document: dict[str, Any]) -> str:
-    counts = {name: policy.get("counts", {}) for name, policy in document["policies"].items()}
+def _counts_table(report: ReplayReport) -> str:
+    counts = {name: policy.get("counts", {}) for name, policy in report.document["policies"].items()}
     keys = sorted({key for row in counts.values() for key in row})
     if not keys:
         return ""
-    rows = [[NAMES.get(name, name), *(str(row.get(key, 0)) for key in keys)] for name, row in counts.items()]
-    return _table("What the loop did", ["policy", *(key.replace("_", " ") for key in keys)], rows)
+    spent = {name: f"{report.cpu_s[name]:.0f}" if name in report.cpu_s else "-" for name in counts}
+    rows = [
+        [NAMES.get(name, name), *(str(row.get(key, 0)) for key in keys), spent[name]] for name, row in counts.items()
+    ]
+    head = ["policy", *(key.replace("_", " ") for key in keys), "CPU s"]
+    return _table("What each policy did, and what it asked of people", head, rows)
+
+
+def _detail_tables(document: dict[str, Any]) -> str:
+    """Return accuracy by lead time, kind of day and daily peak of every policy; nothing without such detail."""
+    known = {name: policy["accuracy"] for name, policy in document["policies"].items() if policy.get("accuracy")}
+    rows = []
+    for name, detail in known.items():
+        for by, label in (("by_slice", "slice"), ("by_lead_h", "lead_h")):
+            for row in detail[by]:
+                what = row[label] if by == "by_slice" else f"{row[label]} h ahead"
+                cells = [_number(row[key], 2) for key in ("mae_pct", "wmape", "bias_pct")]
+                below = [_number(row["below_pct"].get(level), 1) for level in ("0.1", "0.5", "0.9")]
+                rows.append(
+                    [NAMES.get(name, name), what, *cells, _number(row["coverage_pct"], 1), *below, str(row["n"])]
+                )
+    if not rows:
+        return ""
+    head = (
+        "policy",
+        "slice",
+        "MAE %",
+        "wMAPE %",
+        "bias %",
+        "80 % coverage",
+        "below q10",
+        "below q50",
+        "below q90",
+        "n",
+    )
+    peaks = [
+        [NAMES.get(name, name), *(_number(detail["peaks"][key], 2) for key in ("height_pct", "miss_pct", "hours_off"))]
+        for name, detail in known.items()
+        if detail["peaks"] is not None
+    ]
+    told = _table("Daily peaks", ("policy", "height %", "miss %", "hours off"), peaks) if peaks else ""
+    return told + _table(
+        "Accuracy by kind of day and lead time; a calibrated forecast has 10, 50, 90 % below", head, rows
+    )
 
 
 def _number(number: float | None, digits: int) -> str:

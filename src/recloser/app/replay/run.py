@@ -18,11 +18,14 @@ from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME, Project
 from recloser.app.replay.living import AHEAD, Task, live_all, write_recorded
 from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
+from recloser.app.replay.policies.comparing import human_actions
 from recloser.app.replay.report import write_report
 from recloser.app.replay.scenario import Scenario, load_scenario
 from recloser.app.replay.summary import summary_table
 from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
+from recloser.features.calendar import holiday_dates
 from recloser.models import SeasonalNaive
+from recloser.monitoring.accuracy import accuracy_detail
 from recloser.simulation import apply
 
 Say = Callable[[str], None]
@@ -154,7 +157,8 @@ def run_replay(
     common = _common(results, naive, truth)
     for name, result in results.items():
         scored[name] = common(result.forecasts)
-        document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result)
+        document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result, project)
+        document["policies"][name]["accuracy"] = detail_of(scored[name], result, project)
     scored["naive"] = common(naive)
     document["naive"] = scored_section(scored["naive"], project.zone)
     incumbent = incumbent_frame(panel, options)
@@ -164,12 +168,27 @@ def run_replay(
     document["wall_s"] = round(time.perf_counter() - began, 1)
     document["cpu_s"] = round(_cpu_s() - cpu, 1)
     main = results.get("recloser") or next(iter(results.values()))
-    return ReplayReport(document, main.timeline, scored, scenario.notes)
+    spent = {name: result.cpu_s for name, result in results.items()}
+    return ReplayReport(document, main.timeline, scored, scenario.notes, spent)
 
 
-def lived_section(result: PolicyResult) -> dict[str, Any]:
+def lived_section(result: PolicyResult, project: Project) -> dict[str, Any]:
     """Return what a policy lived through, as report.json tells it."""
-    return {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts", "counts")}
+    lived = {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts")}
+    return {**lived, "counts": {**result.counts, "human_actions": human_actions(result, project)}}
+
+
+def detail_of(scored: pl.DataFrame, result: PolicyResult, project: Project) -> dict[str, Any]:
+    """Return a policy's accuracy by area, lead time, kind of day and hour; each area's scale is its mean load."""
+    issued = result.forecasts.select("area", "at", "issued_at")
+    rows = scored.join(issued, on=["area", "at"], how="left", maintain_order="left")
+    rows = rows.with_columns(truth_mw=pl.col(LOAD), scale_mw=pl.col(LOAD).abs().mean().over("area"))
+    region = project.project.country, project.project.subdivision
+    years = range(rows["at"].dt.year().min() or 0, (rows["at"].dt.year().max() or -1) + 1)  # type: ignore[operator,arg-type]
+    holidays = frozenset(
+        day for year in years for day in (() if region[0] is None else holiday_dates(region[0], region[1], year))
+    )
+    return accuracy_detail(rows, {0.1: "q10", 0.5: "q50", 0.9: "q90"}, project.zone.key, holidays)
 
 
 def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:

@@ -7,17 +7,55 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 from asyncua import Client, ua
+from asyncua.crypto import security_policies, uacrypto
+from cryptography import x509
 
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds, opcua_quality
 from recloser.core import Clock, InvalidInput, Unavailable
 
 TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
+POLICIES = {
+    "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
+    "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
+    "Aes256Sha256RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
+}
 BROKEN = (OSError, TimeoutError, ConnectionError, ua.UaError)
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaTiming:
+    """The server publishes every `period_ms` milliseconds and must answer within `answer_s` seconds."""
+
+    period_ms: int = 500
+    answer_s: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpcUaSecurity:
+    """How the secure channel is made: both sides show a certificate, and each trusts only that of the other.
+
+    Attributes:
+        policy: name of the security policy, such as Basic256Sha256.
+        sign_only: messages are signed and not encrypted.
+        certificate, key: ours, PEM or DER; the server must have been told to trust the certificate.
+        server_certificate: of the server; a channel to any other cannot be made.
+        username, password: of a user of the server; None for nobody in particular.
+    """
+
+    policy: str
+    certificate: Path
+    key: Path
+    server_certificate: Path
+    sign_only: bool = False
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 class OpcUaClient:
@@ -28,8 +66,8 @@ class OpcUaClient:
         url: such as opc.tcp://10.0.0.7:4840.
         registry: its points; their addresses are node ids.
         clock: tells the time of arrival.
-        period_ms: at which the server publishes.
-        answer_s: within which the server must answer.
+        timing: of the subscription.
+        security: of the channel; None for none.
 
     Raises:
         InvalidInput: an address that is no node id.
@@ -41,12 +79,11 @@ class OpcUaClient:
         url: str,
         registry: PointRegistry,
         clock: Clock,
-        *,
-        period_ms: int = 500,
-        answer_s: float = 4.0,
+        timing: OpcUaTiming | None = None,
+        security: OpcUaSecurity | None = None,
     ) -> None:
-        self._source, self._url, self._clock = source, url, clock
-        self._period_ms, self._answer_s = period_ms, answer_s
+        self._source, self._url, self._clock, self._security = source, url, clock, security
+        self._timing = timing or OpcUaTiming()
         self._points: dict[Any, Point] = {}
         for point in registry.points:
             try:
@@ -60,7 +97,7 @@ class OpcUaClient:
         Raises:
             Unavailable: it cannot be made, is refused or lost, or no node of a point is there.
         """
-        client = Client(self._url, timeout=self._answer_s)
+        client = Client(self._url, timeout=self._timing.answer_s)
         queue: asyncio.Queue[PointReading | Unavailable] = asyncio.Queue()
 
         async def lost(error: Exception) -> None:
@@ -68,6 +105,7 @@ class OpcUaClient:
 
         client.connection_lost_callback = lost
         try:
+            await self._secure(client)
             await client.connect()
         except BROKEN as error:
             raise Unavailable("no connection to the server", got=str(error), where=self._source) from error
@@ -80,9 +118,34 @@ class OpcUaClient:
         finally:
             await _leave(client)
 
+    async def _secure(self, client: Any) -> None:
+        """Prepare a secure channel.
+
+        Raises:
+            Unavailable: a certificate or key cannot be used.
+        """
+        found = self._security
+        if found is None:
+            return
+        mode = ua.MessageSecurityMode.Sign if found.sign_only else ua.MessageSecurityMode.SignAndEncrypt
+        try:
+            client.application_uri = _application_uri(found.certificate) or client.application_uri
+            await client.set_security(
+                POLICIES[found.policy],
+                _file(found.certificate),
+                _file(found.key),
+                server_certificate=_file(found.server_certificate),
+                mode=mode,
+            )
+        except (OSError, ValueError, TypeError, ua.UaError) as error:
+            raise Unavailable("unusable certificate or key", got=str(error)[:200], where=self._source) from error
+        if found.username is not None:
+            client.set_user(found.username)
+            client.set_password(found.password or "")
+
     async def _subscribe(self, client: Any, queue: asyncio.Queue[PointReading | Unavailable]) -> None:
         nodes = [client.get_node(address) for address in self._points]
-        subscription = await client.create_subscription(self._period_ms, _Listener(self, queue))
+        subscription = await client.create_subscription(self._timing.period_ms, _Listener(self, queue))
         for node, result in zip(nodes, await subscription.subscribe_data_change(nodes, queuesize=100), strict=True):
             if isinstance(result, ua.StatusCode):
                 point, now = self._points[node.nodeid], self._now_ns()
@@ -163,3 +226,21 @@ async def _leave(client: Any) -> None:
         await client.disconnect()
     except BROKEN:
         return
+
+
+def _file(path: Path) -> Any:
+    """Return a certificate or key with its form, which the end of its name need not tell."""
+    form = "pem" if path.read_bytes().startswith(b"-----") else "der"
+    return uacrypto.CertProperties(path, form)
+
+
+def _application_uri(path: Path) -> str | None:
+    """Return the application's name in a certificate; servers compare it with what the client says."""
+    content = path.read_bytes()
+    load = x509.load_pem_x509_certificate if content.startswith(b"-----") else x509.load_der_x509_certificate
+    certificate = load(content)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    return next(iter(names.get_values_for_type(x509.UniformResourceIdentifier)), None)

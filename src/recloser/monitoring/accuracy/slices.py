@@ -48,7 +48,7 @@ def accuracy_by(rows: pl.DataFrame, quantiles: Mapping[float, str], by: Sequence
     return (
         rows.with_columns(lead_h=(pl.col("at") - pl.col("issued_at")).dt.total_hours())
         .filter(usable.fill_null(value=False))
-        .group_by(list(by))
+        .group_by(list(by), maintain_order=True)  # sums of floats in one order, so that they are the same twice
         .agg(
             n=pl.len().cast(pl.Int64),
             mae=error.abs().mean(),

@@ -19,12 +19,12 @@ from recloser.app.loop.relation.learning import (
     remember,
     remembered,
 )
-from recloser.app.loop.signals import record_of_signal
+from recloser.app.loop.signals import record_of_signal, signal_of_record
 from recloser.app.platform import Platform
 from recloser.core import TEMPERATURE, format_utc, local_midnight
 from recloser.ledger import Change as LedgerChange
 from recloser.ledger import RouteRecord, SignalRecord, StateRecord
-from recloser.monitoring import Finding, Signal
+from recloser.monitoring import Finding
 from recloser.monitoring.detectors import Change, DayErrors, Monitor, detector_named, stepped
 from recloser.monitoring.detectors.frozen import FrozenReference
 from recloser.monitoring.questions import News, Standing, Witnesses, attribute, news
@@ -159,7 +159,7 @@ class AreaWatch:
         champion = ledger.get(RouteRecord, "route")
         standing = [
             Standing(
-                _signal(record),
+                signal_of_record(record),
                 answered=champion is not None
                 and record.evidence.get("champion", champion.champion) != champion.champion,
                 faulty=bool(record.areas) and set(record.areas) <= at_fault,
@@ -237,19 +237,6 @@ def _finding(record: SignalRecord, now: datetime) -> Finding:
         end=now if record.closed_at is None else record.closed_at,
         active=record.closed_at is None,
         confidence=record.evidence["confidence"],
-    )
-
-
-def _signal(record: SignalRecord) -> Signal:
-    return Signal(
-        key=record.key,
-        at=record.at,
-        signal_class="concept_drift",
-        severity="warning" if record.severity == "warning" else "notice",
-        areas=tuple(record.areas),
-        since=record.since,
-        reason=record.reason,
-        evidence=dict(record.evidence),
     )
 
 

@@ -1,0 +1,1 @@
+"""Owns what status and replays say about accuracy in detail. Measures nothing itself."""

@@ -1,0 +1,95 @@
+"""Owns the scratch project of one policy: made afresh, or found as a killed replay of the same task left it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from recloser import __version__
+from recloser.app.loop.book import issue_key
+from recloser.app.platform import Platform
+from recloser.app.project.files import replace_file
+from recloser.app.project.layout import Layout
+from recloser.app.project.settings import FILE_NAME
+from recloser.core import digest_of
+from recloser.core.digests import digest_bytes
+from recloser.ledger import Ledger, StateRecord
+
+MARK = "replay.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """Where a policy lives, and what it is made of.
+
+    Attributes:
+        folder: the scratch project.
+        files: texts of recloser.toml and pipeline.py (or None).
+        recorded: file of the recorded history.
+        task: digest of all that decides what happens: window, scenario, files, history, version.
+    """
+
+    folder: Path
+    files: tuple[str, str | None]
+    recorded: Path
+    task: str
+
+    def ready(self) -> bool:
+        """Return whether a replay of the same task was begun here and can be gone on with; else make it afresh."""
+        if self._mark().get("task") == self.task:
+            return True
+        self.make()
+        return False
+
+    def make(self) -> None:
+        """Make a fresh project that holds the recorded history; what another replay left is removed."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        layout = Layout(self.folder)
+        layout.make()
+        text, code = self.files
+        replace_file(self.folder / FILE_NAME, text.encode())
+        if code is not None:
+            replace_file(layout.pipeline_file, code.encode())
+        with Platform.open(self.folder, isolated=True) as platform:
+            platform.store.append(pl.read_parquet(self.recorded), source="replay")
+        self._write({"task": self.task, "cpu_s": 0.0})  # last: without it the folder counts for nothing
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU time spent here by replays that were killed, as far as it was noted."""
+        return float(self._mark().get("cpu_s", 0.0))
+
+    def spent(self, cpu_s: float) -> None:
+        """Note the CPU time of the policy so far."""
+        self._write({"task": self.task, "cpu_s": round(cpu_s, 1)})
+
+    def _mark(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / MARK).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
+    def _write(self, mark: dict[str, Any]) -> None:
+        replace_file(self.folder / MARK, json.dumps(mark).encode())
+
+
+def task_digest(parts: Sequence[Any], recorded: Path) -> str:
+    """Return the digest of what decides a replay: its JSON-ready parts, the recorded history, and the version."""
+    return digest_of([__version__, digest_bytes(recorded.read_bytes()), *parts])
+
+
+def lived_until(ledger: Ledger, issues: Sequence[datetime]) -> int:
+    """Return how many of the issues (ascending) were come to: the last of them was made but may lack its last steps."""
+    for index in range(len(issues) - 1, -1, -1):
+        if ledger.get(StateRecord, issue_key(issues[index])) is not None:
+            return index + 1
+    return 0

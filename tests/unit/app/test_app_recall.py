@@ -1,0 +1,47 @@
+"""A recall of the only release there is: what the ladder had answered at the issue stands in for it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from recloser.app import Platform, run_pipeline
+from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.verbs import rollback_in
+from recloser.core import LOAD, VirtualClock
+from recloser.ledger import ForecastRecord, NoticeRecord
+
+
+@pytest.mark.slow
+def test_a_recall_of_the_only_release_falls_back_to_the_ladder(project: Path) -> None:
+    assert run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)["verdict"] == "pass"
+    with Platform.open(project) as platform:
+        extent = platform.store.extent(LOAD)
+        assert extent is not None
+        now = extent[1] + timedelta(hours=1)
+        issued_at = max(platform.horizon.issues(now - timedelta(days=2), now))
+        platform.clock = VirtualClock(now)
+        loop = ControlLoop(platform, LoopOptions())
+        loop.advance()
+        loop.router.refresh(now)
+        assert loop.issue(issued_at) is not None
+        made = platform.ledger.find(ForecastRecord, issued_at=issued_at)
+        assert sorted(record.area for record in made) == sorted(platform.areas)
+        for record in made:
+            assert record.served_by == "champion"
+            assert set(record.answers) == {record.release, "seasonal_naive"}
+        rollback_in(loop, to=None, reason="it looks wrong", actor="a person")
+        for record in made:
+            void = platform.ledger.get(ForecastRecord, record.key)
+            assert void is not None
+            assert void.void
+            assert void.replaced_by is not None
+            instead = platform.ledger.get(ForecastRecord, void.replaced_by)
+            assert instead is not None
+            assert (instead.served_by, instead.void) == ("fallback:seasonal_naive", False)
+            assert instead.answers["seasonal_naive"] == record.answers["seasonal_naive"][-len(instead.targets) :]
+        alarms = [text for notice in platform.ledger.find(NoticeRecord, kind="alarm") for text in notice.data["alarms"]]
+        assert len(alarms) == 1  # only the ladder is left
+        assert "no replacement" not in alarms[0]
