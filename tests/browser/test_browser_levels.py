@@ -76,6 +76,30 @@ def test_two_clicks_lead_from_a_trip_to_its_reason_and_evidence(page: Page, riva
     assert page.problems == []
 
 
+def test_a_forecast_is_explained_by_two_clicks_and_the_ledger_is_leafed_through(
+    page: Page, rivals: Lived, console: Opened
+) -> None:
+    with console(*rivals) as found:
+        page.go(found.url)
+        page.act(lambda: page.click("#areas a"))
+        page.act(lambda: page.click("#why a, a#why"))
+        assert page.text("h1").startswith("Why ")
+        assert page.count("#drivers tr") == 11
+        assert page.count("#alike tr") == 5
+        assert "rel-" in page.text("#others")
+        first = page.text("h1")
+        page.act(lambda: page.click("nav.times a:nth-of-type(4)"))
+        assert page.text("h1") != first
+        assert page.js(CONTRAST) == []
+        page.act(lambda: page.click("header nav a[href='/diagnostics']"))
+        assert page.count("#quality tr") == 2
+        newest = page.text("#ledger tbody tr")
+        page.act(lambda: page.click("#ledger > a"))
+        assert page.text("#ledger tbody tr") != newest
+        assert page.js(CONTRAST) == []
+    assert page.problems == []
+
+
 def test_everything_is_reached_by_keyboard_alone_and_the_focus_is_seen(
     page: Page, lived: Lived, console: Opened
 ) -> None:

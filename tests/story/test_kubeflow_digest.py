@@ -60,7 +60,7 @@ def run(folder: Path, kind: str, where: Path) -> RunOutcome:
     with Platform.open(folder, clock=VirtualClock(PANEL.as_of)) as platform:
         engine: Engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), lambda _: None)
         if kind == "kubeflow":
-            target = KubeflowTarget(str(folder), "recloser.app.steps:run_step")
+            target = KubeflowTarget(str(folder), "recloser.app.steps:run_step_untried")
             engine = KubeflowEngine(platform.ledger, platform.clock, target, where / "kfp")
         pipeline, bench = platform.hooks.pipeline(), platform.workbench()
         return engine.run(pipeline, bench, PARAMETERS["run"], "api", "the same release", PARAMETERS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +23,8 @@ KEPT_FOR = timedelta(days=60)
 """An unanswered request is kept so long; before that the triggers' policy gives it up, and says so."""
 MOST = 100
 """Requests that may wait at once."""
-TRIES = 10
+TRIES = 40
+LONGEST_PAUSE_S = 0.1
 ASKERS = 20
 
 
@@ -92,7 +95,7 @@ def put_request(platform: Platform, request: Request) -> Standing:
         Unavailable: the ledger cannot be written now, or too many requests wait.
     """
     refused: Refused | None = None
-    for _ in range(TRIES):  # of several gateway processes that write at once each is refused by the one before it
+    for tried in range(TRIES):  # of several processes that write at once each is refused by the one before it
         try:
             asked = platform.ledger.stored(StateRecord, f"{ASKED}/{request.trigger.key}")
             if asked is None:
@@ -101,6 +104,7 @@ def put_request(platform: Platform, request: Request) -> Standing:
             return Standing(_write_again(platform, request, asked), repeated=True)
         except Refused as error:
             refused = error
+            time.sleep(random.uniform(0.0, min(LONGEST_PAUSE_S, 0.005 * 2**tried)))
     raise Unavailable("others write requests at the same time", next_step="Ask again in a moment.") from refused
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,11 +59,9 @@ def backup_verify(file: Path, keys: Path | None, key_id: str | None, as_json: bo
 @click.option("--ledger", help="Database URL to restore the ledger to (default: as the project file says).")
 @actor_option
 @json_option
-def backup_restore(
-    file: Path, into: Path, keys: Path | None, key_id: str | None, ledger: str | None, actor: str, as_json: bool
-) -> None:
+def backup_restore(file: Path, as_json: bool, **asked: Any) -> None:
     """Make the project again in a new folder, every byte verified; nothing is started."""
-    result = restore_backup(file, into=into, keys=keys, key_id=key_id, ledger=ledger, actor=actor)
+    result = restore_backup(file, **asked)
     emit(result, as_json=as_json, text=sentence)
 
 

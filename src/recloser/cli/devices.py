@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,36 +53,11 @@ from recloser.simulation.devices import parse_fault
 )
 @click.option("--data-port", type=click.IntRange(0, 65535), default=0, help="Of c37118 mixed: the receiver's.")
 @json_option
-def simulate(
-    protocol: str,
-    host: str,
-    port: int | None,
-    feeders: int,
-    seed: int,
-    rate: float | None,
-    speed: float,
-    faults: tuple[str, ...],
-    seconds: float | None,
-    points_out: Path | None,
-    transport: str,
-    data_port: int,
-    as_json: bool,
-) -> int:
+def simulate(protocol: str, as_json: bool, **device: Any) -> int:
     """Run a simulated device on a real socket: the simulated grid's loads, or PMUs; faults on demand."""
-    options = DeviceOptions(
-        protocol=protocol,
-        host=host,
-        port=port,
-        feeders=feeders,
-        seed=seed,
-        rate=rate or (50.0 if protocol == "c37118" else 1.0),
-        speed=speed,
-        faults=tuple(map(parse_fault, faults)),
-        seconds=seconds,
-        points=points_out,
-        transport=transport,
-        data_port=data_port,
-    )
+    device["rate"] = device["rate"] or (50.0 if protocol == "c37118" else 1.0)
+    device["faults"] = tuple(map(parse_fault, device["faults"]))
+    options = DeviceOptions(protocol=protocol, points=device.pop("points_out"), **device)
     run_device(options, say, lambda facts: emit(facts, as_json=True, text=str) if as_json else None)
     return 0
 

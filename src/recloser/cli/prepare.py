@@ -24,26 +24,10 @@ from recloser.cli.output import emit, say
 @click.option("--subdivision", help="State or region code for holidays, such as VIC.")
 @click.option("--resolution-minutes", type=int, help="Length of one interval (default: as in the first file).")
 @json_option
-def init(
-    folder: Path,
-    areas: tuple[str, ...],
-    time_zone: str,
-    country: str | None,
-    subdivision: str | None,
-    resolution_minutes: int | None,
-    as_json: bool,
-) -> None:
+def init(folder: Path, as_json: bool, **grid: Any) -> None:
     """Scaffold a project: one recloser.toml and one pipeline.py."""
-    written = scaffold(
-        folder,
-        areas=areas,
-        time_zone=time_zone,
-        country=country,
-        subdivision=subdivision,
-        resolution_minutes=resolution_minutes,
-    )
     emit(
-        written,
+        scaffold(folder, **grid),
         as_json=as_json,
         text=lambda d: "\n".join([f"wrote {path}" for path in d["written"]] + [d["next_step"]]),
     )

@@ -102,19 +102,13 @@ def package_context(release: str, base: str, wheels: Path | None, out: Path, pro
 @project_option
 @json_option
 def package_oci(
-    release: str,
-    out: Path,
-    architecture: str,
-    base: Path | None,
-    base_digest: str | None,
-    project: Path,
-    as_json: bool,
+    release: str, base: Path | None, base_digest: str | None, project: Path, as_json: bool, **image: Any
 ) -> None:
     """Write a release as an OCI image layout archive, without a container engine."""
     if (base is None) != (base_digest is None):
         raise click.UsageError("--base and --base-digest belong together.")
     on = None if base is None or base_digest is None else (base, base_digest)
-    result = write_image(project, release=release, out=out, architecture=architecture, base=on)
+    result = write_image(project, release=release, base=on, **image)
     emit(result, as_json=as_json, text=lambda d: f"{d['out']}: {d['release']}, {d['bytes']} bytes, {d['image']}")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,24 +39,10 @@ from recloser.cli.output import emit, say
 )
 @project_option
 @json_option
-def replay(
-    start: datetime,
-    end: datetime,
-    scenario: Path | None,
-    policies: tuple[str, ...],
-    out: Path,
-    project: Path,
-    as_json: bool,
-) -> None:
+def replay(project: Path, as_json: bool, **asked: Any) -> None:
     """Put recorded history through the whole loop in virtual time; writes report.json and report.html."""
-    options = ReplayOptions(
-        start=start,
-        end=end,
-        policies=tuple(dict.fromkeys(policies)) or ("never", "recloser"),
-        scenario=scenario,
-        out=out,
-    )
-    result = replay_project(project, options, say)
+    asked["policies"] = tuple(dict.fromkeys(asked["policies"])) or ("never", "recloser")
+    result = replay_project(project, ReplayOptions(**asked), say)
     emit(
         result, as_json=as_json, text=lambda d: f"{d['table']}\nreport: {d['report_html']}\n        {d['report_json']}"
     )
@@ -78,10 +64,9 @@ def replay(
 @click.option("--serve", is_flag=True, help="Keep the gateway and the pages up afterwards.")
 @click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True, help="Port for --serve.")
 @json_option
-def demo(out: Path, seed: int, feeders: int, live: bool, serve: bool, port: int, as_json: bool) -> int:
+def demo(serve: bool, port: int, as_json: bool, **asked: Any) -> int:
     """Live through two years of a simulated distribution area in somewhat over two minutes."""
-    options = DemoOptions(out=out, seed=seed, feeders=feeders, serve_port=port if serve else None, live=live)
-    result = run_demo(options, say)
+    result = run_demo(DemoOptions(serve_port=port if serve else None, **asked), say)
     emit(result, as_json=as_json, text=lambda d: d["story"])
     return 0
 

@@ -86,9 +86,9 @@ def gate_explain(candidate: str, project: Path, as_json: bool) -> None:
 @click.option("--expires", required=True, type=Instant(), help="When it loses its effect.")
 @project_option
 @json_option
-def gate_waive(candidate: str, check: str, name: str, reason: str, expires: Any, project: Path, as_json: bool) -> int:
+def gate_waive(candidate: str, project: Path, as_json: bool, **waiver: Any) -> int:
     """Set one check of a candidate aside for a time. Exit code 1 if the candidate is still refused or held."""
-    result = waive_check(project, candidate, check=check, name=name, reason=reason, expires=expires)
+    result = waive_check(project, candidate, **waiver)
     emit(result, as_json=as_json, text=lambda d: f"{d['candidate']}: {d['verdict'].upper()} - {d['reason']}")
     return 0 if result["verdict"] == "pass" else 1
 

@@ -35,7 +35,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
-ASKED = {"area", "release", "until"}
+ASKED = {"area", "release", "until", "at"}
 """Where an error lies that is about what was asked for, not about the project."""
 
 
@@ -69,6 +69,12 @@ class Console:
                 Route("/releases.json", self._data(levels.releases_data)),
                 Route("/release", self._page(levels.release)),
                 Route("/release.json", self._data(levels.release_data)),
+                Route("/alarms", self._page(levels.alarms)),
+                Route("/alarms.json", self._data(levels.alarms_data)),
+                Route("/why", self._page(levels.why)),
+                Route("/why.json", self._data(levels.why_data)),
+                Route("/diagnostics", self._page(levels.diagnostics)),
+                Route("/diagnostics.json", self._data(levels.diagnostics_data)),
                 Route("/act", self._acting.act, methods=["POST"]),
                 Route("/sign-in", door.form, methods=["GET"]),
                 Route("/sign-in", door.sign_in, methods=["POST"]),

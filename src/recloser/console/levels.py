@@ -12,10 +12,13 @@ from recloser.app import MAY, ControlRoom, OverviewAsk
 from recloser.console.entry.door import Door, Visit
 from recloser.console.entry.forms import safe_place
 from recloser.console.pages.acts import Person, rollout_acts
+from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
+from recloser.console.pages.diagnostics import diagnostics_page
 from recloser.console.pages.overview import overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell
+from recloser.console.pages.why import why_page
 from recloser.core import parse_utc, parse_zone
 
 LONGEST_NAME = 200
@@ -72,6 +75,37 @@ class Levels:
         """Return level 3 of one release as data."""
         return self._room.release(word(visit.request, "name"))
 
+    def alarms(self, visit: Visit) -> str:
+        """Return the alarm list."""
+        view = self._room.alarms()
+        return alarms_page(self._shell(visit, "/alarms", view), view)
+
+    def alarms_data(self, _visit: Visit) -> object:
+        """Return the alarm list as data."""
+        return self._room.alarms()
+
+    def why(self, visit: Visit) -> str:
+        """Return why a forecast is what it is."""
+        view = self._why(visit)
+        return why_page(self._shell(visit, "/area", view), view)
+
+    def why_data(self, visit: Visit) -> object:
+        """Return why a forecast is what it is as data."""
+        return self._why(visit)
+
+    def diagnostics(self, visit: Visit) -> str:
+        """Return level 4."""
+        view = self._room.diagnostics(_before(visit.request))
+        return diagnostics_page(self._shell(visit, "/diagnostics", view), view)
+
+    def diagnostics_data(self, visit: Visit) -> object:
+        """Return level 4 as data."""
+        return self._room.diagnostics(_before(visit.request))
+
+    def _why(self, visit: Visit) -> dict[str, Any]:
+        at = visit.request.query_params.get("at")
+        return self._room.why(word(visit.request, "name"), parse_utc(at, "at") if at else None)
+
     def _area(self, visit: Visit) -> dict[str, Any]:
         until = visit.request.query_params.get("until")
         at: datetime | None = None if not until else parse_utc(until, "until").astimezone(UTC)
@@ -90,6 +124,10 @@ class Levels:
             person=person_of(visit),
             told=told,
         )
+
+
+def _before(request: Request) -> int | None:
+    return number(request, "before") if request.query_params.get("before") else None
 
 
 def person_of(visit: Visit) -> Person | None:

@@ -61,6 +61,18 @@ def grown(
     return lgb.Booster(model_str=trained.model_to_string(num_iteration=-1))
 
 
+def contributions_of(text: str, inputs: Float32Array) -> FloatArray:
+    """Return exact TreeSHAP values, shape (n_rows, n_features + 1); the last is the usual answer, a row's sum its own.
+
+    Source: Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees.
+
+    Raises:
+        Refused: LightGBM cannot read the text.
+    """
+    answers: FloatArray = np.asarray(booster_of(text).predict(inputs, pred_contrib=True, num_threads=1))
+    return answers
+
+
 class NativeTrees:
     """Evaluates a booster on one thread per call; thread safe, and bit for bit what `Booster.predict` answers.
 

@@ -13,7 +13,7 @@ import polars as pl
 from recloser.core import FloatArray, InvalidInput, ModelRows, Refused, digest_bytes
 from recloser.models.calibration import Calibration
 from recloser.models.forest import Forest, forest_of, width_of
-from recloser.models.lightgbm_native import NativeTrees
+from recloser.models.lightgbm_native import NativeTrees, contributions_of
 from recloser.models.model import (
     FEW,
     Float32Array,
@@ -120,6 +120,18 @@ class LightGBMQuantile:
         if missing.any():
             answers[missing.all(axis=1)] = np.nan
         return ordered(answers)
+
+    def contributions(self, rows: pl.DataFrame) -> FloatArray:
+        """Return what each input adds to the centre, MW, shape (n_rows, n_features + 1); a row's sum is its centre.
+
+        Exact TreeSHAP values times the scale; the last column is what is usual for the scale. Neither widths nor
+        calibration are in them.
+
+        Raises:
+            InvalidInput: a column is absent.
+        """
+        inputs = matrix(rows, self.feature_names, self.kind)
+        return contributions_of(self.boosters[0], inputs) * column(rows, "scale_mw")[:, None]
 
     def save(self, folder: Path) -> None:
         """Write the two boosters as LightGBM text and model.json with their digests."""

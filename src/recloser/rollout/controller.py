@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from recloser.core import Clock, Refused, Unavailable, short_id
-from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
+from recloser.ledger import Ledger, NoticeRecord, ReleaseRecord, RouteRecord, StateRecord
 from recloser.rollout.changes import Settings, Writes, renewed, writes_of
 from recloser.rollout.control.reading import FENCE, RolloutReader
 from recloser.rollout.control.router import Router, Verify, named, same_route
@@ -16,6 +16,7 @@ from recloser.rollout.control.writing import put_days, put_writes
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
 from recloser.rollout.moves import Move, companions, reopening, rollback_subject
+from recloser.rollout.notices import silence_of
 from recloser.rollout.paired.pairing import PairedDay, merge_days
 from recloser.rollout.people.orders import Order, approval_act, refusal, require_approvable, subject_of
 from recloser.rollout.people.proposers import Proposers
@@ -105,6 +106,8 @@ class RolloutController:
         rollout = replace(rollout, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
+            if record.state == "retired":  # it stands for a trial again
+                change.put(replace(record, state="accepted"))
             facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
             change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
         return rollout
@@ -134,6 +137,8 @@ class RolloutController:
             outcome = Outcome(rollout, action, writes)
             if action.changes(rollout):
                 return outcome
+            if trial is not None and rollout.key == trial.key:
+                self._warn(silence_of(rollout, evidence, now), now)
         self._renew(world, now)
         return outcome
 
@@ -318,6 +323,14 @@ class RolloutController:
         after = now - self._settings.resolution
         forecasts = self._reader.forecasts((move.rollout.release for move in moves if move.action.recall), after)
         return writes_of(complete, moves, target, forecasts, self._settings, now)
+
+    def _warn(self, alarm: NoticeRecord | None, now: datetime) -> None:
+        """Write an alarm that belongs to no step, once."""
+        if alarm is None or self._ledger.get(NoticeRecord, alarm.key) is not None:
+            return
+        with self._ledger.change(ACTOR, now) as change:
+            change.add(alarm)
+            change.note("rollout.alarm", alarm.subject, alarm.data)
 
     def _renew(self, world: World, now: datetime) -> None:
         """Renew the lease of a canary when half of it is used up, after a tick that changed nothing."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from recloser.core import digest_of, short_id
+from recloser.core import digest_of, format_utc, short_id
 from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, TripRecord
 from recloser.rollout.decide import Action
-from recloser.rollout.evidence import CommandKind
+from recloser.rollout.evidence import CommandKind, Evidence
 from recloser.rollout.moves import Move
 from recloser.rollout.people.approval import approval_key
 from recloser.rollout.recall import RecallPlan
-from recloser.rollout.rollout import RolloutState, World
+from recloser.rollout.rollout import Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -87,6 +87,24 @@ def notices_of(
         key = short_id("notice", [first.rollout.key, now, world.fence, "alarm"])
         found.append(NoticeRecord(key, now, "alarm", subject, data))
     return tuple(found)
+
+
+def silence_of(rollout: Rollout, evidence: Evidence, now: datetime) -> NoticeRecord | None:
+    """Return the alarm about a trial that no label tells anything of any more, or None.
+
+    The machine holds and its deadline goes on; that the label feed is dead is for people. One alarm for each outage:
+    its id follows from the rollout and from how many of its days have told something.
+    """
+    if evidence.labels_missing_since is None or rollout.phase not in {_S.SHADOW, _S.CANARY, _S.PROBATION}:
+        return None
+    told = [day.closed_at for day in evidence.days if day.n > 0]
+    since = max([rollout.tried_at or rollout.since, *told])
+    if now - since < timedelta(days=rollout.plan.label_deadline_days + 1.0):
+        return None
+    text = f"no label has told anything of {rollout.release} since {format_utc(since)}: it holds until its deadline"
+    data = {"release": rollout.release, "rollout": rollout.key, "reason": text, "tier": "labels", "alarms": [text]}
+    key = short_id("notice", [rollout.key, "labels", len(told)])
+    return NoticeRecord(key, now, "alarm", rollout.release, data)
 
 
 def is_trip(action: Action) -> bool:

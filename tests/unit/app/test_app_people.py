@@ -97,6 +97,24 @@ def test_a_freeze_is_declared_shown_and_lifted(project: Path, capsys: pytest.Cap
     assert run(capsys, project, "freeze", "list")[1] == {"in_force": [], "declared": [], "recurring": []}
 
 
+def test_a_freeze_of_today_holds_what_is_made_of_older_data_and_no_rollback(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The data ends years ago; the freeze is of now: it holds the deployment of what `run` makes."""
+    _, storm = run(capsys, project, "freeze", "add", "--reason", "storm")
+    code, made = run(capsys, project, "run")
+    assert (code, made["verdict"]) == (0, "pass")  # trained and judged all the same
+    _, told = run(capsys, project, "rollout", "explain", made["candidate"])
+    assert (told["state"], told["would_advance"]) == ("queued", ["promotions are frozen: storm (until it is lifted)"])
+    assert run(capsys, project, "status")[1]["route"] is None
+    run(capsys, project, "freeze", "lift", storm["freeze"], "--reason", "it is over")
+    run(capsys, project, "run")
+    assert run(capsys, project, "status")[1]["route"]["champion"] == made["candidate"]
+    run(capsys, project, "freeze", "add", "--reason", "peak", "--to", "2199-01-01")
+    code, back = run(capsys, project, "rollback", "--reason", "looks wrong")
+    assert (code, back["from"], back["to"]) == (0, made["candidate"], None)
+
+
 def test_a_cohort_is_a_wave_of_its_own() -> None:
     steps = '[rollout]\ncanary_steps = [["pilot", 3], [0.25, 7]]\n'
     plan = parse_project(HEAD + steps + 'cohorts = { pilot = ["N"] }\n', "x").rollout.plan()

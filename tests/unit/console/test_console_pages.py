@@ -16,10 +16,13 @@ from starlette.types import ASGIApp
 from recloser.app import MAY, current_forecast, run_pipeline
 from recloser.console import Console
 from recloser.console.pages.acts import Person, rollout_acts
+from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
+from recloser.console.pages.diagnostics import diagnostics_page
 from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
+from recloser.console.pages.why import why_page
 from recloser.testing import empty_project, small_project
 
 NASTY = "<script>alert('x')</script>\"&"
@@ -71,6 +74,7 @@ def view(**changed: Any) -> dict[str, Any]:
         "signals": [NASTY],
         "areas": [row(**changed)],
         "events": [{"at": AT, "actor": NASTY, "action": NASTY, "subject": NASTY, "reason": NASTY}],
+        "alarms": {"active": 2, "unacknowledged": 1},
         "counts": {"as_planned": 1, "with_care": 0, "do_not_use": 0},
         "page": 1,
         "pages": 3,
@@ -139,11 +143,58 @@ def releases_view() -> dict[str, Any]:
     return {"now": AT, "route": route, "releases": rows, "trips": release_view()["trips"], "page": 1, "pages": 2}
 
 
+def why_view() -> dict[str, Any]:
+    driver = {"words": NASTY, "value": 1.0, "unit": NASTY, "mw": 0.5, "change_mw": None}
+    return {
+        **dict.fromkeys(("area", "release", "served_by", "reason", "note"), NASTY),
+        "at": AT,
+        "now": AT,
+        "times": [AT],
+        "issued_at": AT,
+        **dict.fromkeys(("q10", "q50", "q90", "usual_mw", "centre_mw", "calibration_mw", "rest_mw"), 1.0),
+        "exact": True,
+        "drivers": [driver, {**driver, "value": None, "mw": -0.5}],
+        "yesterday": {"at": AT, "q50": 2.0},
+        "alike": [{"at": AT, "distance": 0.3, "load_mw": None}],
+        "others": [{"model": NASTY, "q50": 2.0}],
+    }
+
+
+def diagnostics_view() -> dict[str, Any]:
+    link = dict.fromkeys(("device", "protocol", "state", "reason"), NASTY)
+    words = dict.fromkeys(("run", "trigger", "reason", "state", "candidate", "verdict"), NASTY)
+    trigger = dict.fromkeys(("kind", "reason", "decision", "why"), NASTY)
+    return {
+        "now": AT,
+        "store": {"version": 3, "first": AT, "last": AT, "quantities": [NASTY]},
+        "quality": [{"area": NASTY, "present": 1, "missing": 2, "flags": {NASTY: 3}}],
+        "links": [{**link, "since": AT, "latest": AT, "readings": 1, "gaps": 2}],
+        "signals": [{"at": AT, "closed_at": None, "class": NASTY, "areas": [NASTY], "reason": NASTY}],
+        "runs": [{**words, "started_at": AT}],
+        "triggers": [{**trigger, "at": AT}],
+        "gateways": [{"worker": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
+        "length": 9,
+        "entries": view()["events"],
+        "older": 4,
+    }
+
+
+def alarms_view() -> dict[str, Any]:
+    mark = {"kind": "shelve", "by": NASTY, "at": AT, "until": AT, "reason": NASTY}
+    row = {**dict.fromkeys(("key", "first", "sentence", "response"), NASTY), "since": AT, "areas": [NASTY], "count": 3}
+    rows = [{**row, "priority": "high", "mark": None}, {**row, "priority": "low", "mark": mark}]
+    rate = {"signals": 3, "hours": 8.0, "budget": 1}
+    return {"now": AT, "alarms": rows, "active": 1, "unacknowledged": 1, "shelved": 1, "rate": rate}
+
+
 def test_names_are_text_and_never_markup() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view()) + problem(NASTY, NASTY)
     found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
+    found += (
+        why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
+    )
     assert "<script>alert" not in found
-    assert found.count("<script src=") == found.count("<script") == 5
+    assert found.count("<script src=") == found.count("<script") == 8
     assert found.count("&lt;script&gt;") > 30
     assert not re.search(r'="[^"]*<script', found)
 
@@ -175,6 +226,9 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
 def test_pages_hold_no_style_and_no_handler_that_the_policy_would_refuse() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view())
     found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
+    found += (
+        why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
+    )
     assert not re.search(r"<style| style=| on[a-z]+=|javascript:", found)
     assert set(re.findall(r'(?:href|src)="(https?:[^"]*)"', found)) == set()
 
@@ -234,6 +288,10 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, f"/release.json?name={release}").json()["verdict"]["verdict"] == "pass"
     assert ask(app, "/release?name=rel-none").status_code == 404
     assert release in ask(app, "/releases").text
+    assert "Exact TreeSHAP" in ask(app, "/why?name=F01").text
+    assert ask(app, "/why?name=F01&at=2001-01-01T00:00:00Z").status_code == 404
+    assert "staging.pass" in ask(app, "/diagnostics").text
+    assert ask(app, "/diagnostics.json?before=3").json()["entries"][0]["seq"] == 2
     assert ask(app, "/nothing").status_code == 404
     assert ask(app, "/", "POST").status_code == 405
 

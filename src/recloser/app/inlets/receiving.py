@@ -31,7 +31,7 @@ class ProjectInlets:
     def __init__(self, platform: Platform, timer: Callable[[], float] = time.monotonic) -> None:
         self._platform = platform
         self._refusals = Rates(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE, timer)
-        self._turn = threading.Lock()
+        self._turn, self._writing = threading.Lock(), threading.Lock()
 
     def receive(self, arrival: Arrival) -> Receipt:
         """See `InletDesk`."""
@@ -48,7 +48,8 @@ class ProjectInlets:
         facts = {"delivery": found.delivery, **found.facts}
         actor = next(iter(trigger.asked_by), f"inlet {inlet.name}")
         request = Request(trigger, f"inlet {inlet.name}", actor, facts)
-        return Receipt(told(put_request(self._platform, request)), accepted=True)
+        with self._writing:
+            return Receipt(told(put_request(self._platform, request)), accepted=True)
 
     def _refused(self, inlet: str, why: str) -> None:
         with self._turn:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from recloser.app.explanations import rollout_sentences
 from recloser.app.gate.explaining import waiver_row, would_change
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.loop.evidence import freezes_of
@@ -86,8 +85,8 @@ def trip_row(trip: TripRecord) -> dict[str, Any]:
 def release_document(loop: ControlLoop, release: str) -> dict[str, Any]:
     """Return all about one release, JSON-ready; `loop` is used by one thread at a time.
 
-    Keys: now, release, state, created_at, digest, run, model_version, trigger, verdict, rollout (explanation and
-    sentences), path (see `evidence_path`), areas (mean difference by area, worst first), trips, history.
+    Keys: now, release, state, created_at, digest, run, model_version, trigger, verdict, rollout (its
+    explanation), path (see `evidence_path`), areas (mean difference by area, worst first), trips, history.
 
     Raises:
         InvalidInput: no such release.
@@ -147,7 +146,7 @@ def _rollout(loop: ControlLoop, rollout: Rollout) -> dict[str, Any]:
     frozen = freeze_reason(freezes_of(platform, now))
     document = explain(rollout, replace(evidence, freeze=frozen), now)
     more = {"started_at": format_utc(rollout.started_at), "finished": rollout.finished}
-    return {**document, **more, "sentences": rollout_sentences(document)}
+    return {**document, **more}
 
 
 def _by_area(days: Sequence[PairedDayRecord]) -> list[dict[str, Any]]:

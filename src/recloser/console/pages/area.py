@@ -32,6 +32,9 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
         view["area"],
         el("h1", view["area"], " ", state(view["state"], view["trust"])),
         el("p", linked(view["why"]), class_="why"),
+        el("p", el("a", "Why this forecast?", href=f"/why?{urlencode({'name': view['area']})}", id="why"))
+        if view["issued_at"]
+        else None,
         el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
         _facts(view, zone),
         el("figure", area_chart(view, zone), _legend(), id="chart"),

@@ -104,7 +104,9 @@ def on_worse(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | N
 
 
 def on_lost_reference(rollout: Rollout, evidence: Evidence, _now: datetime) -> Action | None:
-    """End a trial whose champion no longer serves."""
+    """End a trial whose champion no longer serves, and a wait for a trial against itself."""
+    if rollout.phase is _S.QUEUED and rollout.release == rollout.champion:
+        return _end(rollout, evidence, _S.ABORTED, f"{rollout.release} serves again without a trial", tier="reference")
     if evidence.reference_serves or rollout.phase not in {_S.SHADOW, _S.CANARY}:
         return None
     reason = f"its champion {rollout.champion} no longer serves: the comparison has lost its reference"

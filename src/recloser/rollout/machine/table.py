@@ -28,7 +28,7 @@ _STOPPED = {  # of a queued release it is aborted, of one on trial it is ended
 TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
     _S.QUEUED: {
         "rollback": (_S.ROLLED_BACK,),
-        **dict.fromkeys(("reject", "unready", "newer", "deadline"), (_S.ABORTED,)),
+        **dict.fromkeys(("reject", "unready", "lost_reference", "newer", "deadline"), (_S.ABORTED,)),
         "hold": (_S.HELD,),
         "ask": (_S.AWAITING_APPROVAL,),
         "override": (_S.SHADOW, _S.CHAMPION, _S.AWAITING_APPROVAL),

@@ -6,7 +6,6 @@ stored before and after, and at what was verified in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -315,12 +314,19 @@ INVARIANTS: tuple[type, ...] = (I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, Whole)
 
 
 def hold(step: Step) -> None:
-    """Check all of them over one transition."""
-    for invariant in INVARIANTS:
-        try:
-            invariant.check(step)
-        except AssertionError as error:
-            raise AssertionError(f"{invariant.__name__} after {step.event!r}: {error}") from error
+    """Check all of them over one transition.
+
+    Raises:
+        AssertionError: names each that does not hold.
+    """
+    broken = [(invariant.__name__, said) for invariant in INVARIANTS if (said := _broken(invariant, step)) is not None]
+    if broken:
+        raise AssertionError(f"after {step.event!r}: " + "; ".join(f"{name}: {said}" for name, said in broken))
 
 
-Check = Callable[[Step], None]
+def _broken(invariant: type, step: Step) -> str | None:
+    try:
+        invariant.check(step)
+    except AssertionError as error:
+        return str(error) or "it does not hold"
+    return None

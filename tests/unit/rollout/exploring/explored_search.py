@@ -16,7 +16,7 @@ from explored_events import Event, enabled
 from explored_invariants import Seen, Step, hold
 from explored_world import DAY, Crash, Kept, World
 
-from recloser.core import Refused, Unavailable
+from recloser.core import InvalidInput, Refused, Unavailable
 from recloser.ledger import ActRecord, NoticeRecord, RouteRecord, TripRecord
 from recloser.rollout import Evidence, Rollout, RolloutState
 from recloser.rollout.gates import promoted_days, t2_numbers
@@ -86,6 +86,8 @@ def _asked(world: World, before: Seen, event: Event, *, disturbed: bool = False)
         refused = True
     except (Unavailable, Crash):
         pass
+    except InvalidInput as error:
+        raise AssertionError(f"after {event.name!r}: {error.explain()}") from error
     world.at_point = None
     world.rest()
     step = Step(

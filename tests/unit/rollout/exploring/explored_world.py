@@ -44,6 +44,7 @@ PLAIN = RolloutPlan(
     probation_days=1,
     alpha=0.8,
     deadline_days=4,
+    label_deadline_days=0.5,
     promotion=Promotion.NO_EVIDENCE_OF_HARM,
     harmless_days=2,
 )

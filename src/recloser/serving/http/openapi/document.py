@@ -96,6 +96,8 @@ def _described(route: Route, path: str, operation: Operation, schemas: Mapping[A
         if operation.binary_body:
             content[BINARY] = {"schema": RAW}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.forms:
+        described["requestBody"] = {"content": {media: {"schema": {}} for media in operation.forms}}
     described["security"] = [{}, {"bearer": []}]
     return described
 

@@ -19,6 +19,7 @@ class Operation:
         answers: media type -> type of the document, or a schema, of the statuses `done`.
         body: type of the JSON body, or None.
         binary_body: whether the body may be raw tensors behind a JSON header too.
+        forms: media types of a body that is read elsewhere, whose form depends on who sends it.
         errors: statuses of problem documents, besides 500 and those of the gate.
         parameters: in query and header; those of the path are known.
         done: statuses of success.
@@ -27,6 +28,7 @@ class Operation:
     answers: Mapping[str, Any]
     body: Any = None
     binary_body: bool = False
+    forms: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     done: tuple[int, ...] = (200,)

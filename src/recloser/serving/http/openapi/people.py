@@ -8,6 +8,7 @@ from recloser.serving.http.body import JSON
 from recloser.serving.http.openapi.operation import BODY_ERRORS, Operation, Parameter
 from recloser.serving.http.people import bodies, explained
 
+EVENT = "application/cloudevents+json"
 REFUSALS = (*BODY_ERRORS, 401, 403, 409, 503)
 KEY: Parameter = {
     "name": "Idempotency-Key",
@@ -31,7 +32,9 @@ def people_operations() -> dict[tuple[str, str], Operation]:
         ("/v1/freezes", "POST"): _act(bodies.Freeze, bodies.FreezeBody),
         ("/v1/freezes/{freeze}/lift", "POST"): _act(bodies.Freeze),
         ("/v1/retrain", "POST"): _act(bodies.Asked),
-        ("/v1/triggers/{inlet}", "POST"): Operation({JSON: bodies.Taken}, errors=REFUSALS, done=(200, 202)),
+        ("/v1/triggers/{inlet}", "POST"): Operation(
+            {JSON: bodies.Taken}, forms=(JSON, EVENT), errors=REFUSALS, done=(200, 202)
+        ),
     }
 
 
