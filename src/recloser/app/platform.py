@@ -342,7 +342,7 @@ class Platform:
             features=self.features,
             train=self.hooks.train,
             plan=self.project.training_plan(),
-            recipe=Recipe(model.history_days, staging.holdout_days, staging.latency_p99_ms),
+            recipe=Recipe(model.history_days, staging.holdout_days, staging.latency_p99_ms, model.windows),
             policy=self.project.gate_policy(),
             packages=self.layout.packages,
             runs=self.layout.runs,

@@ -17,6 +17,7 @@ from recloser.features import FeatureSet, attach_truth
 from recloser.ledger import PinRecord, ReleaseRecord
 from recloser.models import Model, Persistence, SeasonalNaive, split_rows
 from recloser.monitoring import daily_errors, pool
+from recloser.pipelines.choosing import Choice, choose, last_regime, offered
 from recloser.pipelines.evaluation import Evaluation, days_off, feature_ranges, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step, When
@@ -77,7 +78,9 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
     if sabotage is not None:
         rows = sabotage.rows(rows)
-    model = bench.train(rows, bench.features.names, bench.plan)
+    choice = _choice(bench, rows, windows, parse_utc(inputs["parameters"]["as_of"]))
+    rows = choice.offer.rows(rows)
+    model = bench.train(rows, bench.features.names, choice.offer.plan(bench.plan))
     if sabotage is not None:
         model = sabotage.model(model)
     folder = _folder(bench, inputs) / "model"
@@ -91,8 +94,9 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows.height,
         "issues": rows["issued_at"].n_unique(),
         "held_out_from": format_utc(windows.holdout[0]) if windows.holdout else None,
+        "choice": choice.to_dict(),
         "window": [
-            format_utc(min(share.issues[0] for share in shares)),
+            format_utc(rows["issued_at"].min()),  # type: ignore[arg-type]
             format_utc(bench.features.horizon.targets(windows.training[-1])[-1]),
         ],
     }
@@ -162,6 +166,7 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
             "champion_at_test": evaluated["champion"],
             "held_out_from": trained["held_out_from"],
             "training_rows": trained["rows"],
+            "window_choice": trained["choice"],
             "feature_ranges": feature_ranges(rows, bench.features.measured),
         },
     )
@@ -190,6 +195,7 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     if bench.trial is not None:  # its process asks the ledger which package the release is
         _record_candidate(bench, opened, run)
     evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
+    evidence = replace(evidence, trigger=str(inputs["parameters"].get("trigger", "")))
     verdict = judged(bench, evidence)
     record_verdict(bench.ledger, opened, run, verdict, bench.clock.now())
     checks = verdict.to_dict()["checks"]
@@ -263,6 +269,17 @@ def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
 def _history_days(bench: Workbench, inputs: Mapping[str, Any]) -> int:
     """Return how far back the run looks: as its parameters say, else as the project does."""
     return int(inputs["parameters"].get("history_days", bench.recipe.history_days))
+
+
+def _choice(bench: Workbench, rows: pl.DataFrame, windows: Windows, as_of: datetime) -> Choice:
+    """Return the window to learn from; what was tried stands in the audit log too."""
+    regime = last_regime(bench.ledger, as_of)
+    offers = offered(bench.recipe.windows, windows.training[0], as_of, regime)
+    choice = choose(bench.train, rows, bench.features.names, bench.plan, offers)
+    if choice.tried:
+        with bench.ledger.change(ACTOR, bench.clock.now()) as change:
+            change.note("pipeline.window", choice.offer.name, choice.to_dict())
+    return choice
 
 
 def _shares(bench: Workbench, issues: tuple[datetime, ...], areas: tuple[str, ...]) -> tuple[Share, ...]:

@@ -163,6 +163,9 @@ class ModelSection(Section):
     """The training recipe: `[model]`."""
 
     history_days: Annotated[int, Field(ge=60)] = 730
+    windows: Annotated[tuple[Literal["expanding", "trailing", "recent", "regime"], ...], Field(min_length=1)] = (
+        "expanding",
+    )
     trees: Annotated[int, Field(ge=1)] = 200
     leaves: Annotated[int, Field(ge=2)] = 63
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.06
@@ -349,6 +352,7 @@ class Project(Section):
         return GatePolicy(
             margin=staging.margin,
             uncertainty=staging.uncertainty,
+            worth_margin=staging.worth_margin,
             naive_margin=staging.naive_margin,
             incumbent_required=staging.incumbent_required,
             minimum_coverage80=staging.minimum_coverage80,
