@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import selectors
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from storing import deciding, to_store
 
 from recloser.connectors.c37118 import (
     AnalogChannel,
@@ -56,10 +59,10 @@ def configuration(idcode: int = 7, pmus: int = PMUS) -> Configuration:
     return Configuration(idcode, 1_000_000, tuple(one), RATE)
 
 
-def frames_of(known: Configuration, count: int) -> list[bytes]:
+def frames_of(known: Configuration, count: int, begin: int = 1_700_000_000) -> list[bytes]:
     fields = layout_of(known).fields
     values = [1.25 if field.code == "f" else 0 for field in fields]  # pyPMU refuses a frequency of 50 Hz
-    return [data_frame(known, values, (1_700_000_000 + n // RATE, n % RATE * 16_667)) for n in range(count)]
+    return [data_frame(known, values, (begin + n // RATE, n % RATE * 16_667)) for n in range(count)]
 
 
 def cpu_us(work: Callable[[], object], frames: int, repeats: int) -> float:
@@ -149,9 +152,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", help="a Python with `synchrophasor` installed")
     parser.add_argument("--seconds", type=int, default=10, help="of data, sent as fast as it goes")
+    parser.add_argument("--stored", type=int, default=600, help="frames of 10 PMUs that go the whole way")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     result = {"c37118": decoding(given.peer), "end_to_end": end_to_end(given.seconds)}
+    known = configuration()
+    result["to_store"] = to_store(known, frames_of(known, given.stored, int(time.time())))
+    result["deciding_10"] = deciding(known, frames_of(known, 1)[0], PMUS, RATE)
+    large = configuration(pmus=100)
+    result["deciding_100"] = deciding(large, frames_of(large, 1)[0], 100, RATE)
+    result["load"] = dict(zip(("1_min", "5_min", "15_min"), os.getloadavg(), strict=True))
     if given.json:
         print(json.dumps(result))
         return 0

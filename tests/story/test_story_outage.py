@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,8 +19,8 @@ from recloser.app import Platform
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.retraining import RunOrder
 from recloser.core import LOAD, Unavailable, VirtualClock
-from recloser.ledger import ForecastRecord, NoticeRecord, PairedDayRecord, RolloutRecord, RouteRecord
-from recloser.rollout import RolloutState
+from recloser.ledger import ForecastRecord, NoticeRecord, PairedDayRecord, ReleaseRecord, RolloutRecord, RouteRecord
+from recloser.rollout import Rollout, RolloutState
 from recloser.testing import small_project
 from recloser.testing.puppets import puppet_release, put_on_trial
 
@@ -124,6 +125,33 @@ def test_without_labels_until_the_deadline_it_is_rolled_back(lived: Callable[[in
     life.clock.advance_to(life.clock.now() + DAY)
     life.loop.controller.tick(life.loop.evidence)
     assert life.state() == "rolled_back"
+
+
+def test_a_champion_whose_answers_are_refused_in_issue_after_issue_gives_way(lived: Callable[[int], Life]) -> None:
+    """The former champion serves again; before that each refused answer was the ladder's."""
+    life = lived(1)
+    platform, ledger = life.platform, life.platform.ledger
+    now, route = life.clock.now(), ledger.get(RouteRecord, "route")
+    trial = Rollout.from_record(ledger.get(RolloutRecord, life.key))
+    serves = replace(trial, state=RolloutState.CHAMPION, promoted_at=now)
+    with ledger.change("test", now) as change:  # as if its probation had ended
+        change.put(serves.to_record())
+        change.put(
+            replace(route, epoch=route.epoch + 1, champion=life.canary, canary=None, share=0.0, lease_until=None)
+        )
+        change.put(replace(ledger.get(ReleaseRecord, life.canary), state="champion"))
+        (first,) = [r for r in ledger.find(RolloutRecord, state="champion") if r.release == route.champion]
+        change.put(replace(Rollout.from_record(first), state=RolloutState.RETIRED, finished_at=now).to_record())
+        change.put(replace(ledger.get(ReleaseRecord, first.release), state="retired"))
+        change.note("test", life.canary)
+    (platform.layout.root / "strings").write_text("nan", encoding="utf-8")
+    for expected in ("champion", "champion", "tripped"):
+        life.day()
+        assert life.state() == expected, ledger.get(RolloutRecord, life.key).reason
+    assert ledger.get(RouteRecord, "route").champion == first.release
+    assert not ledger.find(NoticeRecord, kind="alarm")
+    life.day()
+    assert life.answered_by() == {"champion"}
 
 
 def test_gateways_that_the_controller_cannot_reach_go_back_to_the_champion_alone(

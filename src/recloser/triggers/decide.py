@@ -172,9 +172,14 @@ def _in_order(
 
 
 def _gone(trigger: Trigger, standing: frozenset[str], due: Trigger | None) -> Decision | None:
-    """Return the skip of a trigger that waited for too long: its signal closed, or the schedule's next date came."""
+    """Return the skip of a trigger that waited until nothing asks for it any more.
+
+    Its signal closed, a later run knows the data, or the schedule's next date came.
+    """
     if trigger.kind in _SIGNALS and trigger.key not in standing:
         return Decision(trigger, "skip", Code.EXPIRED, "its signal closed while it waited")
+    if trigger.kind is _K.DATA and trigger.key not in standing:
+        return Decision(trigger, "skip", Code.EXPIRED, "a later run knows these data")
     if trigger.kind is _K.SCHEDULE and trigger.key not in {*standing, "" if due is None else due.key}:
         why = "the schedule has changed" if due is None else f"the next date has come: {due.reason}"
         return Decision(trigger, "skip", Code.EXPIRED, why)

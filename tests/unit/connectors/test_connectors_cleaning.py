@@ -61,6 +61,29 @@ def test_a_factor_of_a_thousand() -> None:
     assert free.clean(reading(22, 40.0)).reading.quality == PointQuality.GOOD
 
 
+def test_a_recording_that_is_played_again_and_again_is_marked_until_the_plant_is_seen() -> None:
+    rng = np.random.default_rng(4)
+    free = Cleaner({"P": replace(POINT, low=None, high=None, rate_per_s=None, stuck_after_s=None)})
+    live = [20.0 + float(x) for x in rng.normal(size=60)]
+    played = live[-15:] * 8
+    found = [free.clean(reading(second, number)) for second, number in enumerate([*live, *played, *live[:9]])]
+    marked = [bool(one.reading.quality & PointQuality.CYCLING) for one in found]
+    first = marked.index(True)
+    assert 60 + 30 <= first <= 60 + 50
+    assert all(marked[first : 60 + len(played)])
+    assert not any(marked[60 + len(played) + 3 :])
+    assert "15 numbers" in found[first].reason
+
+
+@pytest.mark.parametrize("levels", [2, 5, 12])
+def test_coarse_numbers_and_states_are_no_recordings(levels: int) -> None:
+    rng = np.random.default_rng(5)
+    free = Cleaner({"P": replace(POINT, low=None, high=None, rate_per_s=None, stuck_after_s=None)})
+    numbers = [10.0 + float(x) for x in rng.integers(0, levels, 20_000)] + [1.0, 0.0] * 50 + [3.0] * 100
+    found = [free.clean(reading(second, number)).reading.quality for second, number in enumerate(numbers)]
+    assert not any(quality & PointQuality.CYCLING for quality in found)
+
+
 @pytest.mark.parametrize(("lag_s", "word"), [(3600.0, "behind"), (-7200.0, "ahead")])
 def test_a_clock_shifted_by_whole_hours_is_found_and_the_arrival_counts(lag_s: float, word: str) -> None:
     found = cleaned([reading(step, 20.0 + step / 10, lag_s + 0.1 * step) for step in range(8)])

@@ -174,6 +174,16 @@ def test_a_monthly_schedule_acts_every_month_however_long_its_rollouts_take(week
     assert max(later - first for first, later in pairwise(starts)) <= (31 if weeks == 1 else 36) * DAY
 
 
+def test_new_data_that_a_later_run_knows_start_nothing():
+    live = replace(HISTORY, rollout_live=True)
+    (waiting,) = decide(POLICY, live, [data_trigger("run-1", 8, NOW)], NOW)
+    queued = replace(HISTORY, queued=queue_after(live, [waiting]))
+    (gone,) = decide(POLICY, queued, [], NOW + DAY)
+    assert (gone.code, gone.why) == (Code.EXPIRED, "a later run knows these data")
+    assert queue_after(queued, [gone]) == ()
+    assert only(POLICY, queued, data_trigger("run-1", 8, NOW), now=NOW + DAY) == ("start", Code.STARTED)
+
+
 def test_of_several_due_dates_that_wait_only_the_latest_does():
     policy = TriggerPolicy(schedule=Schedule(Every.WEEKLY, ZoneInfo("UTC"), time(2), weekday=0), cooldown=2 * DAY)
     (first,) = decide(policy, replace(HISTORY, rollout_live=True), [], NOW)

@@ -61,6 +61,7 @@ def rules_of(device: DeviceSection) -> CleaningRules:
         ahead_s=device.clock_ahead_seconds,
         shift_within_s=30.0 if device.hour_shift_check else 0.0,
         unit_check=device.unit_check,
+        cycle_check=device.cycle_check,
     )
 
 

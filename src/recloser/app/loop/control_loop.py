@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from recloser.app.loop.book import issue_key, issue_state
-from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence
+from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
@@ -173,16 +173,36 @@ class ControlLoop:
         route = self.router.gateway.route
         for release in route.challengers():
             old = self.platform.ledger.get(StateRecord, f"{INCIDENTS}/{release}")
-            counts = {"output": 0, "input": 0} if old is None else dict(old.state)
+            counts = counts_of(old, "challenger")
             mine = [i for i in answer.incidents if i.release == release and i.kind == "output"]
             inputs = [i for i in answer.incidents if i.kind == "input"]
             if mine or inputs or old is None:
-                counts = {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
+                counts |= {"output": counts["output"] + len(mine), "input": counts["input"] + len(inputs)}
                 states.append(StateRecord(f"{INCIDENTS}/{release}", now, counts))
             states.append(self._divergence_state(release, route.champion, answer, scale))
+        states += self._champion_states(answer, now)
         if route.champion is not None and route.shadow is not None:  # in probation the former champion is the shadow
             states.append(self._divergence_state(route.champion, route.shadow, answer, scale))
         return states
+
+    def _champion_states(self, answer: Answer, now: datetime) -> list[StateRecord]:
+        """Return in how many issues in a row the guard refused the champion for most areas; nothing if that is known.
+
+        A challenger's refused answers are counted one by one; a champion serves for months, so that only a run of bad
+        issues tells of the model and not of a day.
+        """
+        champion = self.router.gateway.route.champion
+        if champion is None:
+            return []
+        key, refused = f"{INCIDENTS}/{champion}", set()
+        for incident in answer.incidents:
+            if incident.kind == "output" and incident.release == champion:
+                refused.add(incident.area)
+        old = self.platform.ledger.get(StateRecord, key)
+        known = counts_of(old, "champion")
+        most = 2 * len(refused) > len(answer.served) + len(answer.unavailable)
+        counts = {**known, "output": known["output"] + 1 if most else 0}
+        return [] if old is not None and counts == old.state else [StateRecord(key, now, counts)]
 
     def _divergence_state(
         self, release: str, other: str | None, answer: Answer, scale: Mapping[str, float]

@@ -53,14 +53,13 @@ class LedgerEvidence:
     def gather(self, rollout: Rollout, now: datetime) -> Evidence:
         """Return what is known about the rollout at `now`; what people said and declared, by the clock."""
         today = self._platform.today()
-        incidents = self._platform.ledger.get(StateRecord, f"{INCIDENTS}/{rollout.release}")
+        counts = self._counts(rollout)
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
-        refused = 0 if incidents is None else int(incidents.state["output"])
         return Evidence(
-            incidents={rollout.release: refused} if refused else {},
+            incidents={name: count["output"] for name, count in counts.items() if count["output"]},
             cut_off=self._cut_off(rollout.release),
-            input_incidents=0 if incidents is None else int(incidents.state["input"]),
+            input_incidents=counts[rollout.release]["input"],
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
             level_limit=None if divergence is None else divergence.state.get("level_limit"),
@@ -72,6 +71,23 @@ class LedgerEvidence:
             proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
             today=today,
         )
+
+    def _counts(self, rollout: Rollout) -> dict[str, dict[str, Any]]:
+        """Return by release what the guard counted of it in the role that it has now.
+
+        Of the rollout's release, and of the champion beside it where that serves: who is bad as well is no retreat.
+        """
+        ledger = self._platform.ledger
+        route = ledger.get(RouteRecord, "route")
+        serving = None if route is None else route.champion
+        names = {rollout.release, *({serving} & {rollout.champion})} - {None}
+        return {
+            name: counts_of(
+                ledger.get(StateRecord, f"{INCIDENTS}/{name}"), "champion" if name == serving else "challenger"
+            )
+            for name in names
+            if name is not None
+        }
 
     def _cut_off(self, release: str) -> CutOff | None:
         """Return why a gateway process cut the release off under the present route, by its own guard."""
@@ -112,6 +128,16 @@ class LedgerEvidence:
                     missing = end
             day += timedelta(days=1)
         return tuple(found), missing
+
+
+def counts_of(record: StateRecord | None, role: str) -> dict[str, Any]:
+    """Return what the guard counted of a release in a role: challenger or champion; what it did in the other is over.
+
+    Keys: role; output, of a challenger its refused answers, of a champion for how many issues in a row most of its
+    answers were refused; input, refused inputs, which no model is blamed for.
+    """
+    counts = {"role": "challenger"} | ({} if record is None else record.state)
+    return counts if record is not None and counts["role"] == role else {"role": role, "output": 0, "input": 0}
 
 
 def _odd(found: Iterable[Any]) -> tuple[str, ...]:

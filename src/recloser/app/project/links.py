@@ -90,6 +90,7 @@ class DeviceSection(Section):
     clock_ahead_seconds: Annotated[float, Field(ge=0)] = 60.0
     hour_shift_check: bool = True
     unit_check: bool = True
+    cycle_check: bool = True
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -89,7 +89,8 @@ def readings_of(batch: DataBatch, chosen: list[Chosen], source: str, receive_ns:
         for item, numbers in columns:
             stat, number = int(batch.stats[row, item.pmu]), float(numbers[row])
             good = math.isfinite(number)
-            quality = c37118_quality(stat, clock) | (PointQuality.GOOD if good else PointQuality.INVALID)
+            quality = c37118_quality(stat, clock)
+            quality = quality if good else quality | PointQuality.INVALID
             value = number if good else None
             readings.append(
                 PointReading(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from recloser.connectors.cleaning.steps import STEPS, CleaningRules, History, remember
-from recloser.connectors.points import Point, PointQuality, PointReading
+from recloser.connectors.points import Point, PointQuality, PointReading, has_any
 
 KEPT = 512  # statements of a point that are known again
 
@@ -62,7 +62,7 @@ class Cleaner:
         if kind is Kind.CONFIRMED:
             return Cleaned(kind, reading, reading.receive_ns, "said before and still so")
         point = self._points.get(reading.point)
-        if point is None or reading.quality & PointQuality.STALE:
+        if point is None or has_any(reading.quality, STALE):
             return Cleaned(kind, reading, reading.at_ns)
         history = self._histories.setdefault(reading.point, History())
         reasons: list[str] = []
@@ -89,7 +89,7 @@ class Cleaner:
             if len(said) > KEPT:
                 said.popitem(last=False)
         point = self._points.get(reading.point)
-        if point is not None and not reading.quality & PointQuality.STALE:
+        if point is not None and not has_any(reading.quality, STALE):
             remember(reading, point, self._histories.setdefault(reading.point, History()))
 
 
@@ -99,11 +99,14 @@ OURS = (
     | PointQuality.UNCHANGED
     | PointQuality.UNIT_SUSPECT
     | PointQuality.CLOCK_SUSPECT
+    | PointQuality.CYCLING
 )
+
+STALE, THEIRS = int(PointQuality.STALE), ~int(OURS)
 
 
 def _statement(reading: PointReading) -> Statement | None:
     """Return what a reading says apart from our own marks; None where it has no source time to be known by."""
-    if reading.source_ns is None or reading.quality & PointQuality.STALE:
+    if reading.source_ns is None or has_any(reading.quality, STALE):
         return None
-    return reading.source_ns, reading.number, int(reading.quality & ~OURS)
+    return reading.source_ns, reading.number, int.__and__(reading.quality, THEIRS)

@@ -5,16 +5,20 @@ Pure. No step changes a number: what is doubtful is marked, and the reading as i
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
-from recloser.connectors.points import Point, PointQuality, PointReading
+from recloser.connectors.points import Point, PointQuality, PointReading, has_any
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
 LAGS, NUMBERS = 5, 20  # of how many readings a shift of whole hours and a unit are judged
+LEAST_PERIOD, ROUNDS, LEAST_REPEATED = 3, 2, 30  # numbers of a cycle; times it comes again; readings that repeat
+LONGEST_PERIOD = 120
+TIME_INVALID, JUMP = int(PointQuality.TIME_INVALID), int(PointQuality.JUMP)
+NOT_OF_THE_PLANT = int(PointQuality.OUT_OF_LIMITS | PointQuality.UNIT_SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,14 @@ class CleaningRules:
             hours; 0 looks for none (a device that sends late on purpose).
         confirmed_by: so many readings at a new level make a jump a change.
         unit_check: look for factors of a thousand.
+        cycle_check: look for numbers that go round and round, exactly.
     """
 
     ahead_s: float = 60.0
     shift_within_s: float = 30.0
     confirmed_by: int = 3
     unit_check: bool = True
+    cycle_check: bool = True
 
 
 @dataclass(slots=True)
@@ -46,6 +52,8 @@ class History:
         same: that number.
         lags_ns: ages of the latest readings at arrival.
         numbers: the latest usable ones.
+        seen: the latest places of three numbers in a row; count: of numbers so far.
+        period, repeated: how long ago the same three came last, and for how many readings in a row it was so long ago.
     """
 
     last: tuple[float, int] | None = None
@@ -54,6 +62,10 @@ class History:
     same_since_ns: int = 0
     lags_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS))
     numbers: deque[float] = field(default_factory=lambda: deque(maxlen=NUMBERS))
+    seen: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    count: int = 0
+    period: int = 0
+    repeated: int = 0
 
 
 Finding = tuple[PointQuality, str] | None
@@ -62,9 +74,11 @@ Step = Callable[[PointReading, Point, History, CleaningRules], Finding]
 
 def clock(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
     """A clock that is ahead, or shifted by whole hours, does not tell the time of a value."""
-    if reading.source_ns is None or reading.quality & PointQuality.TIME_INVALID:
+    if reading.source_ns is None or has_any(reading.quality, TIME_INVALID):
         return None
     lag = reading.receive_ns - reading.source_ns
+    if abs(lag) < HOUR_NS // 2 and -lag <= rules.ahead_s * SECOND_NS:
+        return None
     within = int(rules.shift_within_s * SECOND_NS)
     hours = [round(past / HOUR_NS) for past in (*history.lags_ns, lag)]
     near = all(
@@ -126,7 +140,20 @@ def unit(reading: PointReading, _point: Point, history: History, rules: Cleaning
     return PointQuality.UNIT_SUSPECT, f"{reading.number:g} where {usual:g} is usual: a factor of a thousand"
 
 
-STEPS: tuple[Step, ...] = (clock, limits, rate, stuck, unit)
+def cycling(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
+    """A measurement that repeats the same numbers in the same order, exactly, is a recording and not the plant."""
+    if not rules.cycle_check or reading.number is None or len(history.numbers) < 2:
+        return None
+    key = hash((history.numbers[-2], history.numbers[-1], reading.number))
+    period = history.count - history.seen.get(key, history.count)
+    if period < LEAST_PERIOD or period != history.period or len(set(history.numbers)) < LEAST_PERIOD:
+        return None
+    if history.repeated + 1 < max(LEAST_REPEATED, ROUNDS * period):
+        return None
+    return PointQuality.CYCLING, f"the same {period} numbers again and again, {history.repeated + 1} readings so far"
+
+
+STEPS: tuple[Step, ...] = (clock, limits, rate, stuck, unit, cycling)
 
 
 def remember(reading: PointReading, point: Point, history: History) -> None:
@@ -138,15 +165,30 @@ def remember(reading: PointReading, point: Point, history: History) -> None:
         return
     if number != history.same:
         history.same, history.same_since_ns = number, reading.at_ns
-    if not reading.usable or reading.quality & (PointQuality.OUT_OF_LIMITS | PointQuality.UNIT_SUSPECT):
+    if not reading.usable or has_any(reading.quality, NOT_OF_THE_PLANT):
         return
     here = (number, reading.at_ns)
-    if reading.quality & PointQuality.JUMP:
+    if has_any(reading.quality, JUMP):
         alike = history.level and point.rate_per_s and not _faster(history.level[-1], here, point.rate_per_s)
         history.level = [*history.level, here] if alike else [here]
         return
     history.last, history.level = here, []
+    _follow_cycle(number, history)
     history.numbers.append(number)
+
+
+def _follow_cycle(number: float, history: History) -> None:
+    """Note when the latest three numbers came in a row before; of so many places as the longest period has."""
+    if len(history.numbers) >= 2:
+        key = hash((history.numbers[-2], history.numbers[-1], number))
+        period = history.count - history.seen.get(key, history.count)
+        history.repeated = history.repeated + 1 if period and period == history.period else 0
+        history.period = period
+        history.seen[key] = history.count
+        history.seen.move_to_end(key)
+        if len(history.seen) > LONGEST_PERIOD:
+            history.seen.popitem(last=False)
+    history.count += 1
 
 
 def _faster(before: tuple[float, int], now: tuple[float, int], rate_per_s: float) -> bool:

@@ -7,7 +7,7 @@ from recloser.connectors.points.mapping import (
     iec104_quality,
     opcua_quality,
 )
-from recloser.connectors.points.quality import PointQuality, sample_quality, worded
+from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
 from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
 
@@ -21,6 +21,7 @@ __all__ = [
     "PointRegistry",
     "c37118_quality",
     "dnp3_quality",
+    "has_any",
     "iec104_quality",
     "import_sheet",
     "nanoseconds",

@@ -6,6 +6,7 @@ Sources: IEC 60870-5-101:2003, 7.2.6; IEEE 1815-2012, 11.6; OPC 10000-4, 7.39; I
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from recloser.connectors.points.quality import PointQuality as Q
 
@@ -90,6 +91,7 @@ def opcua_quality(status: int) -> Q:
     return result
 
 
+@lru_cache(maxsize=4096)
 def c37118_quality(stat: int, time_quality: int = 0) -> Q:
     """Return the quality of a PMU's values by its STAT word and the frame's time quality byte.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from recloser.connectors.points.quality import PointQuality
+from recloser.connectors.points.quality import PointQuality, has_any
+
+DOUBTFUL = int(PointQuality.TIME_INVALID | PointQuality.CLOCK_SUSPECT)
+UNUSABLE = int(PointQuality.UNUSABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,14 @@ class PointReading:
     @property
     def at_ns(self) -> int:
         """Return the time the value is about: the source's where it can be trusted, else that of arrival."""
-        doubtful = PointQuality.TIME_INVALID | PointQuality.CLOCK_SUSPECT
-        trusted = self.source_ns is not None and not self.quality & doubtful
-        return self.source_ns if trusted and self.source_ns is not None else self.receive_ns
+        if self.source_ns is None or has_any(self.quality, DOUBTFUL):
+            return self.receive_ns
+        return self.source_ns
 
     @property
     def usable(self) -> bool:
         """Return whether the value says something about the plant."""
-        return self.number is not None and not self.quality & PointQuality.UNUSABLE
+        return self.number is not None and not has_any(self.quality, UNUSABLE)
 
     def gone_stale(self, now_ns: int, origin: str) -> PointReading:
         """Return the reading as what is not known to hold any more from `now_ns` on."""

@@ -6,19 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recloser.core import format_utc
+from recloser.registry.content.meaning import FORECAST, meaning_of
 from recloser.registry.content.schema import InputColumn
 from recloser.registry.facts import PackageFacts
-
-INTENDED = (
-    "Day-ahead forecasts of electric load by area, as quantiles in MW, for planning, under the watch of a person "
-    "and behind a gateway that checks every answer."
-)
-NOT_FOR = (
-    "control of equipment, protection, or any decision in less than a day",
-    "areas that it was not trained on",
-    "inputs outside the ranges in schema.json: tree models do not extrapolate, they answer as at the edge",
-    "billing or settlement",
-)
 
 
 def card_document(
@@ -33,21 +23,26 @@ def card_document(
         calibration: how the quantiles were brought to their levels; empty where the model does not say.
     """
     first, last = facts.training_window
+    meaning = meaning_of(facts.model_kind)
     return {
         "format": "recloser-card/1",
         "model": {"kind": facts.model_kind, "quantiles": list(facts.quantiles), "calibration": dict(calibration)},
-        "intended_use": INTENDED,
-        "not_for": list(NOT_FOR),
+        "intended_use": meaning.intended,
+        "not_for": list(meaning.not_for),
         "validity": {
             "areas": sorted(areas),
             "trained_from": format_utc(first),
             "trained_to": format_utc(last),
-            "ranges": {c.name: [c.minimum, c.maximum, c.unit] for c in columns if c.minimum is not None},
+            "ranges": {
+                c.name: [c.minimum, c.maximum, meaning.unit_of(c.name, c.unit)]
+                for c in columns
+                if c.minimum is not None
+            },
             "missing": {c.name: c.missing_share for c in columns if c.missing_share},
         },
         "limits": limits_of(facts, columns),
         "metrics": dict(facts.metrics),
-        "fallback": "seasonal naive and persistence, in model/fallback, answer when it cannot",
+        "fallback": meaning.fallback,
     }
 
 
@@ -56,7 +51,7 @@ def limits_of(facts: PackageFacts, columns: Sequence[InputColumn]) -> list[str]:
     first, last = facts.training_window
     days = (last - first).days
     limits = [] if days >= 365 else [f"It saw {days} days: less than a year, so whole seasons are unknown to it."]
-    if not any(column.unit == "degC" for column in columns):
+    if meaning_of(facts.model_kind) is FORECAST and not any(column.unit == "degC" for column in columns):
         limits.append("It knows no weather.")
     gaps = [column.name for column in columns if column.missing_share > 0.2]
     if gaps:

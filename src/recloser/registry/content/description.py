@@ -11,6 +11,7 @@ from typing import Any
 from recloser.core import canonical_json, digest_bytes
 from recloser.registry.content.card import card_document
 from recloser.registry.content.lock import Pin, installed_differences, load_lock, shipped_lock, write_lock
+from recloser.registry.content.meaning import FORECAST, Meaning, meaning_of
 from recloser.registry.content.sbom import PROGRAM, Distribution, read_distributions, write_sbom
 from recloser.registry.content.schema import InputColumn, schema_document
 from recloser.registry.facts import PackageFacts
@@ -70,18 +71,19 @@ def describe(
         model_files: the saved model's files by path inside its folder.
         around: what it runs on.
     """
+    meaning, horizon = meaning_of(facts.model_kind), facts.feature_set.get("horizon", {})
     files = [(f"model/{name}", digest_bytes(content)) for name, content in model_files.items()]
     return {
-        SCHEMA: canonical_json(schema_document(columns, facts.quantiles, facts.feature_set.get("horizon", {}))),
+        SCHEMA: canonical_json(schema_document(columns, facts.quantiles, horizon, meaning)),
         CARD: canonical_json(card_document(facts, areas, columns, _calibration(model_files))),
-        ENTRY: canonical_json(entry_document()),
+        ENTRY: canonical_json(entry_document(meaning)),
         LOCK: write_lock(around.pins),
         WHEELHOUSE: canonical_json(wheelhouse_document(facts, around)),
         SBOM: write_sbom(facts.model_kind, files, around.distributions),
     }
 
 
-def entry_document() -> dict[str, Any]:
+def entry_document(meaning: Meaning = FORECAST) -> dict[str, Any]:
     """Return entry.json: how to score rows with nothing but the package and its environment."""
     return {
         "format": "recloser-entry/1",
@@ -90,7 +92,7 @@ def entry_document() -> dict[str, Any]:
         "score": {
             "method": "predict",
             "rows": "a polars frame as in schema.json",
-            "answer": "MW, (n_rows, n_quantiles)",
+            "answer": f"{meaning.unit}, (n_rows, n_quantiles)",
         },
         "command": ["recloser", "package", "score", ".", "--rows", "ROWS", "--out", "ANSWERS"],
         "golden": {"rows": "golden/rows.arrow", "answers": "golden/answers.arrow"},

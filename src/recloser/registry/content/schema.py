@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from recloser.core.quantities import SUFFIXES, UNITS, Unit
 from recloser.features import FeatureSet
 from recloser.features.feature_set import FIXED
+from recloser.registry.content.meaning import FORECAST, Meaning
 
 PER_UNIT = "1 (share of scale_mw)"
 UNDECLARED = "not declared"
@@ -93,7 +94,7 @@ def unit_of(quantity: str) -> str:
 
 
 def schema_document(
-    columns: Sequence[InputColumn], quantiles: Sequence[float], horizon: Mapping[str, Any]
+    columns: Sequence[InputColumn], quantiles: Sequence[float], horizon: Mapping[str, Any], meaning: Meaning = FORECAST
 ) -> dict[str, Any]:
     """Return schema.json: inputs, outputs and horizon.
 
@@ -101,16 +102,18 @@ def schema_document(
         columns: what the model reads.
         quantiles: levels that it answers, ascending.
         horizon: FeatureSet.to_dict()['horizon'].
+        meaning: of the answers.
     """
+    unit = meaning.unit
     outputs = [
-        {"name": f"q{round(100 * level):02d}", "dtype": "float64", "unit": "MW", "quantile": level, "nullable": True}
+        {"name": f"q{round(100 * level):02d}", "dtype": "float64", "unit": unit, "quantile": level, "nullable": True}
         for level in quantiles
     ]
-    note = "mean power of the interval; null where scale_mw or every feature is missing; quantiles never cross"
+    inputs = [asdict(replace(column, unit=meaning.unit_of(column.name, column.unit))) for column in columns]
     return {
         "format": "recloser-schema/1",
-        "inputs": [asdict(column) for column in columns],
+        "inputs": inputs,
         "outputs": outputs,
-        "output_note": note,
+        "output_note": meaning.note,
         "horizon": dict(horizon),
     }

@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +37,7 @@ from recloser.registry.content.description import CARD, ENTRY, LOCK, SBOM, SCHEM
 from recloser.registry.content.lock import Pin, applicable, installed_differences, parse_lock, shipped_lock, write_lock
 from recloser.registry.content.pickles import holds_pickle, pickle_files
 from recloser.registry.content.sbom import Distribution, read_distributions, write_sbom
-from recloser.registry.content.schema import feature_units, input_columns
+from recloser.registry.content.schema import InputColumn, feature_units, input_columns
 
 LOCK_TEXT = f"""\
 # a comment
@@ -134,6 +135,33 @@ def test_the_schema_tells_columns_units_ranges_and_gaps(documents: dict[str, byt
     assert rows["at"]["dtype"] == "timestamp[us, UTC]"
     assert [(row["name"], row["unit"]) for row in schema["outputs"]] == [("q10", "MW"), ("q50", "MW"), ("q90", "MW")]
     assert schema["horizon"]["zone"] == "Europe/Amsterdam"
+
+
+def test_a_detector_answers_probabilities_of_windows_and_no_megawatts(
+    facts_of: Callable[..., PackageFacts], around: Surroundings
+) -> None:
+    names = ("scale_mw", "fleet_hz", "fleet_slope_hz_s", "angle_step_rad", "voltage_low", "at", "area")
+    columns = [
+        InputColumn(
+            name, "float32", "MW" if name == "scale_mw" else "UTC" if name == "at" else "", False, 0.0, 1.0, 0.0
+        )
+        for name in names
+    ]
+    columns = [
+        replace(c, unit="not declared") if c.name[0] in "fav" and c.name not in {"at", "area"} else c for c in columns
+    ]
+    facts = facts_of(model_kind="event_detector", quantiles=(0.5,))
+    documents = describe(facts, columns, ["line_trip"], {}, around)
+    schema, card, entry = (json.loads(documents[name]) for name in (SCHEMA, CARD, ENTRY))
+    assert [(row["name"], row["unit"]) for row in schema["outputs"]] == [("q50", "1")]
+    assert "probability" in schema["output_note"]
+    units = {row["name"]: row["unit"] for row in schema["inputs"]}
+    assert (units["fleet_hz"], units["fleet_slope_hz_s"], units["voltage_low"]) == ("Hz", "Hz/s", "1")
+    assert (units["at"], units["area"]) == ("UTC, end of the window", "class of event")
+    assert card["validity"]["ranges"]["fleet_hz"] == [0.0, 1.0, "Hz"]
+    assert "probability" in card["intended_use"]
+    assert entry["score"]["answer"] == "1, (n_rows, n_quantiles)"
+    assert "MW" not in (documents[SCHEMA] + documents[CARD] + documents[ENTRY]).decode()
 
 
 def test_infinite_and_absent_numbers_make_no_range() -> None:
