@@ -12,7 +12,7 @@ from recloser.rollout.decide import Target, apply
 from recloser.rollout.moves import Move
 from recloser.rollout.notices import acts_of, event_of, facts_of, is_trip, notices_of, trip_of
 from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
-from recloser.rollout.rollout import STOPPED, Rollout, RolloutState, World
+from recloser.rollout.rollout import BARRED, STOPPED, Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -171,7 +171,8 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
     if serving is not None:
         states[serving] = "champion"
     known = [(world.releases[name], state) for name, state in states.items() if name in world.releases]
-    return tuple(replace(record, state=state) for record, state in known if record.state != state)
+    # What tripped once stays so, whatever becomes of another rollout of it.
+    return tuple(replace(record, state=state) for record, state in known if record.state not in {state, *BARRED})
 
 
 def _recalled(

@@ -59,6 +59,24 @@ def test_a_release_that_waits_for_a_second_trial_is_not_tried_against_itself() -
     assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.CHAMPION, S.ABORTED]
 
 
+def test_a_rollback_ends_who_serves_and_not_a_wait_of_the_same_release() -> None:
+    world = World("people")
+    play(world, f"{ASKED}, rollback, submit rel-1 again, tick, rollback to rel-1, rollback")
+    assert world.route().champion is None
+
+
+def test_a_release_that_tripped_stays_tripped_when_a_wait_of_it_ends() -> None:
+    world = World("people")
+    play(world, f"{ASKED}, rollback, submit rel-1 again, tick, rollback to rel-1, guard refuses rel-1, rollback")
+    assert world.releases()["rel-1"].state == "tripped"
+
+
+def test_a_retired_release_that_is_submitted_again_stands_for_a_trial() -> None:
+    world = World()
+    play(world, f"{SECOND}, submit rel-1 again, tick, a good day")
+    assert (world.route().canary, world.releases()["rel-1"].state) == ("rel-1", "accepted")
+
+
 def test_who_is_submitted_later_is_newer_on_a_clock_that_was_set_back() -> None:
     world = World()
     kept = play(world, f"{CHAMPION}, submit, tick")
