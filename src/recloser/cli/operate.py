@@ -87,9 +87,15 @@ def up(host: str | None, port: int | None, project: Path, as_json: bool) -> int:
 
 @click.command("watchman", epilog=example("recloser watchman --project mygrid"))
 @project_option
-def watchman(project: Path) -> int:
+@json_option
+def watchman(project: Path, as_json: bool) -> int:
     """Tell when a forecast, the load or the controller is not there. `up` runs one, this is another."""
-    return watch_over(project, say)
+
+    def ready(place: dict[str, str | None]) -> None:
+        if as_json:
+            emit(place, as_json=True, text=str)
+
+    return watch_over(project, say, ready)
 
 
 VERBS = (forecast, status, rollback, retrain, up, watchman)

@@ -60,12 +60,17 @@ class Watchman:
         return news
 
 
-def watch_over(folder: Path, say: Callable[[str], None]) -> int:
+def watch_over(
+    folder: Path,
+    say: Callable[[str], None],
+    ready: Callable[[dict[str, str | None]], None] = lambda _place: None,
+) -> int:
     """Watch over a project until told to stop; what cannot be looked at now is looked at again.
 
     Args:
         folder: project.
         say: told of what began and ended, and of trouble once.
+        ready: told {"metrics": URL of the figures, None where the project wants none} before the first look.
 
     Raises:
         InvalidInput: no project.
@@ -77,8 +82,10 @@ def watch_over(folder: Path, say: Callable[[str], None]) -> int:
     with ExitStack() as stack:
         platform = stack.enter_context(Platform.open(folder))
         board, where = Board(), platform.project.observability
+        url = None
         if where.port:
-            stack.enter_context(told(board, where.host, where.port))
+            url = f"http://{where.host}:{stack.enter_context(told(board, where.host, where.port))}/metrics"
+        ready({"metrics": url})
         watch = stack.enter_context(contextlib.closing(platform.ledger.watch()))
         watchman, trouble = Watchman(platform, board), ""
         while not ended.is_set():

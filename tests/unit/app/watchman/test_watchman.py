@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -179,14 +180,17 @@ def test_a_board_in_trouble_shows_no_old_figures() -> None:
 
 @pytest.mark.slow
 def test_the_process_watches_until_it_is_told_to_stop(served: Path) -> None:
-    words = ["watchman", "--project", str(served)]
+    words = ["watchman", "--project", str(served), "--json"]
     child = subprocess.Popen(
         [sys.executable, "-c", f"import sys; from recloser.cli.main import main; sys.exit(main({words!r}))"],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         assert child.stderr is not None
+        assert child.stdout is not None
+        assert json.loads(child.stdout.readline()) == {"metrics": None}
         said = child.stderr.readline()
         assert said.startswith("watchman: No ")
         time.sleep(0.1)

@@ -85,11 +85,15 @@ class AreaWatch:
         route = self._platform.ledger.get(RouteRecord, "route")
         if not days or route is None or route.champion is None:
             return
-        held = self._learned(self._load(), now)
+        held = self._load()
         last = held.facts.get("last_day")
+        unseen = [day for day in days if last is None or day.isoformat() > last]
+        if not unseen:  # a controller was killed before these days were closed: they are shown once all the same
+            return
+        held = self._learned(held, now)
         fresh: dict[str, Change] = {}
         errors = []
-        for day in (day for day in days if last is None or day.isoformat() > last):
+        for day in unseen:
             today = self._errors(held, day, route.champion, now)
             errors.append(today)
             called = [area for area, one in {**held.changes, **fresh}.items() if day - one.day <= TOGETHER]
