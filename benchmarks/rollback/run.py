@@ -191,6 +191,7 @@ def repeat(place: Place, way: str, times: int, workers: int, rate: float = 100.0
     if result.dropped:
         unused = [round(seconds, 1) for seconds in witness.broken]
         print(f"{way}: {witness.outcome.statuses}, unanswered {witness.unanswered}, broken after {unused} s unused")
+        print("\n".join(sorted(set(witness.refusals))))
     return result
 
 

@@ -14,7 +14,7 @@ from load import OpenCaller, Outcome, Pool
 class _Caller(OpenCaller):
     """A connection whose answers are looked at."""
 
-    def __init__(self, pool: Pool, look: Callable[[bytes], None], broken: list[float]) -> None:
+    def __init__(self, pool: Pool, look: Callable[[int, bytes], None], broken: list[float]) -> None:
         super().__init__(pool)
         self._look, self._broken = look, broken
         self._since, self._unused_s = time.monotonic(), 0.0
@@ -24,7 +24,7 @@ class _Caller(OpenCaller):
         super().ask(text, due)
 
     def answered(self, status: int, text: bytes) -> None:
-        self._look(text)
+        self._look(status, text)
         self._since = time.monotonic()
         super().answered(status, text)
 
@@ -41,6 +41,7 @@ class Witness(threading.Thread):
         sent: requests sent.
         last: release -> wall clock (seconds) of its latest answer here.
         outcome: statuses, latencies, connections that broke.
+        refusals: bodies of the answers without status 200.
         broken: for each that broke under a request, how many seconds it had not been used before.
     """
 
@@ -54,6 +55,7 @@ class Witness(threading.Thread):
         self.sent = 0
         self.unanswered = 0
         self.broken: list[float] = []
+        self.refusals: list[str] = []
         self.outcome = Outcome()
 
     def watch_for(self, release: str) -> None:
@@ -75,8 +77,10 @@ class Witness(threading.Thread):
         """Return how many requests got no answer, or not one with status 200."""
         return self.sent - self.outcome.statuses.get(200, 0)
 
-    def _look(self, text: bytes) -> None:
+    def _look(self, status: int, text: bytes) -> None:
         now = time.time()
+        if status != 200:
+            self.refusals.append(text.decode(errors="replace"))
         for name, release in self._names.items():
             if name in text:
                 self.last[release] = now

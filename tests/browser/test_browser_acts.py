@@ -11,7 +11,7 @@ import pytest
 from recloser.app import Platform, add_account
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.core import VirtualClock
-from recloser.ledger import ActRecord, Entry, ForecastRecord, RolloutRecord, RouteRecord
+from recloser.ledger import ActRecord, Entry, ForecastRecord, RolloutRecord, RouteRecord, SignalRecord
 
 pytestmark = [pytest.mark.story, pytest.mark.slow]
 Lived = tuple[Path, datetime]
@@ -150,6 +150,31 @@ def test_two_people_approve_what_they_have_seen_and_one_cannot_twice(
         assert sorted({act.name for act in acts}) == ["ann", "ben"]
         assert {act.evidence_digest for act in acts} == {"c" * 64}
         assert seen is not None
+
+
+def test_an_alarm_is_acknowledged_and_shelved_from_the_overview(page: Page, lived: Lived, console: Opened) -> None:
+    folder, now = lived
+    add_account(folder, name="ann", roles=("operator",), password=WORD)
+    record = SignalRecord("s-1", now, "data_fault", "warning", ["F02"], now, "stuck at 7 MW", {}, None)
+    with Platform.open(folder, clock=VirtualClock(now)) as platform, platform.ledger.change("test", now) as change:
+        change.put(record)
+        change.note("signal.open", "s-1", {"reason": "stuck at 7 MW"})
+    with console(*lived) as found:
+        sign_in(page, found.url, "ann")
+        assert "1 alarms, 1 not acknowledged" in page.text("main")
+        page.act(lambda: page.click("#alarms"))
+        assert "stuck at 7 MW" in page.text("#alarms")
+        page.click("#act-acknowledge-s-1 summary")
+        page.fill("#act-acknowledge-s-1 textarea", "the crew is on its way")
+        page.act(lambda: page.click("#act-acknowledge-s-1 button"))
+        assert "is acknowledged until" in page.text("#told")
+        assert page.count("#act-acknowledge-s-1") == 0
+        page.click("#act-shelve-s-1 summary")
+        page.fill("#act-shelve-s-1 input[name=hours]", "4")
+        page.fill("#act-shelve-s-1 textarea", "repair until the evening")
+        page.act(lambda: page.click("#act-shelve-s-1 button"))
+        assert "0 active, 0 not acknowledged, 1 shelved" in page.text("main")
+    assert page.problems == []
 
 
 def test_who_is_not_signed_in_can_do_nothing_and_is_sent_back_after(page: Page, lived: Lived, console: Opened) -> None:

@@ -25,6 +25,7 @@ from recloser.app.processes.server import gateway_service
 from recloser.cli.main import main
 from recloser.ledger import ForecastRecord
 from recloser.serving.http import EventBuffer, build_app
+from recloser.testing.apis.kubeflow_api import Control, KubeflowServer
 
 pytestmark = pytest.mark.story
 
@@ -269,6 +270,32 @@ def rolled_back(lived: Lived, release: str) -> None:
     asked_over_http(lived)
 
 
+def on_a_cluster(lived: Lived, base: Path) -> None:
+    """Call the verbs of a cluster whose runs never end by themselves."""
+
+    def wait(ir: Any, given: dict[str, Any], job: str, control: Control) -> bool:
+        del ir, given, job
+        control.tell("take-snapshot", "RUNNING")
+        return control.stopped.wait(600.0)
+
+    project = lived.folder / "recloser.toml"
+    before = project.read_text(encoding="utf-8")
+    with KubeflowServer(wait) as server:
+        keys = ("[kubeflow]", f'url = "{server.url}"', "follow_minutes = 0.0001", "poll_seconds = 0.05")
+        section = "\n".join(["", *keys, 'fleet = ["/srv/a"]', ""])
+        project.write_text(before + section, encoding="utf-8")
+        lived.on("compile", "compile", "--out", str(base / "pipeline.yaml"))
+        lived.on("compile", "compile", "--fleet")
+        nightly = lived.on("recurring-add", "recurring", "add", "nightly", "--cron", "0 2 * * *")["recurring_run"]
+        lived.on("recurring-list", "recurring", "list")
+        lived.on("recurring-change", "recurring", "change", nightly, "disable")
+        lived.on("error", "run", "--engine", "kubeflow", code=3)
+        lived.on("cancel", "cancel", server.runs[-1]["display_name"], "--reason", "the wrong data")
+        lived.on("error", "cancel", server.runs[-1]["display_name"], "--reason", "again", code=2)
+        assert server.complaints == []
+    project.write_text(before, encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     """Live through every verb once: before there is data, with it, and after a rollback."""
@@ -301,6 +328,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lived.on("ingest", "ingest", str(base / "load.parquet"), *columns, "--weather", "forecast")
     run = lived.on("run", "run")
     lived.on("error", "run", "--engine", "kubeflow", code=3)
+    on_a_cluster(lived, base)
     lived.on("forecast", "forecast")
     lived.on("forecast", "forecast", "--area", "SOUTH")
     lived.on("status", "status")

@@ -130,7 +130,7 @@ class Platform:
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = own_key(layout.key)
-        ledger = Ledger.open(project.ledger.url or layout.ledger_url)
+        ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
         store = Store.open(layout.store, project.resolution)
         features = features_of(project, store, hooks)
         return cls(
@@ -342,7 +342,7 @@ class Platform:
             features=self.features,
             train=self.hooks.train,
             plan=self.project.training_plan(),
-            recipe=Recipe(model.history_days, staging.holdout_days, staging.latency_p99_ms),
+            recipe=Recipe(model.history_days, staging.holdout_days, staging.latency_p99_ms, model.windows),
             policy=self.project.gate_policy(),
             packages=self.layout.packages,
             runs=self.layout.runs,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
+from recloser.app.cluster.opening import engine_of
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
@@ -81,21 +82,18 @@ def run_pipeline(
 
     Raises:
         InvalidInput: too little data, an unknown engine.
-        Unavailable: the engine is not installed.
+        Unavailable: the engine is not installed, or its cluster is not configured or stays away.
     """
     with Platform.open(folder) as platform:
         newest = newest_instant(platform)
         instant = as_of or newest
         _near_data(instant, newest)
         platform.clock = VirtualClock(instant)
-        if engine == "kubeflow":
-            raise Unavailable(
-                "no Kubeflow endpoint is configured",
-                where="--engine kubeflow",
-                next_step="Compile with recloser.engines.kubeflow, or use --engine local.",
-            )
         loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
-        key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest])
+        here = [] if engine == "local" else [engine]
+        key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest, *here])
+        if engine == "kubeflow":
+            loop.retraining.engine = engine_of(platform, platform.hooks.pipeline(), progress)
         progress(f"{key}: as of {format_utc(instant)}")
         outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
         loop.advance()

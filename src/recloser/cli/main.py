@@ -19,6 +19,7 @@ from recloser import __version__
 from recloser.cli import (
     access,
     backups,
+    cluster,
     decode,
     devices,
     dossiers,
@@ -54,6 +55,7 @@ def program() -> None:
 
 ROOMS = (
     prepare,
+    cluster,
     operate,
     triggers,
     people,

@@ -69,6 +69,8 @@ class Console:
                 Route("/releases.json", self._data(levels.releases_data)),
                 Route("/release", self._page(levels.release)),
                 Route("/release.json", self._data(levels.release_data)),
+                Route("/alarms", self._page(levels.alarms)),
+                Route("/alarms.json", self._data(levels.alarms_data)),
                 Route("/why", self._page(levels.why)),
                 Route("/why.json", self._data(levels.why_data)),
                 Route("/diagnostics", self._page(levels.diagnostics)),

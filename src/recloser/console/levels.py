@@ -12,6 +12,7 @@ from recloser.app import MAY, ControlRoom, OverviewAsk
 from recloser.console.entry.door import Door, Visit
 from recloser.console.entry.forms import safe_place
 from recloser.console.pages.acts import Person, rollout_acts
+from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
 from recloser.console.pages.diagnostics import diagnostics_page
 from recloser.console.pages.overview import overview_page
@@ -73,6 +74,15 @@ class Levels:
     def release_data(self, visit: Visit) -> object:
         """Return level 3 of one release as data."""
         return self._room.release(word(visit.request, "name"))
+
+    def alarms(self, visit: Visit) -> str:
+        """Return the alarm list."""
+        view = self._room.alarms()
+        return alarms_page(self._shell(visit, "/alarms", view), view)
+
+    def alarms_data(self, _visit: Visit) -> object:
+        """Return the alarm list as data."""
+        return self._room.alarms()
 
     def why(self, visit: Visit) -> str:
         """Return why a forecast is what it is."""

@@ -1,5 +1,6 @@
 """Owns the running of a Pipeline, here or on Kubeflow, and its record. Does not own steps, schedules or triggers."""
 
+from recloser.engines.apart import StepApart
 from recloser.engines.book import RunBook
 from recloser.engines.engine import Engine, ProgressListener, RetryPolicy, RunOutcome, StepProgress
 from recloser.engines.kubeflow import KubeflowEngine, KubeflowTarget
@@ -15,6 +16,7 @@ __all__ = [
     "RetryPolicy",
     "RunBook",
     "RunOutcome",
+    "StepApart",
     "StepProgress",
     "StepRunner",
     "StepWork",

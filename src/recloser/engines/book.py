@@ -10,9 +10,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from recloser.core import Clock, InvalidInput, RecloserError, canonical_json, parse_utc
+from recloser.core import Clock, InvalidInput, RecloserError, Refused, canonical_json, parse_utc
 from recloser.engines.engine import VERDICTS, RunOutcome
-from recloser.ledger import Ledger, RunRecord, StepRecord
+from recloser.ledger import Ledger, RunRecord, StepRecord, Stored
 from recloser.pipelines import Pipeline
 
 ACTOR = "engine"
@@ -96,19 +96,53 @@ class RunBook:
                 where=f"run {run_key}",
                 next_step="Use another key, or the same parameters.",
             )
+        return self._again(stored, trigger, reason)
+
+    def enter(
+        self, pipeline: Pipeline, run_key: str, fresh: Callable[[], tuple[str, str, dict[str, Any]]]
+    ) -> RunRecord:
+        """Return the record of the run that a single step belongs to, opened if nobody did.
+
+        Args:
+            pipeline: what it is a run of.
+            run_key: the run.
+            fresh: called for a run that is new: its trigger, reason and parameters.
+        """
+        stored = self.ledger.stored(RunRecord, run_key)
+        if stored is None:
+            try:
+                return self.open(pipeline, run_key, *fresh())
+            except Refused:  # another step's process was faster
+                stored = self.ledger.stored(RunRecord, run_key)
+                if stored is None:
+                    raise
+        return stored.record if stored.record.state == "running" else self._again(stored, "", "a step runs again")
+
+    def _again(self, stored: Stored[RunRecord], trigger: str, reason: str) -> RunRecord:
         if stored.record.state == "done":
             return stored.record
         run = replace(stored.record, state="running", finished_at=None)
-        self._write(run, stored.version, "run.resume", {"trigger": trigger, "reason": reason})
+        self._write(run, stored.version, "run.resume", {"trigger": trigger or stored.record.trigger, "reason": reason})
         return run
 
     def finish(self, run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> RunOutcome:
-        """Record that all steps are done and return what the run came to."""
+        """Record that all steps are done and return what the run came to; said twice, it is recorded once."""
         candidate, verdict = _last(results, "candidate"), _last(results, "verdict")
+        outcome = RunOutcome(
+            run.key, "done", {name: dict(result) for name, result in results.items()}, candidate, verdict
+        )
+        known = self.ledger.get(RunRecord, run.key)
+        if known is not None and known.state == "done":
+            return outcome
         done = replace(run, state="done", finished_at=self.clock.now(), candidate=candidate, verdict=verdict)
         version = self.ledger.version_of(RunRecord, run.key)
-        self._write(done, version, "run.done", {"candidate": candidate, "verdict": verdict})
-        return RunOutcome(run.key, "done", {name: dict(result) for name, result in results.items()}, candidate, verdict)
+        try:
+            self._write(done, version, "run.done", {"candidate": candidate, "verdict": verdict})
+        except Refused:  # a step's process was faster
+            known = self.ledger.get(RunRecord, run.key)
+            if known is None or known.state != "done":
+                raise
+        return outcome
 
     def outcome(self, run: RunRecord) -> RunOutcome:
         """Return what a run came to as far as the ledger knows, running nothing."""
@@ -117,7 +151,10 @@ class RunBook:
         return RunOutcome(run.key, run.state, results, run.candidate, run.verdict)
 
     def fail(self, run: RunRecord, error: BaseException) -> None:
-        """Record that the run failed; it can be resumed."""
+        """Record that the run failed; it can be resumed. Said twice, it is recorded once."""
+        known = self.ledger.get(RunRecord, run.key)
+        if known is not None and known.state == "failed":
+            return
         version = self.ledger.version_of(RunRecord, run.key)
         failed = replace(run, state="failed", finished_at=self.clock.now())
         self._write(failed, version, "run.failed", facts_of(error))

@@ -80,7 +80,7 @@ class StepRunner:
             guard = OnError(partial(self._failed, record, version + 1, wait_s, listen))
             try:
                 with guard:
-                    result = checked_result(work.step.run(bench, work.inputs), where=f"step {work.step.name}")
+                    result = checked_result(work.step.result(bench, work.inputs), where=f"step {work.step.name}")
             except Unavailable as error:
                 if wait_s is None or error is not guard.error:
                     raise  # tried often enough, or it was the ledger that could not be written

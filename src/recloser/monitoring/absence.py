@@ -93,10 +93,9 @@ def _forecasts(found: Attendance, plan: AbsencePlan) -> Sequence[Absence]:
 def _load(found: Attendance, plan: AbsencePlan, now: datetime) -> Sequence[Absence]:
     if found.load_until is None or now - found.load_until <= plan.load_within:
         return ()
-    hours = (now - found.load_until) / timedelta(hours=1)
-    sentence = (
-        f"No load is known after {format_utc(found.load_until)}, {hours:.0f} h ago: forecasts grow worse by the hour."
-    )
+    gone = now - found.load_until
+    ago = f"{gone / timedelta(hours=1):.0f} h" if gone < timedelta(days=4) else f"{gone.days} days"
+    sentence = f"No load is known after {format_utc(found.load_until)}, {ago} ago: forecasts grow worse by the hour."
     return (Absence(AbsenceKind.LOAD, found.load_until + plan.load_within, tuple(sorted(found.issued)), sentence),)
 
 

@@ -2,7 +2,7 @@
 
 from recloser.pipelines.candidate import candidate_pipeline
 from recloser.pipelines.evaluation import Evaluation, days_off
-from recloser.pipelines.pipeline import Pipeline, Step, StepFunction, input_digest, inputs_of
+from recloser.pipelines.pipeline import Pipeline, Step, StepFunction, When, input_digest, inputs_of
 from recloser.pipelines.verdicts import waive
 from recloser.pipelines.windows import Share, Windows, shared_out, split
 from recloser.pipelines.workbench import Contender, Recipe, Train, Workbench, union
@@ -16,6 +16,7 @@ __all__ = [
     "Step",
     "StepFunction",
     "Train",
+    "When",
     "Windows",
     "Workbench",
     "candidate_pipeline",

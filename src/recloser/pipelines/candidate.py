@@ -1,4 +1,4 @@
-"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, register. Each step a plain function."""
+"""Owns the standard pipeline: snapshot, train, evaluate, package, judge, attest, register. All plain functions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from recloser.features import FeatureSet, attach_truth
 from recloser.ledger import PinRecord, ReleaseRecord
 from recloser.models import Model, Persistence, SeasonalNaive, split_rows
 from recloser.monitoring import daily_errors, pool
+from recloser.pipelines.choosing import Choice, choose, last_regime, offered
 from recloser.pipelines.evaluation import Evaluation, days_off, feature_ranges, metrics, scales
 from recloser.pipelines.judging import Evidence, judged
-from recloser.pipelines.pipeline import Pipeline, Step
+from recloser.pipelines.pipeline import Pipeline, Step, When
 from recloser.pipelines.proving import attest_verdict
 from recloser.pipelines.verdicts import record_verdict, release_record
 from recloser.pipelines.windows import Share, Windows, shared_out, split
@@ -45,7 +46,8 @@ def candidate_pipeline() -> Pipeline:
             Step("evaluate", evaluate, ("take_snapshot", "train")),
             Step("package", package, ("take_snapshot", "train", "evaluate")),
             Step("judge", judge_candidate, ("take_snapshot", "train", "evaluate", "package")),
-            Step("register", register, ("take_snapshot", "package", "judge")),
+            Step("attest", attest, ("take_snapshot", "package", "judge")),
+            Step("register", register, ("package", "judge"), When("judge", "pass")),
         ),
     )
 
@@ -76,7 +78,9 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
     if sabotage is not None:
         rows = sabotage.rows(rows)
-    model = bench.train(rows, bench.features.names, bench.plan)
+    choice = _choice(bench, rows, windows, parse_utc(inputs["parameters"]["as_of"]))
+    rows = choice.offer.rows(rows)
+    model = bench.train(rows, bench.features.names, choice.offer.plan(bench.plan))
     if sabotage is not None:
         model = sabotage.model(model)
     folder = _folder(bench, inputs) / "model"
@@ -90,8 +94,9 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows.height,
         "issues": rows["issued_at"].n_unique(),
         "held_out_from": format_utc(windows.holdout[0]) if windows.holdout else None,
+        "choice": choice.to_dict(),
         "window": [
-            format_utc(min(share.issues[0] for share in shares)),
+            format_utc(rows["issued_at"].min()),  # type: ignore[arg-type]
             format_utc(bench.features.horizon.targets(windows.training[-1])[-1]),
         ],
     }
@@ -161,6 +166,7 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
             "champion_at_test": evaluated["champion"],
             "held_out_from": trained["held_out_from"],
             "training_rows": trained["rows"],
+            "window_choice": trained["choice"],
             "feature_ranges": feature_ranges(rows, bench.features.measured),
         },
     )
@@ -189,6 +195,7 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     if bench.trial is not None:  # its process asks the ledger which package the release is
         _record_candidate(bench, opened, run)
     evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
+    evidence = replace(evidence, trigger=str(inputs["parameters"].get("trigger", "")))
     verdict = judged(bench, evidence)
     record_verdict(bench.ledger, opened, run, verdict, bench.clock.now())
     checks = verdict.to_dict()["checks"]
@@ -203,8 +210,8 @@ def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
             change.note("staging.candidate", package.release, {"digest": package.digest})
 
 
-def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Sign the verdict beside the package; tell the model registry about the run and, if it passed, the version."""
+def attest(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Sign the verdict beside the package and tell the model registry about the run, whatever the verdict."""
     parameters, judged_as, built = inputs["parameters"], inputs["judge"], inputs["package"]
     opened = open_package(bench.packages / built["path"], bench.trusted)
     attest_verdict(bench.ledger, opened, bench.signer)
@@ -222,18 +229,21 @@ def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         snapshots=facts.snapshots,
         artifacts={"release.json": facts.to_bytes()},
     )
+    return {"candidate": opened.release, "tracked": bench.registry().log_run(run)}
+
+
+def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Make what passed a version in the model registry, and its challenger."""
+    opened = open_package(bench.packages / inputs["package"]["path"], bench.trusted)
     registry = bench.registry()
-    tracked = registry.log_run(run)
-    version = None
-    if judged_as["verdict"] == "pass":
-        version = registry.register(opened, parameters["run"]).version
-        registry.set_alias("challenger", opened.release)
-        known = bench.ledger.get(ReleaseRecord, opened.release)
-        if known is not None and known.model_version != str(version):
-            with bench.ledger.change(ACTOR, bench.clock.now()) as change:
-                change.put(replace(known, model_version=str(version)))
-                change.note("registry.version", opened.release, {"version": version})
-    return {"candidate": opened.release, "verdict": judged_as["verdict"], "tracked": tracked, "version": version}
+    version = registry.register(opened, inputs["parameters"]["run"]).version
+    registry.set_alias("challenger", opened.release)
+    known = bench.ledger.get(ReleaseRecord, opened.release)
+    if known is not None and known.model_version != str(version):
+        with bench.ledger.change(ACTOR, bench.clock.now()) as change:
+            change.put(replace(known, model_version=str(version)))
+            change.note("registry.version", opened.release, {"version": version})
+    return {"candidate": opened.release, "verdict": inputs["judge"]["verdict"], "version": version}
 
 
 def _folder(bench: Workbench, inputs: Mapping[str, Any]) -> Path:
@@ -259,6 +269,17 @@ def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
 def _history_days(bench: Workbench, inputs: Mapping[str, Any]) -> int:
     """Return how far back the run looks: as its parameters say, else as the project does."""
     return int(inputs["parameters"].get("history_days", bench.recipe.history_days))
+
+
+def _choice(bench: Workbench, rows: pl.DataFrame, windows: Windows, as_of: datetime) -> Choice:
+    """Return the window to learn from; what was tried stands in the audit log too."""
+    regime = last_regime(bench.ledger, as_of)
+    offers = offered(bench.recipe.windows, windows.training[0], as_of, regime)
+    choice = choose(bench.train, rows, bench.features.names, bench.plan, offers)
+    if choice.tried:
+        with bench.ledger.change(ACTOR, bench.clock.now()) as change:
+            change.note("pipeline.window", choice.offer.name, choice.to_dict())
+    return choice
 
 
 def _shares(bench: Workbench, issues: tuple[datetime, ...], areas: tuple[str, ...]) -> tuple[Share, ...]:

@@ -42,6 +42,7 @@ from recloser.staging import (
     check_parity,
     check_performance,
     check_safety,
+    check_worth,
     judge,
     temperature_columns,
     timed,
@@ -60,6 +61,7 @@ REQUIRED = (
     "safety",
     "performance",
 )
+UNASKED = frozenset({"schedule", "drift", "degradation", "data"})  # no person or program wanted this very run
 RECENT = timedelta(days=28)
 ASSETS_FROM = timedelta(days=400)
 PROBE_DAYS = 7
@@ -77,6 +79,7 @@ class Evidence:
         holdout: rows of the hold-out with all features.
         digests: name -> SHA-256 of the files and snapshots these come from.
         folder: the run's files; what is measured once is kept there.
+        trigger: what started the run.
     """
 
     package: Package
@@ -86,6 +89,7 @@ class Evidence:
     holdout: pl.DataFrame
     digests: dict[str, str]
     folder: Path
+    trigger: str = ""
 
     @classmethod
     def read(cls, folder: Path, package: Package, panel: Panel, snapshot: str) -> Evidence:
@@ -203,8 +207,14 @@ def _performance_checks(bench: Workbench, evidence: Evidence) -> Iterator[CheckR
     pair = pair.with_groups(bench.groups)
     found = evidence.of("holdout", "evaluation")
     yield from check_performance(pair, bench.policy, bench.timer, found)
+    yield from timed(bench.timer, found, _worth_checks(bench, pair, evidence.trigger))
     own = {name: n for name, n in evidence.package.facts.metrics.items() if not name.startswith("incumbent_")}
     yield from timed(bench.timer, found, _own_checks(bench, pair, own))
+
+
+def _worth_checks(bench: Workbench, pair: HoldOut, trigger: str) -> Iterator[CheckResult]:
+    if trigger in UNASKED:
+        yield check_worth(pair, bench.policy, trigger)
 
 
 def _own_checks(bench: Workbench, pair: HoldOut, own: Mapping[str, float | int | None]) -> Iterator[CheckResult]:

@@ -12,6 +12,27 @@ StepFunction = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class When:
+    """The gate's outcome that a step waits for: it runs only if the result of `step` has this `verdict`.
+
+    Attributes:
+        step: one of the step's needs.
+        verdict: pass, refuse or hold.
+    """
+
+    step: str
+    verdict: str
+
+    def holds(self, inputs: Mapping[str, Any]) -> bool:
+        """Return whether the step is to run on these inputs."""
+        return bool(inputs[self.step].get("verdict") == self.verdict)
+
+    def skipped(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the result of a step that is not to run."""
+        return {"skipped": f"{self.step} said {inputs[self.step].get('verdict')}, not {self.verdict}"}
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step: a plain function of a workbench and small references.
 
@@ -22,11 +43,19 @@ class Step:
         name: unique within the pipeline, a verb phrase with underscores.
         run: the function.
         needs: names of earlier steps whose results it reads.
+        when: the outcome it waits for; None: it always runs. Nothing may need the result of a step that waits.
     """
 
     name: str
     run: StepFunction
     needs: tuple[str, ...] = ()
+    when: When | None = None
+
+    def result(self, bench: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Run the function, or return why it was skipped: the outcome it waits for did not come."""
+        if self.when is not None and not self.when.holds(inputs):
+            return self.when.skipped(inputs)
+        return self.run(bench, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +63,8 @@ class Pipeline:
     """Steps in an order in which they can run.
 
     Raises:
-        InvalidInput: no steps, a name twice, or a need that no earlier step meets.
+        InvalidInput: no steps, a name twice, a need that no earlier step meets or that may be skipped, or a step that
+            waits for the outcome of one it does not need.
     """
 
     name: str
@@ -42,6 +72,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         seen: list[str] = []
+        waiting = {step.name for step in self.steps if step.when is not None}
         if not self.steps:
             raise InvalidInput("a pipeline without steps", where=self.name)
         for step in self.steps:
@@ -50,6 +81,10 @@ class Pipeline:
             for need in step.needs:
                 if need not in seen:
                     raise unknown_name("earlier step", need, seen, where=f"{self.name}.{step.name}")
+                if need in waiting:
+                    raise InvalidInput("needs a step that may be skipped", got=need, where=f"{self.name}.{step.name}")
+            if step.when is not None and step.when.step not in step.needs:
+                raise unknown_name("need to wait for", step.when.step, step.needs, where=f"{self.name}.{step.name}")
             seen.append(step.name)
 
     def step(self, name: str) -> Step:

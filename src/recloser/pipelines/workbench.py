@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
@@ -53,11 +53,13 @@ class Recipe:
         history_days: how far back training reaches.
         holdout_days: length of the recent window whose every second day is held out.
         latency_p99_ms: what one area's day may cost at most.
+        windows: what training may choose from; more than one is tried by a backtest (`choosing`).
     """
 
     history_days: int
     holdout_days: int
     latency_p99_ms: float
+    windows: tuple[Literal["expanding", "trailing", "recent", "regime"], ...] = ("expanding",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from recloser.rollout.decide import Target, apply
 from recloser.rollout.moves import Move
 from recloser.rollout.notices import acts_of, event_of, facts_of, is_trip, notices_of, trip_of
 from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
-from recloser.rollout.rollout import STOPPED, Rollout, RolloutState, World
+from recloser.rollout.rollout import BARRED, STOPPED, Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -155,6 +155,11 @@ def _side_effects(world: World, moves: Sequence[Move], target: Target | None, no
         back = world.latest_of(target.champion)
         if back is not None and back.key not in moved and back.state not in {_S.CHAMPION, _S.PROBATION, *STOPPED}:
             found.append(back.restored(f"serves again: {moves[0].action.reason}", now))
+            found += [  # it is not tried against itself
+                other.ended(_S.ABORTED, f"{other.release} serves again without a trial", now)
+                for other in world.rollouts
+                if other.release == back.release and other.key not in {*moved, back.key} and not other.finished
+            ]
     return found
 
 
@@ -164,6 +169,8 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
         former = move.rollout.champion
         if former is not None and move.action.state in {_S.PROBATION, _S.CHAMPION}:
             states[former] = "retired" if move.action.state is _S.CHAMPION else "accepted"
+        if move.action.state in {_S.SHADOW, _S.CANARY}:
+            states[move.rollout.release] = "accepted"
         if move.action.state is _S.TRIPPED:
             states[move.rollout.release] = "tripped"
         elif move.action.state is _S.ROLLED_BACK:
@@ -171,7 +178,8 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
     if serving is not None:
         states[serving] = "champion"
     known = [(world.releases[name], state) for name, state in states.items() if name in world.releases]
-    return tuple(replace(record, state=state) for record, state in known if record.state != state)
+    # What tripped once stays so, whatever becomes of another rollout of it.
+    return tuple(replace(record, state=state) for record, state in known if record.state not in {state, *BARRED})
 
 
 def _recalled(

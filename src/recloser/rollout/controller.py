@@ -106,6 +106,8 @@ class RolloutController:
         rollout = replace(rollout, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
             change.add(rollout.to_record())
+            if record.state == "retired":  # it stands for a trial again
+                change.put(replace(record, state="accepted"))
             facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
             change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
         return rollout

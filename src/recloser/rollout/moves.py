@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from recloser.core import Refused
 from recloser.rollout.decide import Action, Target
 from recloser.rollout.evidence import Evidence
-from recloser.rollout.rollout import TRYING, Rollout, RolloutState, World
+from recloser.rollout.rollout import BARRED, TRYING, Rollout, RolloutState, World
 
 _S = RolloutState
 
@@ -46,9 +46,10 @@ def rollback_subject(world: World) -> Rollout:
         Refused: there is none.
     """
     trying = [r for r in world.rollouts if r.state in TRYING]
-    # By the route, not by the phase: the canary of a champion that tripped has no traffic any more.
+    # By the route, not by the phase alone: the canary of a champion that tripped has no traffic any more.
     route = world.route
-    exposed = [r for r in trying if route is not None and r.release in {route.canary, route.champion}]
+    traffic = set() if route is None else {route.canary, route.champion}
+    exposed = [r for r in trying if r.phase is not _S.QUEUED and r.release in traffic]
     serving = [r for r in world.rollouts if r.state is _S.CHAMPION and r.release == world.champion]
     for rollout in (*exposed, *serving, *trying):
         return rollout
@@ -72,7 +73,7 @@ def reopening(world: World, to: str, evidence: Evidence) -> tuple[list[Move], Ta
     problem = ""
     if back is None or record is None:
         problem = "it was never champion: a rollback cannot promote"
-    elif back.state is _S.TRIPPED or record.state in {"tripped", "refused"}:
+    elif back.state is _S.TRIPPED or record.state in BARRED:
         problem = f"it is {record.state}"
     elif evidence.target_ready is not True:
         problem = evidence.ready_reason or "it does not verify"

@@ -31,6 +31,8 @@ class RolloutState(StrEnum):
 
 
 FINISHED = frozenset({RolloutState.TRIPPED, RolloutState.ROLLED_BACK, RolloutState.RETIRED, RolloutState.ABORTED})
+BARRED = frozenset({"tripped", "refused"})
+"""States of a release that never serves again."""
 STOPPED = frozenset({RolloutState.HELD, RolloutState.AWAITING_APPROVAL})
 TRYING = frozenset({RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION}) | STOPPED
 HOLDABLE = frozenset({RolloutState.QUEUED, RolloutState.SHADOW, RolloutState.CANARY, RolloutState.PROBATION})

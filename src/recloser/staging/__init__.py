@@ -20,6 +20,7 @@ from recloser.staging.performance import (
     HoldOut,
     check_detection,
     check_performance,
+    check_worth,
 )
 from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
@@ -70,6 +71,7 @@ __all__ = [
     "check_performance",
     "check_safety",
     "check_trial",
+    "check_worth",
     "failed_trial",
     "judge",
     "measure_latency",

@@ -18,6 +18,8 @@ class GatePolicy:
         margin: how much worse than the champion its mean loss may be (of the champion's loss).
         uncertainty: how far beyond the margin the upper bound of the comparison with the champion may lie: what a
             few weeks of hold-out cannot settle, shadow and canary do, with both models on every request.
+        worth_margin: how much better than the champion, by the mean, a candidate must be whose run only a schedule or a
+            signal asked for (of the champion's loss); else it is refused as not worth a rollout.
         naive_margin: how much better than the seasonal naive it must be at least (of the naive's loss).
         incumbent_margin: how much worse than the operator's own forecast its absolute error may be.
         incumbent_required: refuse on the incumbent margin; otherwise it is advice.
@@ -60,6 +62,7 @@ class GatePolicy:
 
     margin: float = 0.02
     uncertainty: float = 0.10
+    worth_margin: float = 0.0
     naive_margin: float = 0.0
     incumbent_margin: float = 0.25
     incumbent_required: bool = False

@@ -233,6 +233,30 @@ def test_the_thread_delivers_what_is_written_later(ledger: Ledger, receiver: Rec
         assert receiver.arrived.wait(30)
 
 
+class Defective(Desk):
+    """A channel with a defect that shows twice."""
+
+    def send(self, notice: NoticeRecord, now: datetime) -> None:
+        if len(self.asked) < 2:
+            self.asked.append(notice.key)
+            raise ZeroDivisionError("a defect")
+        super().send(notice, now)
+
+
+def test_a_defect_does_not_end_the_deliveries(ledger: Ledger) -> None:
+    desk, said, arrived = Defective(), [], threading.Event()
+
+    def look() -> bool:
+        if desk.took:
+            arrived.set()
+        return True
+
+    with CourierThread(Courier(ledger, [desk], VirtualClock(NOW)), said.append, look):
+        assert arrived.wait(60)
+    assert desk.took == ["notice-1"]
+    assert said == ["courier: a defect, it goes on: ZeroDivisionError: a defect"]
+
+
 def test_nothing_is_sent_unsigned_by_mistake(project: Path, ledger: Ledger, receiver: Receiver) -> None:
     text = (project / "recloser.toml").read_text(encoding="utf-8")
     hook = f'\n[[notify.webhooks]]\nname = "desk"\nurl = "{receiver.url}"\nsecret_file = "desk.secret"\n'

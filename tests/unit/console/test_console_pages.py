@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from recloser.app import MAY, current_forecast, run_pipeline
 from recloser.console import Console
 from recloser.console.pages.acts import Person, rollout_acts
+from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
 from recloser.console.pages.diagnostics import diagnostics_page
 from recloser.console.pages.overview import area_link, overview_page
@@ -73,6 +74,7 @@ def view(**changed: Any) -> dict[str, Any]:
         "signals": [NASTY],
         "areas": [row(**changed)],
         "events": [{"at": AT, "actor": NASTY, "action": NASTY, "subject": NASTY, "reason": NASTY}],
+        "alarms": {"active": 2, "unacknowledged": 1},
         "counts": {"as_planned": 1, "with_care": 0, "do_not_use": 0},
         "page": 1,
         "pages": 3,
@@ -177,12 +179,22 @@ def diagnostics_view() -> dict[str, Any]:
     }
 
 
+def alarms_view() -> dict[str, Any]:
+    mark = {"kind": "shelve", "by": NASTY, "at": AT, "until": AT, "reason": NASTY}
+    row = {**dict.fromkeys(("key", "first", "sentence", "response"), NASTY), "since": AT, "areas": [NASTY], "count": 3}
+    rows = [{**row, "priority": "high", "mark": None}, {**row, "priority": "low", "mark": mark}]
+    rate = {"signals": 3, "hours": 8.0, "budget": 1}
+    return {"now": AT, "alarms": rows, "active": 1, "unacknowledged": 1, "shelved": 1, "rate": rate}
+
+
 def test_names_are_text_and_never_markup() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view()) + problem(NASTY, NASTY)
     found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
-    found += why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view())
+    found += (
+        why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
+    )
     assert "<script>alert" not in found
-    assert found.count("<script src=") == found.count("<script") == 7
+    assert found.count("<script src=") == found.count("<script") == 8
     assert found.count("&lt;script&gt;") > 30
     assert not re.search(r'="[^"]*<script', found)
 
@@ -214,7 +226,9 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
 def test_pages_hold_no_style_and_no_handler_that_the_policy_would_refuse() -> None:
     found = overview_page(SHELL, view(), NASTY) + area_page(SHELL, area_view())
     found += releases_page(SHELL, releases_view(), FREEZES) + release_page(SHELL, release_view())
-    found += why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view())
+    found += (
+        why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
+    )
     assert not re.search(r"<style| style=| on[a-z]+=|javascript:", found)
     assert set(re.findall(r'(?:href|src)="(https?:[^"]*)"', found)) == set()
 

@@ -49,6 +49,8 @@ def test_load_that_ended() -> None:
     (found,) = absences(late, PLAN, NOW + HOUR)
     assert (found.kind, found.since, found.areas) == (AbsenceKind.LOAD, NOW, ("a", "b"))
     assert "31 h ago" in found.sentence
+    (found,) = absences(replace(late, led_until=None), PLAN, NOW + 100 * HOUR)
+    assert "5 days ago" in found.sentence
 
 
 def test_a_controller_whose_lease_ran_out() -> None:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from recloser.core import InvalidInput
-from recloser.staging import GatePolicy, bootstrap_bounds, check_performance, judge, pair_scale, paired_days
+from recloser.staging import (
+    GatePolicy,
+    bootstrap_bounds,
+    check_performance,
+    check_worth,
+    judge,
+    pair_scale,
+    paired_days,
+)
 
 POLICY = GatePolicy()
 HOW = {"block": 7, "draws": 500, "seed": 1, "confidence": 0.95}
@@ -146,3 +154,18 @@ def test_losing_to_the_naive_is_refused(world: Any) -> None:
 def test_arrays_must_fit(world: Any) -> None:
     with pytest.raises(InvalidInput):
         world.hold_out(world.held, world.good.predict(world.held), np.ones((3, 3)))
+
+
+def test_a_candidate_nobody_asked_for_must_help(world: Any) -> None:
+    good, weak = world.good.predict(world.held), world.weak.predict(world.held)
+    better = check_worth(world.hold_out(world.held, good, weak), POLICY, "schedule")
+    assert (better.name, better.verdict) == ("performance.worth", "pass")
+    worse = check_worth(world.hold_out(world.held, weak, good), POLICY, "drift")
+    assert worse.verdict == "refuse"
+    assert "retraining (drift) would not help" in worse.reason
+    assert "Doing nothing is better" in worse.reason
+    alike = check_worth(world.hold_out(world.held, good, good.copy()), POLICY, "schedule")
+    assert alike.verdict == "pass"  # no worse; whoever wants a gain says how large
+    wanted = replace(POLICY, worth_margin=0.01)
+    assert check_worth(world.hold_out(world.held, good, good.copy()), wanted, "schedule").verdict == "refuse"
+    assert check_worth(world.hold_out(world.held, good), POLICY, "schedule").verdict == "pass"

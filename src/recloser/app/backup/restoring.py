@@ -50,7 +50,8 @@ def restore_backup(
         unpack_bundle(file, part)
         (part / BUNDLE).unlink()
         _set_modes(part)
-        url = ledger or load_project(part).ledger.url
+        named = load_project(part).ledger
+        url = ledger or (Layout(part).ledger_at(named.url, named.url_file) if named.url or named.url_file else None)
         if url is not None:
             _fill(part / LEDGER, url, card)
             (part / LEDGER).unlink()

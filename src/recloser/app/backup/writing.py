@@ -47,7 +47,7 @@ def write_backup(folder: Path, *, out: Path, private: bool, actor: str) -> dict[
     if not layout.state.is_dir():
         raise InvalidInput("the project has no state yet", where=str(folder), next_step="Run: recloser ingest")
     signer = own_key(layout.key)
-    with Ledger.open(project.ledger.url or layout.ledger_url) as ledger, ledger.hold("backup"):
+    with Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file)) as ledger, ledger.hold("backup"):
         with _staging(layout) as staging:
             copy = staging / LEDGER
             copy.parent.mkdir(parents=True)

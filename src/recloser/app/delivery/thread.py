@@ -23,7 +23,7 @@ class CourierThread(Repeating):
 
     Args:
         courier: delivers.
-        say: told of trouble with the ledger, of the same in a row only once.
+        say: told of trouble, of the same in a row only once.
         look: tells that there may be something to deliver before a second is over.
         timer: monotonic seconds.
     """
@@ -42,13 +42,17 @@ class CourierThread(Repeating):
     def _turn(self) -> None:
         if not self._look() and self._timer() < self._next:
             return
+        problem = ""
         try:
             self._courier.tick()
-            self._told = ""
         except RecloserError as error:
-            if error.explain() != self._told:
-                self._told = error.explain()
-                self._say(f"courier: {self._told}")
+            problem = error.explain()
+        # The outermost loop of the thread: a defect must not end the deliveries of this channel.
+        except Exception as error:  # noqa: BLE001
+            problem = f"a defect, it goes on: {type(error).__name__}: {error}"
+        if problem and problem != self._told:
+            self._say(f"courier: {problem}")
+        self._told = problem
         self._next = self._timer() + EVERY_S
 
 

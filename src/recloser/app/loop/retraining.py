@@ -12,7 +12,7 @@ from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
 from recloser.app.requests import absent_commits, answered, commit_request, data_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
-from recloser.engines import LocalEngine, RetryPolicy, RunOutcome, StepProgress
+from recloser.engines import Engine, LocalEngine, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import RolloutController, RolloutPlan
 from recloser.triggers import Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
@@ -72,6 +72,7 @@ def merged(triggers: Iterable[Trigger]) -> list[Trigger]:
 
 
 BEGUN = "triggers.begun"
+ON_CLUSTER = "kubeflow"
 LIVE = ("queued", "shadow", "canary", "probation", "held", "awaiting_approval")
 
 
@@ -99,6 +100,8 @@ class Retraining:
         self._desk = TriggerDesk(platform.ledger, self._policy(), platform.clock)
         self._begun_at = platform.clock.now()
         self._resumed = False
+        self.engine: Engine | None = None  # None: runs are made in this process
+        self._offered: set[str] = set()
         self.requests: list[tuple[Trigger, dict[str, Any]]] = []
 
     def _policy(self) -> TriggerPolicy:
@@ -155,7 +158,17 @@ class Retraining:
             run = self._platform.ledger.get(RunRecord, order.key)
             if run is not None:
                 self._submit_passed(run)
-        return bool(orders)
+        return self._submit_of_cluster() or bool(orders)
+
+    def _submit_of_cluster(self) -> bool:
+        """Queue once what the newest run of a cluster brought; tell if so."""
+        for run in self._platform.ledger.find(
+            RunRecord, state="done", order_by="finished_at", descending=True, limit=1
+        ):
+            if run.parameters.get("engine") == ON_CLUSTER and run.key not in self._offered:
+                self._offered.add(run.key)
+                return self._submit_forgotten()
+        return False
 
     def _submit_passed(self, run: RunRecord) -> None:
         if run.state == "done" and run.verdict == "pass" and run.candidate is not None:
@@ -193,6 +206,8 @@ class Retraining:
             extra = {"excluded": self._desk.excluded(record)}
             found |= self._tried(RunOrder(key, record.at, record.kind, record.reason, extra))
         for run in ledger.find(RunRecord, state="running"):
+            if run.parameters.get("engine") == ON_CLUSTER:  # its steps go on there
+                continue
             extra = {name: item for name, item in run.parameters.items() if name not in {"as_of", "run", "trigger"}}
             as_of = parse_utc(run.parameters["as_of"], run.key)
             found |= self._tried(RunOrder(run.key, as_of, run.trigger, run.reason, extra))
@@ -248,7 +263,8 @@ class Retraining:
             RecloserError: a step failed; it is recorded.
         """
         platform = self._platform
-        engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
+        local = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
+        engine = self.engine or local
         pipeline, bench = platform.hooks.pipeline(), platform.workbench()
         return engine.run(pipeline, bench, order.key, order.trigger, order.reason, order.parameters)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from recloser.core import Unavailable
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -71,6 +73,22 @@ class Layout:
     def pipeline_file(self) -> Path:
         """Return the user's Python file with the pipeline and own features and models."""
         return self.root / "pipeline.py"
+
+    def ledger_at(self, url: str | None, url_file: str | None) -> str:
+        """Return the URL of the ledger that the project file names: as it is, in a file, or the embedded one.
+
+        Raises:
+            Unavailable: the file cannot be read, or is empty.
+        """
+        if url_file is None:
+            return url or self.ledger_url
+        try:
+            text = (self.root / url_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Unavailable("cannot read the ledger's URL", got=str(error), where="ledger.url_file") from error
+        if not text:
+            raise Unavailable("a file without the ledger's URL", got=url_file, where="ledger.url_file")
+        return text
 
     def make(self) -> None:
         """Create the state folders."""

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.kubeflow import KubeflowSection
 from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
 from recloser.app.project.observability import ObservabilitySection
@@ -162,6 +163,9 @@ class ModelSection(Section):
     """The training recipe: `[model]`."""
 
     history_days: Annotated[int, Field(ge=60)] = 730
+    windows: Annotated[tuple[Literal["expanding", "trailing", "recent", "regime"], ...], Field(min_length=1)] = (
+        "expanding",
+    )
     trees: Annotated[int, Field(ge=1)] = 200
     leaves: Annotated[int, Field(ge=2)] = 63
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.06
@@ -260,6 +264,13 @@ class LedgerSection(Section):
     """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
 
     url: str | None = None
+    url_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.url is not None and self.url_file is not None:
+            raise InvalidInput("two places of the ledger", where="ledger", next_step="Set url or url_file, not both.")
+        return self
 
 
 class GatewaySection(Section):
@@ -291,6 +302,7 @@ class Project(Section):
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
+    kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
@@ -340,6 +352,7 @@ class Project(Section):
         return GatePolicy(
             margin=staging.margin,
             uncertainty=staging.uncertainty,
+            worth_margin=staging.worth_margin,
             naive_margin=staging.naive_margin,
             incumbent_required=staging.incumbent_required,
             minimum_coverage80=staging.minimum_coverage80,

@@ -27,6 +27,7 @@ class StagingSection(Section):
     holdout_days: Annotated[int, Field(ge=14)] = 56
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
     uncertainty: Annotated[float, Field(ge=0, lt=1)] = 0.10
+    worth_margin: Annotated[float, Field(ge=-1, lt=1)] = 0.0
     naive_margin: Annotated[float, Field(ge=0, lt=1)] = 0.0
     incumbent_required: bool = False
     minimum_coverage80: float = 65.0

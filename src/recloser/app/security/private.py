@@ -51,7 +51,10 @@ def note_access(folder: Path, now: datetime, action: str, name: str, facts: Mapp
     """Write into the ledger of a project who may do what from `now` (aware UTC) on."""
     layout, project = Layout(folder), load_project(folder)
     layout.make()
-    with Ledger.open(project.ledger.url or layout.ledger_url) as ledger, ledger.change("operator", now) as change:
+    with (
+        Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file)) as ledger,
+        ledger.change("operator", now) as change,
+    ):
         change.note(action, name, dict(facts))
 
 

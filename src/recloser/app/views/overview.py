@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.platform import Platform
 from recloser.app.verbs import status_document
+from recloser.app.views.alarms import Alarm, alarms_document, alarms_of
 from recloser.app.views.sight import (
     NOTHING,
     TREND,
@@ -57,8 +58,9 @@ ALL = OverviewAsk()
 def overview(platform: Platform, sight: Sight | None = None, ask: OverviewAsk = ALL) -> dict[str, Any]:
     """Return the overview of one moment, JSON-ready.
 
-    Keys: project, now, sentences, signals (reasons), areas (rows of the page wanted), events (newest first), counts by
-    trust state, page, pages, found (rows that match). Loads and forecasts in MW, times in ISO 8601 UTC.
+    Keys: project, now, sentences, alarms (how many active and unacknowledged), signals (reasons), areas (rows of the
+    page wanted), events (newest first), counts by trust state, page, pages, found (rows that match). Loads and
+    forecasts in MW, times in ISO 8601 UTC.
 
     Raises:
         Unavailable: ledger or store cannot be read now.
@@ -76,6 +78,7 @@ def overview(platform: Platform, sight: Sight | None = None, ask: OverviewAsk = 
         "project": document["project"],
         "now": format_utc(now),
         "sentences": document["sentences"][1:],
+        "alarms": alarms_told(platform, judged, now),
         "signals": [signal["reason"] for signal in document["signals"]],
         "areas": [
             area_row(area, *judged[area], load_points(load, area, now - TREND, now))
@@ -102,6 +105,22 @@ def judge(platform: Platform, sight: Sight, now: datetime) -> dict[str, tuple[Ar
         facts = AreaFacts(known.newest, known.recalled, due, ends.get(area), about, platform.project.resolution, delay)
         judged[area] = (facts, opinion(facts, now), known)
     return judged
+
+
+def alarms_in(
+    platform: Platform, judged: Mapping[str, tuple[AreaFacts, Opinion, AreaForecasts]], now: datetime
+) -> list[Alarm]:
+    """Return the alarms that follow from how the areas are judged and from the open signals."""
+    signals = {signal.key: signal for signal in platform.ledger.find(SignalRecord, closed_at=None)}
+    return alarms_of({area: item[:2] for area, item in judged.items()}, signals, now)
+
+
+def alarms_told(
+    platform: Platform, judged: Mapping[str, tuple[AreaFacts, Opinion, AreaForecasts]], now: datetime
+) -> dict[str, int]:
+    """Return how many alarms there are, and how many nobody has acknowledged or shelved."""
+    document = alarms_document(platform, alarms_in(platform, judged, now))
+    return {"active": document["active"], "unacknowledged": document["unacknowledged"]}
 
 
 def due_at(platform: Platform, now: datetime) -> datetime | None:

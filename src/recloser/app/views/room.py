@@ -18,9 +18,10 @@ from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.accounts import MAY, Account
 from recloser.app.security.gatehouse import Gatehouse
+from recloser.app.views.alarms import Mark, alarms_document, mark_alarm
 from recloser.app.views.area import area_document
 from recloser.app.views.diagnostics import diagnostics_document
-from recloser.app.views.overview import ALL, OverviewAsk, overview
+from recloser.app.views.overview import ALL, OverviewAsk, alarms_in, judge, overview
 from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
 from recloser.app.views.why import why_document
@@ -44,6 +45,7 @@ class ControlRoom:
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
         self._loop: ControlLoop | None = None
+        self._at_hand: frozenset[str] | None = None
         self._open: tuple[Platform, Sight] | None = None
 
     def close(self) -> None:
@@ -105,6 +107,29 @@ class ControlRoom:
         with self._project() as (platform, _):
             return diagnostics_document(platform, before)
 
+    def alarms(self) -> dict[str, Any]:
+        """Return the alarms; see `alarms_document`.
+
+        Raises:
+            RecloserError: the project cannot be opened or read now.
+        """
+        with self._project() as (platform, sight):
+            now = platform.clock.now()
+            return alarms_document(platform, alarms_in(platform, judge(platform, sight, now), now))
+
+    def mark_alarm(self, account: Account, kind: str, key: str, reason: str, hours: float | None) -> str:
+        """Acknowledge or shelve an alarm in the name of a signed-in person; return a sentence.
+
+        Raises:
+            Refused: no role of the account allows it.
+            InvalidInput: there is no such alarm now, or a shelf of another length than may be.
+        """
+        _require(account, kind)
+        with self._project() as (platform, sight):
+            now = platform.clock.now()
+            alarms = alarms_in(platform, judge(platform, sight, now), now)
+            return mark_alarm(platform, alarms, key, Mark(kind, account.name, reason, hours))
+
     def freezes(self) -> dict[str, Any]:
         """Return the freezes; see `list_freezes`.
 
@@ -125,11 +150,7 @@ class ControlRoom:
             Refused: no role of the account allows it, or a state or a policy forbids it.
             RecloserError: what the desk raises.
         """
-        if not account.may(wish.kind):
-            roles = ", ".join(sorted(MAY.get(wish.kind, ())))
-            raise Refused(
-                f"your roles do not allow to {wish.kind}", got=", ".join(sorted(account.roles)), expected=roles
-            )
+        _require(account, wish.kind)
         asked = replace(wish, actor=account.name)
         if wish.kind == "rollback":
             with self._project() as (platform, _):
@@ -149,8 +170,12 @@ class ControlRoom:
             alive = platform.ledger.find(RolloutRecord, finished_at=None)
             names = {r.champion for r in alive} | {r.release for r in alive}
             names |= set() if route is None else {route.champion, route.canary}
-            for name in sorted(name for name in names if name and name.startswith("rel-")):
+            wanted = frozenset(name for name in names if name and name.startswith("rel-"))
+            if wanted == self._at_hand and loop.router.current() == route:
+                return
+            for name in sorted(wanted):
                 platform.verify(name)
+            self._at_hand = wanted
             if route is not None and loop.router.current() != route:
                 loop.router.set_route(route)
 
@@ -238,3 +263,9 @@ class ControlRoom:
         opened, self._open = self._open, None
         if opened is not None:
             opened[0].close()
+
+
+def _require(account: Account, kind: str) -> None:
+    if not account.may(kind):
+        mine, needed = (", ".join(sorted(roles)) for roles in (account.roles, MAY.get(kind, ())))
+        raise Refused(f"your roles do not allow to {kind}", got=mine, expected=needed)

@@ -61,22 +61,38 @@ class AreaFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """One reason against full trust: how much, the word of its cause (a signal's key for a signal), since when."""
+
+    state: Trust
+    cause: str
+    sentence: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Opinion:
-    """A trust state, the one sentence of why, and everything else that speaks against full trust."""
+    """A trust state, the one sentence of why, and all that speaks against full trust, the worst first."""
 
     state: Trust
     why: str
-    others: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The sentences of the doubts after the first."""
+        return tuple(doubt.sentence for doubt in self.doubts[1:])
 
 
 def opinion(facts: AreaFacts, now: datetime) -> Opinion:
     """Return how far the forecast may be trusted at `now` (aware UTC); the worst reason comes first."""
     record = facts.forecast
     if record is None:
-        return Opinion(Trust.DO_NOT_USE, "nothing was forecast yet")
-    found = sorted(_doubts(facts, record, now), key=lambda doubt: -doubt[0])
+        never = Doubt(Trust.DO_NOT_USE, "never", "nothing was forecast yet")
+        return Opinion(never.state, never.sentence, (never,))
+    found = sorted(_doubts(facts, record, now), key=lambda doubt: -doubt.state)
     if found:
-        return Opinion(found[0][0], found[0][1], tuple(sentence for _, sentence in found[1:]))
+        return Opinion(found[0].state, found[0].sentence, tuple(found))
     if record.served_by == "canary":
         return Opinion(Trust.AS_PLANNED, f"{record.release} answers as canary, watched beside the champion")
     # After a recall, or in a canary's place: the champion is as good as ever.
@@ -84,27 +100,29 @@ def opinion(facts: AreaFacts, now: datetime) -> Opinion:
     return Opinion(Trust.AS_PLANNED, f"{record.release} answers {how}")
 
 
-def _doubts(facts: AreaFacts, record: ForecastRecord, now: datetime) -> list[tuple[Trust, str]]:
-    doubts: list[tuple[Trust, str]] = []
+def _doubts(facts: AreaFacts, record: ForecastRecord, now: datetime) -> list[Doubt]:
+    doubts: list[Doubt] = []
     end = record.last_target + facts.resolution
     if facts.recalled:
-        doubts.append((Trust.DO_NOT_USE, "its forecast was recalled and nothing has taken its place"))
+        sentence = "its forecast was recalled and nothing has taken its place"
+        doubts.append(Doubt(Trust.DO_NOT_USE, "recalled", sentence, facts.due))
     if end <= now:
-        doubts.append((Trust.DO_NOT_USE, f"its newest forecast ended {_ago(now - end)} ago"))
+        doubts.append(Doubt(Trust.DO_NOT_USE, "ended", f"its newest forecast ended {_ago(now - end)} ago", end))
     elif facts.due is not None and record.issued_at < facts.due and now - facts.due > LATE:
-        doubts.append((Trust.WITH_CARE, f"no forecast by the deadline: the issue is {_ago(now - facts.due)} late"))
+        sentence = f"no forecast by the deadline: the issue is {_ago(now - facts.due)} late"
+        doubts.append(Doubt(Trust.WITH_CARE, "late", sentence, facts.due))
     if record.served_by.startswith("fallback"):
         rung = record.served_by.partition(":")[2].replace("_", " ")
-        doubts.append((Trust.WITH_CARE, f"the fallback '{rung}' answers: {record.reason or 'no model could'}"))
-    doubts += [
-        (Trust.WITH_CARE, f"{CLASSES.get(signal.signal_class, signal.signal_class)}: {signal.reason}")
-        for signal in facts.signals
-    ]
-    oldest = now - facts.delay - OLD
+        sentence = f"the fallback '{rung}' answers: {record.reason or 'no model could'}"
+        doubts.append(Doubt(Trust.WITH_CARE, "fallback", sentence, record.made_at))
+    for signal in facts.signals:
+        sentence = f"{CLASSES.get(signal.signal_class, signal.signal_class)}: {signal.reason}"
+        doubts.append(Doubt(Trust.WITH_CARE, signal.key, sentence, signal.since))
     if facts.data_until is None:
-        doubts.append((Trust.WITH_CARE, "no usable load in the last two days"))
-    elif facts.data_until < oldest:
-        doubts.append((Trust.WITH_CARE, f"its newest usable load is {_ago(now - facts.data_until)} old"))
+        doubts.append(Doubt(Trust.WITH_CARE, "no_data", "no usable load in the last two days"))
+    elif facts.data_until < now - facts.delay - OLD:
+        sentence = f"its newest usable load is {_ago(now - facts.data_until)} old"
+        doubts.append(Doubt(Trust.WITH_CARE, "old_data", sentence, facts.data_until))
     return doubts
 
 

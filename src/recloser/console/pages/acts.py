@@ -9,6 +9,8 @@ from typing import Any
 
 from recloser.console.markup import Child, Markup, el
 
+MANY = frozenset({"lift", "acknowledge", "shelve"})
+"""Acts that a page may offer several times, each for another subject."""
 REASONS = ("the forecasts look wrong", "a device or feed is faulty", "asked for by the control room", "a drill")
 
 
@@ -42,7 +44,7 @@ def act(person: Person, kind: str, words: str, subject: str | None, *more: Child
             class_="stack",
         ),
         class_="act",
-        id=f"act-{kind}",
+        id=f"act-{kind}-{subject}" if kind in MANY else f"act-{kind}",
     )
 
 

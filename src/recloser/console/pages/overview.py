@@ -32,6 +32,7 @@ def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abno
         "Overview",
         el("h1", "Overview"),
         _counts(view["counts"]),
+        _alarms(view["alarms"]),
         el("ul", [el("li", linked(line)) for line in view["sentences"]], class_="facts"),
         _filter(find, abnormal=abnormal),
         table if rows else empty,
@@ -52,6 +53,15 @@ def _counts(counts: Mapping[str, int]) -> Markup:
         if count
     ]
     return el("p", [[part, " "] for part in parts], plain, class_="counts")
+
+
+def _alarms(alarms: Mapping[str, int]) -> Markup | None:
+    if not alarms["active"]:
+        return None
+    waiting = alarms["unacknowledged"]
+    words = f"{alarms['active']} alarms, {waiting} not acknowledged"
+    link = el("a", words, href="/alarms", id="alarms")
+    return el("p", "▲ ", link, class_="care") if waiting else el("p", link)
 
 
 def _filter(find: str, *, abnormal: bool) -> Markup:

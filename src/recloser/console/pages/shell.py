@@ -11,7 +11,7 @@ from recloser.console.pages.acts import Person, stop
 from recloser.console.pages.words import local
 from recloser.core import format_utc
 
-PLACES = (("Overview", "/"), ("Releases", "/releases"), ("Diagnostics", "/diagnostics"))
+PLACES = (("Overview", "/"), ("Alarms", "/alarms"), ("Releases", "/releases"), ("Diagnostics", "/diagnostics"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from recloser.ledger import (
 from recloser.rollout.paired.pairing import PairedDay, day_from_record
 from recloser.rollout.people.approval import Approval
 from recloser.rollout.people.orders import approvals_of
-from recloser.rollout.rollout import FINISHED, TRYING, Rollout, RolloutState, World
+from recloser.rollout.rollout import BARRED, FINISHED, TRYING, Rollout, RolloutState, World
 
 FENCE = "rollout.fence"
 """Key of the record that every change of the controller swaps: of two controllers one is refused."""
@@ -80,7 +80,7 @@ class RolloutReader:
         """Return why a release may not serve by what became of it, or an empty text."""
         record = self._ledger.get(ReleaseRecord, release)
         state = "unknown" if record is None else record.state
-        return f"it is {state}" if state in {"unknown", "refused", "tripped"} else ""
+        return f"it is {state}" if state in {"unknown", *BARRED} else ""
 
     def approvals(self, rollout: Rollout) -> tuple[Approval, ...]:
         """Return what people have approved of a rollout that awaits it, of any case."""

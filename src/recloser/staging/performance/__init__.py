@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from recloser.staging.performance.comparison import check_champion, check_incumbent, check_naive, check_output
+from recloser.staging.performance.comparison import (
+    check_champion,
+    check_incumbent,
+    check_naive,
+    check_output,
+    check_worth,
+)
 from recloser.staging.performance.detection import DetectionHoldOut, DetectionNeed, check_detection
 from recloser.staging.performance.holdout import HoldOut
 from recloser.staging.performance.metrics import check_metrics_of_pair
@@ -13,7 +19,7 @@ from recloser.staging.performance.slices import check_slices
 from recloser.staging.policy import GatePolicy
 from recloser.staging.verdict import PASS, CheckResult, timed
 
-__all__ = ["DetectionHoldOut", "DetectionNeed", "HoldOut", "check_detection", "check_performance"]
+__all__ = ["DetectionHoldOut", "DetectionNeed", "HoldOut", "check_detection", "check_performance", "check_worth"]
 
 
 def check_performance(

@@ -48,6 +48,29 @@ def check_champion(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     return replace(result, numbers={**result.numbers, "pair": None if scale is None else scale.to_dict()})
 
 
+def check_worth(holdout: HoldOut, policy: GatePolicy, trigger: str) -> CheckResult:
+    """Check that a candidate nobody asked for would help at all: else doing nothing is better, and is the outcome.
+
+    Args:
+        holdout: everybody's answers.
+        policy: `worth_margin`.
+        trigger: what started the run, in words.
+    """
+    name, thresholds = "performance.worth", {"worth_margin": policy.worth_margin}
+    if holdout.champion is None:
+        return CheckResult(name, PASS, "no champion yet: any model helps", {}, thresholds)
+    pairs = paired_days(holdout.loss(holdout.candidate), holdout.loss(holdout.champion), holdout.day)
+    relative = pairs.relative() if pairs.days.size else float("nan")
+    numbers = {"relative": relative, "days": int(pairs.days.size)}
+    if not np.isfinite(relative):
+        return CheckResult(name, PASS, "nothing to compare", {"days": int(pairs.days.size)}, thresholds)
+    told = f"{percent(relative)} than the champion over {pairs.days.size} days"
+    if relative > -policy.worth_margin:
+        reason = f"retraining ({trigger}) would not help: {told}. Doing nothing is better: the champion stays"
+        return CheckResult(name, REFUSE, reason, numbers, thresholds)
+    return CheckResult(name, PASS, f"retraining ({trigger}) helps: {told}", numbers, thresholds)
+
+
 def check_naive(holdout: HoldOut, policy: GatePolicy) -> CheckResult:
     """Check that the candidate beats the seasonal naive by the margin."""
     pairs = paired_days(holdout.loss(holdout.candidate), holdout.loss(holdout.naive), holdout.day)

@@ -54,9 +54,27 @@ def test_nobody_goes_back_to_a_release_that_tripped_when_it_was_tried_once_more(
 
 def test_a_release_that_waits_for_a_second_trial_is_not_tried_against_itself() -> None:
     world = World()
-    play(world, f"{SECOND}, submit rel-1 again, guard refuses rel-2, tick, tick")
+    play(world, f"{SECOND}, submit rel-1 again, guard refuses rel-2")
     assert (world.route().champion, world.route().shadow) == ("rel-1", None)
     assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.CHAMPION, S.ABORTED]
+
+
+def test_a_rollback_ends_who_serves_and_not_a_wait_of_the_same_release() -> None:
+    world = World("people")
+    play(world, f"{ASKED}, rollback, submit rel-1 again, tick, rollback to rel-1, rollback")
+    assert world.route().champion is None
+
+
+def test_a_release_that_tripped_stays_tripped_when_a_wait_of_it_ends() -> None:
+    world = World("people")
+    play(world, f"{ASKED}, rollback, submit rel-1 again, tick, rollback to rel-1, guard refuses rel-1, rollback")
+    assert world.releases()["rel-1"].state == "tripped"
+
+
+def test_a_retired_release_that_is_submitted_again_stands_for_a_trial() -> None:
+    world = World()
+    play(world, f"{SECOND}, submit rel-1 again, tick, a good day")
+    assert (world.route().canary, world.releases()["rel-1"].state) == ("rel-1", "accepted")
 
 
 def test_who_is_submitted_later_is_newer_on_a_clock_that_was_set_back() -> None:

@@ -1,0 +1,1 @@
+"""Owns what the command line asks of a Kubeflow cluster. Runs no step."""
