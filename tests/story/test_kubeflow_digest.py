@@ -1,9 +1,10 @@
-"""The real pipeline of a project comes to the same release under Kubeflow's local runner as under the local engine."""
+"""The real pipeline of a project comes to the same release here, under Kubeflow's runner, and sent through its API."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from recloser.app import Platform, ingest_file, scaffold
+from recloser.connectors.rest import Rest, RestTarget
 from recloser.core import VirtualClock, format_utc
 from recloser.engines import Engine, KubeflowEngine, KubeflowTarget, LocalEngine, RetryPolicy, RunOutcome
+from recloser.engines.kubeflow import ClusterEngine, Following, KubeflowApi
 from recloser.ledger import ReleaseRecord, StepRecord, VerdictRecord
 from recloser.registry import open_package
 from recloser.testing import sample_panel
@@ -59,23 +62,40 @@ def run(folder: Path, kind: str, where: Path) -> RunOutcome:
     """Run the project's pipeline under an engine, in virtual time."""
     with Platform.open(folder, clock=VirtualClock(PANEL.as_of)) as platform:
         engine: Engine = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), lambda _: None)
+        target = KubeflowTarget(str(folder), "recloser.app.steps:run_step_untried")
         if kind == "kubeflow":
-            target = KubeflowTarget(str(folder), "recloser.app.steps:run_step_untried")
             engine = KubeflowEngine(platform.ledger, platform.clock, target, where / "kfp")
+        if kind == "cluster":
+            return sent(platform, target, where)
         pipeline, bench = platform.hooks.pipeline(), platform.workbench()
         return engine.run(pipeline, bench, PARAMETERS["run"], "api", "the same release", PARAMETERS)
 
 
-def test_the_release_is_the_same_under_both_engines(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def sent(platform: Platform, target: KubeflowTarget, where: Path) -> RunOutcome:
+    """Send the run to a server of Kubeflow's API, which runs the tasks, and follow it."""
+    from recloser.testing.apis.kubeflow_api import KubeflowServer
+    from recloser.testing.apis.kubeflow_tasks import TaskRunner
+
+    pipeline = platform.hooks.pipeline()
+    with KubeflowServer(TaskRunner(where / "tasks", os.environ).execute) as server:
+        api = KubeflowApi(Rest(RestTarget(server.url)))
+        engine = ClusterEngine(platform.ledger, platform.clock, target, api, Following("digest", where, poll_s=0.1))
+        outcome = engine.run(pipeline, None, PARAMETERS["run"], "api", "the same release", PARAMETERS)
+        assert server.complaints == []
+    return outcome
+
+
+@pytest.mark.parametrize("other", ["kubeflow", "cluster"])
+def test_the_release_is_the_same_wherever_the_steps_run(
+    other: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if importlib.util.find_spec("kfp") is None:
         pytest.skip("the extra 'kubeflow' is not installed")
     monkeypatch.delenv(SLOW, raising=False)
     monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "compiled"))
-    folders = {kind: copy_of(project, tmp_path / kind) for kind in ("local", "kubeflow")}
+    folders = {kind: copy_of(project, tmp_path / kind) for kind in ("local", other)}
     outcomes = {kind: run(folder, kind, tmp_path) for kind, folder in folders.items()}
-    here, there = outcomes["local"], outcomes["kubeflow"]
+    here, there = outcomes["local"], outcomes[other]
 
     assert here.candidate is not None
     assert (there.run, there.state, there.candidate, there.verdict) == (

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recloser.app.cluster.checking import check_cluster
 from recloser.app.delivery.telling import check_delivery
 from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
@@ -97,6 +98,7 @@ def _project(folder: Path) -> list[Check]:
             ("links", check_links),
             ("notify", check_delivery),
             ("inlets", check_inlets),
+            ("kubeflow", check_cluster),
         ]
         for name, part in parts:
             try:

@@ -21,6 +21,7 @@ from recloser.app.replay.run import ReplayOptions, run_replay
 from recloser.app.replay.scenario import Candidate, Scenario
 from recloser.app.replay.shown import shown
 from recloser.app.replay.summary import counts_line, month_table, summary_table
+from recloser.app.security.accounts import add_account, list_accounts, set_password
 from recloser.core import Panel
 from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, SimulatedGrid, Stuck
 
@@ -30,6 +31,9 @@ ZONE = "Europe/Amsterdam"
 FIRST_ISSUE = datetime(2019, 11, 25, tzinfo=UTC)
 FIRST_HISTORY_DAYS = 120
 UNWANTED = datetime(2020, 2, 10, 8, tzinfo=UTC)
+
+VISITOR = "visitor"
+"""Account of whoever looks at a demo's pages."""
 
 SETTINGS = """
 [horizon]
@@ -196,8 +200,19 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     }
     if options.serve_port is not None:
         say(str(result["story"]))
+        say(visitor(options.out / "work" / "recloser"))
         run_up(options.out / "work" / "recloser", host=None, port=options.serve_port, say=say, at=end)
     return result
+
+
+def visitor(folder: Path) -> str:
+    """Give the demo's project an account for whoever looks at it; return the sentence that says how to sign in."""
+    known = {row["name"] for row in list_accounts(folder)["accounts"]}
+    if VISITOR in known:
+        made = set_password(folder, name=VISITOR)
+    else:
+        made = add_account(folder, name=VISITOR, roles=("operator", "engineer", "approver"))
+    return f"Sign in to the pages as {VISITOR} with the password {made['password']}"
 
 
 def story(report: ReplayReport, project: Project, page: Path) -> str:

@@ -45,6 +45,7 @@ class ControlRoom:
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
         self._loop: ControlLoop | None = None
+        self._at_hand: frozenset[str] | None = None
         self._open: tuple[Platform, Sight] | None = None
 
     def close(self) -> None:
@@ -169,8 +170,12 @@ class ControlRoom:
             alive = platform.ledger.find(RolloutRecord, finished_at=None)
             names = {r.champion for r in alive} | {r.release for r in alive}
             names |= set() if route is None else {route.champion, route.canary}
-            for name in sorted(name for name in names if name and name.startswith("rel-")):
+            wanted = frozenset(name for name in names if name and name.startswith("rel-"))
+            if wanted == self._at_hand and loop.router.current() == route:
+                return
+            for name in sorted(wanted):
                 platform.verify(name)
+            self._at_hand = wanted
             if route is not None and loop.router.current() != route:
                 loop.router.set_route(route)
 

@@ -113,7 +113,9 @@ class ClusterEngine:
                 told = self._error_of(run, ended)
                 self._book.fail(run, told)
                 raise told
-            return self._book.finish(run, self._mirror.results(pipeline, run))
+            results = self._mirror.results(pipeline, run)
+            self._mirror.record_missing(pipeline, run, results)  # those that were skipped
+            return self._book.finish(run, results)
 
     def cancel(self, pipeline: Pipeline, run_key: str, actor: str, reason: str) -> ClusterRun:
         """Stop a run on the cluster, wait until it has ended, and record that.

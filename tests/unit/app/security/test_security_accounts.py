@@ -10,6 +10,7 @@ import pytest
 
 from recloser.app import add_account, list_accounts, remove_account, set_password
 from recloser.app.project.layout import Layout
+from recloser.app.replay.demo import visitor
 from recloser.app.security.accounts import MAY, ROLES, AccountBook, hashed, matches
 from recloser.app.security.gatehouse import Gatehouse
 from recloser.app.security.sessions import IDLE, LASTS, Attempts, Sessions
@@ -221,3 +222,11 @@ def test_a_removed_person_is_out(folder: Path, ledger: Ledger) -> None:
     assert book.required
     with pytest.raises(InvalidInput, match="ann"):
         remove_account(folder, name="ann")
+
+
+def test_a_visitor_of_the_demo_gets_a_password_that_opens_each_time(folder: Path) -> None:
+    for _ in range(2):
+        sentence = visitor(folder)
+        account = book_of(folder).check("visitor", sentence.rpartition(" ")[2])
+        assert account is not None
+        assert account.may("rollback")

@@ -121,3 +121,15 @@ def test_a_project_file_that_changes_is_read_again(own: Lived) -> None:
     file.write_text(text.replace(f'name = "{own[0].name}"', 'name = "other grid"'))
     assert room.name() == "other grid"
     room.close()
+
+
+def test_what_a_rollback_needs_is_loaded_once_and_again_only_when_the_route_changes(
+    own: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[str] = []
+    verify = Platform.verify
+    monkeypatch.setattr(Platform, "verify", lambda self, name: verified.append(name) or verify(self, name))
+    room = room_of(own)
+    room.get_ready()
+    room.get_ready()
+    assert len(verified) == len(set(verified)) == 1
