@@ -155,6 +155,11 @@ def _side_effects(world: World, moves: Sequence[Move], target: Target | None, no
         back = world.latest_of(target.champion)
         if back is not None and back.key not in moved and back.state not in {_S.CHAMPION, _S.PROBATION, *STOPPED}:
             found.append(back.restored(f"serves again: {moves[0].action.reason}", now))
+            found += [  # it is not tried against itself
+                other.ended(_S.ABORTED, f"{other.release} serves again without a trial", now)
+                for other in world.rollouts
+                if other.release == back.release and other.key not in {*moved, back.key} and not other.finished
+            ]
     return found
 
 
@@ -164,6 +169,8 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
         former = move.rollout.champion
         if former is not None and move.action.state in {_S.PROBATION, _S.CHAMPION}:
             states[former] = "retired" if move.action.state is _S.CHAMPION else "accepted"
+        if move.action.state in {_S.SHADOW, _S.CANARY}:
+            states[move.rollout.release] = "accepted"
         if move.action.state is _S.TRIPPED:
             states[move.rollout.release] = "tripped"
         elif move.action.state is _S.ROLLED_BACK:

@@ -167,7 +167,7 @@ def first_model(loop: ControlLoop, now: datetime) -> None:
 
 
 def retrain(loop: ControlLoop, now: datetime) -> None:
-    loop.retraining.requests = [(api_trigger("ann", "more data", loop.platform.clock.now()), {})]
+    loop.retraining.requests = [(api_trigger("cat", "more data", loop.platform.clock.now()), {})]
     loop.cycle(now)
 
 

@@ -69,7 +69,8 @@ def event_windows(report: ReplayReport, zone: ZoneInfo) -> list[tuple[str, pl.Da
     if frame is None or policy is None or frame.is_empty():
         return []
     trips = [(trip["at"], f"Trip of {trip['release']}", trip.get("areas") or []) for trip in policy["trips"][:2]]
-    drifts = [signal for signal in policy["signals"] if signal["class"] == "concept_drift"][:2]
+    drifts = [signal for signal in policy["signals"] if signal["class"] == "concept_drift"]
+    drifts = sorted(drifts, key=lambda signal: signal["severity"] == "notice")[:2]  # what asks for something first
     chosen = [*trips, *((signal["at"], "Drift found", signal["areas"]) for signal in drifts)]
     known = sorted(set(frame["area"]))
     windows = []

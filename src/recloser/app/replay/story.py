@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recloser.app.loop.signals import signal_of_record
 from recloser.app.platform import Platform
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
@@ -23,6 +24,7 @@ from recloser.ledger import (
     TripRecord,
     VerdictRecord,
 )
+from recloser.monitoring.questions import action_of
 from recloser.rollout import RolloutPlan
 from recloser.simulation import Label
 
@@ -84,7 +86,7 @@ def valid_forecasts(records: Sequence[ForecastRecord]) -> pl.DataFrame:
 
 
 def signal_row(signal: SignalRecord) -> Row:
-    """Return CONTRACT.md's row of a signal, with since and closed_at added."""
+    """Return CONTRACT.md's row of a signal, with severity, since, closed_at and what it asks for added."""
     return {
         "at": signal.at,
         "class": signal.signal_class,
@@ -93,6 +95,8 @@ def signal_row(signal: SignalRecord) -> Row:
         "since": signal.since,
         "closed_at": signal.closed_at,
         "kind": signal.evidence.get("kind", signal.signal_class),
+        "severity": signal.severity,
+        "action": action_of(signal_of_record(signal)),
     }
 
 
@@ -241,7 +245,8 @@ Told = Iterator[tuple[datetime, int, str]]
 def _of_signals(signals: Sequence[SignalRecord]) -> Told:
     words = {"data_fault": "DATA FAULT", "concept_drift": "DRIFT", "degradation": "DEGRADATION"}
     for signal in signals:
-        yield signal.at, 0, f"{words.get(signal.signal_class, 'changed input')}: {signal.reason}"
+        word = "notice" if signal.severity == "notice" else words.get(signal.signal_class, "changed input")
+        yield signal.at, 0, f"{word}: {signal.reason}"
         if signal.closed_at is not None and signal.closed_at > signal.at:
             yield signal.closed_at, 1, f"over: {signal.reason}"
 

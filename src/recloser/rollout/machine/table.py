@@ -72,9 +72,11 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
 }
 """What `decide` may do about the rollout it looks at. There is no other list of what is allowed."""
 
-_BACK = {"rollback_to": (_S.ROLLED_BACK,)}
+_AGAIN = {"serves_again": (_S.ABORTED,)}
+_BACK = {"rollback_to": (_S.ROLLED_BACK,), **_AGAIN}
 BY_OTHERS: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
     **dict.fromkeys((_S.SHADOW, _S.CANARY, _S.PROBATION, _S.HELD, _S.AWAITING_APPROVAL), _BACK),
+    _S.QUEUED: _AGAIN,
     _S.CHAMPION: {
         "replaced": (_S.RETIRED,),
         "falls_with": (_S.TRIPPED,),

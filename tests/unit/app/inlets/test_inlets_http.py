@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -12,10 +13,16 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 
 from recloser.app import Platform, add_token
 from recloser.app.requests import standing_requests
+from recloser.core import RecloserError
 from recloser.ledger import Ledger
+from recloser.serving.http import Access
+from recloser.serving.http.edge import on_http_error, on_recloser_error
+from recloser.serving.http.people.inlets import AT_ONCE, Inlets
 from recloser.triggers.webhooks.signatures import timed_signature
 
 SECRET = b"a secret that nobody guesses"
@@ -117,12 +124,24 @@ def test_other_forms_are_problems(address: str, content: bytes, headers: dict[st
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_an_address_may_not_flood_an_inlet(address: str) -> None:
-    answers = [httpx.post(f"{address}/v1/triggers/forge", content=b"{}") for _ in range(45)]
-    turned_away = [answer for answer in answers if answer.status_code == 429]
-    assert turned_away
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in turned_away)
-    assert {answer.status_code for answer in answers} == {401, 429}
+def test_an_address_may_not_flood_an_inlet() -> None:
+    """By a timer that stands still, so that it does not matter how busy the machine is."""
+    now = [0.0]
+    inlets = Inlets(None, Access(), 1000, timer=lambda: now[0])
+    handlers: Any = {RecloserError: on_recloser_error, HTTPException: on_http_error}
+    app = Starlette(routes=inlets.routes(), exception_handlers=handlers)
+
+    async def send(count: int, host: str = "10.0.0.1") -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app, client=(host, 5000))
+        async with httpx.AsyncClient(transport=transport, base_url="http://grid.example") as client:
+            return [await client.post("/v1/triggers/forge", content=b"{}") for _ in range(count)]
+
+    answers = asyncio.run(send(AT_ONCE + 2))
+    assert [answer.status_code for answer in answers] == [401] * AT_ONCE + [429] * 2
+    assert answers[-1].headers["retry-after"] == "1"
+    assert [answer.status_code for answer in asyncio.run(send(1, "10.0.0.2"))] == [401]  # an address of its own
+    now[0] = 1.0
+    assert [answer.status_code for answer in asyncio.run(send(2))] == [401, 429]
 
 
 def test_an_event_asks_with_a_token_of_its_scope_alone(address: str, grid: Path, ledger: Ledger) -> None:
@@ -135,10 +154,10 @@ def test_an_event_asks_with_a_token_of_its_scope_alone(address: str, grid: Path,
         headers = EVENT | {"content-type": "application/json", "ce-id": event} | token
         return httpx.post(f"{address}/v1/triggers/lake", content=body, headers=headers)
 
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while send("trigger").status_code != 202 or send(None).status_code != 401:
         assert time.monotonic() < until
-        time.sleep(0.2)
+        time.sleep(1.0)  # the inlet takes one delivery a second
     assert send("trigger", "2").json()["asked_by"] == ["trigger-1"]
     assert [send(scope).status_code for scope in ("read", "unknown", None)] == [403, 401, 401]
     assert forge(address, push()).status_code == 202  # who signs needs no token

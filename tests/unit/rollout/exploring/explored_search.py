@@ -239,7 +239,9 @@ def likeness(world: World) -> tuple[Any, ...]:
     kept, now = world.kept, world.kept.now
     rollouts = world.rollouts()
     alive = tuple(_like(world, rollout) for rollout in rollouts if not rollout.finished)
-    past = tuple(sorted((r.release, r.state, r.champion) for r in rollouts if r.finished and r.promoted_at is not None))
+    past = tuple(
+        sorted((r.release, r.state, str(r.champion)) for r in rollouts if r.finished and r.promoted_at is not None)
+    )
     releases = tuple(sorted((name, record.state) for name, record in world.releases().items()))
     route, told = world.route(), kept.told
     lag = None if told is None or route is None else (route.epoch == told.epoch, route.lease_until == told.lease_until)

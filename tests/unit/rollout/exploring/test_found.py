@@ -54,7 +54,7 @@ def test_nobody_goes_back_to_a_release_that_tripped_when_it_was_tried_once_more(
 
 def test_a_release_that_waits_for_a_second_trial_is_not_tried_against_itself() -> None:
     world = World()
-    play(world, f"{SECOND}, submit rel-1 again, guard refuses rel-2, tick, tick")
+    play(world, f"{SECOND}, submit rel-1 again, guard refuses rel-2")
     assert (world.route().champion, world.route().shadow) == ("rel-1", None)
     assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.CHAMPION, S.ABORTED]
 
