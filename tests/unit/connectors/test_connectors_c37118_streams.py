@@ -60,6 +60,13 @@ def test_missing_and_late_frames_are_known_by_their_stamps() -> None:
     assert len(slow.look(np.array([0, 2, 6], np.int64) * SECOND, -2)) == 1
 
 
+def test_a_device_that_stamps_as_it_sends_has_jitter_and_no_gaps() -> None:
+    watch, rng = StampWatch(), np.random.default_rng(2)
+    jitter = stamps(*range(200)) + 1_700_000_000 * SECOND + rng.integers(0, STEP, 200)
+    assert watch.look(np.sort(jitter), 50) == []
+    assert len(watch.look(jitter[-1:] + 10 * STEP, 50)) == 1
+
+
 def test_instants_leave_in_order_when_they_are_complete_or_have_waited_long_enough() -> None:
     joint = Concentrator[str](3, 50, Waits(lag_s=0.1))
     now = 10 * STEP

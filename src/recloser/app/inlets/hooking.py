@@ -21,7 +21,7 @@ from recloser.triggers.webhooks.signatures import body_signature
 
 PUSHERS = ("GL_USERNAME", "GITEA_PUSHER_NAME", "REMOTE_USER", "SSH_USER", "LOGNAME", "USER")
 """Environment variables in which forges, web servers and systems name who pushes; the first that is set counts."""
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 LONGEST_ANSWER = 100_000
 Send = Callable[[Mapping[str, str], bytes], Mapping[str, Any]]
 

@@ -24,6 +24,8 @@ BUDGET = 1
 SHOWN = 20
 KEPT = "console.alarm"
 PRIORITIES = ("high", "medium", "low")
+UNDATED = frozenset({"never", "no_data"})
+"""Causes of which nobody knows since when: a mark of a person counts until it ends."""
 HIGH = frozenset({"never", "recalled", "ended", "late"})
 TEXTS = {
     "never": ("no forecast was ever made", "Train and forecast: recloser run, recloser forecast."),
@@ -134,7 +136,9 @@ def _row(alarm: Alarm, mark: Mapping[str, Any] | None) -> dict[str, Any]:
 def mark_in_force(platform: Platform, alarm: Alarm, now: datetime) -> dict[str, Any] | None:
     """Return what a person said of this alarm if it still counts: not over, and not of an earlier occurrence."""
     record = platform.ledger.get(StateRecord, f"{KEPT}/{alarm.key}")
-    if record is None or record.state["since"] != format_utc(alarm.since) or now >= parse_utc(record.state["until"]):
+    if record is None or now >= parse_utc(record.state["until"]):
+        return None
+    if alarm.key not in UNDATED and record.state["since"] != format_utc(alarm.since):
         return None
     return {name: record.state[name] for name in ("kind", "by", "at", "until", "reason")}
 

@@ -11,8 +11,14 @@ SECOND_NS = 1_000_000_000
 LONGEST_NS = 3_600 * SECOND_NS  # a longer step is a clock that was set, not a loss
 
 
+OFF_GRID, WIDE = 0.1, 5.5  # of a step; steps that a gap has at least where stamps stand off the grid
+
+
 class StampWatch:
-    """Follows the stamps of one stream, which stand on the grid of its rate."""
+    """Follows the stamps of one stream, which stand on the grid of its rate.
+
+    Where they do not (a device that stamps as it sends) only a wide step is a gap: a narrow one is its jitter.
+    """
 
     def __init__(self) -> None:
         self._latest: int | None = None
@@ -34,7 +40,9 @@ class StampWatch:
         self.late += int((steps <= 0).sum())
         self._latest = int(highest[-1])
         lost: list[Missed] = []
-        for place in np.flatnonzero((steps > 1.5 * step) & (steps <= LONGEST_NS)):
+        away = np.abs(stamps / step - np.round(stamps / step)) > OFF_GRID
+        least = np.where(away[1:] | away[:-1], WIDE, 1.5) * step
+        for place in np.flatnonzero((steps > least) & (steps <= LONGEST_NS)):
             start, end = int(highest[place]), int(stamps[place + 1])
             count = round((end - start) / step) - 1
             self.missing += count

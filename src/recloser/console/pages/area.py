@@ -50,7 +50,7 @@ def _facts(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     pairs = (
         ("Who serves", [who(view["served_by"]), " ", release_link(view["release"])]),
         ("Issued", [stamp(view["issued_at"], zone), " (", age(view["issued_at"], view["now"]), " ago)"]),
-        ("Next peak", [peak, " at ", stamp(view["peak_at"], zone)]),
+        ("Forecast peak", [peak, " at ", stamp(view["peak_at"], zone)]),
         ("Load known until", [stamp(view["data_until"], zone), " (", age(view["data_until"], view["now"]), " ago)"]),
     )
     return el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in pairs], class_="strip")

@@ -14,7 +14,7 @@ from recloser.console.pages.tables import linked
 from recloser.console.pages.words import CLASSES, age, stamp, state, who
 from recloser.core import parse_utc
 
-HEADS = ("area", "forecast (10-90 %) and load, last day and next", "next peak", "load known", "who serves", "trust")
+HEADS = ("area", "forecast (10-90 %) and load, last day and next", "forecast peak", "load known", "who serves", "trust")
 
 
 def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abnormal: bool = False) -> str:

@@ -97,6 +97,17 @@ def test_an_alarm_that_comes_back_asks_again(own: Lived) -> None:
     assert room.alarms()["unacknowledged"] == 1
 
 
+def test_a_mark_holds_where_nobody_knows_since_when(own: Lived) -> None:
+    folder, now = own
+    later = now + timedelta(days=9)  # by then the last load is older than what is looked at
+    for moment, waiting in ((later, True), (later + HOUR, False)):
+        room = ControlRoom(folder, VirtualClock(moment))
+        row = next(row for row in room.alarms()["alarms"] if row["key"] in {"no_data", "old_data"})
+        assert (row["mark"] is None) is waiting
+        if waiting:
+            room.mark_alarm(ANN, "acknowledge", row["key"], "the feed is being moved", None)
+
+
 @pytest.mark.parametrize("hours", [None, 0.0, -1.0, 73.0, float("nan"), float("inf")])
 def test_a_shelf_without_an_end_is_refused(own: Lived, hours: float | None) -> None:
     signal(own)
