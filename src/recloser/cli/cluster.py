@@ -41,7 +41,7 @@ def cancel(run: str, reason: str, actor: str, project: Path, as_json: bool) -> N
     emit(result, as_json=as_json, text=lambda d: f"{d['run']} on the cluster ({d['kubeflow_run']}): {d['state']}")
 
 
-@click.group("recurring")
+@click.group("recurring", epilog=example("recloser recurring list"))
 def recurring() -> None:
     """Runs that the cluster starts by a schedule."""
 
