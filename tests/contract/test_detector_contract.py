@@ -99,7 +99,7 @@ def test_surprise_grows_with_the_shift(detector: Detector) -> None:
 
 
 def test_a_fleet_may_call_the_change_that_the_evidence_points_to(detector: Detector) -> None:
-    monitor, found = run(detector.fit(days(400)), days(4, 11, -0.06, LATER))
+    monitor, found = run(detector.fit(days(400)), days(4, 11, -0.1, LATER))
     assert not found
     fresh, change = monitor.declared()
     if np.isnan(monitor.surprise):

@@ -76,7 +76,7 @@ def why_document(platform: Platform, area: str, at: datetime | None = None) -> d
     try:
         return document | _explained(platform, record, chosen, middle)
     except RecloserError as error:
-        return document | {"note": error.explain()}
+        return document | {"note": " ".join(filter(None, (document["note"], error.explain())))}
 
 
 def _record(platform: Platform, area: str, at: datetime | None) -> ForecastRecord:

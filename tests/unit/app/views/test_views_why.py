@@ -72,20 +72,35 @@ def test_past_days_alike_are_past_and_have_the_load_that_came(lived: Lived) -> N
 
 
 def test_a_canary_is_compared_with_what_the_champion_answered(rivals: Lived) -> None:
-    found = ControlRoom(rivals[0], VirtualClock(rivals[1])).why("F01")
-    assert found["served_by"] == "canary"
+    room = ControlRoom(rivals[0], VirtualClock(rivals[1]))
+    answers = [room.why(area) for area in ("F01", "F02")]  # which half it has follows from its digest
+    (found,) = [one for one in answers if one["served_by"] == "canary"]
     assert [row["model"].startswith("rel-") for row in found["others"]].count(True) == 1
 
 
-def test_what_was_recalled_is_explained_and_marked(lived: Lived, tmp_path: Path) -> None:
+def test_after_a_recall_what_took_its_place_is_explained(lived: Lived, tmp_path: Path) -> None:
     folder, now = Path(shutil.copytree(lived[0], tmp_path / "grid")), lived[1]
     with Platform.open(folder, clock=VirtualClock(now)) as platform:
         rollback_in(ControlLoop(platform, LoopOptions()), to=None, reason="a drill", actor="ann")
     found = ControlRoom(folder, VirtualClock(now)).why("F01")
     assert found["issued_at"] == format_utc(newest(lived, "F01").issued_at)
-    assert "recalled and must not be used" in found["note"]
-    assert "a drill" in found["note"]
-    assert found["exact"]
+    assert found["served_by"].startswith("fallback:")
+
+
+@pytest.mark.parametrize("served_by", ["champion", "fallback:seasonal_naive"])
+def test_what_was_recalled_is_marked_whoever_made_it(lived: Lived, tmp_path: Path, served_by: str) -> None:
+    folder, now = Path(shutil.copytree(lived[0], tmp_path / "grid")), lived[1]
+    record = replace(newest(lived, "F01"), void=True, void_at=now, void_reason="a drill")
+    if served_by != "champion":
+        answers = {"seasonal_naive": record.answers[record.release]}
+        record = replace(record, release="seasonal_naive", served_by=served_by, answers=answers)
+    with Platform.open(folder, clock=VirtualClock(now)) as platform, platform.ledger.change("test", now) as change:
+        change.put(record)
+        change.note("test.void", record.key)
+    found = ControlRoom(folder, VirtualClock(now)).why("F01")
+    assert found["served_by"] == served_by
+    assert found["note"].startswith("This forecast was recalled and must not be used: a drill.")
+    assert found["exact"] == (served_by == "champion")
 
 
 def test_the_fallback_has_no_drivers_and_says_so(lived: Lived, tmp_path: Path) -> None:
