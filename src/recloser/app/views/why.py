@@ -71,12 +71,16 @@ def why_document(platform: Platform, area: str, at: datetime | None = None) -> d
         "exact": False,
         "drivers": [],
         "alike": [],
-        "note": f"This forecast was recalled and must not be used: {record.void_reason}." if record.void else "",
+        "note": "",
     }
     try:
-        return document | _explained(platform, record, chosen, middle)
+        document |= _explained(platform, record, chosen, middle)
     except RecloserError as error:
-        return document | {"note": " ".join(filter(None, (document["note"], error.explain())))}
+        document["note"] = error.explain()
+    if record.void:
+        told = f"This forecast was recalled and must not be used: {record.void_reason}."
+        document["note"] = f"{told} {document['note']}".strip()
+    return document
 
 
 def _record(platform: Platform, area: str, at: datetime | None) -> ForecastRecord:
