@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 .PHONY: demo test chaos unit lint check bench docs wheels lock format clean help
 
 help:
-	@echo "make demo   set up and live through two years of a simulated grid in somewhat over two minutes"
+	@echo "make demo   set up and live through a year of a simulated grid, in a few minutes"
 	@echo "make test   set up for development and run all tests, two at a time"
 	@echo "make chaos  kill processes at every durable transition, rollouts and ledger in full (an hour or more)"
 	@echo "make unit   the unit tests alone, without those that start or kill processes"

@@ -65,7 +65,7 @@ def replay(project: Path, as_json: bool, **asked: Any) -> None:
 @click.option("--port", type=click.IntRange(0, 65534), default=8080, show_default=True, help="Port for --serve.")
 @json_option
 def demo(serve: bool, port: int, as_json: bool, **asked: Any) -> int:
-    """Live through two years of a simulated distribution area in somewhat over two minutes."""
+    """Live through thirteen months of a simulated distribution area, in a few minutes."""
     result = run_demo(DemoOptions(serve_port=port if serve else None, **asked), say)
     emit(result, as_json=as_json, text=lambda d: d["story"])
     return 0
