@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from recloser.app.project.layout import Layout
@@ -18,7 +18,9 @@ STAGING = ".backup"
 _OTHER_ARCHIVES = (".backup", ".bundle")
 _DATABASES = ("ledger.db", "mlflow.db")
 # Written once, replaced at most, so that a second name for the same bytes is a copy.
-_NEVER_CHANGED = (".parquet", ".seg")
+_OPEN, _FULL = ".open", ".seg"
+_NEVER_CHANGED = (".parquet", _FULL)
+LOOKS = 100
 # A lock; and a hint that may be newer than the picture, without which readers list the log.
 _PASSING = ("writer.lock", "_last_checkpoint")
 
@@ -90,14 +92,29 @@ def _wanted(path: Path) -> bool:
 
 
 def _pictured(folder: Path, layout: Layout, staging: Path) -> Mapping[str, Content]:
-    """Return all files below a folder; the logs of tables first, for what they name was there before them."""
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and _wanted(path)]
-    files.sort(key=lambda path: (path.parent.name != "_delta_log", path))
+    """Return all files below a folder; the logs of tables first, for what they name was there before them.
+
+    A file that is gone when its turn comes may have got another name, as a segment does that is full: then the folder
+    is looked at again, and of a segment under both names the full one counts.
+    """
     found: dict[str, Content] = {}
-    for path in files:
-        with suppress(FileNotFoundError):  # ended between the listing and now: nothing in the picture names it
-            found |= _one(path, layout, staging)
-    return found
+    for _ in range(LOOKS):
+        gone = False
+        for path in _files_of(folder):
+            if path.relative_to(layout.root).as_posix() not in found:
+                try:
+                    found |= _one(path, layout, staging)
+                except FileNotFoundError:
+                    gone = True
+        if not gone:
+            full = {name.removesuffix(_FULL) for name in found if name.endswith(_FULL)}
+            return {name: path for name, path in found.items() if name.removesuffix(_OPEN) not in full}
+    raise Unavailable("files come and go too fast to picture them", where=str(folder), next_step="Try again.")
+
+
+def _files_of(folder: Path) -> list[Path]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and _wanted(path)]
+    return sorted(files, key=lambda path: (path.parent.name != "_delta_log", path))
 
 
 def _one(path: Path, layout: Layout, staging: Path) -> dict[str, Content]:

@@ -187,9 +187,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     end = START + timedelta(days=DAYS - 2)
     window = ReplayOptions(FIRST_ISSUE, end, ("recloser", "never"), None, options.out)
     report = run_replay(project, (text, None), Panel(frame, project.resolution, latest), scenario, window, say)
-    json_path, html_path = write_report(
-        report, options.out, project.zone, "Recloser demo: a year of a simulated grid"
-    )
+    json_path, html_path = write_report(report, options.out, project.zone, "Recloser demo: a year of a simulated grid")
     result = {
         "story": story(report, project, html_path),
         "report_json": str(json_path),
