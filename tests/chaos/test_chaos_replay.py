@@ -69,20 +69,24 @@ def history_written(out: Path) -> bool:
 
 
 def forecasts(out: Path, least: int) -> bool:
-    """Tell whether the ledger of a policy holds so many forecasts, by looking at it from outside."""
+    """Tell whether the ledger of a policy holds so many forecasts."""
+    return counted(out) >= least
+
+
+def counted(out: Path) -> int:
+    """Return how many forecasts the ledger of a policy holds, by looking at it from outside."""
     database = out / "work" / "recloser" / "state" / "ledger.db"
     if not database.exists():
-        return False
+        return 0
     view = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     try:
         tables = [row[0] for row in view.execute("select name from sqlite_master where type = 'table'")]
         table = next((name for name in tables if name.startswith("forecast")), None)
-        count = 0 if table is None else view.execute(f"select count(*) from {table}").fetchone()[0]  # noqa: S608
+        return 0 if table is None else int(view.execute(f"select count(*) from {table}").fetchone()[0])  # noqa: S608
     except sqlite3.OperationalError:
-        return False  # being made
+        return 0  # being made
     finally:
         view.close()
-    return bool(count >= least)
 
 
 MOMENTS: dict[str, Callable[[Path], bool]] = {
@@ -115,12 +119,12 @@ def test_killed_again_and_again(
     project: Path, calm: dict[str, Any], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """Each life adds a few forecasts and is killed; the next begins where it ended."""
-    out, least, killed = tmp_path / "out", 0, 0
+    out, killed = tmp_path / "out", 0
     while killed < KILLS:
+        least = counted(out) + 5  # an odd number of two areas' forecasts, so that some kills come within a day
         process = subprocess.Popen(
             words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
         )
-        least += 5  # an odd number of two areas' forecasts, so that some kills come in the middle of a day
         try:
             while process.poll() is None and not forecasts(out, least):
                 time.sleep(0.003)
