@@ -122,7 +122,14 @@ class RunBook:
         if stored.record.state == "done":
             return stored.record
         run = replace(stored.record, state="running", finished_at=None)
-        self._write(run, stored.version, "run.resume", {"trigger": trigger or stored.record.trigger, "reason": reason})
+        facts = {"trigger": trigger or stored.record.trigger, "reason": reason}
+        try:
+            self._write(run, stored.version, "run.resume", facts)
+        except Refused:  # a step's process was faster: it went on, or ended the run
+            known = self.ledger.get(RunRecord, run.key)
+            if known is None or known.state not in {"running", "done"}:
+                raise
+            return known
         return run
 
     def finish(self, run: RunRecord, results: Mapping[str, Mapping[str, Any]]) -> RunOutcome:
