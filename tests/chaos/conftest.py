@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -275,6 +276,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def link_kit() -> SimpleNamespace:
+    """What makes a project with one device, and what runs its processes."""
+    return SimpleNamespace(project=link_project, processes=LinkProcesses)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
-from conftest import LinkProcesses, link_project
 from recloser.app.links.state import LinkFolders, read_collector, read_link
 from recloser.app.links.telling import link_families, links_document
 from recloser.app.processes.supervisor import stop
@@ -100,9 +100,9 @@ class Station:
 
 
 @pytest.fixture
-def project(tmp_path: Path, free_port: int) -> tuple[Path, int]:
+def project(tmp_path: Path, free_port: int, link_kit: SimpleNamespace) -> tuple[Path, int]:
     device = DEVICE.format(port=free_port)
-    return link_project(tmp_path / "grid", "rtu7", "iec104", device, POINTS), free_port
+    return link_kit.project(tmp_path / "grid", "rtu7", "iec104", device, POINTS), free_port
 
 
 @pytest.fixture
@@ -128,10 +128,10 @@ def numbers(folder: Path) -> list[float]:
 
 
 def test_links_and_collector_killed_at_any_time_lose_and_double_nothing(
-    project: tuple[Path, int], station: Station
+    project: tuple[Path, int], station: Station, link_kit: SimpleNamespace
 ) -> None:
     folder, rng = project[0], random.Random(11)
-    processes = LinkProcesses(folder, "rtu7")
+    processes = link_kit.processes(folder, "rtu7")
     try:
         processes.wait(lambda: station.acknowledged > 20, "the first events")
         for _ in range(5):
@@ -154,10 +154,12 @@ def test_links_and_collector_killed_at_any_time_lose_and_double_nothing(
     assert gaps.height >= 2, "an interrupted wire is a recorded gap"
 
 
-def test_readings_become_a_series_and_the_links_are_told_of(project: tuple[Path, int], station: Station) -> None:
+def test_readings_become_a_series_and_the_links_are_told_of(
+    project: tuple[Path, int], station: Station, link_kit: SimpleNamespace
+) -> None:
     folder = project[0]
     layout, loaded = Layout(folder), load_project(folder)
-    folders, processes = LinkFolders(layout.links), LinkProcesses(folder, "rtu7")
+    folders, processes = LinkFolders(layout.links), link_kit.processes(folder, "rtu7")
     store = Store.open(layout.store, loaded.resolution)
     try:
         processes.wait(lambda: station.acknowledged > 20, "the first events")
