@@ -93,10 +93,13 @@ class LocalRouter:
             change.note("gateway.limits", LIMITS, {"areas": len(self._limits)})
 
     def restore(self, now: datetime) -> None:
-        """Bring back the limits that were in force before a restart: learned from what was known then."""
+        """Bring back the limits that were in force before a restart: learned from what was known then.
+
+        What was learned later than `now` is not: the project was up by today's clock, and lives in its data's time now.
+        """
         state = self._platform.ledger.get(StateRecord, LIMITS)
         learned_at = None if state is None else parse_utc(state.state["learned_at"])
-        if learned_at is not None and now - learned_at < RELEARN:
+        if learned_at is not None and timedelta(0) <= now - learned_at < RELEARN:
             self._limits, self._limits_at = self.learn(learned_at), learned_at
 
     def learn(self, now: datetime) -> dict[str, AssetLimits]:

@@ -58,6 +58,16 @@ def turned_away(status: int, body: bytes) -> bool:
         return False
 
 
+def why_turned_away(body: bytes) -> str:
+    """Return the first reason that an answer tells, or the beginning of the answer."""
+    try:
+        document = json.loads(body)
+        outputs = {item["name"]: item["data"] for item in document["outputs"]}
+        return next(str(reason) for reason in outputs["reason"] if reason)
+    except (ValueError, KeyError, TypeError, StopIteration):
+        return body[:200].decode(errors="replace")
+
+
 @dataclass(slots=True)
 class Judge:
     """Compares answers under load with the model's own, bit for bit, and counts.

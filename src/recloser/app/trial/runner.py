@@ -23,7 +23,7 @@ import polars as pl
 
 from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
-from recloser.app.trial.bodies import HOST, PATH, Judge, answers_in, body_of, same_bits, turned_away
+from recloser.app.trial.bodies import HOST, PATH, Judge, answers_in, body_of, same_bits, turned_away, why_turned_away
 from recloser.app.trial.environment import fresh_interpreter
 from recloser.app.trial.machine import differences, machine_facts
 from recloser.core import InvalidInput, Refused, Unavailable, format_utc
@@ -93,11 +93,15 @@ class ProcessTrials:
         bodies = [body_of(rows, names) for rows in requests]
         if not bodies:
             raise InvalidInput("no requests to try a candidate with", where=package.release)
-        passed = [not turned_away(*_post(port, bodies[0]))]
+        told_first = _post(port, bodies[0])
         start_s = time.monotonic() - began
-        passed += [not turned_away(*_post(port, body)) for body in bodies[1:]]
+        answered = [told_first, *(_post(port, body) for body in bodies[1:])]
+        passed = [not turned_away(*one) for one in answered]
         if not any(passed):
-            raise Unavailable("the guard lets no request of the hold-out pass", got=f"{len(bodies)} turned away")
+            raise Unavailable(
+                "the guard lets no request of the hold-out pass",
+                got=f"{len(bodies)} turned away, the first one so: {why_turned_away(answered[0][1])}",
+            )
         golden = [GoldenTold(**item) for item in told["golden"]]
         golden.append(gateway_golden(package, port, names, outputs))
         judge = Judge([model.predict(rows) for rows in compress(requests, passed)], outputs)
