@@ -33,6 +33,7 @@ from recloser.cli import (
     triggers,
     watch,
 )
+from recloser.cli.detection import events
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.core import RecloserError, Unavailable
@@ -60,6 +61,7 @@ ROOMS = (
     triggers,
     people,
     watch,
+    events,
     simulate,
     access,
     keys,

@@ -174,9 +174,14 @@ class RouteFollower(threading.Thread):
         after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
         if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
-        extent = self._platform.store.extent(LOAD)
-        if extent is not None and extent[1] > now - LEARNED_FROM and self._learner.begin(now):
+        if self._can_learn(now) and self._learner.begin(now):
             self._limits_at = now
+
+    def _can_learn(self, now: datetime) -> bool:
+        if self._platform.detects:  # what limits a probability is known
+            return True
+        extent = self._platform.store.extent(LOAD)
+        return extent is not None and extent[1] > now - LEARNED_FROM
 
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""

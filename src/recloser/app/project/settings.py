@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.events.section import EventsSection, check_events
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.kubeflow import KubeflowSection
 from recloser.app.project.links import LinksSection
@@ -307,6 +308,7 @@ class Project(Section):
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
+    events: EventsSection | None = None
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
@@ -319,6 +321,8 @@ class Project(Section):
         for area in self.staging.network.loads:
             if area not in self.project.areas:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
+        if self.events is not None:
+            check_events(self.events, self.project.areas, self.links.devices)
         return self
 
     @property

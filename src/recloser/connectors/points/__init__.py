@@ -5,6 +5,7 @@ from recloser.connectors.points.mapping import (
     c37118_quality,
     dnp3_quality,
     iec104_quality,
+    opcua_overflowed,
     opcua_quality,
 )
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
@@ -25,6 +26,7 @@ __all__ = [
     "iec104_quality",
     "import_sheet",
     "nanoseconds",
+    "opcua_overflowed",
     "opcua_quality",
     "read_registry",
     "registry_text",

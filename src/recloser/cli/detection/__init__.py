@@ -1,0 +1,1 @@
+"""Owns the verbs of projects that detect events in phasors. Decides nothing."""
