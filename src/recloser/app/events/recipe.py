@@ -56,7 +56,7 @@ def own_windows(windows: WindowStore, ledger: Ledger, window_s: float) -> pl.Dat
             kept = pl.concat([told.filter(~quiet), still])
             day_number = pl.lit(day.toordinal(), dtype=pl.Int64)
             found.append(
-                kept.with_columns(day_number.alias("scene"), pl.lit(OWN).alias("origin")).select(WINDOW_SCHEMA)
+                kept.with_columns(day_number.alias("scene"), pl.lit(OWN).alias("origin")).select(list(WINDOW_SCHEMA))
             )
     return pl.concat(found)
 

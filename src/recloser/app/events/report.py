@@ -123,7 +123,7 @@ def detector_families(document: dict[str, Any]) -> list[Family]:
     def of(key: str) -> list[tuple[dict[str, str], float]]:
         return [] if document[key] is None else [({}, float(document[key]))]
 
-    up = [({}, float(document["state"] == "up"))]
+    up: list[tuple[dict[str, str], float]] = [({}, float(document["state"] == "up"))]
     return [
         family("recloser_detector_up", "gauge", "1 while the detector hears the stream.", up),
         family("recloser_detector_windows_total", "counter", "Windows looked at.", of("windows")),

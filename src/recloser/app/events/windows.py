@@ -44,12 +44,13 @@ class WindowStore:
             return
         dated = rows.with_columns(pl.col("at").dt.date().alias("_day"))
         for (day,), part in dated.partition_by("_day", as_dict=True, include_key=False).items():
-            self._write(str(day), part.select(SEEN_SCHEMA))
+            self._write(str(day), part.select(list(SEEN_SCHEMA)))
 
     def _write(self, day: str, rows: pl.DataFrame) -> None:
         folder = self._root / day
         self._number += 1
-        name = f"{rows['at'].min():%H%M%S%f}-{os.getpid()}-{self._number}.parquet"
+        first: Any = rows["at"].min()
+        name = f"{first:%H%M%S%f}-{os.getpid()}-{self._number}.parquet"
         draft = folder / f".{name}"
         try:
             folder.mkdir(parents=True, exist_ok=True)

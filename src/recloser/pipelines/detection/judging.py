@@ -87,7 +87,7 @@ def _checks(
     yield _windows(evidence, recipe.kinds)
     truth = truth_of(evidence.holdout, recipe.kinds)
     holdout = DetectionHoldOut(
-        recipe.kinds, days_of(evidence.holdout), recipe.step_s, truth, evidence.candidate, evidence.champion
+        recipe.kinds, days_of(evidence.holdout), recipe.sampled_s, truth, evidence.candidate, evidence.champion
     )
     yield from check_detection(holdout, recipe.need, bench.policy)
     yield from check_detection_safety(_answering(model), probe_of(recipe))
@@ -149,5 +149,4 @@ def probe_of(recipe: DetectionRecipe) -> DetectionProbe:
         )
         lost.append(phasor_features(broken))
     data_kinds = tuple(kind for kind in recipe.kinds if kind == GridEvent.BAD_DATA.value)
-    as_rows = (np.array(rows) for rows in (quiet, lost))
-    return DetectionProbe(recipe.kinds, data_kinds, *as_rows, threshold=recipe.need.threshold)
+    return DetectionProbe(recipe.kinds, data_kinds, np.array(quiet), np.array(lost), recipe.need.threshold)

@@ -22,6 +22,8 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 RATES = (25, 30, 50, 60)
 LASTING = frozenset({GridEvent.OSCILLATION, GridEvent.ISLANDING, GridEvent.BAD_DATA})
 """Events that a window still shows when they began before it."""
+SAMPLED_S = 2.0
+"""Simulated windows lie at least so far apart: neighbours overlap, and tell little more."""
 UNCLEAR_S = 0.5
 """So long after an event began a window is neither with it nor without."""
 SYNTHETIC, OWN = "synthetic", "own"
@@ -63,6 +65,11 @@ class DetectionRecipe:
     seed: int = 1
     own: Callable[[], pl.DataFrame] = _nothing
 
+    @property
+    def sampled_s(self) -> float:
+        """Seconds from one simulated window to the next."""
+        return max(self.step_s, SAMPLED_S)
+
 
 def synthetic_windows(recipe: DetectionRecipe, seed: int, scenes: int) -> pl.DataFrame:
     """Return labelled windows of `scenes` simulated scenes of each kind and of none, WINDOW_SCHEMA; deterministic.
@@ -80,7 +87,7 @@ def _scene_rows(recipe: DetectionRecipe, seed: int, number: int) -> Iterator[tup
         one = scene(plan, event, number)
         begun = EPOCH + timedelta(minutes=len(GridEvent) * number + place)
         window = round(recipe.window_s * plan.rate_hz)
-        for end in window_ends(one.block, recipe.window_s, recipe.step_s):
+        for end in window_ends(one.block, recipe.window_s, recipe.sampled_s):
             end_s = end / plan.rate_hz
             label = label_at(one, end_s, recipe.window_s)
             if label is not None:

@@ -113,7 +113,7 @@ def evaluate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
         answers["champion"] = champion.predict(rows).reshape(shape)
     path = folder / "answers.npz"
     with path.open("wb") as file:
-        np.savez(file, **answers)
+        np.savez(file, allow_pickle=False, **answers)
     truth = truth_of(windows, recipe.kinds)
     reference = answers.get("champion", answers["candidate"])
     scales: dict[str, Any] = {"event_loss": unit_losses(mean_losses(truth, reference, recipe.kinds), recipe.kinds)}

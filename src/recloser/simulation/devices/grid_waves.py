@@ -57,17 +57,12 @@ class GridWaveFeed(WaveFeed):
         factor = 1000.0 if "thousand" in kinds else 3.0 if "spike" in kinds else 1.0
         voltage, angle, frequency = self._stretch.at(slot)
         current = np.angle(np.exp(1j * (angle - 0.2)))
-        shape = (self.pmus,)
-        columns = (
-            np.full(shape, INVALID_STAT if moment.invalid else 0),
-            voltage * RATED_V * factor,
-            angle,
-            np.full(shape, 400.0 * factor),
-            current,
-            frequency,
-            np.zeros(shape),
-        )
-        return replace(moment, numbers=tuple(np.stack(columns, axis=1).ravel().tolist()))
+        stat = INVALID_STAT if moment.invalid else 0
+        numbers: list[float] = []
+        for pmu in range(self.pmus):
+            volts = float(voltage[pmu]) * RATED_V * factor
+            numbers += [stat, volts, float(angle[pmu]), 400.0 * factor, float(current[pmu]), float(frequency[pmu]), 0.0]
+        return replace(moment, numbers=tuple(numbers))
 
 
 def parse_grid_event(text: str) -> tuple[GridEvent, float]:

@@ -32,7 +32,7 @@ from recloser.simulation.devices import DeviceFault, GridWaveFeed, PmuServer
 from recloser.simulation.phasors import GridEvent, PhasorPlan, scene
 
 SPLIT_HZ = 0.03
-RATE = 30
+RATE, SLOW = 30, 10
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,17 @@ def test_a_grid_that_splits_is_told_within_seconds_over_a_real_socket(platform: 
     clock = SystemClock()
 
     async def story() -> None:
-        plan = PhasorPlan(5, 6, RATE)
+        plan = PhasorPlan(5, 6, SLOW)
         faults = [DeviceFault("drop", 5.0, 0.3)]
         feed = GridWaveFeed(plan, clock, time.monotonic, events=[(GridEvent.ISLANDING, 12.0)], faults=faults)
-        async with await PmuServer(feed, RATE).open("127.0.0.1", 0) as opened:
+        async with await PmuServer(feed, SLOW).open("127.0.0.1", 0) as opened:
             stream = Stream(Endpoint("127.0.0.1", opened.port), 7)
             reader = StreamReader("pdc", stream, PointRegistry("c37118", ()), clock)
             watch = PhasorWatch(reader, detector, (4.0, 0.5, None), clock.now)
             output = GapsOnly(said.append)
             link = Link("pdc", watch, output, clock, Backoff(0.2, 0.5))
             task = asyncio.create_task(link.run())
-            async with asyncio.timeout(300):
+            async with asyncio.timeout(150):
                 while not platform.ledger.find(SignalRecord):  # noqa: ASYNC110 - it is another task that writes
                     await asyncio.sleep(0.1)
             report = report_of(link, watch, detector, output, nanoseconds(clock.now()))
@@ -98,7 +98,7 @@ def test_a_grid_that_splits_is_told_within_seconds_over_a_real_socket(platform: 
     found = platform.ledger.find(SignalRecord)
     assert [record.areas for record in found] == [["islanding"]]
     assert found[0].evidence["release"] == "rule"
-    assert (found[0].at - found[0].since) == timedelta(seconds=1.0)  # three windows in a row
+    assert found[0].at - found[0].since >= timedelta(seconds=1.0), "three windows in a row"
     report = read_detector(platform.layout.windows.parent)
     assert report is not None
     assert report.state == "up"
@@ -110,7 +110,7 @@ def test_a_grid_that_splits_is_told_within_seconds_over_a_real_socket(platform: 
     kept = windows.read(datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1))
     assert kept.filter(pl.col("origin") == LIVE).height == detector.counts.windows
     times = kept.filter(pl.col("origin") == LIVE)["at"]
-    assert ((times.dt.epoch("us") + 33_333) % 500_000).max() <= 33_334, "windows end on the grid of their step"
+    assert ((times.dt.epoch("us") + 1_000_000 // SLOW) % 500_000).max() == 0, "windows end on the grid of their step"
 
 
 def blocks(event: GridEvent, seconds: float = 4.0, step: float = 0.5) -> Iterator[object]:
