@@ -16,8 +16,8 @@ def test_an_answer_counts_for_who_made_it_not_for_whom_its_reason_names(monkeypa
     monkeypatch.syspath_prepend(BENCHMARKS / "rollback")
     witness = importlib.import_module("witness").Witness(0, [])
     witness.watch_for("rel-bad")
-    witness._look(200, (ROW % ("champion", "rel-good", "canary rel-bad tripped")).encode())  # noqa: SLF001
+    witness._look(200, (ROW % ("champion", "rel-good", "canary rel-bad tripped")).encode())
     assert (witness.counts["rel-bad"], witness.last["rel-bad"]) == (0, 0.0)
-    witness._look(200, (ROW % ("canary", "rel-bad", "")).encode())  # noqa: SLF001
+    witness._look(200, (ROW % ("canary", "rel-bad", "")).encode())
     assert witness.counts["rel-bad"] == 1
     assert witness.last["rel-bad"] > 0.0
