@@ -16,6 +16,7 @@ from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.releases.promotion.accepting import check_origins
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
 from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, Unavailable, format_utc
@@ -99,6 +100,7 @@ def _project(folder: Path) -> list[Check]:
             ("notify", check_delivery),
             ("inlets", check_inlets),
             ("kubeflow", check_cluster),
+            ("promotion", check_origins),
         ]
         for name, part in parts:
             try:

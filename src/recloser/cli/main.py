@@ -35,6 +35,7 @@ from recloser.cli import (
 )
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
+from recloser.cli.stages import ci, promotions
 from recloser.core import RecloserError, Unavailable
 
 REFUSED, BAD_INPUT, INTERNAL, STOPPED = 1, 2, 4, 130
@@ -55,6 +56,7 @@ def program() -> None:
 
 ROOMS = (
     prepare,
+    ci,
     cluster,
     operate,
     triggers,
@@ -64,6 +66,7 @@ ROOMS = (
     access,
     keys,
     releases,
+    promotions,
     dossiers,
     backups,
     decode,

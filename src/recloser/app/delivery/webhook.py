@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from recloser.app.delivery.events import CONTENT_TYPE, event_body
+from recloser.app.security.connecting import connected
 from recloser.app.security.reaching import secret_of
-from recloser.core import InvalidInput, Refused, Unavailable
+from recloser.core import Refused
 from recloser.ledger import NoticeRecord
 from recloser.triggers.webhooks.signatures import timed_signature
 
@@ -71,21 +72,7 @@ class Webhook:
         self._connected().close()
 
     def _connected(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
-        address = (parts.hostname or "", parts.port)
-        try:
-            if parts.scheme == "https":
-                link: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    *address, timeout=self.timeout_s, context=self.trust()
-                )
-            else:
-                link = http.client.HTTPConnection(*address, timeout=self.timeout_s)
-            link.connect()
-        except InvalidInput as error:
-            raise Unavailable(error.what, got=error.got, where=self.name, next_step=error.next_step) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable("the webhook cannot be reached", got=str(error), where=self.name) from error
-        return link
+        return connected(self.url, self.timeout_s, self.trust, "the webhook", self.name)
 
     def _headers(self, notice: NoticeRecord, body: bytes, now: datetime) -> dict[str, str]:
         sent_at = str(int(now.timestamp()))

@@ -18,7 +18,7 @@ from recloser.app.project.notify import NotifySection
 from recloser.app.project.observability import ObservabilitySection
 from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
-from recloser.app.project.releases import LineageSection, PackageSection
+from recloser.app.project.releases import LineageSection, PackageSection, PromotionSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
 from recloser.app.project.triggers import TriggerSection
@@ -301,6 +301,7 @@ class Project(Section):
     registry: RegistrySection = RegistrySection()
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
+    promotion: PromotionSection = PromotionSection()
     ledger: LedgerSection = LedgerSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
