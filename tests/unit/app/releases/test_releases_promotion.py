@@ -18,6 +18,7 @@ from recloser.app import (
     check_installation,
     check_offer,
     explain_gate,
+    ingest_file,
     make_dossier,
     offer_release,
     revoke_signing_key,
@@ -32,7 +33,7 @@ from recloser.registry import FileSigner, open_package, seal
 from recloser.registry.shipping.bundle import KIND, check_bundle, unpack_bundle, write_bundle
 from recloser.registry.shipping.promotion import ORIGIN, PROMOTION, read_chain
 from recloser.rollout import Rollout
-from recloser.testing import small_project
+from recloser.testing import COLUMNS, load_file, small_grid, small_project
 
 DAY = timedelta(days=1)
 
@@ -210,7 +211,9 @@ def test_an_expired_early_or_old_offer_is_refused(development: Path, release: st
     for at, words in ((now + DAY, "expired"), (now - DAY, "of the future")):
         with Platform.open(staging, clock=VirtualClock(at)) as platform, pytest.raises(Refused, match=words):
             checked_offer(platform, file).__enter__()
-    late = stage("late", {"development": development}, "verdict_days = 0.00000001")
+    late = stage("late", {"development": development}, "verdict_days = 2.0")
+    assert check_offer(late, file=offer(development, release, "late"))["ok"]
+    ingest_file(late, load_file(late / "more.parquet", small_grid(123).frame()), COLUMNS)  # three more days
     refused(late, offer(development, release, "late"), "a verdict that is too old")
 
 
@@ -241,7 +244,7 @@ def test_a_changed_byte_anywhere_is_refused(development: Path, release: str, sta
     good = file.read_bytes()
     for place in (200, 700, len(good) // 2, len(good) - 3000):
         file.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
-        refused(staging, file, "")
+        refused(staging, file, ".")
     file.write_bytes(good[: len(good) // 2])
     refused(staging, file, "changed bundle")
 
@@ -329,7 +332,7 @@ def test_a_waiver_that_ran_out_takes_the_pass_with_it(
         file = offer(development, release, "staging")
     finally:
         patched.undo()
-    refused(staging, file, "the gate does not pass it: refuse")
+    refused(staging, file, "the gate does not pass it; got 'refuse: performance")
 
 
 def test_a_revoked_key_stops_the_next_acceptance_and_the_doctor_tells_of_the_last(

@@ -14,7 +14,8 @@ from typing import Any
 from recloser.app.platform import Platform
 from recloser.app.project.releases import SourceSection
 from recloser.app.releases.promotion.offering import own_stage
-from recloser.core import InvalidInput, RecloserError, Refused, format_utc, parse_utc
+from recloser.app.verbs import newest_instant
+from recloser.core import LOAD, InvalidInput, RecloserError, Refused, format_utc, parse_utc
 from recloser.features import FeatureSet
 from recloser.pipelines.judging import REQUIRED
 from recloser.pipelines.proving import pickles_of
@@ -61,11 +62,11 @@ def checked_offer(platform: Platform, file: Path) -> Iterator[Checked]:
         if package.digest != offer.digest:
             raise Refused("another package than the one offered", got=package.digest, expected=offer.digest)
         verdict, judged_at = _judged(package, offer, platform.today())
-        if judged_at < now - timedelta(days=source.verdict_days):
+        if judged_at < _present(platform) - timedelta(days=source.verdict_days):
             raise Refused(
                 "a verdict that is too old",
                 got=format_utc(judged_at),
-                expected=f"at most {source.verdict_days:g} days ago",
+                expected=f"at most {source.verdict_days:g} days before the newest data here",
                 where=offer.release,
                 next_step=f"Run the pipeline again in {offer.stage}.",
             )
@@ -74,6 +75,11 @@ def checked_offer(platform: Platform, file: Path) -> Iterator[Checked]:
         envelope = card_bytes(file)
         signed_by = json.loads(envelope)["signatures"][0]["keyid"]
         yield Checked(offer, envelope, str(signed_by), package, verdict, judged_at, chain)
+
+
+def _present(platform: Platform) -> datetime:
+    """Return the instant that verdicts are held against: that of the newest data here, as runs live in its time."""
+    return platform.clock.now() if platform.store.extent(LOAD) is None else newest_instant(platform)
 
 
 def keys_of(platform: Platform, source: SourceSection) -> tuple[PublicKey, ...]:
