@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.app.project.releases import SourceSection
+from recloser.app.project.tables.releases import SourceSection
 from recloser.app.releases.promotion.offering import own_stage
 from recloser.app.verbs import newest_instant
 from recloser.core import LOAD, InvalidInput, RecloserError, Refused, format_utc, parse_utc
