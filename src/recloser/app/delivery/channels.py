@@ -12,7 +12,7 @@ from recloser.app.delivery.syslog import SyslogServer
 from recloser.app.delivery.webhook import Webhook
 from recloser.app.links.extras import missing_extra
 from recloser.app.platform import Platform
-from recloser.app.project.notify import MailSection, MqttSection, SyslogSection, WebhookSection
+from recloser.app.project.tables.notify import MailSection, MqttSection, SyslogSection, WebhookSection
 from recloser.app.security.reaching import client_context, secret_of
 
 

@@ -15,8 +15,8 @@ from recloser.app.clock import SystemClock
 from recloser.app.links.opening import client_of, device_named
 from recloser.app.links.state import LinkFolders, LinkReport, read_link, write_report
 from recloser.app.project.layout import Layout
-from recloser.app.project.links import LinksSection
 from recloser.app.project.settings import load_project
+from recloser.app.project.tables.links import LinksSection
 from recloser.connectors.live import Backoff, Link, LinkEvent
 from recloser.connectors.points import Readings, nanoseconds
 from recloser.connectors.spool import Spool, SpoolPolicy

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from recloser.app.project.files import replace_file
-from recloser.app.project.links import LinksSection
+from recloser.app.project.tables.links import LinksSection
 from recloser.connectors.cleaning import Trace, interval_means
 from recloser.connectors.points import Point, PointQuality, PointRegistry, nanoseconds
 from recloser.core import SAMPLE_SCHEMA, TIME, InvalidInput, Quality, unknown_name

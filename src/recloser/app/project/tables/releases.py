@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 
 
 class PackageSection(Section):
