@@ -22,6 +22,7 @@ from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.cli.people import access, keys, orders
 from recloser.cli.releases import dossiers, packages
+from recloser.cli.stages import ci, promotions
 from recloser.core import RecloserError, Unavailable
 
 REFUSED, BAD_INPUT, INTERNAL, STOPPED = 1, 2, 4, 130
@@ -42,6 +43,7 @@ def program() -> None:
 
 ROOMS = (
     prepare,
+    ci,
     cluster,
     operate,
     triggers,
@@ -51,6 +53,7 @@ ROOMS = (
     access,
     keys,
     packages,
+    promotions,
     dossiers,
     backups,
     decode,

@@ -18,7 +18,7 @@ from recloser.app.project.tables.links import LinksSection
 from recloser.app.project.tables.notify import NotifySection
 from recloser.app.project.tables.observability import ObservabilitySection
 from recloser.app.project.tables.people import ApprovalSection, FreezeSection
-from recloser.app.project.tables.releases import LineageSection, PackageSection
+from recloser.app.project.tables.releases import LineageSection, PackageSection, PromotionSection
 from recloser.app.project.tables.section import Section
 from recloser.app.project.tables.staging import StagingSection
 from recloser.app.project.tables.triggers import TriggerSection
@@ -301,6 +301,7 @@ class Project(Section):
     registry: RegistrySection = RegistrySection()
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
+    promotion: PromotionSection = PromotionSection()
     ledger: LedgerSection = LedgerSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
