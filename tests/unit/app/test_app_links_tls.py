@@ -16,7 +16,7 @@ from recloser.app.links.linking import FirstCertificate
 from recloser.app.links.opening import endpoint_of
 from recloser.app.links.state import LinkFolders, LinkReport, write_report
 from recloser.app.links.telling import link_families, link_sentences, links_document
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.app.security.certificates import read_certificate
 from recloser.connectors.points import nanoseconds
 from recloser.core import InvalidInput, Unavailable

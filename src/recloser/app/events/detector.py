@@ -12,9 +12,9 @@ from zlib import crc32
 import polars as pl
 
 from recloser.app.events.labels import CLASS
-from recloser.app.events.section import EventsSection
 from recloser.app.events.windows import DRILL, LIVE, SEEN_SCHEMA, WindowStore
 from recloser.app.platform import Platform
+from recloser.app.project.tables.events import EventsSection
 from recloser.core import RecloserError, format_utc, short_id
 from recloser.features.phasors import PhasorBlock, phasor_features
 from recloser.ledger import SignalRecord

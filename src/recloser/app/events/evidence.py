@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from recloser.app.events.labels import Told, events_between, labelled
-from recloser.app.events.section import EventsSection
 from recloser.app.events.windows import DRILL, LIVE, WindowStore
 from recloser.app.loop.book import DayBook
 from recloser.app.loop.evidence import LedgerEvidence
 from recloser.app.platform import Platform
+from recloser.app.project.tables.events import EventsSection
 from recloser.core import RecloserError, local_midnight
 from recloser.features.phasors import PHASOR_FEATURES
 from recloser.ledger import PairedDayRecord, ReleaseRecord

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from recloser.app.events.section import KINDS
 from recloser.app.project.files import replace_file
 from recloser.app.project.settings import FILE_NAME, parse_project
+from recloser.app.project.tables.events import KINDS
 from recloser.core import InvalidInput
 
 TEMPLATE = """# Recloser project that detects events in phasors. A misspelt key is an error.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from recloser.connectors.c37118.phasors import PhasorReader
 from recloser.connectors.live import Link, LinkEvent
 from recloser.connectors.live.c37118.client import Read, StreamReader
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import PointRegistry, Readings, nanoseconds
 from recloser.core import InvalidInput, Unavailable
 
 WORKER = "detector"
@@ -122,7 +122,7 @@ class GapsOnly:
         self._say = say
         self.gaps = 0
 
-    def accept(self, readings: Sequence[PointReading]) -> int:
+    def accept(self, readings: Readings) -> int:
         """Take readings that nobody asked for."""
         return len(readings)
 

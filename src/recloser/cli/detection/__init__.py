@@ -1,1 +1,0 @@
-"""Owns the verbs of projects that detect events in phasors. Decides nothing."""
