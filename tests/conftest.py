@@ -1,4 +1,4 @@
-"""What tests of several rooms share: an MQTT broker that is really there."""
+"""What tests of several rooms share: services that are really there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import s3_server
+from s3_server import S3Server
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 120.0
@@ -80,3 +82,16 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         yield broker
     finally:
         broker.kill()
+
+
+@pytest.fixture
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3-compatible service that runs, with the bucket 'grid'."""
+    if not s3_server.available():
+        pytest.skip("moto's server is not installed (pip install 'recloser[dev]')")
+    pytest.importorskip("obstore", reason="needs the extra s3")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        yield server
+    finally:
+        server.close()

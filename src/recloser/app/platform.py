@@ -17,6 +17,8 @@ from recloser.app.foreign import open_foreign
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
+from recloser.app.project.storage.opening import Places, places_of
+from recloser.app.project.storage.section import StoreSection
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
@@ -61,6 +63,7 @@ class Platform:
     Attributes:
         layout, project, clock: where, what, when.
         ledger, store: control state and series.
+        places: where the tables lie.
         hooks: the project's own features, training and pipeline.
         features: columns of new candidates.
         signer, trust: key of this installation, and the keys whose packages may serve.
@@ -78,6 +81,7 @@ class Platform:
     clock: Clock
     ledger: Ledger
     store: Store
+    places: Places
     hooks: Hooks
     features: FeatureSet
     signer: Signer
@@ -121,7 +125,7 @@ class Platform:
         """
         project = load_project(folder)
         if isolated:
-            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder")}
+            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder"), "store": StoreSection()}
             project = project.model_copy(update=own)
         layout = Layout(folder)
         hooks = load_hooks(layout.pipeline_file)
@@ -131,7 +135,8 @@ class Platform:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = own_key(layout.key)
         ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
-        store = Store.open(layout.store, project.resolution)
+        places = places_of(project.store, layout)
+        store = Store.open(places.series, project.resolution)
         features = features_of(project, store, hooks)
         return cls(
             layout=layout,
@@ -140,6 +145,7 @@ class Platform:
             wall=clock or SystemClock(),
             ledger=ledger,
             store=store,
+            places=places,
             hooks=hooks,
             features=features,
             signer=signer,

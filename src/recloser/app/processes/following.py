@@ -23,7 +23,7 @@ from recloser.app.release import LoadedRelease
 from recloser.core import LOAD, InvalidInput, RecloserError
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import Calibration
-from recloser.serving import Cut
+from recloser.serving import AssetLimits, Cut
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
@@ -61,7 +61,7 @@ class RouteFollower(threading.Thread):
         self._learned: dict[str, datetime] = {}
         self._limits_at: datetime | None = None
         self._loader = ReleaseLoader(self._open, self._woken.set)
-        self._learner = LimitsLearner(loop.router.learn, self._woken.set)
+        self._learner = LimitsLearner(self._known_limits, self._woken.set)
         self._told: dict[str, str] = {}
         self._cuts_changed = FolderLook(cuts_folder(platform.layout.state))
         loop.router.gateway.on_trip(self._keep_trip)
@@ -174,9 +174,15 @@ class RouteFollower(threading.Thread):
         after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
         if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
-        extent = self._platform.store.extent(LOAD)
-        if extent is not None and extent[1] > now - LEARNED_FROM and self._learner.begin(now):
+        if self._learner.begin(now):
             self._limits_at = now
+
+    def _known_limits(self, now: datetime) -> dict[str, AssetLimits] | None:
+        """Return the limits, None without loads; on the learner's thread, as a bucket may be slow or out of reach."""
+        extent = self._platform.store.extent(LOAD)
+        if extent is None or extent[1] <= now - LEARNED_FROM:
+            return None
+        return self._loop.router.learn(now)
 
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""

@@ -21,6 +21,7 @@ from recloser.app.project.problems import told
 from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
+from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.triggers import TriggerSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
@@ -302,6 +303,7 @@ class Project(Section):
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
+    store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
