@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow_server as mlflow_process
 import pytest
 import s3_server
+from mlflow_server import MlflowServer
 from s3_server import S3Server
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
@@ -95,3 +97,17 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow's own server with accounts, on plain HTTP."""
+    missing = mlflow_process.missing()
+    if missing:
+        pytest.skip(f"MLflow's server needs {', '.join(missing)} (pip install 'recloser[dev]')")
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -16,9 +16,10 @@ from recloser.app.clock import SystemClock
 from recloser.app.foreign import open_foreign
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
-from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
+from recloser.app.project.settings import LedgerSection, Project, load_project
 from recloser.app.project.storage.opening import Places, places_of
 from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
@@ -39,7 +40,6 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.content.description import Surroundings, read_surroundings
-from recloser.registry.model_registry import MLFLOW_QUIET
 from recloser.serving.foreign import LOADERS
 from recloser.staging import GridModel, TrialRunner
 from recloser.store import Store
@@ -183,13 +183,14 @@ class Platform:
     @property
     def registry(self) -> ModelRegistry:
         """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
+        section = self.project.registry
+        if section.kind == "mlflow":  # each time: a password may have been changed
+            os.environ.update(mlflow_environment(section, self.layout.root, os.environ))
         if self._registry is None:
-            kind = self.project.registry.kind
+            kind = section.kind
             module, _, noun = REGISTRIES[kind].partition(":")
-            if kind == "mlflow":
-                os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
             factory = getattr(importlib.import_module(module), noun)
-            where = self.project.registry.tracking_uri or self.layout.tracking_uri
+            where = section.tracking_uri or self.layout.tracking_uri
             name = self.model_name
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)

@@ -22,6 +22,7 @@ from recloser.app.project.releases import LineageSection, PackageSection
 from recloser.app.project.section import Section
 from recloser.app.project.staging import StagingSection
 from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection
 from recloser.app.project.triggers import TriggerSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
@@ -252,13 +253,6 @@ class MonitoringSection(Section):
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
     detector: str = "channels"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
-
-
-class RegistrySection(Section):
-    """Where runs and model versions are mirrored: `[registry]`."""
-
-    kind: Literal["mlflow", "folder"] = "mlflow"
-    tracking_uri: str | None = None
 
 
 class LedgerSection(Section):
