@@ -23,7 +23,10 @@ WAIT_S = 30
 # A server that a cut cable hides is noticed within seconds, by us and by the server: libpq's words, and the server's.
 NOTICED = {"connect_timeout": 4, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
 NOTICED |= {"tcp_user_timeout": 8000}
-_NOTICED_THERE = "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"
+_NOTICED_THERE = (
+    "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = 8000"
+)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "ledger_version"
 _ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a global of its own

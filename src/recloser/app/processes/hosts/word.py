@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from recloser.app.processes.cuts import FoundCut
 from recloser.app.processes.hosts.identity import Identity
-from recloser.app.processes.reports import Report
+from recloser.app.processes.reports import Report, read_reports
 from recloser.core import Refused, Unavailable, format_utc, parse_utc
 from recloser.ledger import Ledger, StateRecord
 from recloser.ledger.holds import Still
@@ -111,6 +112,18 @@ def told_reports(ledger: Ledger) -> list[Report]:
     records = ledger.find(StateRecord, since=("key", GATEWAYS), limit=MOST)
     reports = [Report.read(record.state, record.key) for record in records if record.key.startswith(GATEWAYS)]
     return [report for report in reports if report is not None]
+
+
+def living(state: Path, ledger: Ledger, now: datetime) -> list[Report]:
+    """Return the reports of all gateways that live: of this volume by their files, of other hosts by the ledger.
+
+    Raises:
+        Unavailable: the ledger cannot be reached now.
+    """
+    here = read_reports(state, now)
+    seats = {report.identity.seat for report in here}
+    afar = [report for report in told_reports(ledger) if report.identity.seat not in seats]
+    return [*here, *(report for report in afar if in_reach(ledger, report))]
 
 
 def all_follow(ledger: Ledger, epoch: int, asked: timedelta, lease: timedelta) -> bool:
