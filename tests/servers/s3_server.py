@@ -99,8 +99,12 @@ class S3Server:
                 if not server.conditions:
                     headers.pop("If-None-Match", None)
                     headers.pop("if-none-match", None)
-                with one_by_one if conditional else contextlib.nullcontext():
-                    answer = server.forward(self.command, self.path, headers, body)
+                try:
+                    with one_by_one if conditional else contextlib.nullcontext():
+                        answer = server.forward(self.command, self.path, headers, body)
+                except OSError:  # moto was stopped meanwhile
+                    self.close_connection = True
+                    return
                 server.seen.append((self.command, self.path, answer[0]))
                 if trouble == "lost":
                     self.close_connection = True

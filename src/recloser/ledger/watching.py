@@ -47,9 +47,8 @@ class LedgerWatch:
         if fresh:
             dialect = self._engine.dialect
             words, options = dialect.create_connect_args(self._engine.url)
-            self._link = dialect.connect(
-                *words, **(options | patience(self._engine.url))
-            )  # of no pool, and in no transaction
+            options = {**options, **patience(self._engine.url)}
+            self._link = dialect.connect(*words, **options)  # of no pool, and in no transaction
         if self._engine.dialect.name == "sqlite":
             (seen,) = self._link.execute("PRAGMA data_version").fetchone()
             changed, self._seen = bool(seen != self._seen), seen

@@ -104,7 +104,7 @@ class LogTable:
                     post_commithook_properties=_HOOKS,
                 )
             except CommitFailedError:
-                if landed(table, mark) is None:
+                if landed(table, self.place, mark) is None:
                     raise
             if not self.place.whole:
                 self._sync_commit(int(table.version()))
@@ -177,7 +177,7 @@ class LogTable:
     def _sync_commit(self, version: int) -> None:
         """Make the files of a commit durable; deltalake leaves that to the kernel."""
         entry = entry_of(version)
-        lines = (Path(self.place.uri) / entry).read_text(encoding="utf-8").splitlines()
+        lines = self.place.read(entry).splitlines()
         files = [action["add"]["path"] for action in map(json.loads, lines) if "add" in action]
         self.place.sync([*files, entry])
 

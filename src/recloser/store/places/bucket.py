@@ -7,6 +7,7 @@ repeats: that holds only where the service honours `If-None-Match`, which is pro
 from __future__ import annotations
 
 import importlib
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -51,7 +52,6 @@ class BucketAccess:
             "aws_virtual_hosted_style_request": str(not self.path_style).lower(),
             "timeout": f"{self.timeout_s:g}s",
             "connect_timeout": f"{min(self.timeout_s, 10):g}s",
-            "max_retries": str(self.retries),
         }
         if self.session_token is not None:
             found["aws_session_token"] = self.session_token
@@ -96,23 +96,24 @@ class Bucket:
         shared = access.shared_options()
         self.options: dict[str, str] | None = shared | {
             "aws_conditional_put": "etag",
+            "max_retries": str(access.retries),
             "retry_timeout": f"{access.retry_s:g}s",
         }
-        self.reading: dict[str, str] | None = shared | {"retry_timeout_ms": f"{access.retry_s * 1000:.0f}"}
+        repeats = {"max_retries": access.retries, "retry_timeout_ms": int(access.retry_s * 1000)}
+        self.reading: dict[str, Any] | None = shared | repeats
         self._obstore: Any = _library("obstore")
         self._client: Any = self._open()
 
     def _open(self) -> Any:
         access = self._access
+        some = {"prefix": self._prefix, "endpoint": access.endpoint, "session_token": access.session_token}
         with self._errors():
             return _library("obstore.store").S3Store(
                 self._bucket,
-                prefix=self._prefix or None,
-                endpoint=access.endpoint,
+                **{name: text for name, text in some.items() if text},
                 region=access.region,
                 access_key_id=access.access_key_id,
                 secret_access_key=access.secret_access_key,
-                session_token=access.session_token,
                 virtual_hosted_style_request=not access.path_style,
                 client_options={
                     "allow_http": access.plain,
@@ -138,6 +139,11 @@ class Bucket:
         """Return a path as this place names it; the client tells some with the prefix and some without."""
         return path.removeprefix(f"{self._prefix}/") if self._prefix else path
 
+    def read(self, name: str) -> bytes:
+        """See Place."""
+        with self._errors():
+            return bytes(self._obstore.get(self._client, name).bytes())
+
     def prove(self) -> None:
         """See Place; writes, reads, lists and removes one object."""
         name, errors = f"{PROBE}-{uuid.uuid4().hex}", self._obstore.exceptions
@@ -148,7 +154,7 @@ class Bucket:
                 honoured = False
             except errors.AlreadyExistsError:
                 honoured = True
-            kept = bytes(self._obstore.get(self._client, name).bytes())
+            kept = self.read(name)
             listed = name in self.sizes(name) or bool(self.sizes(""))
             self._obstore.delete(self._client, name)
         if not honoured or kept != b"1":
@@ -185,8 +191,8 @@ class Bucket:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an object store said, without the debugging text that the client appends."""
-    text = str(error).split("\n\nDebug source")[0].strip() or type(error).__name__
+    """Return what an object store or deltalake said, without colours and the debugging text that they append."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n\nDebug source")[0].strip() or type(error).__name__
     return " ".join(text.split())[:400]
 
 

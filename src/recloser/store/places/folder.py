@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from recloser.core import Unavailable
 from recloser.store.lock import writer_lock
@@ -15,7 +16,7 @@ class Folder:
     """A place on a local disk; the lock lies in `lock_folder`, which is the folder itself for the outermost one."""
 
     options: dict[str, str] | None = None
-    reading: dict[str, str] | None = None
+    reading: dict[str, Any] | None = None
     whole = False
     locked = True
 
@@ -36,6 +37,13 @@ class Folder:
             return {path.relative_to(self.path).as_posix(): path.stat().st_size for path in found}
         except OSError as error:
             raise Unavailable("a folder cannot be listed", got=error.strerror, where=str(self.path)) from error
+
+    def read(self, name: str) -> bytes:
+        """See Place."""
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise Unavailable("a file cannot be read", got=error.strerror, where=f"{self.path}/{name}") from error
 
     def prove(self) -> None:
         """See Place; a file system keeps what the lock needs."""

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from recloser.core import Unavailable
 
@@ -33,7 +33,7 @@ class Place(Protocol):
 
     uri: str
     options: dict[str, str] | None
-    reading: dict[str, str] | None
+    reading: dict[str, Any] | None
     whole: bool
     locked: bool
 
@@ -46,6 +46,14 @@ class Place(Protocol):
 
         Raises:
             Unavailable: the place cannot be reached or listed now; never told as an empty place.
+        """
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            Unavailable: it is not there, or cannot be read now.
         """
         ...
 
