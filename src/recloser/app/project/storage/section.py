@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput, Unavailable
 from recloser.registry.model_registry import MLFLOW_QUIET
 

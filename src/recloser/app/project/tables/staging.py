@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 from recloser.staging import TrialPlan
 
 

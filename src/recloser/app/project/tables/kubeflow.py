@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 
 NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput, parse_zone
 from recloser.core.cron import Cron
 from recloser.triggers import CronSchedule, Every, Schedule

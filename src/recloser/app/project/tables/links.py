@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from recloser.app.project.section import Section
+from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput
 from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
 

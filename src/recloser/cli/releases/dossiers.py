@@ -9,7 +9,7 @@ import click
 from recloser.app import export_lineage, make_dossier, verify_dossier
 from recloser.cli.options import DefaultGroup, example, json_option, project_option
 from recloser.cli.output import emit, sentence
-from recloser.cli.releases import FILE, FOLDER, keys_option
+from recloser.cli.releases.packages import FILE, FOLDER, keys_option
 
 
 @click.group("dossier", cls=DefaultGroup, epilog=example("recloser dossier rel-3f9a12bc04de --out dossiers"))
