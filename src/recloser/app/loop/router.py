@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from recloser.app.events.answers import detector_policy, probability_limits
 from recloser.app.platform import Platform
+from recloser.app.processes.hosts.word import all_follow
 from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError, format_utc, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
@@ -48,6 +49,7 @@ class LocalRouter:
         self._record: RouteRecord | None = None
         self._limits: dict[str, AssetLimits] = {}
         self._limits_at: datetime | None = None
+        self._asked = -1, platform.clock.now()
         rungs = platform.ladder(None)
         nobody = Route(0, None, fallback=tuple(rungs))
         self.gateway = Gateway(rungs, nobody, {}, GuardPolicy(), platform.quantiles)
@@ -144,8 +146,14 @@ class LocalRouter:
 
     def settled(self, epoch: int) -> bool:
         """Return whether this gateway, and every gateway process that reports, follows this epoch."""
+        platform, now = self._platform, self._platform.clock.now()
+        if self._asked[0] != epoch:
+            self._asked = epoch, now
         own = self.gateway.route.epoch == epoch
-        return own and settled(read_reports(self._platform.layout.state), epoch)
+        if not own or not settled(read_reports(platform.layout.state, now), epoch):
+            return False
+        lease = timedelta(seconds=platform.project.rollout.lease_seconds)
+        return all_follow(platform.ledger, epoch, now - self._asked[1], lease)
 
     @property
     def limits(self) -> Mapping[str, AssetLimits]:

@@ -108,7 +108,10 @@ def _runs(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
 
 
 def _gateways(view: Mapping[str, Any], _shell: Shell) -> list[Markup]:
-    rows = [(row["worker"], row["pid"], row["epoch"], row["problem"] or "-") for row in view["gateways"]]
+    rows = [
+        (f"{row['worker']} on {row['host']}", row["pid"], row["epoch"], row["problem"] or "-")
+        for row in view["gateways"]
+    ]
     words = "Latency, refusals and traffic are figures for Prometheus at the gateway's /metrics."
     return [
         table(("gateway", "process", "route epoch", "trouble"), rows) if rows else none("No gateway reports."),
