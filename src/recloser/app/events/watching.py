@@ -23,6 +23,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.following import RouteFollower
+from recloser.app.processes.hosts.identity import Identity
 from recloser.connectors.c37118.phasors import PhasorReader
 from recloser.connectors.live import Link, LinkEvent
 from recloser.connectors.live.c37118.client import Read, StreamReader
@@ -137,8 +138,8 @@ class GapsOnly:
         self._say(f"detector {event.source}: {event.state.value}: {event.reason}")
 
 
-def watch_phasors(folder: Path, say: Callable[[str], None]) -> int:
-    """Look at the live phasors of a project until told to stop.
+def watch_phasors(folder: Path, port: int, say: Callable[[str], None]) -> int:
+    """Look at the live phasors of a project until told to stop; `port` is that of the gateway of the same `up`.
 
     Raises:
         InvalidInput: the project names no device for its events.
@@ -151,7 +152,7 @@ def watch_phasors(folder: Path, say: Callable[[str], None]) -> int:
         device, clock = device_named(platform.project, events.device), platform.clock
         loop, windows = ControlLoop(platform, LoopOptions()), WindowStore(platform.layout.windows)
         buffer, seen = events_so_far(platform.ledger)
-        follower = RouteFollower(platform, loop, buffer, seen, WORKER)
+        follower = RouteFollower(platform, loop, buffer, seen, Identity.here(WORKER, port))
         follower.begin()
         detector = Detector(platform, loop.router.gateway, windows, say)
         detector.begin(clock.now())

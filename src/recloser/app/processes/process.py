@@ -59,7 +59,7 @@ def main(words: Sequence[str]) -> int:
         if name == "collector":
             return collect(task.folder, say)
         if name == "detector":
-            return watch_phasors(task.folder, say)
+            return watch_phasors(task.folder, task.port, say)
         if name == "watchman":
             return watch_over(task.folder, say)
         if name == "gateway":
