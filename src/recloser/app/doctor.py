@@ -17,6 +17,7 @@ from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
+from recloser.app.security.oidc.checking import check_sign_in
 from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, Unavailable, format_utc
 from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
@@ -25,7 +26,7 @@ from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
-EXTRAS |= {"mqtt": "paho", "opcua": "asyncua"}
+EXTRAS |= {"mqtt": "paho", "opcua": "asyncua", "oidc": "joserfc"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]
@@ -95,6 +96,7 @@ def _project(folder: Path) -> list[Check]:
             ("rollout", _rollout),
             ("access", _access),
             ("tls", _tls),
+            ("sign-in", check_sign_in),
             ("links", check_links),
             ("notify", check_delivery),
             ("inlets", check_inlets),

@@ -33,6 +33,7 @@ from recloser.cli import (
     triggers,
     watch,
 )
+from recloser.cli.look import console
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.core import RecloserError, Unavailable
@@ -61,6 +62,7 @@ ROOMS = (
     people,
     watch,
     simulate,
+    console,
     access,
     keys,
     releases,

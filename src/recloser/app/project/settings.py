@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.identity.oidc import ConsoleSection
 from recloser.app.project.kubeflow import KubeflowSection
 from recloser.app.project.links import LinksSection
 from recloser.app.project.notify import NotifySection
@@ -304,6 +305,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
+    console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
