@@ -176,6 +176,31 @@ def carry_elsewhere(lived: Lived, release: str, base: Path) -> None:
     lived.on("lineage", "lineage")
 
 
+def promoted(lived: Lived, release: str, base: Path) -> None:
+    """Offer the champion to a second project of the same areas, and let that accept it twice."""
+    with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[promotion]\nstage = "development"\n')
+    production = base / "production"
+    lived.call(
+        "init",
+        *("init", str(production), "--area", "NORTH", "--area", "SOUTH"),
+        *("--time-zone", "Europe/Amsterdam", "--country", "NL", "--resolution-minutes", "60"),
+    )
+    source = '[promotion]\nstage = "production"\n[[promotion.sources]]\nstage = "development"\nkeys = "trust"\n'
+    with (production / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write(SETTINGS + source)
+    keys = [path for path in (lived.folder / "state/keys").iterdir() if path.suffix == ".pub"]
+    (production / "trust").mkdir()
+    for path in [*keys, lived.folder / "state/keys/revoked.json"]:
+        (production / "trust" / path.name).write_bytes(path.read_bytes())
+    file, there = str(base / "release.offer"), ("--project", str(production))
+    lived.on("promote-offer", "promote", "offer", release, "--to", "production", "--out", file, "--reason", "a test")
+    lived.call("promote-check", "promote", "check", file, *there)
+    for _ in range(2):
+        lived.call("promote-accept", "promote", "accept", file, "--reason", "a test", *there)
+    lived.on("error", "promote", "check", file, code=2)
+
+
 def waived(lived: Lived, end: datetime) -> None:
     """Let a candidate be refused by a band that hardly any model has, and waive that."""
     strict = lived.folder / "recloser.toml"
@@ -296,21 +321,29 @@ def on_a_cluster(lived: Lived, base: Path) -> None:
     project.write_text(before, encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Live through every verb once: before there is data, with it, and after a rollback."""
-    base = tmp_path_factory.mktemp("contract")
-    lived = Lived(base / "mygrid")
+def begun(lived: Lived, base: Path) -> None:
+    """Call what can be called before there are data."""
     areas = ["--area", "NORTH", "--area", "SOUTH"]
     lived.call("init", "init", str(lived.folder), *areas, "--time-zone", "Europe/Amsterdam", "--country", "NL")
     with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
         file.write(SETTINGS)
+    lived.on("ci", "ci", "gitlab")
+    lived.on("error", "ci", "gitlab", code=2)
+    lived.on("check", "check")
     lived.on("status", "status")
     lived.on("doctor", "doctor")
     lived.on("audit-verify", "audit", "verify")
     lived.on("error", "run", code=2)
     lived.on("error", "rollback", "--reason", "nothing there", code=1)
     lived.call("error", "ingest", "absent.csv", "--project", str(base / "nowhere"), code=2)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Live through every verb once: before there is data, with it, and after a rollback."""
+    base = tmp_path_factory.mktemp("contract")
+    lived = Lived(base / "mygrid")
+    begun(lived, base)
     write_load(base / "load.parquet")
     columns = [
         "--time",
@@ -337,6 +370,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lived.on("gate-explain", "gate", "explain", run["run"])
     lived.on("rollout-explain", "rollout", "explain", run["candidate"])
     carry_elsewhere(lived, run["candidate"], base)
+    promoted(lived, run["candidate"], base)
     end = START + timedelta(days=DAYS - 2)
     span = ["--from", f"{end - timedelta(days=7):%Y-%m-%d}", "--to", f"{end:%Y-%m-%d}"]
     out = base / "replay"

@@ -9,6 +9,7 @@ from recloser.app.clock import SystemClock
 from recloser.app.doctor import check_installation
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
+from recloser.app.gate.rehearsing import check_project
 from recloser.app.gate.waiving import waive_check
 from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
 from recloser.app.inlets.telling import list_triggers
@@ -20,12 +21,15 @@ from recloser.app.platform import Platform
 from recloser.app.processes.process import Assignment, assigned
 from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
+from recloser.app.project.ci.writing import write_ci
 from recloser.app.project.scaffold import scaffold
 from recloser.app.releases.bundles import install_bundle, make_bundle, verify_bundle
 from recloser.app.releases.dossiers import make_dossier, verify_dossier
 from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
 from recloser.app.releases.lineage import export_lineage
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
+from recloser.app.releases.promotion.accepting import accept_offer, check_offer
+from recloser.app.releases.promotion.offering import Terms, offer_release
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -66,8 +70,10 @@ __all__ = [
     "Shown",
     "SingleSignOn",
     "SystemClock",
+    "Terms",
     "Where",
     "Wish",
+    "accept_offer",
     "add_account",
     "add_freeze",
     "add_token",
@@ -75,6 +81,8 @@ __all__ = [
     "ask_to_retrain",
     "assigned",
     "check_installation",
+    "check_offer",
+    "check_project",
     "console_tls",
     "current_forecast",
     "explain_gate",
@@ -93,6 +101,7 @@ __all__ = [
     "listen",
     "make_bundle",
     "make_dossier",
+    "offer_release",
     "operator_rollback",
     "order_rollout",
     "overview",
@@ -125,6 +134,7 @@ __all__ = [
     "waive_check",
     "watch_over",
     "write_backup",
+    "write_ci",
     "write_context",
     "write_image",
     "write_openssf",

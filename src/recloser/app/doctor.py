@@ -16,6 +16,7 @@ from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.releases.promotion.accepting import check_origins
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
 from recloser.app.security.oidc.checking import check_sign_in
 from recloser.app.security.tokens import read_tokens
@@ -26,7 +27,7 @@ from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
-EXTRAS |= {"mqtt": "paho", "opcua": "asyncua", "oidc": "joserfc"}
+EXTRAS |= {"mqtt": "paho", "opcua": "asyncua", "oidc": "joserfc", "otel": "opentelemetry.exporter.otlp.proto.http"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]
@@ -65,10 +66,18 @@ def _libraries() -> list[Check]:
         except metadata.PackageNotFoundError:
             checks.append(_check(name, "FAIL", "not installed; install recloser again"))
     for extra, module in EXTRAS.items():
-        there = find_spec(module) is not None
+        there = _there(module)
         detail = "installed" if there else f"not installed (optional: pip install 'recloser[{extra}]')"
         checks.append(_check(f"extra {extra}", "ok" if there else "note", detail))
     return checks
+
+
+def _there(module: str) -> bool:
+    """Tell whether a module could be imported; one inside a package that is not there could not."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _disk(folder: Path) -> Check:
@@ -101,6 +110,7 @@ def _project(folder: Path) -> list[Check]:
             ("notify", check_delivery),
             ("inlets", check_inlets),
             ("kubeflow", check_cluster),
+            ("promotion", check_origins),
         ]
         for name, part in parts:
             try:

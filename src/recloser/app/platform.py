@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from recloser.app.clock import SystemClock
 from recloser.app.foreign import open_foreign
+from recloser.app.opentelemetry.opening import tracing_of
+from recloser.app.opentelemetry.tracing import Tracing
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
@@ -94,6 +96,8 @@ class Platform:
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
     _surroundings: Surroundings | None = None
+    _tracing: Tracing | None = None
+    _asked_to_trace: bool = False
 
     @classmethod
     def open(
@@ -193,6 +197,18 @@ class Platform:
     def model_name(self) -> str:
         """Return the name of the project's registered model, which holds no quotes."""
         return "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """Return where traces go, opened at first use; None where the project wants none, and in a replay.
+
+        Raises:
+            Unavailable: the extra `otel` is not installed, or the collector's token cannot be read.
+        """
+        if not self._asked_to_trace and not self.isolated:
+            self._tracing = tracing_of(self.project, self.layout.root)
+        self._asked_to_trace = True
+        return self._tracing
 
     def today(self) -> datetime:
         """Return the instant by the clock of people (aware UTC), whatever the time of the data."""
@@ -365,6 +381,8 @@ class Platform:
 
     def close(self) -> None:
         """Give back what is open."""
+        if self._tracing is not None:
+            self._tracing.close()
         self.ledger.close()
 
     def __enter__(self) -> Self:

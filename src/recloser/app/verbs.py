@@ -9,6 +9,7 @@ from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
 from recloser.app.cluster.opening import engine_of
+from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
@@ -264,7 +265,10 @@ def status_document(platform: Platform) -> dict[str, Any]:
             {"kind": kind, **{name: facts[name] for name in ("since", "areas", "sentence")}}
             for kind, facts in AbsenceAlarms(ledger).open_().items()
         ],
-        "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
+        "notify": [
+            *delivery_document(ledger, channel_names(platform), platform.clock.now()),
+            *forge_document(platform),
+        ],
     }
     document["sentences"] = status_sentences(document)
     return document

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recloser.app import check_installation, ingest_file, run_pipeline, scaffold
+from recloser.app import check_installation, ingest_file, run_pipeline, scaffold, write_ci
 from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option
 from recloser.cli.output import emit, say
 
@@ -23,11 +23,15 @@ from recloser.cli.output import emit, say
 @click.option("--country", help="Country code for holidays, such as AU (default: that of the time zone).")
 @click.option("--subdivision", help="State or region code for holidays, such as VIC.")
 @click.option("--resolution-minutes", type=int, help="Length of one interval (default: as in the first file).")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write this forge's CI file too.")
 @json_option
-def init(folder: Path, as_json: bool, **grid: Any) -> None:
+def init(folder: Path, ci: str | None, as_json: bool, **grid: Any) -> None:
     """Scaffold a project: one recloser.toml and one pipeline.py."""
+    result = scaffold(folder, **grid)
+    if ci is not None:
+        result["written"] += write_ci(folder, ci)["written"]
     emit(
-        scaffold(folder, **grid),
+        result,
         as_json=as_json,
         text=lambda d: "\n".join([f"wrote {path}" for path in d["written"]] + [d["next_step"]]),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recloser.app.links.opening import endpoint_of
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.core import InvalidInput, Unavailable
 from recloser.testing.certificates import Authority
 

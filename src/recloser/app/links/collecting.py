@@ -19,7 +19,7 @@ from recloser.app.links.sink import RECALL_S, TableSink
 from recloser.app.links.state import CollectorReport, LinkFolders, write_report
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import Project, load_project
-from recloser.connectors.cleaning import Cleaner
+from recloser.connectors.cleaning import Cleaner, ColumnCleaner
 from recloser.connectors.points import PointRegistry, nanoseconds
 from recloser.connectors.spool import Forwarder, SealedSpool, Spool
 from recloser.core import Clock, RecloserError
@@ -111,9 +111,8 @@ class Collector:
             points = {point.name: point for point in registry.points}
             rules = None if device is None else rules_of(device)
             streaming = device is not None and device.protocol == "c37118"
-            self._sinks[name] = TableSink(
-                self._table, name, lambda: Cleaner(points, rules), STREAMING_RECALL_S if streaming else RECALL_S
-            )
+            kind, recall_s = (ColumnCleaner, STREAMING_RECALL_S) if streaming else (Cleaner, RECALL_S)
+            self._sinks[name] = TableSink(self._table, name, lambda: kind(points, rules), recall_s)
         return self._sinks[name]
 
     def _seal_orphans(self) -> None:

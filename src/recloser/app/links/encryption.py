@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.app.security.reaching import client_context
 
 

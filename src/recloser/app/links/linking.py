@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from recloser.app.clock import SystemClock
 from recloser.app.links.opening import client_of, device_named
 from recloser.app.links.state import LinkFolders, LinkReport, read_link, write_report
 from recloser.app.project.layout import Layout
-from recloser.app.project.links import LinksSection
 from recloser.app.project.settings import load_project
+from recloser.app.project.tables.links import LinksSection
 from recloser.connectors.live import Backoff, Link, LinkEvent
-from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.points import Readings, nanoseconds
 from recloser.connectors.spool import Spool, SpoolPolicy
 from recloser.core import Clock, Unavailable
 
@@ -50,7 +50,7 @@ class SpoolOutput:
         self.spool, self._say = spool, say
         self.gaps = self.refused = 0
 
-    def accept(self, readings: Sequence[PointReading]) -> int:
+    def accept(self, readings: Readings) -> int:
         """Make readings durable."""
         try:
             return self.spool.accept(readings)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from recloser.app.links.encryption import tls_of
 from recloser.app.links.extras import mqtt_client, opcua_client
-from recloser.app.project.links import DeviceSection
 from recloser.app.project.settings import Project
+from recloser.app.project.tables.links import DeviceSection
 from recloser.connectors.c37118 import Waits
 from recloser.connectors.cleaning import CleaningRules
 from recloser.connectors.live import (

@@ -13,7 +13,7 @@ from typing import Any
 
 from recloser.app.clock import SystemClock
 from recloser.app.links.extras import extra_device
-from recloser.app.project.links import PORTS
+from recloser.app.project.tables.links import PORTS
 from recloser.connectors.points import registry_text
 from recloser.simulation import GridPlan, SimulatedGrid
 from recloser.simulation.devices import (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from recloser.app.links.state import SILENT_S, CollectorReport, LinkFolders, LinkReport, read_collector, read_link
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.connectors.points import nanoseconds
 from recloser.core import format_utc
 from recloser.serving.wire.figures import Family, family

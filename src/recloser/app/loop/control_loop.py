@@ -21,7 +21,7 @@ from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
-from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
+from recloser.rollout import Outcome, RolloutController, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 from recloser.serving.batch import batch_of
 
@@ -69,7 +69,8 @@ class ControlLoop:
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         approvals = timedelta(hours=platform.project.rollout.approval.expires_hours)
         settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
-        self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
+        router = self.router if platform.tracing is None else platform.tracing.router(self.router)
+        self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
@@ -96,10 +97,15 @@ class ControlLoop:
         """Let the rollout take its steps until nothing changes; at most a few, one per tick."""
         self.watch.book.restore()
         for _ in range(4):
-            outcome = self.controller.tick(self.evidence)
+            outcome = self._tick()
             if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
                 break
         self.mirror()
+
+    def _tick(self) -> Outcome:
+        tracing = self.platform.tracing
+        tick = self.controller.tick
+        return tick(self.evidence) if tracing is None else tracing.tick(tick, self.evidence)
 
     def mirror(self) -> None:
         """Make the model registry's aliases as the ledger's route says; it is told, never asked, and may be down."""

@@ -61,6 +61,9 @@ class LocalRouter:
         releases = {name: self._platform.load(name) for name in releases_of(route)}
         champion = releases.get(wanted.champion or "")
         predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
+        tracing = self._platform.tracing
+        if tracing is not None:
+            predictors = {name: tracing.predictor(name, model) for name, model in predictors.items()}
         divergence, seen = {}, {}
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
@@ -39,6 +40,7 @@ from recloser.ledger import ForecastRecord
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog, StandbyLog
+from recloser.serving.plane import DataPlane
 
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
@@ -57,7 +59,9 @@ def gateway_service(
     colleagues: Colleagues | None = None,
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
+    tracing = platform.tracing
     return Service(
+        plane_of=DataPlane if tracing is None else tracing.plane,
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns_at_first=InputColumns(("scale_mw", *platform.features.names)),
@@ -90,7 +94,7 @@ def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity |
     return build_app(service, grpc_lifespan(service, host, grpc_port, tls=tls))
 
 
-def config_of(app: Starlette, options: Mapping[str, Any]) -> uvicorn.Config:
+def config_of(app: ASGIApp, options: Mapping[str, Any]) -> uvicorn.Config:
     """Return how uvicorn serves a gateway's application, with the options of its security."""
     return uvicorn.Config(
         app,
@@ -151,7 +155,8 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         publishing = Publishing(service.figures)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
         app = gateway_app(service, place.host, grpc_port, grpc_security(platform))
-        server = uvicorn.Server(config_of(app, uvicorn_options(platform)))
+        traced = app if platform.tracing is None else platform.tracing.web(app)
+        server = uvicorn.Server(config_of(traced, uvicorn_options(platform)))
         ending.of(server)
         follower.start()
         publishing.start()

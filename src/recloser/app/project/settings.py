@@ -11,18 +11,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
-from recloser.app.project.identity.oidc import ConsoleSection
-from recloser.app.project.kubeflow import KubeflowSection
-from recloser.app.project.links import LinksSection
-from recloser.app.project.notify import NotifySection
-from recloser.app.project.observability import ObservabilitySection
-from recloser.app.project.people import ApprovalSection, FreezeSection
 from recloser.app.project.problems import told
-from recloser.app.project.releases import LineageSection, PackageSection
-from recloser.app.project.section import Section
-from recloser.app.project.staging import StagingSection
-from recloser.app.project.triggers import TriggerSection
+from recloser.app.project.tables.console import ConsoleSection
+from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
+from recloser.app.project.tables.kubeflow import KubeflowSection
+from recloser.app.project.tables.links import LinksSection
+from recloser.app.project.tables.notify import NotifySection
+from recloser.app.project.tables.observability import ObservabilitySection
+from recloser.app.project.tables.people import ApprovalSection, FreezeSection
+from recloser.app.project.tables.releases import LineageSection, PackageSection, PromotionSection
+from recloser.app.project.tables.section import Section
+from recloser.app.project.tables.staging import StagingSection
+from recloser.app.project.tables.triggers import TriggerSection
 from recloser.core import Horizon, InvalidInput, parse_zone, unknown_name
 from recloser.core.quantities import unit_named
 from recloser.features.calendar import holiday_dates
@@ -302,6 +302,7 @@ class Project(Section):
     registry: RegistrySection = RegistrySection()
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
+    promotion: PromotionSection = PromotionSection()
     ledger: LedgerSection = LedgerSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()

@@ -13,9 +13,9 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from recloser.app.clock import SystemClock
-from recloser.app.project.identity.oidc import ROLES
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
+from recloser.app.project.tables.console import ROLES
 from recloser.app.security.private import note_access, read_private, stamp_of, write_private
 from recloser.core import InvalidInput, RecloserError, digest_bytes, format_utc, unknown_name
 

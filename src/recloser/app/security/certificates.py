@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography import x509
 
-from recloser.app.project.gateway import TlsSection
+from recloser.app.project.tables.gateway import TlsSection
 from recloser.core import InvalidInput, Unavailable, format_utc
 
 SOON = timedelta(days=30)

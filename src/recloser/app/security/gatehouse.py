@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from recloser.app.project.identity.oidc import OidcSection
 from recloser.app.project.layout import Layout
+from recloser.app.project.tables.console import OidcSection
 from recloser.app.security.accounts import Account, AccountBook, set_password
 from recloser.app.security.gatekeeping import printable
 from recloser.app.security.oidc.claims import Identity

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.app.project.gateway import TlsSection
 from recloser.app.project.settings import load_project
+from recloser.app.project.tables.gateway import TlsSection
 from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.certificates import tls_options
 from recloser.app.security.tokens import LiveTokens

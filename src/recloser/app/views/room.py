@@ -15,8 +15,8 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.people.desk import LoopDesk
 from recloser.app.people.freezes import freezes_in
 from recloser.app.platform import Platform
-from recloser.app.project.identity.oidc import OidcSection
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.project.tables.console import OidcSection
 from recloser.app.releases.dossiers import sealed_dossier
 from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.accounts import MAY, Account

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from recloser.app.project.identity.oidc import ROLES, OidcSection
+from recloser.app.project.tables.console import ROLES, OidcSection
 from recloser.core import Refused
 
 OLDEST = timedelta(minutes=10)

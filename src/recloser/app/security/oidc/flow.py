@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
-from recloser.app.project.identity.oidc import OidcSection
+from recloser.app.project.tables.console import OidcSection
 from recloser.app.security.oidc.claims import Expected, Identity, at_path, identity_of, require_claims
 from recloser.app.security.oidc.joserfc_tokens import SIGNED_BY, header_of, key_of, require_joserfc, verified
 from recloser.app.security.oidc.provider import Provider

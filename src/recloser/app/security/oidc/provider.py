@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from recloser.app.project.identity.oidc import OidcSection, require_secure
+from recloser.app.project.tables.console import OidcSection, require_secure
 from recloser.app.security.reaching import client_context, secret_of
 from recloser.core import InvalidInput, Refused, Unavailable
 

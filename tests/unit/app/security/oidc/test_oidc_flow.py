@@ -16,7 +16,7 @@ import pytest
 from identity_provider import CLIENT, SECRET, FakeProvider, key
 
 from recloser.app import SystemClock
-from recloser.app.project.identity.oidc import OidcSection
+from recloser.app.project.tables.console import OidcSection
 from recloser.app.security.oidc.flow import LASTS, MOST, Arrival, SingleSignOn, challenge_of
 from recloser.core import Refused, Unavailable, VirtualClock
 
