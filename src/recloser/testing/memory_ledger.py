@@ -12,6 +12,7 @@ from recloser.ledger import Change, Entry, Ledger, LedgerWatch, StateRecord, Sto
 from recloser.ledger.audit.chain import GENESIS, ChainWalk, Head, StoredEntry
 from recloser.ledger.change import Write
 from recloser.ledger.commit import Fence, chained
+from recloser.ledger.holds import Still
 from recloser.ledger.ledger import entry_of
 from recloser.ledger.schema import mapping_of
 
@@ -148,8 +149,13 @@ class MemoryLedger(Ledger):
         """
         raise InvalidInput("a ledger in memory cannot be watched", where=WHERE, next_step="Use a SQLite ledger.")
 
+    @property
+    def shared(self) -> bool:
+        """Return False: no other host reaches this memory."""
+        return False
+
     @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
+    def hold(self, name: str) -> Iterator[Still]:
         """Hold `name`, as `Ledger.hold` does, among those that share this ledger.
 
         Raises:
@@ -159,7 +165,7 @@ class MemoryLedger(Ledger):
             raise Unavailable("somebody else holds it", got=name, where=WHERE)
         self._store.held.add(name)
         try:
-            yield
+            yield lambda: True
         finally:
             self._store.held.discard(name)
 

@@ -174,7 +174,7 @@ def diagnostics_view() -> dict[str, Any]:
         "signals": [{"at": AT, "closed_at": None, "class": NASTY, "areas": [NASTY], "reason": NASTY}],
         "runs": [{**words, "started_at": AT}],
         "triggers": [{**trigger, "at": AT}],
-        "gateways": [{"worker": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
+        "gateways": [{"worker": NASTY, "host": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
         "answers": answers_view(),
         "length": 9,
         "entries": view()["events"],

@@ -6,7 +6,6 @@ Does no work itself.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
-from recloser.app.processes.reports import FOLDER
+from recloser.app.processes.reports import forget_reports
 from recloser.app.processes.server import LISTENING, WORKER, listen
 from recloser.app.security.gatekeeping import scheme_of
 from recloser.core import format_utc
@@ -81,10 +80,11 @@ def run_up(
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
         devices = [device.name for device in platform.project.links.devices]
-        shutil.rmtree(platform.layout.state / FOLDER, ignore_errors=True)
+        state = platform.layout.state
     where, first = host or gateway.host, gateway.port if port is None else port
     shared = listen(where, first)
     first = shared.getsockname()[1]
+    forget_reports(state, first)
     listen(where, first + 1).close()
     if gateway.grpc_port:
         require_grpc()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ import polars as pl
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import links_document
 from recloser.app.platform import Platform
-from recloser.app.processes.reports import read_reports
+from recloser.app.processes.hosts.word import living
 from recloser.app.views.answers import answers_document
 from recloser.app.views.area import signal_row
 from recloser.app.views.overview import event_rows
@@ -64,7 +63,7 @@ def diagnostics_document(platform: Platform, before: int | None = None, find: st
             for t in ledger.find(TriggerRecord, order_by="at", descending=True, limit=RUNS)
         ],
         "answers": answers_document(platform, find),
-        "gateways": [asdict(report) for report in read_reports(platform.layout.state)],
+        "gateways": [report.document() for report in living(platform.layout.state, ledger, now)],
         "length": ledger.length(),
         "entries": event_rows(entries),
         "older": entries[-1].seq if entries and entries[-1].seq > 1 else None,
