@@ -109,16 +109,11 @@ def _runs(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
 
 
 def _gateways(view: Mapping[str, Any], _shell: Shell) -> list[Markup]:
-<<<<<<< HEAD:src/recloser/console/pages/depth/diagnostics.py
-    rows = [(row["worker"], row["pid"], row["epoch"], row["problem"] or "-") for row in view["gateways"]]
-    words = "Refusals and traffic are figures for Prometheus at the gateway's /metrics."
-=======
     rows = [
         (f"{row['worker']} on {row['host']}", row["pid"], row["epoch"], row["problem"] or "-")
         for row in view["gateways"]
     ]
     words = "Refusals and traffic are figures for Prometheus at the gateway's /metrics."
->>>>>>> main:src/recloser/console/pages/diagnostics.py
     return [
         table(("gateway", "process", "route epoch", "trouble"), rows) if rows else none("No gateway reports."),
         none(words),
