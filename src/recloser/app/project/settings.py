@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
+from recloser.app.project.tables.console import ConsoleSection
 from recloser.app.project.tables.events import EventsSection, check_events
 from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.tables.kubeflow import KubeflowSection
@@ -302,6 +303,7 @@ class Project(Section):
     store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
+    console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
