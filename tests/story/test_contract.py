@@ -386,8 +386,17 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     return lived
 
 
-# Held by test_tour.py, the demo's own test, test_story_offline.py and test_story_people.py.
-UNSEEN = {"watchman", "up", "http-rollouts", "http-rollback", "demo", "bundle-install", "package-build-context"}
+# Held by test_tour.py, the demo's own test, test_story_offline.py, test_story_people.py and test_browser_theatre.py.
+UNSEEN = {
+    "watchman",
+    "up",
+    "console",
+    "http-rollouts",
+    "http-rollback",
+    "demo",
+    "bundle-install",
+    "package-build-context",
+}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))

@@ -35,8 +35,11 @@ from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
 from recloser.app.security.accounts import MAY, Account, add_account, list_accounts, remove_account, set_password
 from recloser.app.security.gatekeeping import console_tls
+from recloser.app.security.oidc.flow import SingleSignOn
+from recloser.app.security.oidc.owners import free_name
 from recloser.app.security.sessions import Session
 from recloser.app.security.tokens import add_token, list_tokens, revoke_token
+from recloser.app.showing.pages import Shown, replayed, show_pages
 from recloser.app.verbs import (
     current_forecast,
     forecast_rows,
@@ -48,6 +51,7 @@ from recloser.app.verbs import (
 )
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
+from recloser.app.views.theatre.document import Where
 from recloser.app.watchman.watching import watch_over
 from recloser.serving.http import Wish
 from recloser.serving.http.people.desk import Kind
@@ -63,8 +67,11 @@ __all__ = [
     "Platform",
     "ReplayOptions",
     "Session",
+    "Shown",
+    "SingleSignOn",
     "SystemClock",
     "Terms",
+    "Where",
     "Wish",
     "accept_offer",
     "add_account",
@@ -82,6 +89,7 @@ __all__ = [
     "explain_rollout",
     "export_lineage",
     "forecast_rows",
+    "free_name",
     "ingest_file",
     "install_bundle",
     "lift_freeze",
@@ -100,6 +108,7 @@ __all__ = [
     "project_status",
     "remove_account",
     "replay_project",
+    "replayed",
     "restore_backup",
     "revoke_signing_key",
     "revoke_token",
@@ -111,6 +120,7 @@ __all__ = [
     "score_package",
     "set_password",
     "show_audit",
+    "show_pages",
     "sign_release",
     "tell_pushes",
     "to_gateway",

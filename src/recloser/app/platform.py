@@ -18,7 +18,10 @@ from recloser.app.opentelemetry.opening import tracing_of
 from recloser.app.opentelemetry.tracing import Tracing
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
-from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
+from recloser.app.project.settings import LedgerSection, Project, load_project
+from recloser.app.project.storage.opening import Places, places_of
+from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
@@ -39,7 +42,6 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.content.description import Surroundings, read_surroundings
-from recloser.registry.model_registry import MLFLOW_QUIET
 from recloser.serving.foreign import LOADERS
 from recloser.staging import GridModel, TrialRunner
 from recloser.store import Store
@@ -63,6 +65,7 @@ class Platform:
     Attributes:
         layout, project, clock: where, what, when.
         ledger, store: control state and series.
+        places: where the tables lie.
         hooks: the project's own features, training and pipeline.
         features: columns of new candidates.
         signer, trust: key of this installation, and the keys whose packages may serve.
@@ -80,6 +83,7 @@ class Platform:
     clock: Clock
     ledger: Ledger
     store: Store
+    places: Places
     hooks: Hooks
     features: FeatureSet
     signer: Signer
@@ -125,7 +129,7 @@ class Platform:
         """
         project = load_project(folder)
         if isolated:
-            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder")}
+            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder"), "store": StoreSection()}
             project = project.model_copy(update=own)
         layout = Layout(folder)
         hooks = load_hooks(layout.pipeline_file)
@@ -135,7 +139,8 @@ class Platform:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = own_key(layout.key)
         ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
-        store = Store.open(layout.store, project.resolution)
+        places = places_of(project.store, layout)
+        store = Store.open(places.series, project.resolution)
         features = features_of(project, store, hooks)
         return cls(
             layout=layout,
@@ -144,6 +149,7 @@ class Platform:
             wall=clock or SystemClock(),
             ledger=ledger,
             store=store,
+            places=places,
             hooks=hooks,
             features=features,
             signer=signer,
@@ -181,13 +187,14 @@ class Platform:
     @property
     def registry(self) -> ModelRegistry:
         """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
+        section = self.project.registry
+        if section.kind == "mlflow":  # each time: a password may have been changed
+            os.environ.update(mlflow_environment(section, self.layout.root, os.environ))
         if self._registry is None:
-            kind = self.project.registry.kind
+            kind = section.kind
             module, _, noun = REGISTRIES[kind].partition(":")
-            if kind == "mlflow":
-                os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
             factory = getattr(importlib.import_module(module), noun)
-            where = self.project.registry.tracking_uri or self.layout.tracking_uri
+            where = section.tracking_uri or self.layout.tracking_uri
             name = self.model_name
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)

@@ -18,6 +18,7 @@ import click
 from recloser import __version__
 from recloser.cli import backups, cluster, operate, prepare, simulate, triggers, watch
 from recloser.cli.field import decode, devices, points
+from recloser.cli.look import console
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.cli.people import access, keys, orders
@@ -50,6 +51,7 @@ ROOMS = (
     orders,
     watch,
     simulate,
+    console,
     access,
     keys,
     packages,

@@ -27,6 +27,7 @@ from recloser.serving.batch import batch_of
 
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(minutes=15)
 T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
 T1_LEVEL_FACTOR = LEVEL_FACTOR  # the same for a whole day's level, whose staging quantile is a lower one
 T1_LEVEL_LEAST = LEVEL_LEAST  # of the recent level: two honest models may differ by so much on an odd day
@@ -73,6 +74,8 @@ class ControlLoop:
         self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.evidence = LedgerEvidence(platform, self.watch.book)
+        self._mirror_wait = FIRST_WAIT
+        self._mirror_after: datetime | None = None
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
     def restore(self) -> None:
@@ -113,12 +116,19 @@ class ControlLoop:
         route, state = ledger.get(RouteRecord, "route"), ledger.get(StateRecord, MIRROR)
         if route is None or (state is not None and state.state["epoch"] == route.epoch):
             return
+        if (
+            self._mirror_after is not None and now < self._mirror_after
+        ):  # a server that hangs takes half a minute to ask
+            return
         desired = {"champion": route.champion, "challenger": route.canary or route.shadow}
         try:
             changes = self.platform.registry.sync_aliases(desired)
         except RecloserError as error:
+            self._mirror_wait = min(2 * self._mirror_wait, LONGEST_WAIT) if self._mirror_after else FIRST_WAIT
+            self._mirror_after = self.platform.clock.now() + self._mirror_wait
             self.options.say(f"the model registry is not in step: {error.explain()}")
             return
+        self._mirror_after = None
         with ledger.change(ACTOR, now) as change:
             change.put(StateRecord(MIRROR, now, {"epoch": route.epoch}))
             change.note("registry.aliases", route.champion or "", {"changed": [item.alias for item in changes]})

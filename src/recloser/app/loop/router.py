@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from recloser.app.platform import Platform
+from recloser.app.processes.hosts.word import all_follow
 from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError, format_utc, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
@@ -47,6 +48,7 @@ class LocalRouter:
         self._record: RouteRecord | None = None
         self._limits: dict[str, AssetLimits] = {}
         self._limits_at: datetime | None = None
+        self._asked = -1, platform.clock.now()
         self.gateway = Gateway(platform.ladder(None), Route(0, None), {}, GuardPolicy())
 
     def set_route(self, route: RouteRecord) -> None:
@@ -135,8 +137,14 @@ class LocalRouter:
 
     def settled(self, epoch: int) -> bool:
         """Return whether this gateway, and every gateway process that reports, follows this epoch."""
+        platform, now = self._platform, self._platform.clock.now()
+        if self._asked[0] != epoch:
+            self._asked = epoch, now
         own = self.gateway.route.epoch == epoch
-        return own and settled(read_reports(self._platform.layout.state), epoch)
+        if not own or not settled(read_reports(platform.layout.state, now), epoch):
+            return False
+        lease = timedelta(seconds=platform.project.rollout.lease_seconds)
+        return all_follow(platform.ledger, epoch, now - self._asked[1], lease)
 
     @property
     def limits(self) -> Mapping[str, AssetLimits]:

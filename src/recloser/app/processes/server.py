@@ -26,6 +26,7 @@ from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.figures import Publishing, SharedFigures
 from recloser.app.processes.following import RouteFollower
+from recloser.app.processes.hosts.identity import Identity
 from recloser.app.security.gatekeeping import (
     GrpcSecurity,
     access_of,
@@ -145,12 +146,13 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
     with Platform.open(folder, clock=clock, apart=True) as platform:
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
-        follower = RouteFollower(platform, loop, events, seen, place.worker)
+        who = Identity.here(place.worker, place.port)
+        follower = RouteFollower(platform, loop, events, seen, who)
         follower.begin()
         listening = place.listening()
         ending = Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
-        colleagues = SharedFigures(platform.layout.state, place.worker, platform.project.gateway.workers)
+        colleagues = SharedFigures(platform.layout.state, who, platform.project.gateway.workers)
         service = gateway_service(platform, loop, events, log, colleagues)
         publishing = Publishing(service.figures)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it

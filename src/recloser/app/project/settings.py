@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recloser.app.project.problems import told
+from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection
+from recloser.app.project.tables.console import ConsoleSection
 from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.tables.kubeflow import KubeflowSection
 from recloser.app.project.tables.links import LinksSection
@@ -253,13 +256,6 @@ class MonitoringSection(Section):
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
-class RegistrySection(Section):
-    """Where runs and model versions are mirrored: `[registry]`."""
-
-    kind: Literal["mlflow", "folder"] = "mlflow"
-    tracking_uri: str | None = None
-
-
 class LedgerSection(Section):
     """Where the control state lives: `[ledger]`; SQLite in the project when empty."""
 
@@ -303,8 +299,10 @@ class Project(Section):
     lineage: LineageSection = LineageSection()
     promotion: PromotionSection = PromotionSection()
     ledger: LedgerSection = LedgerSection()
+    store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
     gateway: GatewaySection = GatewaySection()
+    console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
