@@ -12,6 +12,7 @@ import polars as pl
 
 from recloser.app.loop.book import issue_key, issue_state
 from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
+from recloser.app.loop.harm.judging import HarmWatch
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
@@ -71,6 +72,7 @@ class ControlLoop:
         settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
         self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
+        self.harm = HarmWatch(platform, self.watch.book)
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
@@ -83,6 +85,7 @@ class ControlLoop:
         now = self.platform.clock.now()
         self.watch.check_data(now)
         self.watch.close_days(now)
+        self.harm.look(now)
         self.advance()
         if self.options.retrain and self.retraining.tick(now, self.watch.unmasked()):
             self.advance()

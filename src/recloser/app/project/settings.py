@@ -193,6 +193,7 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+    fall_back: bool = True
     freeze: tuple[FreezeSection, ...] = ()
     approval: ApprovalSection = ApprovalSection()
 

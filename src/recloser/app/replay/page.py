@@ -15,7 +15,7 @@ from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
 from recloser.app.replay.summary import NAMES
 from recloser.core import format_utc
 
-LOUD = ("TRIPPED", "REFUSED", "DRIFT", "DATA FAULT")
+LOUD = ("TRIPPED", "FELL BACK", "REFUSED", "DRIFT", "DATA FAULT")
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;background:#f2f2f0;color:#2a2a2a;margin:0 auto;max-width:1080px;padding:24px}
