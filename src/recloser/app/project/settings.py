@@ -247,10 +247,11 @@ class RolloutSection(Section):
 
 
 class MonitoringSection(Section):
-    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, operators' forecasts, and substations: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
     detector: str = "channels"
+    incumbent: str = "operator's forecast"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 

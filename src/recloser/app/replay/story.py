@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from recloser.app.loop.signals import signal_of_record
+from recloser.app.loop.upstream.telling import incumbent_document
 from recloser.app.platform import Platform
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
@@ -55,6 +56,7 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
         acts=[act_row(act) for act in acts],
         counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts) | fall_backs(entries),
         timeline=timeline(entries, (signals, run_rows, moves, trips, acts), areas_of),
+        incumbent=incumbent_document(platform, open_only=False),
     )
 
 
