@@ -1,15 +1,16 @@
 """A relation turns over in virtual time: a harmed champion falls back where that pays, and nowhere else.
 
-In one life load turns upside down within its day, so that what last week did is a far better guide than a model of the
-old habits; in the other the mornings move by two hours, which costs the model dearly and the ladder more.
+In one life a plant with a fixed night shift takes over, so that the day before is the best guide to a load that the
+model has never seen; in the other each day comes out at a level that nobody can know, which costs the model dearly and
+the ladder more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -33,25 +34,24 @@ ONSET = BEGIN + 14 * DAY
 SETTINGS = QUICK.replace("[model]", "[model]\nonline_calibration = false")
 
 
-def drifted(change: Callable[[pl.Expr], pl.Expr]) -> pl.DataFrame:
-    """Return the history of a small grid whose loads are changed from the onset on, day by local day."""
-    frame = small_grid(LEARNED + LIVED + 5).frame()
+def drifted(changed: pl.Expr) -> pl.DataFrame:
+    """Return the history of a small grid whose loads are changed from the onset on."""
+    frame = small_grid(LEARNED + LIVED + 5).frame().sort("area", "quantity", "at")
     load = (pl.col("quantity") == LOAD) & (pl.col("at") >= ONSET)
-    local = pl.col("at").dt.convert_time_zone(ZONE).dt.date()
-    changed = change(pl.col("value")).over("area", "quantity", local)
-    return frame.sort("area", "quantity", "at").with_columns(value=pl.when(load).then(changed).otherwise("value"))
+    return frame.with_columns(value=pl.when(load).then(changed).otherwise("value"))
 
 
-def upside_down(load: pl.Expr) -> pl.Expr:
-    return 2.0 * load.mean() - load
+VALUE, FEED = pl.col("value"), ("area", "quantity")
+LOCAL = pl.col("at").dt.convert_time_zone(ZONE)
+HOURS = LOCAL.dt.hour() + 0.0
+NIGHT_SHIFT = VALUE.mean().over(FEED) * (1.0 + 0.4 * ((HOURS - 2.0) * (np.pi / 12.0)).cos())
+TOOK_OVER = NIGHT_SHIFT + 0.1 * (VALUE - VALUE.mean().over(*FEED, LOCAL.dt.date()))
+DAY_NUMBER = LOCAL.dt.date().to_physical() + 0.0
+ERRATIC = VALUE * (1.0 + 0.25 * (DAY_NUMBER * DAY_NUMBER * 0.7).sin())
 
 
-def two_hours_later(load: pl.Expr) -> pl.Expr:
-    return load.shift(2).fill_null(load)
-
-
-def live(folder: Path, change: Callable[[pl.Expr], pl.Expr]) -> tuple[list[SignalRecord], list[Entry], RouteRecord]:
-    small_project(folder, frame=drifted(change), settings=SETTINGS)
+def live(folder: Path, changed: pl.Expr) -> tuple[list[SignalRecord], list[Entry], RouteRecord]:
+    small_project(folder, frame=drifted(changed), settings=SETTINGS)
     run_pipeline(folder, as_of=BEGIN, engine="local", progress=lambda _line: None)
     clock = VirtualClock(BEGIN)
     with Platform.open(folder, clock=clock, isolated=True) as platform:
@@ -69,7 +69,7 @@ def harmful(signals: list[SignalRecord]) -> list[SignalRecord]:
 
 
 def test_a_harmed_champion_gives_way_to_a_better_ladder(tmp_path: Path) -> None:
-    signals, entries, route = live(tmp_path / "grid", upside_down)
+    signals, entries, route = live(tmp_path / "grid", TOOK_OVER)
     assert harmful(signals), "the drift was not found"
     (fell,) = [entry for entry in entries if entry.action == "rollout.fall_back"]
     assert fell.at >= harmful(signals)[0].at
@@ -92,7 +92,7 @@ def test_a_harmed_champion_gives_way_to_a_better_ladder(tmp_path: Path) -> None:
 
 
 def test_a_harmed_champion_stays_where_everybody_else_would_be_worse(tmp_path: Path) -> None:
-    signals, entries, route = live(tmp_path / "grid", two_hours_later)
+    signals, entries, route = live(tmp_path / "grid", ERRATIC)
     assert harmful(signals), "the drift was not found"
     assert not [entry for entry in entries if entry.action == "rollout.fall_back"]
     assert route.champion is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -54,13 +54,20 @@ class GivenPlan:
         days: newest days judged together.
         least_days: below this nothing is said.
         bias: mean signed error that counts, as a share of the load.
-        sigmas: standard errors over days by which a limit must be passed.
+        sigmas: standard errors over days by which the bias must stand out.
+        floor: error over the naive floor's that counts.
     """
 
     days: int = 28
     least_days: int = 20
     bias: float = 0.025
     sigmas: float = 2.0
+    floor: float = 1.0
+
+    @property
+    def lasting(self) -> GivenPlan:
+        """The limits below which what was said is over: well below those by which it is said."""
+        return replace(self, bias=0.6 * self.bias, sigmas=0.5 * self.sigmas, floor=0.9 * self.floor)
 
 
 def given_summary(days: Sequence[GivenDay], plan: GivenPlan) -> dict[str, Any] | None:
@@ -110,7 +117,7 @@ def given_signals(area: str, days: Sequence[GivenDay], name: str, plan: GivenPla
     both = [one for one in chosen if np.isfinite(one.naive)]
     if len(both) >= plan.least_days:
         own, floor = _mean([one.absolute for one in both]), _mean([one.naive for one in both])
-        if own > floor:
+        if own > plan.floor * floor:
             text = (
                 f"The {name} of {area} was {own / load:.1%} off over {len(both)} days: "
                 f"the load of a week before was {floor / load:.1%} off."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class RetreatPlan:
         areas: part of the areas that a day must tell of.
     """
 
-    days: int = 28
+    days: int = 14
     gain: float = 0.05
     alpha: float = 0.05
     newest: int = 3
@@ -151,9 +152,9 @@ def loss_day(day: date, areas: Sequence[AreaDay], loss: Loss, expected: int, pla
 def judged(name: str, days: Sequence[LossDay], plan: RetreatPlan, *, release: bool, rivals: int) -> Rival:
     """Return how a rival would have done on the newest days.
 
-    It counts as better if the lower bound of its mean daily saving lies above zero (`sequence_bounds`, valid whenever
-    one looks, at `alpha / rivals`), the saving is worth it, and the newest days agree. The days since a signal are
-    chosen by the harm on them, which favours every rival: hence all three.
+    It counts as better if the lower bound of its mean daily saving lies above zero (`sequence_bounds`, at
+    `alpha / rivals`), the saving is worth it, and the newest days agree. The days since a signal are chosen by the harm
+    on them, which favours every rival: hence all three.
 
     Args:
         name: release or rung.
@@ -167,8 +168,8 @@ def judged(name: str, days: Sequence[LossDay], plan: RetreatPlan, *, release: bo
         return Rival(name, release, 0, float("nan"), float("nan"), float("-inf"), float("nan"), better=False)
     saved: FloatArray = np.array([one.served - one.rival for one in chosen], dtype=np.float64)
     served = float(np.mean([one.served for one in chosen]))
-    scale = max(float(saved.std(ddof=1)) if len(saved) > 1 else 0.0, 1e-9)
-    lower = float(sequence_bounds(saved, scale, plan.alpha / max(rivals, 1))[0][-1])
+    level = plan.alpha / max(rivals, 1)
+    lower = float(sequence_bounds(saved, _scale(saved, level), level)[0][-1])
     rival = Rival(
         name,
         release,
@@ -180,3 +181,15 @@ def judged(name: str, days: Sequence[LossDay], plan: RetreatPlan, *, release: bo
         better=False,
     )
     return replace(rival, better=lower > 0.0 and rival.newest > 0.0 and rival.gain >= plan.gain)
+
+
+def _scale(saved: FloatArray, level: float) -> float:
+    """Return the sd of the days, widened by what so few of them leave unsure: no staging has measured this pair.
+
+    The factor is Student's quantile over the normal one, by Abramowitz & Stegun (1964), 26.7.5.
+    """
+    if len(saved) < 2:
+        return 1e-9  # no bound before the fifth day anyhow
+    z, degrees = NormalDist().inv_cdf(1.0 - level), len(saved) - 1
+    wider = 1.0 + (z**2 + 1.0) / (4.0 * degrees) + (5.0 * z**4 + 16.0 * z**2 + 3.0) / (96.0 * degrees**2)
+    return max(float(saved.std(ddof=1)) * wider, 1e-9)

@@ -23,7 +23,7 @@ from recloser.testing import small_grid, small_project
 from recloser.testing.projects import FIRST
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-LEARNED, LIVED = 110, 60
+LEARNED, LIVED = 110, 66
 BEGIN = FIRST + LEARNED * DAY
 ONSET = datetime(2020, 6, 8, tzinfo=UTC) - 2 * HOUR  # a local midnight
 END = ONSET + 7 * DAY

@@ -39,23 +39,23 @@ def test_a_rival_that_saves_every_day_is_better_and_one_that_costs_never_is():
 
 def test_what_is_not_worth_it_or_over_is_no_reason():
     assert not verdict(noise(28, mean=0.04, sd=0.001)).better
-    over = [*noise(20, mean=0.5), -0.2, -0.2, -0.2]
+    over = [*noise(20, mean=0.5), -0.05, -0.05, -0.05]
     assert verdict(over).lower > 0.0
     assert not verdict(over).better
 
 
 def test_only_the_newest_days_are_looked_at():
-    assert not verdict(noise(30, mean=0.6) + noise(28, seed=1, mean=-0.1)).better
+    assert not verdict(noise(30, mean=0.6) + noise(14, seed=1, mean=-0.1)).better
 
 
 def test_equal_rivals_rarely_count_as_better_at_any_of_four_weeks_of_looks():
-    """Alpha 0.05 over two rivals and all looks; the two further conditions make it rarer still."""
+    """Alpha 0.05 over two rivals; the window moves on, so that looks beyond a fortnight add a little to it."""
     wrong = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
         saved = [rng.standard_normal(28) * 0.3, rng.standard_normal(28) * 0.3]
         wrong += any(verdict(list(one[:n])).better for one in saved for n in range(5, 29))
-    assert wrong <= 10
+    assert wrong <= 20
 
 
 def test_a_day_that_tells_of_too_few_areas_tells_nothing():

@@ -95,8 +95,9 @@ class IncumbentWatch:
         for one in found.values():
             monitors, changed = stepped(monitors, {area: item.errors for area, item in one.items()}, FALSE_SHARE)
             changes |= changed
-        levels = self._levels(found, now)
-        told = self._told(state, [*feeds, *self._relations(changes, now), *self._stamped(now), *levels], now)
+        levels, lasting = self._levels(state, found, now)
+        said = [*feeds, *self._relations(changes, now), *self._stamped(now), *levels]
+        told = told_after(state, said, [*said, *lasting], now)
         with self._platform.ledger.change(ACTOR, now) as change:
             for day, one in found.items():
                 remember_given(change, self._platform, day, one, now)
@@ -161,7 +162,7 @@ class IncumbentWatch:
         old = state.fitted_at is None or now - state.fitted_at >= REFIT or state.facts.get("detector") != self._detector
         if not ripe or not (old or ripe - set(kept)):
             return state, {area: detector.load(item) for area, item in kept.items()}
-        history = given_days(self._platform, now)
+        history = given_days(self._platform, date.fromisoformat(state.last_day))
         known = {area: history[area] for area in ripe if len(history.get(area, ())) >= LEAST_DAYS}
         fresh = {area: days for area, days in known.items() if old or area not in kept}
         monitors = {} if old else {area: detector.load(item) for area, item in kept.items()}
@@ -183,26 +184,42 @@ class IncumbentWatch:
             for area, one in sorted(self._stamps.upstream().items())
         ]
 
-    def _levels(self, found: Mapping[date, Mapping[str, GivenErrors]], now: datetime) -> list[Signal]:
-        """Return what the newest four weeks say of level and skill."""
-        signals, history = [], given_days(self._platform, now, LATELY)
-        for area in sorted({area for one in found.values() for area in one}):
+    def _levels(
+        self, state: IncumbentState, found: Mapping[date, Mapping[str, GivenErrors]], now: datetime
+    ) -> tuple[list[Signal], list[Signal]]:
+        """Return what the newest four weeks say of level and skill, and what of that would let it last."""
+        signals: list[Signal] = []
+        lasting: list[Signal] = []
+        history = given_days(self._platform, date.fromisoformat(state.last_day), LATELY)
+        for area in state.areas:
             days = [one.given for one in history.get(area, [])[-self._plan.days :]]
             days += [one[area].given for one in found.values() if area in one]
             signals += given_signals(area, days, self._name, self._plan, now)
-        return signals
+            lasting += given_signals(area, days, self._name, self._plan.lasting, now)
+        return signals, lasting
 
-    def _told(self, state: IncumbentState, said: Sequence[Signal], now: datetime) -> tuple[Told, ...]:
-        """Return the signals with what is new opened and what is over closed; one trouble has one signal."""
-        standing = {trouble(one.signal): one for one in state.told if one.closed_at is None}
-        now_said = {trouble(signal): signal for signal in said}
-        after = []
-        for one in state.told:
-            over = one.closed_at is None and _over(one.signal, now_said, now)
-            after.append(replace(one, closed_at=now) if over else one)
-        keys = {one.signal.key for one in state.told}
-        after += [Told(s) for key, s in now_said.items() if key not in standing and s.key not in keys]
-        return tuple(after[-KEPT:])
+
+def told_after(
+    state: IncumbentState, said: Sequence[Signal], lasting: Sequence[Signal], now: datetime
+) -> tuple[Told, ...]:
+    """Return the signals with what is new opened and what is over closed; one trouble has one signal.
+
+    Args:
+        state: before.
+        said: what is said now.
+        lasting: what lets a standing signal last, `said` included.
+        now: aware UTC.
+    """
+    standing = {trouble(one.signal) for one in state.told if one.closed_at is None}
+    left = {trouble(signal): signal for signal in lasting}
+    after = [
+        replace(one, closed_at=now) if one.closed_at is None and _over(one.signal, left, now) else one
+        for one in state.told
+    ]
+    keys = {one.signal.key for one in state.told}
+    fresh = {trouble(signal): signal for signal in said}
+    after += [Told(s) for key, s in fresh.items() if key not in standing and s.key not in keys]
+    return tuple(after[-KEPT:])
 
 
 def counted(before: Mapping[str, int], found: Mapping[date, Mapping[str, GivenErrors]]) -> dict[str, int]:

@@ -133,9 +133,9 @@ def remember_given(
         change.put(StateRecord(_month_key(day), now, {**months, day.isoformat(): rows}))
 
 
-def given_days(platform: Platform, now: datetime, months: int = KEPT_MONTHS) -> Histories:
-    """Return the days of the last months by area, in order."""
-    month = now.astimezone(platform.horizon.zone).date().replace(day=1)
+def given_days(platform: Platform, last: date, months: int = KEPT_MONTHS) -> Histories:
+    """Return the days of the months up to that of `last` by area, in order."""
+    month = last.replace(day=1)
     keys = []
     for _ in range(months):
         keys.append(_month_key(month))

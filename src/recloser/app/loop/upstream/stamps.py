@@ -105,10 +105,11 @@ class StampWatch:
     def _judged(
         self, area: str, matches: Mapping[str, FloatArray], span: list[date], known: Mapping[str, Any] | None
     ) -> dict[str, dict[str, Any]]:
-        """Return what is open about an area after the newest day: what was open lasts while the same test says so."""
+        """Return what is open about an area after the newest day: what was open lasts until the same test says no."""
         found = {by: self._hours(area, own, span) for by, own in matches.items()}
         if known is not None:
-            return {area: dict(known)} if any(found[by] == hours for by, hours in known["by"].items()) else {}
+            said = [(found[by], hours) for by, hours in known["by"].items() if found[by] is not None]
+            return {area: dict(known)} if not said or any(now == then for now, then in said) else {}
         stamped: Stamped = whose_stamps(found[MODEL], found[UPSTREAM])
         if not stamped.whose:
             return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from recloser.app.loop.upstream.record import given_days, incumbent_state
@@ -26,7 +27,7 @@ def incumbent_document(platform: Platform, *, open_only: bool = True) -> dict[st
     state, name = incumbent_state(platform), platform.project.monitoring.incumbent
     if not state.areas or not name:
         return None
-    days = given_days(platform, platform.clock.now(), LATELY)
+    days = given_days(platform, date.fromisoformat(state.last_day), LATELY)
     areas = {area: given_summary([one.given for one in days.get(area, ())], GivenPlan()) for area in state.areas}
     told = [one.to_dict() for one in state.told if one.closed_at is None or not open_only]
     return {"name": name, "lately": areas, "signals": told}
