@@ -13,6 +13,7 @@ from recloser.app.loop.harm.judging import HARM, harm_in
 from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
+from recloser.app.processes.hosts.word import heard_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, ReleaseRecord, RouteRecord, StateRecord
@@ -94,9 +95,15 @@ class LedgerEvidence:
         }
 
     def _cut_off(self, release: str) -> CutOff | None:
-        """Return why a gateway process cut the release off under the present route, by its own guard."""
-        route = self._platform.ledger.get(RouteRecord, "route")
-        found = [] if route is None else read_cuts(self._platform.layout.state, route.epoch)
+        """Return why a gateway process of whichever host cut the release off under the present route, by its guard."""
+        ledger = self._platform.ledger
+        route = ledger.get(RouteRecord, "route")
+        if route is None:
+            return None
+        found = [
+            *read_cuts(self._platform.layout.state, route.epoch),
+            *heard_cuts(ledger, route.epoch, {release}),
+        ]
         return next((CutOff(one.reason, one.cut.failures) for one in found if one.cut.release == release), None)
 
     def _days(self, rollout: Rollout, now: datetime) -> tuple[tuple[PairedDay, ...], datetime | None]:

@@ -23,8 +23,8 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
-from recloser.app.project.people import ApprovalSection
 from recloser.app.project.settings import Project
+from recloser.app.project.tables.people import ApprovalSection
 from recloser.app.replay.answering import ScenarioPeople
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.policies.scratch import Scratch, lived_until, task_digest
