@@ -272,6 +272,21 @@ def backed_up(lived: Lived, base: Path) -> None:
     lived.call("backup-restore", "backup", "restore", file, "--into", str(base / "restored"), "--key-id", key)
 
 
+def detecting(lived: Lived, folder: Path) -> None:
+    """Call the verbs of a project that detects events, before it has a detector."""
+    lived.call("init", "init", str(folder), "--template", "pmu", "--time-zone", "Europe/Amsterdam")
+    project = ("--project", str(folder))
+    lived.call("events-list", "events", "list", *project)
+    span = ["--from", "2024-03-01T10:00:00Z", "--to", "2024-03-01T10:00:20Z"]
+    missed = lived.call("event", "events", "missed", *span, "--kind", "line_trip", "--as", "ann", *project)
+    lived.call("event", "events", "label", missed["event"], "--kind", "none", "--as", "ben", *project)
+    lived.call("events-list", "events", "list", *project)
+    lived.call("status", "status", *project)
+    lived.call("error", "events", "label", "event-0", "--kind", "none", "--as", "ben", *project, code=2)
+    lived.call("error", "forecast", *project, code=2)
+    lived.on("error", "events", "list", code=2)
+
+
 def asked_over_http(lived: Lived) -> None:
     """Ask the gateway's application for current forecasts, and for every forecast there was by its id."""
 
@@ -383,6 +398,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
     backed_up(lived, base)
+    detecting(lived, base / "pmu")
     lived.call("simulate", "simulate", "modbus", "--port", "0", "--seconds", "0.2")
     return lived
 
@@ -427,7 +443,7 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     (triggers,) = lived.documents["triggers"]
     asked = {row["trigger"] for row in triggers["waiting"]}
     assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
-    assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
+    assert asked == {row["trigger"] for row in lived.documents["status"][2]["triggers"]["waiting"]}
     (shown,) = lived.documents["audit-show"]
     assert {row["subject"] for row in shown["entries"] if row["action"] == "trigger.request"} == asked
     waived = lived.documents["gate-waive"][0]
@@ -443,7 +459,7 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
         assert (row["release"], row["served_by"], len(row["points"])) == (run["candidate"], "champion", 24)
         assert all(point["q10"] <= point["q50"] <= point["q90"] for point in row["points"])
         assert len({point["id"] for point in row["points"]}) == 24
-    before, during, after = lived.documents["status"]
+    before, during, after, _ = lived.documents["status"]
     assert (before["route"], before["data"]) == (None, None)
     assert during["route"]["champion"] == run["candidate"]
     rollback = lived.documents["rollback"][0]

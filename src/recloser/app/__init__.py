@@ -7,6 +7,8 @@ from recloser.app.backup.restoring import restore_backup
 from recloser.app.backup.writing import verify_backup, write_backup
 from recloser.app.clock import SystemClock
 from recloser.app.doctor import check_installation
+from recloser.app.events.template import scaffold_events
+from recloser.app.events.verbs import label_of_event, list_events, missed_event
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.rehearsing import check_project
@@ -94,8 +96,10 @@ __all__ = [
     "free_name",
     "ingest_file",
     "install_bundle",
+    "label_of_event",
     "lift_freeze",
     "list_accounts",
+    "list_events",
     "list_freezes",
     "list_keys",
     "list_tokens",
@@ -103,6 +107,7 @@ __all__ = [
     "listen",
     "make_bundle",
     "make_dossier",
+    "missed_event",
     "offer_release",
     "operator_rollback",
     "order_rollout",
@@ -119,6 +124,7 @@ __all__ = [
     "run_pipeline",
     "run_up",
     "scaffold",
+    "scaffold_events",
     "score_package",
     "set_password",
     "show_audit",

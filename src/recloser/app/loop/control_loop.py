@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import issue_key, issue_state
+from recloser.app.events.evidence import DetectionEvidence
+from recloser.app.events.windows import WindowStore
+from recloser.app.loop.book import DayBook, issue_key, issue_state
 from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
@@ -69,11 +71,16 @@ class ControlLoop:
         self.router = LocalRouter(platform)
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         approvals = timedelta(hours=platform.project.rollout.approval.expires_hours)
-        settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
+        settings = Settings(
+            resolution=platform.project.resolution,
+            lease=lease,
+            fallback=tuple(platform.ladder(None)),
+            approvals_last=approvals,
+        )
         router = self.router if platform.tracing is None else platform.tracing.router(self.router)
         self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
-        self.evidence = LedgerEvidence(platform, self.watch.book)
+        self.evidence = evidence_of(platform, self.watch.book)
         self._mirror_wait = FIRST_WAIT
         self._mirror_after: datetime | None = None
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
@@ -240,6 +247,13 @@ class ControlLoop:
             "odd": [[item.cause, list(item.areas), item.of_model] for item in odd],
         }
         return StateRecord(key, self.platform.clock.now(), state)
+
+
+def evidence_of(platform: Platform, book: DayBook) -> LedgerEvidence:
+    """Return what rollouts are decided on: days of forecasts with truth, or days of windows with labels and drills."""
+    if platform.detects:
+        return DetectionEvidence(platform, book, WindowStore(platform.layout.windows))
+    return LedgerEvidence(platform, book)
 
 
 def step_distances(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[float]:

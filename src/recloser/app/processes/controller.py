@@ -178,8 +178,9 @@ class Rounds:
             self._told.pop(name, None)
 
     def _look(self, now: datetime) -> None:
-        self._loop.watch.check_data(now)
-        self._loop.watch.close_days(now)
+        if not self._platform.detects:
+            self._loop.watch.check_data(now)
+            self._loop.watch.close_days(now)
         self._hour = now.hour
 
     def _retrain(self, now: datetime) -> None:

@@ -15,6 +15,7 @@ from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
 from recloser.app.project.tables.console import ConsoleSection
+from recloser.app.project.tables.events import EventsSection, check_events
 from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.tables.kubeflow import KubeflowSection
 from recloser.app.project.tables.links import LinksSection
@@ -306,6 +307,7 @@ class Project(Section):
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
+    events: EventsSection | None = None
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
@@ -318,6 +320,8 @@ class Project(Section):
         for area in self.staging.network.loads:
             if area not in self.project.areas:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
+        if self.events is not None:
+            check_events(self.events, self.project.areas, self.links.devices)
         return self
 
     @property
