@@ -54,6 +54,7 @@ from recloser.app.verbs import (
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
 from recloser.app.views.theatre.document import Where
+from recloser.app.views.why import explain_forecast
 from recloser.app.watchman.watching import watch_over
 from recloser.serving.http import Wish
 from recloser.serving.http.people.desk import Kind
@@ -87,6 +88,7 @@ __all__ = [
     "check_project",
     "console_tls",
     "current_forecast",
+    "explain_forecast",
     "explain_gate",
     "explain_rollout",
     "export_lineage",
