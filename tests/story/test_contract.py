@@ -352,7 +352,16 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 
 # Held by test_tour.py, the demo's own test, test_story_offline.py and test_story_people.py.
-UNSEEN = {"watchman", "up", "http-rollouts", "http-rollback", "demo", "bundle-install", "package-build-context"}
+UNSEEN = {
+    "watchman",
+    "up",
+    "package-serve",
+    "http-rollouts",
+    "http-rollback",
+    "demo",
+    "bundle-install",
+    "package-build-context",
+}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))

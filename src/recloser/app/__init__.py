@@ -26,6 +26,7 @@ from recloser.app.releases.dossiers import make_dossier, verify_dossier
 from recloser.app.releases.keys import list_keys, revoke_signing_key, rotate_signing_key, sign_release
 from recloser.app.releases.lineage import export_lineage
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
+from recloser.app.releases.serving import ServePlan, serve_package
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -58,6 +59,7 @@ __all__ = [
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
+    "ServePlan",
     "Session",
     "SystemClock",
     "Wish",
@@ -100,6 +102,7 @@ __all__ = [
     "run_up",
     "scaffold",
     "score_package",
+    "serve_package",
     "set_password",
     "show_audit",
     "sign_release",

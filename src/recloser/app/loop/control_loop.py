@@ -21,7 +21,7 @@ from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
-from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
+from recloser.rollout import RolloutController, Router, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 from recloser.serving.batch import batch_of
 
@@ -43,6 +43,7 @@ class LoopOptions:
         retrain: False freezes the first model.
         engine: name of the engine that runs pipelines.
         runs: makes the runs elsewhere; None: they are made on the loop's own thread.
+        traffic: makes the router of the rollouts out of the loop's own; None: its own.
     """
 
     batch: int = 1
@@ -51,6 +52,7 @@ class LoopOptions:
     retrain: bool = True
     ahead: timedelta = timedelta(0)
     runs: RunsApart | None = None
+    traffic: Callable[[LocalRouter], Router] | None = None
 
 
 class ControlLoop:
@@ -69,7 +71,8 @@ class ControlLoop:
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         approvals = timedelta(hours=platform.project.rollout.approval.expires_hours)
         settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
-        self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
+        told = self.router if options.traffic is None else options.traffic(self.router)
+        self.controller = RolloutController(platform.ledger, told, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.evidence = LedgerEvidence(platform, self.watch.book)
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from recloser.app.cluster.hosting import hosting
 from recloser.app.delivery.thread import delivering
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
@@ -47,9 +48,11 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         leading(platform) as lead,
         RunProcesses(platform, say) as runs,
         delivering(platform, say),
+        hosting(platform, say) as traffic,
     ):
         cut_off = FolderLook(cuts_folder(platform.layout.state))
-        loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
+        loop = ControlLoop(platform, LoopOptions(say=say, runs=runs, traffic=traffic))
+        predictions = PredictionUpkeep(platform)
         rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from recloser.app.cluster.hosting import host_releases
 from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
@@ -139,6 +140,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         Unavailable: the port is taken.
     """
     with Platform.open(folder, clock=clock, apart=True) as platform:
+        host_releases(platform)
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         follower = RouteFollower(platform, loop, events, seen, place.worker)

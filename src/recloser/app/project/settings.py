@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.kubeflow import KubeflowSection
 from recloser.app.project.links import LinksSection
@@ -303,6 +304,7 @@ class Project(Section):
     lineage: LineageSection = LineageSection()
     ledger: LedgerSection = LedgerSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
