@@ -20,7 +20,7 @@ import pytest
 from recloser.app import Platform, run_pipeline
 from recloser.app.cluster.hosting import hosting
 from recloser.app.loop.router import LocalRouter
-from recloser.core import Served, Unavailable, VirtualClock
+from recloser.core import Unavailable, VirtualClock
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.registry import read_golden
 from recloser.rollout import Router
@@ -84,10 +84,11 @@ class Bench:
     def served_by(self, now: datetime = NOW) -> set[str]:
         """Return which releases answer rows of both areas."""
         loaded = self.platform.load(self.champion)
-        rows = read_golden(loaded.package).rows
-        rows = pl.concat([rows.filter(pl.col("area") == area).head(2) for area in ("F01", "F02")])
-        answer = self.local.gateway.answer(rows, now, now)
-        return {str(served.release) for served in answer.served if isinstance(served, Served)}
+        rows = read_golden(loaded.package).rows.unique(["area", "at"], keep="first", maintain_order=True)
+        issued_at = rows["issued_at"][0]
+        rows = rows.filter(pl.col("issued_at") == issued_at).sort("area", "at")
+        answer = self.local.gateway.answer(rows, issued_at, now)
+        return {served.release for served in answer.served}
 
 
 @pytest.fixture(scope="module")
