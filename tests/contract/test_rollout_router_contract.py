@@ -244,7 +244,7 @@ def test_where_a_release_runs_is_told_to_all_gateways_in_the_ledger(hosted: Benc
     assert state is not None
     assert state.state["url"].startswith("http://127.0.0.1:")
     assert hosted.cluster.server.complaints == []
-    entries = [entry.event for entry in hosted.platform.ledger.entries() if entry.event.startswith("kserve.")]
+    entries = [entry.action for entry in hosted.platform.ledger.entries() if entry.action.startswith("kserve.")]
     assert entries == ["kserve.ready"]
 
 
