@@ -228,9 +228,7 @@ def test_a_dead_pod_costs_a_rung_and_is_back_by_itself(hosted: Bench) -> None:
         assert hosted.verified(release) == ""
     hosted.set_route(hosted.canary(1))
     name = f"mygrid-{hosted.puppet}"
-    hosted.cluster.kill(name, signal.SIGSTOP)
     hosted.cluster.kill(name, signal.SIGKILL)
-    assert wait_until(lambda: hosted.cluster is not None and hosted.cluster.pid(name) is None, 60.0) or True
     assert hosted.served_by() <= {hosted.champion, hosted.puppet}, "the champion answers in the same request"
     assert hosted.verified(hosted.puppet) == ""
     hosted.set_route(hosted.canary(2))
@@ -258,10 +256,13 @@ def test_what_the_route_no_longer_needs_is_kept_and_then_goes(hosted: Bench) -> 
     assert len(server.objects()) == 2
     clock = hosted.platform.clock
     assert isinstance(clock, VirtualClock)
-    for hours in (2, 4):
-        clock.advance_to(NOW + timedelta(hours=hours))
+
+    def gone_an_hour_later() -> bool:
+        clock.advance_to(clock.now() + timedelta(hours=2))
         server.edit(f"mygrid-{hosted.champion}", _touch)
-    assert wait_until(lambda: set(server.objects()) == {f"mygrid-{hosted.champion}"}, 60.0)
+        return set(server.objects()) == {f"mygrid-{hosted.champion}"}
+
+    assert wait_until(gone_an_hour_later, 120.0)
 
 
 def _touch(document: dict[str, object]) -> None:

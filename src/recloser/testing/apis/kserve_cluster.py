@@ -113,6 +113,7 @@ class KServeCluster:
         if pod.process.poll() is not None:
             why = f"exited with code {pod.process.returncode}: {pod.told}"
             self.server.set_status(name, _status(None, why))
+            self._end(name)
             self._pods[name] = self._begin(name, predictor)
         elif pod.url is not None:
             self.server.set_status(name, _status(pod.url, ""))
