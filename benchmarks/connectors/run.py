@@ -1,8 +1,9 @@
 """Measures the C37.118 decoder: beside pyPMU, and end to end from a socket. The peer is PyPI `synchrophasor`.
 
-`python benchmarks/connectors/run.py [--peer PYTHON] [--seconds 10] [--json]`. All numbers are CPU time of one process;
-ratios travel between machines, microseconds do not. End to end: 50 streams of 10 PMUs each at 60 frames a second, with
-16 numbers a PMU (480,000 numbers a second), over TCP on the loopback, framed, checked and decoded to arrays.
+`python benchmarks/connectors/run.py [--peer PYTHON | --make-venvs DIR] [--seconds 10] [--json]`. All numbers are CPU
+time of one process; ratios travel between machines, microseconds do not. End to end: 50 streams of 10 PMUs each at 60
+frames a second, with 16 numbers a PMU (480,000 numbers a second), over TCP on the loopback, framed, checked and decoded
+to arrays. The way into the table, as a link and the collector go it: `whole_way.py`; to a decision: `latency.py`.
 """
 
 from __future__ import annotations
@@ -16,53 +17,24 @@ import socket
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from storing import deciding, to_store
+from storing import to_store
+from streams import PMUS, RATE, configuration, frames_of
 
 from recloser.connectors.c37118 import (
-    AnalogChannel,
-    Configuration,
-    DigitalWord,
     Layout,
-    PhasorChannel,
-    PmuConfiguration,
     configuration_frames,
-    data_frame,
     layout_of,
     leading_frames,
     read_batch,
     read_data,
 )
 
-STREAMS, PMUS, RATE = 50, 10, 60
-BITS = tuple(f"B{number}" for number in range(16))
-
-
-def configuration(idcode: int = 7, pmus: int = PMUS) -> Configuration:
-    """616 bytes a frame at 10 PMUs: 4 phasors, 4 analogs, 1 digital word, all floating point."""
-    one = [
-        PmuConfiguration(
-            f"STATION {number}",
-            number + 1,
-            15,
-            tuple(PhasorChannel(f"PH{n}", "VA"[n % 2], 1.0) for n in range(4)),
-            tuple(AnalogChannel(f"AN{n}", 1.0) for n in range(4)),
-            (DigitalWord(BITS, 0, 0xFFFF),),
-            50,
-            1,
-        )
-        for number in range(pmus)
-    ]
-    return Configuration(idcode, 1_000_000, tuple(one), RATE)
-
-
-def frames_of(known: Configuration, count: int, begin: int = 1_700_000_000) -> list[bytes]:
-    fields = layout_of(known).fields
-    values = [1.25 if field.code == "f" else 0 for field in fields]  # pyPMU refuses a frequency of 50 Hz
-    return [data_frame(known, values, (begin + n // RATE, n % RATE * 16_667)) for n in range(count)]
+STREAMS, PYPMU = 50, "synchrophasor==1.0.0a0"
 
 
 def cpu_us(work: Callable[[], object], frames: int, repeats: int) -> float:
@@ -76,7 +48,18 @@ def cpu_us(work: Callable[[], object], frames: int, repeats: int) -> float:
     return best
 
 
-def decoding(peer: str | None) -> dict[str, Any]:
+def python_of(peer: Path | None, folder: Path | None) -> Path | None:
+    """Return the Python that has pyPMU, made if it may be."""
+    if peer is not None or folder is None:
+        return peer
+    python = folder / "c37118" / "bin" / "python"
+    if not python.exists():
+        venv.create(folder / "c37118", with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", PYPMU], check=True)
+    return python
+
+
+def decoding(peer: Path | None) -> dict[str, Any]:
     known = configuration()
     layout, frames = layout_of(known), frames_of(known, 50)
     result: dict[str, Any] = {
@@ -150,17 +133,19 @@ def end_to_end(seconds: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", help="a Python with `synchrophasor` installed")
+    parser.add_argument("--peer", type=Path, help="a Python with `synchrophasor` installed")
+    parser.add_argument(
+        "--make-venvs", type=Path, metavar="DIR", help="make that Python in DIR/c37118 if it is missing"
+    )
     parser.add_argument("--seconds", type=int, default=10, help="of data, sent as fast as it goes")
     parser.add_argument("--stored", type=int, default=600, help="frames of 10 PMUs that go the whole way")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    result = {"c37118": decoding(given.peer), "end_to_end": end_to_end(given.seconds)}
+    result = {"c37118": decoding(python_of(given.peer, given.make_venvs)), "end_to_end": end_to_end(given.seconds)}
     known = configuration()
-    result["to_store"] = to_store(known, frames_of(known, given.stored, int(time.time())))
-    result["deciding_10"] = deciding(known, frames_of(known, 1)[0], PMUS, RATE)
-    large = configuration(pmus=100)
-    result["deciding_100"] = deciding(large, frames_of(large, 1)[0], 100, RATE)
+    stored = frames_of(known, given.stored, int(time.time()), noise=1e-3)
+    result["to_store_in_blocks"] = to_store(known, stored, columns=True)
+    result["to_store_one_by_one"] = to_store(known, stored, columns=False)
     result["load"] = dict(zip(("1_min", "5_min", "15_min"), os.getloadavg(), strict=True))
     if given.json:
         print(json.dumps(result))

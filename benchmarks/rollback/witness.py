@@ -59,8 +59,8 @@ class Witness(threading.Thread):
         self.outcome = Outcome()
 
     def watch_for(self, release: str) -> None:
-        """Note the answers of this release too, from now on."""
-        self._names = {**self._names, release.encode(): release}
+        """Note the answers of this release too, from now on: those it made, not those whose reason names it."""
+        self._names = {**self._names, b'"release":"%b"' % release.encode(): release}
         self.last[release], self.counts[release] = 0.0, 0
 
     def run(self) -> None:
@@ -81,8 +81,8 @@ class Witness(threading.Thread):
         now = time.time()
         if status != 200:
             self.refusals.append(text.decode(errors="replace"))
-        for name, release in self._names.items():
-            if name in text:
+        for answered_by, release in self._names.items():
+            if answered_by in text:
                 self.last[release] = now
                 self.counts[release] += 1
 

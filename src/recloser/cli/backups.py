@@ -10,7 +10,7 @@ import click
 from recloser.app import restore_backup, verify_backup, write_backup
 from recloser.cli.options import DefaultGroup, actor_option, example, json_option, project_option
 from recloser.cli.output import emit, sentence
-from recloser.cli.releases import FILE, FOLDER, key_id_option
+from recloser.cli.releases.packages import FILE, FOLDER, key_id_option
 
 keys_option = click.option("--keys", type=click.Path(path_type=Path), help="Trusted public keys, a file or folder.")
 

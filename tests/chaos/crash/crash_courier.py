@@ -26,7 +26,7 @@ from crash_points import Point, Watch
 
 from recloser.app.delivery.channels import topic_of, webhook_of
 from recloser.app.delivery.courier import Courier
-from recloser.app.project.notify import MqttSection, WebhookSection
+from recloser.app.project.tables.notify import MqttSection, WebhookSection
 from recloser.connectors.live import mqtt_publisher
 from recloser.core import VirtualClock
 from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord

@@ -19,7 +19,7 @@ from recloser.app.delivery.channels import channels_of, topic_of
 from recloser.app.delivery.courier import Courier
 from recloser.app.delivery.mqtt import MqttTopic, level_of
 from recloser.app.delivery.telling import check_delivery, delivery_document, delivery_sentences
-from recloser.app.project.notify import MqttSection
+from recloser.app.project.tables.notify import MqttSection
 from recloser.core import InvalidInput, Refused, Unavailable, VirtualClock
 from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord
 from recloser.testing.certificates import Authority

@@ -20,8 +20,8 @@ from recloser.app.links.state import LinkFolders, LinkReport, write_report
 from recloser.app.links.telling import link_families, links_document
 from recloser.app.processes.supervisor import commands
 from recloser.app.project.layout import Layout
-from recloser.app.project.links import LinksSection
 from recloser.app.project.settings import load_project, parse_project
+from recloser.app.project.tables.links import LinksSection
 from recloser.connectors.cleaning import Cleaner
 from recloser.connectors.live import LinkEvent, LinkState
 from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds

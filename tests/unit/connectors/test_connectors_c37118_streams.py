@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from recloser.app.clock import SystemClock
 from recloser.app.links.opening import client_of
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.connectors.c37118 import (
     Concentrator,
     Configuration,

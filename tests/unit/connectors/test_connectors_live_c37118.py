@@ -24,7 +24,7 @@ from recloser.connectors.c37118 import (
     layout_of,
     read_batch,
 )
-from recloser.connectors.c37118.points import choose, readings_of
+from recloser.connectors.c37118.points import block_of, choose, selection_of
 from recloser.connectors.live import (
     Backoff,
     C37118Client,
@@ -111,7 +111,7 @@ def test_every_notation_gives_the_same_readings(form: int, first: float, second:
     chosen, missing = choose(layout, [Point(f"21:{name}", name) for name in channels])
     assert [point.name for point in missing] == ["NONE"]
     batch = read_batch([frame(known(form), first, second, stat=0x2000)], layout)
-    readings = readings_of(batch, chosen, "pmu", 9)
+    readings = list(block_of(batch, selection_of(chosen, "pmu"), 9))
     tap = 6.0 if form == 0 else 3.0
     expected = [5.0, math.degrees(math.atan2(4, 3)), 3.0, 4.0, 50.01, 0.2, tap]
     assert [r.number for r in readings] == pytest.approx(expected, rel=1e-6)
@@ -123,7 +123,8 @@ def test_every_notation_gives_the_same_readings(form: int, first: float, second:
 def test_absent_numbers_are_invalid() -> None:
     layout = layout_of(known(1))
     chosen, _ = choose(layout, [Point("21:VA", "VA", scale=2.0)])
-    readings = readings_of(read_batch([frame(known(1), 500, -32768)], layout), chosen, "pmu", 9)
+    batch = read_batch([frame(known(1), 500, -32768)], layout)
+    readings = list(block_of(batch, selection_of(chosen, "pmu"), 9))
     assert [(r.number, r.quality) for r in readings] == [(None, PointQuality.INVALID)]
 
 

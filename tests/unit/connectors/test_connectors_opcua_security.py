@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from recloser.app.clock import SystemClock
 from recloser.app.links.opening import client_of
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.connectors.live import Backoff, Link, LinkEvent
 from recloser.connectors.points import PointReading
 from recloser.core import InvalidInput

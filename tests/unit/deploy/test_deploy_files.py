@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from recloser.app.project.links import PORTS, TLS_PORTS
+from recloser.app.project.tables.links import PORTS, TLS_PORTS
 from recloser.cli.main import program
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -16,8 +16,8 @@ import pytest
 from recloser.app.clock import SystemClock
 from recloser.app.links.opening import client_of
 from recloser.app.links.simulating import DeviceOptions, device_of
-from recloser.app.project.links import DeviceSection, LinksSection
-from recloser.cli.devices import simulate
+from recloser.app.project.tables.links import DeviceSection, LinksSection
+from recloser.cli.field.devices import simulate
 from recloser.connectors.live import Link, LinkEvent
 from recloser.connectors.points import PointReading, registry_text
 from recloser.core import VirtualClock

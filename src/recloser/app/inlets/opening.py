@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from recloser.app.platform import Platform
-from recloser.app.project.triggers import InletSection
+from recloser.app.project.tables.triggers import InletSection
 from recloser.core import Unavailable
 from recloser.triggers import TriggerKind
 from recloser.triggers.webhooks import Inlet, InletKind, unproven

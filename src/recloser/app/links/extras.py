@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recloser.app.links.encryption import tls_of
-from recloser.app.project.links import DeviceSection
+from recloser.app.project.tables.links import DeviceSection
 from recloser.app.security.reaching import secret_of
 from recloser.connectors.live import LiveClient
 from recloser.connectors.live.conversation import Conversation

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from recloser.app.project.files import replace_file
-from recloser.app.project.links import LinksSection
+from recloser.app.project.tables.links import LinksSection
 from recloser.connectors.cleaning import Trace, interval_means
 from recloser.connectors.points import Point, PointQuality, PointRegistry, nanoseconds
 from recloser.core import SAMPLE_SCHEMA, TIME, InvalidInput, Quality, unknown_name
@@ -187,7 +187,9 @@ class SeriesKeeper:
                 names.setdefault(member.device, []).append(member.point)
         traces = {}
         for device, points in names.items():
-            rows = self._table.read(device, None, begin - int(hold_s * SECOND_NS), end)
+            since, wanted = begin - int(hold_s * SECOND_NS), [point.name for point in points]
+            own, gaps = self._table.read(device, wanted, since, end), self._table.read(device, None, since, end, "gap")
+            rows = pl.concat([own, gaps]).sort("at_ns", "stream", "sequence", maintain_order=True)
             rows = rows.filter(pl.col("kind").is_in(USED)).with_columns(
                 quality=pl.when(pl.col("kind") == "gap").then(int(PointQuality.STALE)).otherwise(pl.col("quality"))
             )

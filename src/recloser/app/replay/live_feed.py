@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from recloser.connectors.live import Endpoint, Iec104Client, Iec104Timing, Link, LinkEvent
-from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.points import Readings, nanoseconds
 from recloser.connectors.spool import Batch, Forwarder, Record, Spool, SpoolPolicy
 from recloser.core import LOAD, TIME, Clock, Unavailable
 from recloser.simulation.devices import Iec104Station, Moment
@@ -40,7 +40,7 @@ class _Arrivals:
         self.at_us: list[int] = []
         self.numbers: list[float | None] = []
 
-    def accept(self, readings: Sequence[PointReading]) -> int:
+    def accept(self, readings: Readings) -> int:
         return self._spool.accept(readings)
 
     def tell_gap(self, source: str, start_ns: int, end_ns: int, reason: str) -> int:

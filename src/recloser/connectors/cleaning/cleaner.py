@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from recloser.connectors.cleaning.steps import STEPS, CleaningRules, History, remember
-from recloser.connectors.points import Point, PointQuality, PointReading, has_any
+from recloser.connectors.points import Point, PointQuality, PointReading, Readings, has_any
 
 KEPT = 512  # statements of a point that are known again
 
@@ -21,6 +21,9 @@ class Kind(Enum):
     READING = "reading"
     CONFIRMED = "confirmed"
     REPEATED = "repeated"
+
+
+SAID = {Kind.CONFIRMED: "said before and still so", Kind.REPEATED: "said before"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,16 @@ class Cleaner:
     def recall(self, earlier: Iterable[PointReading]) -> None:
         """Take note of readings that were cleaned before, in their order; their bits are as they were stored."""
         for reading in earlier:
-            self._note(reading)
+            if reading.point in self._points:
+                self._note(reading)
 
     def clean(self, reading: PointReading) -> Cleaned:
         """Return the reading with what the steps say."""
         kind = self._kind(reading)
         if kind is Kind.REPEATED:
-            return Cleaned(kind, reading, reading.at_ns, "said before")
+            return Cleaned(kind, reading, reading.at_ns, SAID[kind])
         if kind is Kind.CONFIRMED:
-            return Cleaned(kind, reading, reading.receive_ns, "said before and still so")
+            return Cleaned(kind, reading, reading.receive_ns, SAID[kind])
         point = self._points.get(reading.point)
         if point is None or has_any(reading.quality, STALE):
             return Cleaned(kind, reading, reading.at_ns)
@@ -73,6 +77,10 @@ class Cleaner:
                 reasons.append(found[1])
         self._note(reading)
         return Cleaned(kind, reading, reading.at_ns, "; ".join(reasons))
+
+    def clean_all(self, readings: Readings) -> list[Cleaned]:
+        """Return readings, one after another, with what the steps say."""
+        return [self.clean(reading) for reading in readings]
 
     def _kind(self, reading: PointReading) -> Kind:
         statement, said = _statement(reading), self._said.get(reading.point)

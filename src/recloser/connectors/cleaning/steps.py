@@ -17,6 +17,7 @@ HOUR_NS = 3_600 * SECOND_NS
 LAGS, NUMBERS = 5, 20  # of how many readings a shift of whole hours and a unit are judged
 LEAST_PERIOD, ROUNDS, LEAST_REPEATED = 3, 2, 30  # numbers of a cycle; times it comes again; readings that repeat
 LONGEST_PERIOD = 120
+CLOSE = 10.0  # times a number of the latest, within which it is of their size
 TIME_INVALID, JUMP = int(PointQuality.TIME_INVALID), int(PointQuality.JUMP)
 NOT_OF_THE_PLANT = int(PointQuality.OUT_OF_LIMITS | PointQuality.UNIT_SUSPECT)
 
@@ -62,7 +63,7 @@ class History:
     same_since_ns: int = 0
     lags_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LAGS))
     numbers: deque[float] = field(default_factory=lambda: deque(maxlen=NUMBERS))
-    seen: OrderedDict[int, int] = field(default_factory=OrderedDict)
+    seen: OrderedDict[tuple[float, float, float], int] = field(default_factory=OrderedDict)
     count: int = 0
     period: int = 0
     repeated: int = 0
@@ -85,10 +86,9 @@ def clock(reading: PointReading, _point: Point, history: History, rules: Cleanin
         hour and abs(past - hour * HOUR_NS) <= within for past, hour in zip((*history.lags_ns, lag), hours, strict=True)
     )
     if within and near and len(hours) >= LAGS and len(set(hours)) == 1:
-        direction = "behind" if hours[0] > 0 else "ahead"
-        return PointQuality.CLOCK_SUSPECT, f"the clock is {abs(hours[0])} whole hour(s) {direction}"
+        return PointQuality.CLOCK_SUSPECT, clock_shifted(hours[0])
     if -lag > rules.ahead_s * SECOND_NS:
-        return PointQuality.CLOCK_SUSPECT, f"the clock is {-lag / SECOND_NS:.0f} s ahead"
+        return PointQuality.CLOCK_SUSPECT, clock_ahead(lag)
     return None
 
 
@@ -101,7 +101,7 @@ def limits(reading: PointReading, point: Point, _history: History, _rules: Clean
     above = point.high is not None and number > point.high
     if not (below or above):
         return None
-    return PointQuality.OUT_OF_LIMITS, f"{number:g} is outside {point.low} .. {point.high} {point.unit}"
+    return PointQuality.OUT_OF_LIMITS, outside(number, point)
 
 
 def rate(reading: PointReading, point: Point, history: History, rules: CleaningRules) -> Finding:
@@ -114,7 +114,7 @@ def rate(reading: PointReading, point: Point, history: History, rules: CleaningR
     together = [*history.level, (number, reading.at_ns)]
     if len(together) >= rules.confirmed_by:
         return None
-    return PointQuality.JUMP, f"from {history.last[0]:g} to {number:g}, faster than {point.rate_per_s:g} a second"
+    return PointQuality.JUMP, jumped(history.last[0], number, point)
 
 
 def stuck(reading: PointReading, point: Point, history: History, _rules: CleaningRules) -> Finding:
@@ -124,33 +124,74 @@ def stuck(reading: PointReading, point: Point, history: History, _rules: Cleanin
     age_s = (reading.at_ns - history.same_since_ns) / SECOND_NS
     if age_s < point.stuck_after_s:
         return None
-    return PointQuality.UNCHANGED, f"{reading.number:g} for {age_s:.0f} s"
+    return PointQuality.UNCHANGED, frozen(reading.number, age_s)
 
 
 def unit(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
-    """A number about a thousand times the usual, or a thousandth, is one in another unit."""
+    """A number about a thousand times the usual, or a thousandth, is one in another unit.
+
+    It is also far from each of the latest twenty: a number that crosses zero has a usual size of nearly nothing.
+    """
     if not rules.unit_check or reading.number is None or len(history.numbers) < NUMBERS:
         return None
-    usual = abs(median(history.numbers))
-    if not usual or not reading.number:
+    size, known = abs(reading.number), [abs(number) for number in history.numbers]
+    if not (size > max(known) * CLOSE or size < min(known) / CLOSE):
         return None
-    ratio = abs(reading.number) / usual
+    usual = abs(median(history.numbers))
+    if not usual or not size:
+        return None
+    ratio = size / usual
     if not (500.0 <= ratio <= 2000.0 or 0.0005 <= ratio <= 0.002):
         return None
-    return PointQuality.UNIT_SUSPECT, f"{reading.number:g} where {usual:g} is usual: a factor of a thousand"
+    return PointQuality.UNIT_SUSPECT, thousandfold(reading.number, usual)
 
 
 def cycling(reading: PointReading, _point: Point, history: History, rules: CleaningRules) -> Finding:
     """A measurement that repeats the same numbers in the same order, exactly, is a recording and not the plant."""
     if not rules.cycle_check or reading.number is None or len(history.numbers) < 2:
         return None
-    key = hash((history.numbers[-2], history.numbers[-1], reading.number))
+    key = history.numbers[-2], history.numbers[-1], reading.number
     period = history.count - history.seen.get(key, history.count)
     if period < LEAST_PERIOD or period != history.period or len(set(history.numbers)) < LEAST_PERIOD:
         return None
     if history.repeated + 1 < max(LEAST_REPEATED, ROUNDS * period):
         return None
-    return PointQuality.CYCLING, f"the same {period} numbers again and again, {history.repeated + 1} readings so far"
+    return PointQuality.CYCLING, repeating(period, history.repeated + 1)
+
+
+def clock_shifted(hours: int) -> str:
+    """Return why: whole hours between source and arrival."""
+    return f"the clock is {abs(hours)} whole hour(s) {'behind' if hours > 0 else 'ahead'}"
+
+
+def clock_ahead(lag_ns: int) -> str:
+    """Return why: the age at arrival is negative."""
+    return f"the clock is {-lag_ns / SECOND_NS:.0f} s ahead"
+
+
+def outside(number: float, point: Point) -> str:
+    """Return why: beyond the limits of the point."""
+    return f"{number:g} is outside {point.low} .. {point.high} {point.unit}"
+
+
+def jumped(last: float, number: float, point: Point) -> str:
+    """Return why: faster than the point may change."""
+    return f"from {last:g} to {number:g}, faster than {point.rate_per_s:g} a second"
+
+
+def frozen(number: float, age_s: float) -> str:
+    """Return why: the same for so many seconds."""
+    return f"{number:g} for {age_s:.0f} s"
+
+
+def thousandfold(number: float, usual: float) -> str:
+    """Return why: a factor of a thousand from the usual."""
+    return f"{number:g} where {usual:g} is usual: a factor of a thousand"
+
+
+def repeating(period: int, repeated: int) -> str:
+    """Return why: so many numbers again and again."""
+    return f"the same {period} numbers again and again, {repeated} readings so far"
 
 
 STEPS: tuple[Step, ...] = (clock, limits, rate, stuck, unit, cycling)
@@ -180,7 +221,7 @@ def remember(reading: PointReading, point: Point, history: History) -> None:
 def _follow_cycle(number: float, history: History) -> None:
     """Note when the latest three numbers came in a row before; of so many places as the longest period has."""
     if len(history.numbers) >= 2:
-        key = hash((history.numbers[-2], history.numbers[-1], number))
+        key = history.numbers[-2], history.numbers[-1], number
         period = history.count - history.seen.get(key, history.count)
         history.repeated = history.repeated + 1 if period and period == history.period else 0
         history.period = period

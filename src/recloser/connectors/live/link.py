@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from recloser.connectors.points import PointReading
+from recloser.connectors.points import Readings
 from recloser.core import InvalidInput
 
 
@@ -82,7 +81,7 @@ class LinkOutput(Protocol):
     the device is not told that its data arrived. A `Spool` has both.
     """
 
-    def accept(self, readings: Sequence[PointReading]) -> int:
+    def accept(self, readings: Readings) -> int:
         """Make readings durable."""
         ...
 

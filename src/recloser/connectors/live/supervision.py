@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Protocol, runtime_checkable
 
+from recloser.connectors.live.latest import LatestReadings
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
-from recloser.connectors.points import Missed, PointReading, nanoseconds
+from recloser.connectors.points import Missed, PointReading, ReadingBlock, nanoseconds, run_of
 from recloser.core import Clock, Unavailable
 
-Deliver = Callable[[Sequence[PointReading | Missed]], None]
+Deliver = Callable[[Sequence[PointReading | ReadingBlock | Missed]], None]
 
 
 class LiveClient(Protocol):
@@ -66,7 +66,7 @@ class Link:
         self._client, self._output, self._clock = client, output, clock
         self._backoff, self._sleep = backoff or Backoff(), sleep
         self._status = LinkStatus(since_ns=self._now_ns())
-        self._latest: dict[str, PointReading] = {}
+        self._latest = LatestReadings()
         self._failures = 0
         self._lost_ns: int | None = None
 
@@ -107,28 +107,31 @@ class Link:
         self._status = replace(self._status, connects=self._status.connects + 1)
         self._change(LinkState.UP, "connected")
 
-    def _deliver(self, found: Sequence[PointReading | Missed]) -> None:
-        for lost, items in groupby(found, lambda item: isinstance(item, Missed)):
-            if lost:
-                for item in items:
-                    if isinstance(item, Missed):
-                        self._output.tell_gap(self.source, item.start_ns, item.end_ns, item.reason)
+    def _deliver(self, found: Sequence[PointReading | ReadingBlock | Missed]) -> None:
+        told: list[PointReading | ReadingBlock] = []
+        for item in found:
+            if isinstance(item, Missed):
+                self._accept(told)
+                told = []
+                self._output.tell_gap(self.source, item.start_ns, item.end_ns, item.reason)
             else:
-                self._accept([item for item in items if isinstance(item, PointReading)])
+                told.append(item)
+        self._accept(told)
 
-    def _accept(self, readings: Sequence[PointReading]) -> None:
+    def _accept(self, told: Sequence[PointReading | ReadingBlock]) -> None:
+        readings = run_of(told)
+        if not readings:
+            return
         self._output.accept(readings)
-        for reading in readings:
-            self._latest[reading.point] = reading
-        total = self._status.readings + len(readings)
-        self._status = replace(self._status, readings=total, last_ns=readings[-1].receive_ns)
+        last_ns, total = self._latest.note(readings), self._status.readings + len(readings)
+        self._status = replace(self._status, readings=total, last_ns=last_ns)
 
     def _down(self, reason: str) -> None:
         """Tell that the link is down; what was known becomes stale. A loss is told as a gap once its end is known."""
         now = self._now_ns()
         if self._status.state is LinkState.UP:
             self._lost_ns = self._status.last_ns or now
-            stale = [last.gone_stale(now, "link:down") for last in self._latest.values()]
+            stale = self._latest.gone_stale(now, "link:down")
             try:
                 self._output.accept(stale) if stale else None
             except Unavailable as error:

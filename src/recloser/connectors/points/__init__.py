@@ -1,10 +1,21 @@
 """Owns what all SCADA and PMU sources give: one record, one quality vocabulary, the registry of a device's points."""
 
+from recloser.connectors.points.block import (
+    BlockHead,
+    ReadingBlock,
+    ReadingRun,
+    Readings,
+    gathered,
+    merged,
+    parts_of,
+    run_of,
+)
 from recloser.connectors.points.importing import import_sheet
 from recloser.connectors.points.mapping import (
     c37118_quality,
     dnp3_quality,
     iec104_quality,
+    opcua_overflowed,
     opcua_quality,
 )
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
@@ -14,20 +25,29 @@ from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRe
 __all__ = [
     "PROTOCOLS",
     "ROLES",
+    "BlockHead",
     "Missed",
     "Point",
     "PointQuality",
     "PointReading",
     "PointRegistry",
+    "ReadingBlock",
+    "ReadingRun",
+    "Readings",
     "c37118_quality",
     "dnp3_quality",
+    "gathered",
     "has_any",
     "iec104_quality",
     "import_sheet",
+    "merged",
     "nanoseconds",
+    "opcua_overflowed",
     "opcua_quality",
+    "parts_of",
     "read_registry",
     "registry_text",
+    "run_of",
     "sample_quality",
     "worded",
 ]

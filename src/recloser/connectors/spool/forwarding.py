@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from recloser.connectors.points import ReadingBlock
 from recloser.connectors.spool.record import Batch, Record
 
-TOGETHER = 20_000  # readings, after which a commit ends
+TOGETHER, IN_BLOCKS = 20_000, 250_000  # readings, after which a commit ends: single ones, and those of blocks
 
 
 class SpoolSource(Protocol):
@@ -56,17 +57,24 @@ class Forwarder:
         Raises:
             Unavailable: the sink or the disk cannot now; what was moved stays moved.
         """
-        done, moved, waiting, size = self._sink.committed(self._stream), 0, list[Record](), 0
+        done, moved, waiting, size = self._sink.committed(self._stream), 0, list[Record](), 0.0
         for record in self._spool.pending(done):
             if moved + len(waiting) >= most:
                 break
             waiting.append(record)
-            size += len(record.readings) if isinstance(record, Batch) else 1
-            if size >= TOGETHER:
+            size += _share(record)
+            if size >= 1.0:
                 self._sink.store(self._stream, waiting)
-                done, moved, waiting, size = record.sequence, moved + len(waiting), [], 0
+                done, moved, waiting, size = record.sequence, moved + len(waiting), [], 0.0
         if waiting:
             self._sink.store(self._stream, waiting)
             done, moved = waiting[-1].sequence, moved + len(waiting)
         self._spool.release(done)
         return moved
+
+
+def _share(record: Record) -> float:
+    """Return how much of a commit a record makes."""
+    if not isinstance(record, Batch):
+        return 1 / TOGETHER
+    return len(record.readings) / (IN_BLOCKS if isinstance(record.readings, ReadingBlock) else TOGETHER)

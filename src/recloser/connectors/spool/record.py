@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from recloser.connectors.points import PointQuality, PointReading
+from recloser.connectors.points import PointQuality, PointReading, ReadingBlock
+from recloser.connectors.spool.columns import BlockBody, block_body, read_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Batch:
     """Readings that were accepted together; `sequence` is their record's number in the spool."""
 
     sequence: int
-    readings: tuple[PointReading, ...]
+    readings: tuple[PointReading, ...] | ReadingBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,13 @@ class _Close(msgspec.Struct, tag="c", array_like=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Readings | _Gap | _Link | _Close)
+_DECODER = msgspec.msgpack.Decoder(_Readings | BlockBody | _Gap | _Link | _Close)
 
 
-def encode_readings(readings: tuple[PointReading, ...]) -> bytes:
+def encode_readings(readings: tuple[PointReading, ...] | ReadingBlock) -> bytes:
     """Return the record of a batch."""
+    if isinstance(readings, ReadingBlock):
+        return _ENCODER.encode(block_body(readings))
     rows = [
         (r.source, r.point, r.source_ns, r.receive_ns, r.number, r.unit, int(r.quality), r.raw_flags, r.origin, r.raw)
         for r in readings
@@ -129,6 +132,8 @@ def decode(sequence: int, body: bytes) -> Record | None:
     found: Any = _DECODER.decode(body)
     if isinstance(found, _Readings):
         return Batch(sequence, tuple(_reading(row) for row in found.rows))
+    if isinstance(found, BlockBody):
+        return Batch(sequence, read_block(found))
     if isinstance(found, _Gap):
         return Gap(sequence, found.source, found.start_ns, found.end_ns, found.reason, found.dropped)
     if isinstance(found, _Link):

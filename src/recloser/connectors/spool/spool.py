@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.points import PointReading, ReadingBlock, Readings, nanoseconds, parts_of
 from recloser.connectors.spool.reading import DAMAGED, known_record, with_holes
 from recloser.connectors.spool.record import (
     Batch,
@@ -121,19 +121,24 @@ class Spool:
             os.close(self._lock)
             raise self._unavailable(error) from error
 
-    def accept(self, readings: Sequence[PointReading]) -> int:
-        """Make readings durable and return their sequence; only now may the peer be told that they arrived.
+    def accept(self, readings: Readings) -> int:
+        """Make readings durable and return their latest sequence; only now may the peer be told that they arrived.
+
+        Each block is a record of its own, and each run of single readings; all are durable together.
 
         Raises:
             InvalidInput: no readings.
             Unavailable: the disk did not take them, or the spool is full and refuses; nothing was accepted, and the
                 same call may be repeated.
         """
-        if not readings:
+        bodies = [encode_readings(part) for part in parts_of(readings)]
+        if not bodies:
             raise InvalidInput("no readings to accept")
-        body = encode_readings(tuple(readings))
-        self._make_room(len(body) + OVERHEAD)
-        return self._accepted(lambda _: body)
+        self._make_room(sum(len(body) + OVERHEAD for body in bodies))
+        try:
+            return self._append(bodies)
+        except OSError as error:
+            raise self._unavailable(error) from error
 
     def tell_gap(self, source: str, start_ns: int, end_ns: int, reason: str) -> int:
         """Record that readings of a source are missing, in order with the others; raises as `accept`."""
@@ -215,13 +220,15 @@ class Spool:
             raise self._unavailable(error) from error
 
     def _write(self, body: Callable[[int], bytes]) -> int:
-        sequence = self._next
-        self._journal.append([(sequence, body(sequence))], sync=True)
-        self._next += 1
+        return self._append([body(self._next)])
+
+    def _append(self, bodies: Sequence[bytes]) -> int:
+        self._journal.append(list(enumerate(bodies, self._next)), sync=True)
+        self._next += len(bodies)
         if self._journal.size >= self._policy.segment_bytes:
             with suppress(OSError):  # made up for with the next record: this one is durable
                 self._journal.rotate()
-        return sequence
+        return self._next - 1
 
     def _make_room(self, needed: int) -> None:
         """Drop the oldest segments, or refuse, where the readings would not fit.
@@ -249,13 +256,14 @@ class Spool:
             return
         bodies = scan(segment.read(), segment.salt).bodies
         found = [known_record(segment, *body) for body in bodies if body[0] > self._stored]
-        readings = [reading for record in found if isinstance(record, Batch) for reading in record.readings]
+        batches = [record.readings for record in found if isinstance(record, Batch)]
         earlier = sum(record.dropped for record in found if isinstance(record, Gap))
-        times = [reading.receive_ns for reading in readings] or [self._now_ns()]
-        gap = Gap(self._next, "", min(times), max(times), FULL, len(readings) + earlier)
+        count, times = sum(map(len, batches)), [t_ns for batch in batches for t_ns in _arrivals(batch)]
+        times = times or [self._now_ns()]
+        gap = Gap(self._next, "", min(times), max(times), FULL, count + earlier)
         self._accepted(lambda _: encode_gap(gap))
         discard(segment)
-        self._dropped += len(readings)
+        self._dropped += count
 
     def _lost(self, sequence: int) -> Gap:
         return self._gap_now(sequence, DAMAGED)
@@ -275,6 +283,12 @@ class Spool:
             where=str(self._folder),
             next_step="Make room on the disk; nothing was acknowledged that is not durable.",
         )
+
+
+def _arrivals(readings: tuple[PointReading, ...] | ReadingBlock) -> list[int]:
+    if isinstance(readings, ReadingBlock):
+        return list(readings.receive_ns.tolist())
+    return [reading.receive_ns for reading in readings]
 
 
 def _size(known: Sequence[Segment]) -> int:

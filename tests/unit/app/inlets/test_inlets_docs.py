@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from recloser.app import Platform, add_token
 from recloser.app.inlets.checking import check_inlets
 from recloser.app.project.settings import parse_project
-from recloser.app.project.triggers import OWN_KEYS, InletSection
+from recloser.app.project.tables.triggers import OWN_KEYS, InletSection
 from recloser.app.requests import standing_requests
 from recloser.core import InvalidInput
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recloser.app.project.kubeflow import Name, ResourcesSection
-from recloser.app.project.section import Section
+from recloser.app.project.tables.kubeflow import Name, ResourcesSection
+from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput
 
 

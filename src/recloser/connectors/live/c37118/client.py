@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recloser.connectors.c37118 import DataBatch, Layout
-from recloser.connectors.c37118.points import Chosen, choose, readings_of
+from recloser.connectors.c37118.points import Chosen, Selection, block_of, choose, selection_of
 from recloser.connectors.c37118.stamps import StampWatch
 from recloser.connectors.live.c37118.carrier import Carrier, Stream, Transport, open_carrier
 from recloser.connectors.live.c37118.session import C37118Session, SessionRules
@@ -114,14 +114,17 @@ class C37118Client:
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until the connection is lost; raises as `StreamReader.run`."""
-        told = False
+        told, known = False, list[Chosen]()
+        selection: Selection | None = None
 
         def tell(read: Read) -> None:
-            nonlocal told
+            nonlocal told, known, selection
             up() if not told else None
             told = True
+            if selection is None or read.chosen is not known:
+                known, selection = read.chosen, selection_of(read.chosen, self._source)
             deliver([offline(self._source, point, read.receive_ns) for point in read.absent])
-            deliver([*read.lost, *readings_of(read.batch, read.chosen, self._source, read.receive_ns)])
+            deliver([*read.lost, block_of(read.batch, selection, read.receive_ns)])
 
         await self._reader.run(tell)
 

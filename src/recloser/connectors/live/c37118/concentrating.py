@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from recloser.connectors.c37118.concentrator import Concentrator, Waits
-from recloser.connectors.c37118.points import readings_of
+from recloser.connectors.c37118.points import Chosen, Selection, block_of, selection_of
 from recloser.connectors.live.c37118.carrier import Stream
 from recloser.connectors.live.c37118.client import Read, StreamReader, counts_of, offline
+from recloser.connectors.live.latest import LatestReadings
 from recloser.connectors.live.link import Backoff
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import (
+    BlockHead,
+    PointQuality,
+    PointReading,
+    PointRegistry,
+    ReadingBlock,
+    merged,
+    nanoseconds,
+)
 from recloser.core import Clock, Unavailable
 
 LOOK_S = 0.01
+APART = "c37118:not aligned"
 
-Frame = list[PointReading]
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is taken of what a stream offers, and what it is called where a frame is not part of its instant."""
+
+    offered: list[Chosen]
+    chosen: list[Chosen]
+    selection: Selection
+    apart: BlockHead
 
 
 class ConcentratingClient:
     """Reads the points of a registry from several streams, in the order of their instants.
 
-    A frame that comes too late for its instant is handed on all the same, its origin says so; the others wait for it no
+    What the streams say about one instant comes as one block, which arrived when its last frame did. A frame that comes
+    too late for its instant is handed on all the same, its origin says so; the others wait for it no
     longer than `waits` says. The link is up while one stream is; the points of one that is away are stale.
 
     Args:
@@ -51,11 +70,12 @@ class ConcentratingClient:
         self._begin()
 
     def _begin(self) -> None:
-        self._concentrator: Concentrator[Frame] | None = None
-        self._latest: list[dict[str, PointReading]] = [{} for _ in self._readers]
+        self._concentrator: Concentrator[ReadingBlock] | None = None
+        self._latest = [LatestReadings() for _ in self._readers]
         self._owner: dict[str, int] = {}
+        self._wanted: list[_Wanted | None] = [None for _ in self._readers]
         self._absent: list[set[str] | None] = [None for _ in self._readers]
-        self._out: list[PointReading] = []
+        self._out: list[PointReading | ReadingBlock] = []
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until no stream is there.
@@ -128,31 +148,41 @@ class ConcentratingClient:
             self._concentrator = Concentrator(len(self._readers), max(rate, 1), self._waits)
         if read.absent or self._absent[place] is None:
             self._tell_absent(place, {point.name for point in read.absent}, read.receive_ns)
-        chosen = [item for item in read.chosen if self._owner.setdefault(item.point.name, place) == place]
+        wanted = self._wanted_of(place, read)
         for lost in read.lost:
-            self._out += [_missing(self._source, item.point.name, item.point.unit, lost.start_ns) for item in chosen]
-        readings = readings_of(read.batch, chosen, self._source, read.receive_ns)
-        width = len(chosen)
+            self._out += [
+                _missing(self._source, item.point.name, item.point.unit, lost.start_ns) for item in wanted.chosen
+            ]
+        block = block_of(read.batch, wanted.selection, read.receive_ns)
+        self._latest[place].note(block)
         for row, t_ns in enumerate(read.batch.t_ns.tolist()):
-            frame = readings[row * width : (row + 1) * width]
-            self._latest[place].update((reading.point, reading) for reading in frame)
+            frame = block.rows(row, row + 1)
             if self._concentrator.add(place, t_ns, frame, read.receive_ns) in {"late", "ahead"}:
-                self._out += [_apart(reading) for reading in frame]
+                self._out.append(replace(frame, head=wanted.apart))
+
+    def _wanted_of(self, place: int, read: Read) -> _Wanted:
+        """Return what is taken of a stream; an address that several have is the first one's."""
+        known = self._wanted[place]
+        if known is None or known.offered is not read.chosen:
+            chosen = [item for item in read.chosen if self._owner.setdefault(item.point.name, place) == place]
+            selection = selection_of(chosen, self._source)
+            known = _Wanted(read.chosen, chosen, selection, replace(selection.head, origin=APART))
+            self._wanted[place] = known
+        return known
 
     def _release(self) -> None:
         if self._concentrator is None:
             return
         for aligned in self._concentrator.due(nanoseconds(self._clock.now())):
-            for frame in aligned.items:
-                self._out += frame or ()
+            self._out += merged([frame for frame in aligned.items if frame is not None])
 
     def _lost(self, place: int) -> None:
         if self._concentrator is not None:
             self._concentrator.away(place)
         now_ns = nanoseconds(self._clock.now())
         self._release()
-        self._out += [last.gone_stale(now_ns, "c37118:stream down") for last in self._latest[place].values()]
-        self._latest[place].clear()
+        self._out += self._latest[place].gone_stale(now_ns, "c37118:stream down")
+        self._latest[place].forget()
 
     def _tell_absent(self, place: int, names: set[str], now_ns: int) -> None:
         """Tell the points that none of the streams has, once all are known."""
@@ -165,8 +195,3 @@ class ConcentratingClient:
 
 def _missing(source: str, name: str, unit: str, at_ns: int) -> PointReading:
     return PointReading(source, name, at_ns, at_ns, None, unit, PointQuality.STALE, 0, "c37118:missing")
-
-
-def _apart(reading: PointReading) -> PointReading:
-    """Return a reading that was not part of its instant."""
-    return replace(reading, origin="c37118:not aligned")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,8 +11,9 @@ from recloser.connectors.dnp3 import Point as Object
 from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, dnp3_quality, nanoseconds
-from recloser.core import Clock, Unavailable
+from recloser.connectors.live.talking import Talk
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, dnp3_quality
+from recloser.core import Clock
 
 TICK_S = 0.1
 STATIC = {1: "binary", 3: "double", 10: "output", 20: "counter", 21: "frozen", 30: "analog", 40: "analog_output"}
@@ -62,36 +61,15 @@ class Dnp3Client:
         Raises:
             Unavailable: it cannot be made, or is lost.
         """
-        reader, writer = await self._endpoint.open(self._timing.answer_s, self._source)
-        try:
-            await self._talk(reader, writer, up, deliver)
-        except OSError as error:
-            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
-        finally:
-            writer.close()
 
-    async def _talk(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: Callable[[], None], deliver: Deliver
-    ) -> None:
-        session = Dnp3Session(self._addresses.master, self._addresses.outstation, self._timing, time.monotonic())
-        told = False
-        while True:
-            writer.write(session.outgoing(time.monotonic()))
-            await writer.drain()
-            try:
-                async with asyncio.timeout(TICK_S):  # wait_for of Python 3.11 can swallow the end of the link
-                    data = await reader.read(65_536)
-            except TimeoutError:
-                continue
-            if not data:
-                raise Unavailable("the device closed the connection", where=self._source)
-            fragments = session.feed(data, time.monotonic())
-            if fragments and not told:
-                up()
-                told = True
-            now_ns = nanoseconds(self._clock.now())
-            deliver([reading for one in fragments for reading in readings_of(one, self._points, self._source, now_ns)])
-            session.taken()
+        def begin(now_s: float) -> Dnp3Session:
+            return Dnp3Session(self._addresses.master, self._addresses.outstation, self._timing, now_s)
+
+        def read(fragment: Fragment, now_ns: int) -> Iterator[PointReading]:
+            return readings_of(fragment, self._points, self._source, now_ns)
+
+        talk = Talk(self._source, self._endpoint, self._clock, self._timing.answer_s, TICK_S)
+        await talk.run(begin, read, up, deliver)
 
 
 def readings_of(fragment: Fragment, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 
@@ -11,8 +10,9 @@ from recloser.connectors.iec104.types import CAUSES
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality, nanoseconds
-from recloser.core import Clock, Unavailable
+from recloser.connectors.live.talking import Talk
+from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality
+from recloser.core import Clock
 
 MONITORED = range(1, 45)  # type identifications that carry measured values and states
 TICK_S = 0.2
@@ -50,36 +50,12 @@ class Iec104Client:
         Raises:
             Unavailable: it cannot be made, or is lost.
         """
-        reader, writer = await self._endpoint.open(self._timing.answer_s, self._source)
-        try:
-            await self._talk(reader, writer, up, deliver)
-        except OSError as error:
-            raise Unavailable("the connection broke", got=str(error), where=self._source) from error
-        finally:
-            writer.close()
 
-    async def _talk(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: Callable[[], None], deliver: Deliver
-    ) -> None:
-        session = Iec104Session(self._stations, self._timing, self._timer())
-        told = False
-        while True:
-            writer.write(session.outgoing(self._timer()))
-            await writer.drain()
-            if session.started and not told:
-                up()
-                told = True
-            try:
-                async with asyncio.timeout(TICK_S):  # wait_for of Python 3.11 can swallow the end of the link
-                    data = await reader.read(65_536)
-            except TimeoutError:
-                continue
-            if not data:
-                raise Unavailable("the device closed the connection", where=self._source)
-            units = session.feed(data, self._timer())
-            now_ns = nanoseconds(self._clock.now())
-            deliver([reading for unit in units for reading in readings_of(unit, self._points, self._source, now_ns)])
-            session.taken()
+        def read(unit: Asdu, now_ns: int) -> Iterator[PointReading]:
+            return readings_of(unit, self._points, self._source, now_ns)
+
+        talk = Talk(self._source, self._endpoint, self._clock, self._timing.answer_s, TICK_S, self._timer)
+        await talk.run(lambda now_s: Iec104Session(self._stations, self._timing, now_s), read, up, deliver)
 
 
 def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:

@@ -1,0 +1,1 @@
+"""Owns the tables of the project file, a file each: keys, defaults, errors. Opens nothing they name."""

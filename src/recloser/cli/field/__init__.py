@@ -1,0 +1,1 @@
+"""Owns the verbs of the field: what a capture holds, simulated devices, registries of points. Decodes nothing."""

@@ -1,0 +1,1 @@
+"""Owns the verbs of people: orders and approvals, tokens and accounts, signing keys. Decides nothing itself."""
