@@ -7,6 +7,8 @@ from recloser.app.backup.restoring import restore_backup
 from recloser.app.backup.writing import verify_backup, write_backup
 from recloser.app.clock import SystemClock
 from recloser.app.doctor import check_installation
+from recloser.app.events.template import scaffold_events
+from recloser.app.events.verbs import label_of_event, list_events, missed_event
 from recloser.app.explanations import explain_rollout
 from recloser.app.gate.explaining import explain_gate
 from recloser.app.gate.rehearsing import check_project
@@ -30,6 +32,7 @@ from recloser.app.releases.lineage import export_lineage
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
 from recloser.app.releases.promotion.accepting import accept_offer, check_offer
 from recloser.app.releases.promotion.offering import Terms, offer_release
+from recloser.app.releases.serving import ServePlan, serve_package
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -52,6 +55,7 @@ from recloser.app.verbs import (
 from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
 from recloser.app.views.theatre.document import Where
+from recloser.app.views.why import explain_forecast
 from recloser.app.watchman.watching import watch_over
 from recloser.serving.http import Wish
 from recloser.serving.http.people.desk import Kind
@@ -66,6 +70,7 @@ __all__ = [
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
+    "ServePlan",
     "Session",
     "Shown",
     "SingleSignOn",
@@ -85,6 +90,7 @@ __all__ = [
     "check_project",
     "console_tls",
     "current_forecast",
+    "explain_forecast",
     "explain_gate",
     "explain_rollout",
     "export_lineage",
@@ -92,8 +98,10 @@ __all__ = [
     "free_name",
     "ingest_file",
     "install_bundle",
+    "label_of_event",
     "lift_freeze",
     "list_accounts",
+    "list_events",
     "list_freezes",
     "list_keys",
     "list_tokens",
@@ -101,6 +109,7 @@ __all__ = [
     "listen",
     "make_bundle",
     "make_dossier",
+    "missed_event",
     "offer_release",
     "operator_rollback",
     "order_rollout",
@@ -117,7 +126,9 @@ __all__ = [
     "run_pipeline",
     "run_up",
     "scaffold",
+    "scaffold_events",
     "score_package",
+    "serve_package",
     "set_password",
     "show_audit",
     "show_pages",

@@ -17,7 +17,7 @@ import click
 
 from recloser import __version__
 from recloser.cli import backups, cluster, operate, prepare, simulate, triggers, watch
-from recloser.cli.field import decode, devices, points
+from recloser.cli.field import decode, devices, events, points
 from recloser.cli.look import console
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
@@ -50,6 +50,7 @@ ROOMS = (
     triggers,
     orders,
     watch,
+    events,
     simulate,
     console,
     access,

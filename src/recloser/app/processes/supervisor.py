@@ -80,6 +80,7 @@ def run_up(
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
         devices = [device.name for device in platform.project.links.devices]
+        detects = platform.project.events is not None and platform.project.events.device is not None
         state = platform.layout.state
     where, first = host or gateway.host, gateway.port if port is None else port
     shared = listen(where, first)
@@ -89,7 +90,10 @@ def run_up(
     if gateway.grpc_port:
         require_grpc()
         listen(where, gateway.grpc_port).close()
-    children = family(commands(folder, where, first, at, devices), gateway.workers, shared)
+    words = commands(folder, where, first, at, devices)
+    if detects and at is None:
+        words["detector"] = [*words["controller"][:3], "detector", *words["controller"][4:]]
+    children = family(words, gateway.workers, shared)
     address = f"{scheme_of(gateway.tls)}://{where}:{first}"
     pages = f"{scheme_of(gateway.tls)}://{where}:{first + 1}"
     ready({"gateway": address, "console": pages})
