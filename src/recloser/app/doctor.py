@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recloser.app.cluster.checking import check_cluster
+from recloser.app.cluster.checking import check_cluster, check_kserve
 from recloser.app.delivery.telling import check_delivery
 from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
@@ -19,6 +19,7 @@ from recloser.app.project.settings import FILE_NAME
 from recloser.app.project.storage.checking import check_storage
 from recloser.app.releases.promotion.accepting import check_origins
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
+from recloser.app.security.oidc.checking import check_sign_in
 from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, Unavailable, format_utc
 from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
@@ -27,7 +28,8 @@ from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
-EXTRAS |= {"s3": "obstore", "mqtt": "paho", "opcua": "asyncua", "otel": "opentelemetry.exporter.otlp.proto.http"}
+EXTRAS |= {"s3": "obstore", "oidc": "joserfc"}
+EXTRAS |= {"mqtt": "paho", "opcua": "asyncua", "otel": "opentelemetry.exporter.otlp.proto.http"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]
@@ -106,11 +108,13 @@ def _project(folder: Path) -> list[Check]:
             ("rollout", _rollout),
             ("access", _access),
             ("tls", _tls),
+            ("sign-in", check_sign_in),
             ("links", check_links),
             ("notify", check_delivery),
             ("inlets", check_inlets),
             ("kubeflow", check_cluster),
             ("promotion", check_origins),
+            ("kserve", check_kserve),
         ]
         for name, part in parts:
             try:

@@ -17,7 +17,8 @@ import click
 
 from recloser import __version__
 from recloser.cli import backups, cluster, operate, prepare, simulate, triggers, watch
-from recloser.cli.field import decode, devices, points
+from recloser.cli.field import decode, devices, events, points
+from recloser.cli.look import console
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.cli.people import access, keys, orders
@@ -49,7 +50,9 @@ ROOMS = (
     triggers,
     orders,
     watch,
+    events,
     simulate,
+    console,
     access,
     keys,
     packages,

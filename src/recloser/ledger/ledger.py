@@ -131,6 +131,7 @@ class Ledger:
         descending: bool = False,
         limit: int | None = None,
         since: tuple[str, Any] | None = None,
+        until: tuple[str, Any] | None = None,
         **equals: Any,
     ) -> list[T]:
         """Return the records whose fields equal the given values, ordered by one field and then by key.
@@ -141,6 +142,7 @@ class Ledger:
             descending: largest first.
             limit: at most so many.
             since: (field, value): only records whose field is at or after it.
+            until: (field, value): only records whose field is at or before it.
             equals: field=value; None finds nulls, a list or tuple finds any of its values.
 
         Raises:
@@ -150,6 +152,8 @@ class Ledger:
         query = mapping.select.where(*(_equal(mapping, name, item) for name, item in equals.items()))
         if since is not None:
             query = query.where(mapping.table.c[mapping.column(since[0]).name] >= mapping.literal(*since))
+        if until is not None:
+            query = query.where(mapping.table.c[mapping.column(until[0]).name] <= mapping.literal(*until))
         order = [mapping.table.c[name] for name in dict.fromkeys((mapping.column(order_by).name, "key"))]
         query = query.order_by(*(column.desc() if descending else column.asc() for column in order)).limit(limit)
         with self._at_seam(), reading(self._engine) as connection:

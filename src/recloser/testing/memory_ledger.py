@@ -99,18 +99,23 @@ class MemoryLedger(Ledger):
         descending: bool = False,
         limit: int | None = None,
         since: tuple[str, Any] | None = None,
+        until: tuple[str, Any] | None = None,
         **equals: Any,
     ) -> list[T]:
         """Return records as `Ledger.find` does; nulls come first, as in SQLite."""
         mapping = mapping_of(record_type)
         wanted = [(mapping.column(name).name, _literals(mapping.literal, name, item)) for name, item in equals.items()]
-        first = None if since is None else (mapping.column(since[0]).name, mapping.literal(*since))
+        first, last = (
+            None if bound is None else (mapping.column(bound[0]).name, mapping.literal(*bound))
+            for bound in (since, until)
+        )
         order = mapping.column(order_by).name
         rows = [
             row
             for row in self._rows(record_type).values()
             if all(row.stored[name] in items for name, items in wanted)
             and (first is None or (row.stored[first[0]] is not None and row.stored[first[0]] >= first[1]))
+            and (last is None or (row.stored[last[0]] is not None and row.stored[last[0]] <= last[1]))
         ]
         rows.sort(key=lambda row: (_sortable(row.stored[order]), row.stored["key"]), reverse=descending)
         return [row.record for row in rows[:limit]]

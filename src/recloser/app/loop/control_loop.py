@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import issue_key, issue_state
+from recloser.app.events.evidence import DetectionEvidence
+from recloser.app.events.windows import WindowStore
+from recloser.app.loop.book import DayBook, issue_key, issue_state
 from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
+from recloser.app.loop.harm.judging import HarmWatch
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
@@ -21,7 +24,7 @@ from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
-from recloser.rollout import Outcome, RolloutController, Settings, record_of, trailing_exceedances
+from recloser.rollout import Outcome, RolloutController, Router, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 from recloser.serving.batch import batch_of
 
@@ -44,6 +47,7 @@ class LoopOptions:
         retrain: False freezes the first model.
         engine: name of the engine that runs pipelines.
         runs: makes the runs elsewhere; None: they are made on the loop's own thread.
+        traffic: makes the router of the rollouts out of the loop's own; None: its own.
     """
 
     batch: int = 1
@@ -52,6 +56,7 @@ class LoopOptions:
     retrain: bool = True
     ahead: timedelta = timedelta(0)
     runs: RunsApart | None = None
+    traffic: Callable[[LocalRouter], Router] | None = None
 
 
 class ControlLoop:
@@ -69,11 +74,18 @@ class ControlLoop:
         self.router = LocalRouter(platform)
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         approvals = timedelta(hours=platform.project.rollout.approval.expires_hours)
-        settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
-        router = self.router if platform.tracing is None else platform.tracing.router(self.router)
+        settings = Settings(
+            resolution=platform.project.resolution,
+            lease=lease,
+            fallback=tuple(platform.ladder(None)),
+            approvals_last=approvals,
+        )
+        router: Router = self.router if options.traffic is None else options.traffic(self.router)
+        router = router if platform.tracing is None else platform.tracing.router(router)
         self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
-        self.evidence = LedgerEvidence(platform, self.watch.book)
+        self.harm = HarmWatch(platform, self.watch.book)
+        self.evidence = evidence_of(platform, self.watch.book)
         self._mirror_wait = FIRST_WAIT
         self._mirror_after: datetime | None = None
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
@@ -87,6 +99,7 @@ class ControlLoop:
         now = self.platform.clock.now()
         self.watch.check_data(now)
         self.watch.close_days(now)
+        self.harm.look(now)
         self.advance()
         if self.options.retrain and self.retraining.tick(now, self.watch.unmasked()):
             self.advance()
@@ -240,6 +253,13 @@ class ControlLoop:
             "odd": [[item.cause, list(item.areas), item.of_model] for item in odd],
         }
         return StateRecord(key, self.platform.clock.now(), state)
+
+
+def evidence_of(platform: Platform, book: DayBook) -> LedgerEvidence:
+    """Return what rollouts are decided on: days of forecasts with truth, or days of windows with labels and drills."""
+    if platform.detects:
+        return DetectionEvidence(platform, book, WindowStore(platform.layout.windows))
+    return LedgerEvidence(platform, book)
 
 
 def step_distances(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from recloser.app.events.answers import detector_policy, probability_limits
 from recloser.app.platform import Platform
 from recloser.app.processes.hosts.word import all_follow
 from recloser.app.processes.reports import read_reports, settled
@@ -49,7 +50,9 @@ class LocalRouter:
         self._limits: dict[str, AssetLimits] = {}
         self._limits_at: datetime | None = None
         self._asked = -1, platform.clock.now()
-        self.gateway = Gateway(platform.ladder(None), Route(0, None), {}, GuardPolicy())
+        rungs = platform.ladder(None)
+        nobody = Route(0, None, fallback=tuple(rungs))
+        self.gateway = Gateway(rungs, nobody, {}, GuardPolicy(), platform.quantiles)
 
     def set_route(self, route: RouteRecord) -> None:
         """Load, then swap; a route of an older epoch is ignored.
@@ -71,7 +74,11 @@ class LocalRouter:
             limit = releases[name].package.facts.scales.get("area_divergence")
             divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
             seen[name] = ranges_of(releases[name].package.facts.notes.get("feature_ranges"))
-        policy = GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
+        policy = (
+            detector_policy(wanted.challengers(), seen)
+            if self._platform.detects
+            else GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
+        )
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
 
@@ -114,6 +121,8 @@ class LocalRouter:
             RecloserError: the store cannot be read.
         """
         platform = self._platform
+        if platform.detects:
+            return probability_limits(platform.areas)
         year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
         return limits_from(year, ramp_margin=1.0)
 

@@ -182,6 +182,8 @@ class RouteFollower(threading.Thread):
 
     def _known_limits(self, now: datetime) -> dict[str, AssetLimits] | None:
         """Return the limits, None without loads; on the learner's thread, as a bucket may be slow or out of reach."""
+        if self._platform.detects:  # what limits a probability is known
+            return self._loop.router.learn(now)
         extent = self._platform.store.extent(LOAD)
         if extent is None or extent[1] <= now - LEARNED_FROM:
             return None

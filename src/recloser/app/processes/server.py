@@ -15,6 +15,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from recloser.app.cluster.hosting import host_releases
+from recloser.app.events.report import detector_document, detector_families
 from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
@@ -42,6 +44,7 @@ from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog, StandbyLog
 from recloser.serving.plane import DataPlane
+from recloser.serving.wire.figures import Family
 
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
@@ -76,10 +79,17 @@ def gateway_service(
         limits=limits_of(platform),
         audit=audit_of(platform),
         colleagues=colleagues,
-        more=lambda: link_families(
-            platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
-        ),
+        more=lambda: more_families(platform),
     )
+
+
+def more_families(platform: Platform) -> list[Family]:
+    """Return the figures of links, and of detection in a project that detects events."""
+    now = platform.clock.now()
+    found = link_families(platform.project.links.devices, LinkFolders(platform.layout.links), now)
+    if platform.detects:
+        found += detector_families(detector_document(platform.ledger, platform.layout.windows.parent, now))
+    return found
 
 
 def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity | None = None) -> Starlette:
@@ -144,6 +154,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         Unavailable: the port is taken.
     """
     with Platform.open(folder, clock=clock, apart=True) as platform:
+        host_releases(platform)
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         who = Identity.here(place.worker, place.port)
@@ -228,6 +239,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def due_issue(platform: Platform, now: datetime) -> datetime | None:
     """Return the latest issue not after `now` that was not issued yet, None if there is none due today."""
+    if platform.detects:  # every window is answered at once
+        return None
     issues = list(platform.horizon.issues(now - timedelta(hours=30), now + timedelta(seconds=1)))
     if not issues or platform.ledger.find(ForecastRecord, issued_at=issues[-1], limit=1):
         return None

@@ -11,9 +11,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
+from recloser.app.project.tables.console import ConsoleSection
+from recloser.app.project.tables.events import EventsSection, check_events
 from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.tables.kubeflow import KubeflowSection
 from recloser.app.project.tables.links import LinksSection
@@ -195,6 +198,7 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+    fall_back: bool = True
     freeze: tuple[FreezeSection, ...] = ()
     approval: ApprovalSection = ApprovalSection()
 
@@ -248,10 +252,11 @@ class RolloutSection(Section):
 
 
 class MonitoringSection(Section):
-    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, operators' forecasts, and substations: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
     detector: str = "channels"
+    incumbent: str = "operator's forecast"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
@@ -300,10 +305,13 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
+    console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
+    events: EventsSection | None = None
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
@@ -316,6 +324,8 @@ class Project(Section):
         for area in self.staging.network.loads:
             if area not in self.project.areas:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
+        if self.events is not None:
+            check_events(self.events, self.project.areas, self.links.devices)
         return self
 
     @property
