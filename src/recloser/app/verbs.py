@@ -19,6 +19,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
+from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
@@ -276,6 +277,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
             *delivery_document(ledger, channel_names(platform), platform.clock.now()),
             *forge_document(platform),
         ],
+        "incumbent": incumbent_document(platform),
     }
     if platform.detects:
         document["detector"] = detector_document(ledger, platform.layout.windows.parent, platform.today())
@@ -334,6 +336,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     lines += link_sentences(document["links"])
     lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
+    lines += incumbent_sentences(document["incumbent"])
     if document["last_trip"]:
         trip = document["last_trip"]
         lines.append(f"Last trip: {trip['release']} at {format_utc(trip['at'])}: {trip['reason']}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.loop.harm.judging import HARM, harm_in
 from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
@@ -57,6 +58,7 @@ class LedgerEvidence:
         counts = self._counts(rollout)
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
+        route = self._platform.ledger.get(RouteRecord, "route")
         return Evidence(
             incidents={name: count["output"] for name, count in counts.items() if count["output"]},
             cut_off=self._cut_off(rollout.release),
@@ -71,6 +73,8 @@ class LedgerEvidence:
             gate=lapsed(self._platform.ledger, rollout.release, today),
             proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
             today=today,
+            harm=harm_in(self._platform.ledger.get(StateRecord, f"{HARM}/{rollout.release}")),
+            rung_at_hand=route.fallback[0] if route is not None and route.fallback else "",
         )
 
     def _counts(self, rollout: Rollout) -> dict[str, dict[str, Any]]:

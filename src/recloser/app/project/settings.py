@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
@@ -197,6 +198,7 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+    fall_back: bool = True
     freeze: tuple[FreezeSection, ...] = ()
     approval: ApprovalSection = ApprovalSection()
 
@@ -250,10 +252,11 @@ class RolloutSection(Section):
 
 
 class MonitoringSection(Section):
-    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, operators' forecasts, and substations: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
     detector: str = "channels"
+    incumbent: str = "operator's forecast"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
 
 
@@ -302,6 +305,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
     console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
