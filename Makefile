@@ -62,6 +62,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
 	$(BIN)/python benchmarks/traces/run.py
+	$(BIN)/python benchmarks/sizing/run.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/site/build.py build/site

@@ -49,6 +49,7 @@ class Stopwatch:
         yield
         self.wall_s[name] = time.perf_counter() - wall
         self.cpu_s[name] = time.process_time() - cpu
+        print(f"{name}: {self.wall_s[name]:.3g} s ({self.cpu_s[name]:.3g})", file=sys.stderr, flush=True)
 
 
 def grown(folder: Path, assets: int) -> tuple[str, ...]:
@@ -79,28 +80,19 @@ def loads(areas: tuple[str, ...], first: datetime, hours: int) -> pl.DataFrame:
 def forecasts(areas: tuple[str, ...], issued: datetime, route: RouteRecord, first: datetime) -> list[ForecastRecord]:
     """Return one issue of all areas as the loop records it: answers of champion, canary and a rung of the ladder."""
     targets = tuple(first + k * HOUR for k in range(24))
-    shape = 1.0 + 0.2 * np.sin(2 * np.pi * np.arange(24) / 24)
-    found = []
-    for number, area in enumerate(areas):
-        middle = (5.0 + number % 17) * shape
+    names = [name for name in (route.champion, route.canary, "seasonal_naive") if name is not None]
+    shape, served = 1.0 + 0.2 * np.sin(2 * np.pi * np.arange(24) / 24), route.canary or ""
+    kinds = []
+    for level in range(17):
+        middle = (5.0 + level) * shape
         band = np.stack([middle - 0.4, middle, middle + 0.4], axis=1)
-        names = [name for name in (route.champion, route.canary, "seasonal_naive") if name is not None]
         answers = {name: band + 0.01 * k for k, name in enumerate(names)}
-        served = route.canary or ""
-        made = Served(
-            id=forecast_id(area, issued, issued, served),
-            area=area,
-            issued_at=issued,
-            made_at=issued,
-            targets=targets,
-            quantiles=QUANTILES,
-            release=served,
-            served_by="canary",
-            reason="",
-            answers=answers,
-        )
-        found.append(record_of(made))
-    return found
+        about = (targets, QUANTILES, served, "canary", "", answers)
+        kinds.append(record_of(Served("", "", issued, issued, *about)))
+    return [
+        replace(kinds[number % 17], key=forecast_id(area, issued, issued, served), area=area)
+        for number, area in enumerate(areas)
+    ]
 
 
 def size_of(folder: Path) -> int:
@@ -119,6 +111,7 @@ def main(folder: Path, assets: int, url: str | None) -> dict[str, Any]:
         route = platform.ledger.get(RouteRecord, "route")
         assert route is not None
         newest = platform.ledger.find(ForecastRecord, order_by="issued_at", descending=True, limit=1)[0]
+        ControlLoop(platform, LoopOptions()).watch.close_days(newest.issued_at)  # what lies behind is closed
         first, now, more = newest.first_target, newest.first_target + DAY + timedelta(hours=10), areas[2:]
         clock = platform.clock = platform.wall = VirtualClock(now)
         before = size_of(platform.layout.store)
@@ -138,6 +131,9 @@ def main(folder: Path, assets: int, url: str | None) -> dict[str, Any]:
         row_bytes = (ledger_bytes(platform, url) - bytes_before) / len(areas) if url is None else None
         del issue
         gc.collect()
+        with platform.ledger.change("sizing", now) as change:  # the controller was not silent while the fleet grew
+            change.put(replace(route, lease_until=now + DAY))
+            change.note("sizing.lease", "route")
         loop = ControlLoop(platform, LoopOptions())
         with watch.part("tick_closing"):
             loop.watch.close_days(now)
