@@ -1,4 +1,4 @@
-"""What tests of several rooms share: an MQTT broker that is really there."""
+"""What tests of several rooms share: services that are really there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow_server as mlflow_process
 import pytest
+import s3_server
+from mlflow_server import MlflowServer
+from s3_server import S3Server
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 120.0
@@ -80,3 +84,30 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         yield broker
     finally:
         broker.kill()
+
+
+@pytest.fixture
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3-compatible service that runs, with the bucket 'grid'."""
+    if not s3_server.available():
+        pytest.skip("moto's server is not installed (pip install 'recloser[dev]')")
+    pytest.importorskip("obstore", reason="needs the extra s3")
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """MLflow's own server with accounts, on plain HTTP."""
+    missing = mlflow_process.missing()
+    if missing:
+        pytest.skip(f"MLflow's server needs {', '.join(missing)} (pip install 'recloser[dev]')")
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow-server"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -74,14 +74,20 @@ def seen(frame: pl.DataFrame, now: datetime, resolution: timedelta, zone: str) -
 
 
 def starts(frame: pl.DataFrame, count: int) -> Iterator[datetime]:
-    """Yield instants drawn once and for all, 40 days from either end, at full hours."""
+    """Yield instants drawn once and for all, 40 days from either end, at full hours.
+
+    An instant in a gap of the feed is passed over: nothing can be stuck where nothing is sent.
+    """
+    there = set(frame["at"].to_list())
     rng = np.random.default_rng(SEED)
     first, last = frame["at"].min(), frame["at"].max()
     assert isinstance(first, datetime)
     assert isinstance(last, datetime)
     hours = int((last - first) / HOUR) - 2 * 40 * 24
     for hour in sorted(rng.choice(max(hours, count), size=count, replace=False).tolist()):
-        yield (first + 40 * DAY + hour * HOUR).astimezone(UTC)
+        at = (first + 40 * DAY + hour * HOUR).astimezone(UTC)
+        if all(at + k * HOUR in there for k in range(-1, 4)):
+            yield at
 
 
 def found_faults(data: Path, each: int = 24) -> str:

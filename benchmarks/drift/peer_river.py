@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner
+from driver import Array, Days, Method, Runner, pace
 from river import drift
 from scoring import measure
 
@@ -66,7 +66,7 @@ def _fed(make: Callable[[], Any], usual: Array, read: Callable[[Array], Array]) 
 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.05, 1e-4)),
+    "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.3, 0.05, 1e-4)),
     "river KSWIN, daily": (
         daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)),
         (0.005, 1e-4),
@@ -84,9 +84,12 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 
 
 def main() -> None:
-    """Measure and write the points."""
+    """Measure and write points and pace of each method."""
     units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
-    found = {name: [vars(point) for point in measure(method, grid, units)] for name, (method, grid) in METHODS.items()}
+    found = {
+        name: {"points": [vars(point) for point in measure(method, grid, units)], "pace": pace(method)}
+        for name, (method, grid) in METHODS.items()
+    }
     Path(sys.argv[2]).write_text(json.dumps(found))
 
 

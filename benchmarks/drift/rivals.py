@@ -89,29 +89,10 @@ def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
     return method
 
 
-def chunked(statistic: Callable[[Array, Array], float]) -> Method:
-    """Return a window statistic in NannyML's style: its limit is three deviations over that of the history's weeks."""
-
-    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
-        usual = history.hours[np.isfinite(history.hours)]
-        weeks = [history.hours[k : k + WEEK] for k in range(0, len(history.hours) - WEEK, WEEK)]
-        own = [statistic(usual, week[np.isfinite(week)]) for week in weeks if np.isfinite(week).sum() > 24]
-        return weekly(statistic, float(np.mean(own) + 3.0 * strictness * np.std(own)))(history, 1.0)
-
-    return method
-
-
 def psi(usual: Array, now: Array) -> float:
     """Population stability index over the history's deciles."""
     shares = _shares(usual, now)
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-
-
-def jensen_shannon(usual: Array, now: Array) -> float:
-    """Jensen-Shannon distance over the history's deciles."""
-    shares = _shares(usual, now)
-    middle = (shares[0] + shares[1]) / 2
-    return float(np.sqrt(sum((part * np.log2(part / middle)).sum() for part in shares) / 2))
 
 
 def _shares(usual: Array, now: Array) -> list[Array]:
@@ -131,11 +112,10 @@ def ks(usual: Array, now: Array) -> float:
 
 # The first strictness is the default; defaults are what evidently documents: PSI 0.1, Wasserstein 0.1, KS p < 0.05.
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
-    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.85, 1.15)),
-    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 1.5, 2.0, 2.5)),
-    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6)),
+    "ours: channels": (ours(lambda s: ChannelDetector(strictness=s)), (1.0, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35)),
+    "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 0.8, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)),
+    "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6, 0.8, 1.2, 1.5, 2.0)),
     "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 12.0, 20.0, 30.0, 45.0)),
     "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 18.0)),
     "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 16.0, 28.0, 40.0)),
-    "weekly Jensen-Shannon (NannyML)": (chunked(jensen_shannon), (1.0, 1.5, 2.0)),
 }

@@ -36,12 +36,8 @@ def units_of(series: Series) -> list[Unit]:
         forward = len(before) >= 300
         history = _days(series, before if forward else rest, whole)
         lived = _days(series, np.arange(first, last), whole)
-        windows = []
-        if forward:
-            windows = [
-                (kind, *_window(series, kind, day, depth)) for day, depth in onsets(first, last) for kind in KINDS
-            ]
-            windows.append((EROSION, *_eroded(series, whole, first, last)))
+        windows = [(kind, *_window(series, kind, day, depth)) for day, depth in onsets(first, last) for kind in KINDS]
+        windows.append((EROSION, *_eroded(series, whole, first, last)))
         found.append(Unit(f"{series.name} {year}", series.kind, series.real, forward, history, lived, windows))
     return found
 

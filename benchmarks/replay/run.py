@@ -2,7 +2,8 @@
 
 Makes a project, takes the file in and replays it, all by the command line as a user would; prints the commands, the
 table and what the signals said. `--set eia`, `--areas NYIS PJM`, `--from`, `--to`, `--policy ...`; `--data DIR` for the
-real data sets. History of one's own: `--file FILE --ingest "..." --init "..."`, with the words of `recloser ingest` and
+real data sets; `--set simulated --feeders 24 --minutes 60` needs none: three made-up years, to measure the time a
+replay takes. History of one's own: `--file FILE --ingest "..." --init "..."`, with the words of `recloser ingest` and
 `recloser init`. An interrupted replay goes on when the same command is given again.
 """
 
@@ -14,10 +15,15 @@ import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from recloser.cli import main as recloser
+from recloser.core import LOAD, TEMPERATURE
+from recloser.simulation import GridPlan, SimulatedGrid
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 EIA_AREAS = ("PJM", "MISO", "NYIS", "TVA", "BPAT")
@@ -34,18 +40,18 @@ class Set:
     window: tuple[str, str]
 
 
-def victoria(data: Path, _areas: tuple[str, ...]) -> Set:
+def victoria(data: Path, _asked: argparse.Namespace) -> Set:
     where = "--area VIC --time-zone Australia/Melbourne --country AU --subdivision VIC --resolution-minutes 30"
     columns = "--area =VIC --time utc --load demand_mwh_per_30min --temperature temperature_c"
     file = data / "vic_elec_2012_2014.parquet"
     return Set(file, tuple(shlex.split(where)), tuple(shlex.split(columns)), ("2013-01-01", "2015-01-01"))
 
 
-def eia(data: Path, areas: tuple[str, ...]) -> Set:
+def eia(data: Path, asked: argparse.Namespace) -> Set:
     words = "--area ba --time utc_hour_ending --load demand_mw --stamp end --incumbent forecast_da_mw"
     return Set(
         data / "eia930_load_dayahead_5areas_2015_2018.parquet",
-        (*(word for area in areas or EIA_AREAS for word in ("--area", area)), *_us()),
+        (*(word for area in asked.areas or EIA_AREAS for word in ("--area", area)), *_us()),
         (*shlex.split(words), "--quality", "category", "--good-quality", "OKAY"),
         ("2017-01-01", "2018-12-01"),
     )
@@ -55,7 +61,35 @@ def _us() -> tuple[str, ...]:
     return ("--time-zone", "America/New_York", "--country", "US")
 
 
-SETS = {"victoria": victoria, "eia": eia}
+def simulated(_data: Path, asked: argparse.Namespace) -> Set:
+    """Write three years of simulated feeders beside the project, once, and replay the last two."""
+    plan = GridPlan(
+        seed=3,
+        feeders=asked.feeders,
+        substations=0,
+        start=datetime(2017, 1, 1, tzinfo=UTC),
+        days=1095,
+        resolution=timedelta(minutes=asked.minutes),
+    )
+    grid = SimulatedGrid(plan)
+    file = asked.out / f"simulated-{asked.feeders}-{asked.minutes}.parquet"
+    if not file.exists():
+        asked.out.mkdir(parents=True, exist_ok=True)
+        frame = grid.frame()
+        load, warmth = (
+            frame.filter(pl.col("quantity") == name).select("area", "at", pl.col("value").alias(name))
+            for name in (LOAD, TEMPERATURE)
+        )
+        # What was measured, once a sample: a user's file holds no revisions of the weather forecast either.
+        warmth = warmth.unique(["area", "at"], keep="last")
+        load.join(warmth, on=["area", "at"], how="left").sort("area", "at").write_parquet(file)
+    where = f"--time-zone {plan.zone} --country NL --resolution-minutes {asked.minutes}"
+    areas = (word for area in grid.areas for word in ("--area", area))
+    columns = f"--area area --time at --load {LOAD} --temperature {TEMPERATURE}"
+    return Set(file, (*areas, *shlex.split(where)), tuple(shlex.split(columns)), ("2018-01-01", "2020-01-01"))
+
+
+SETS = {"victoria": victoria, "eia": eia, "simulated": simulated}
 
 
 def main() -> None:
@@ -63,6 +97,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--set", choices=SETS, default="victoria", dest="name")
     parser.add_argument("--areas", nargs="+", default=[], help="areas of the US set; default: all five")
+    parser.add_argument("--feeders", type=int, default=24, help="of the simulated set")
+    parser.add_argument("--minutes", type=int, default=60, help="resolution of the simulated set")
     parser.add_argument("--file", type=Path, help="history of one's own instead of a set")
     parser.add_argument("--init", default="", help="words of 'recloser init' for --file")
     parser.add_argument("--ingest", default="", help="words of 'recloser ingest' for --file")
@@ -77,7 +113,7 @@ def main() -> None:
         window = (asked.start or "", asked.end or "")
         history = Set(asked.file, tuple(shlex.split(asked.init)), tuple(shlex.split(asked.ingest)), window)
     else:
-        history = SETS[asked.name](asked.data, tuple(asked.areas))
+        history = SETS[asked.name](asked.data, asked)
     if not history.file.exists():
         print(f"skipped: {history.file.name} is not there")
         return

@@ -46,6 +46,7 @@ class Page:
         self.requests: list[str] = []
         self.problems: list[str] = []
         self.received = 0
+        self._heard: dict[str, dict[str, Any]] = {}
         for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
             self.call(f"{domain}.enable")
 
@@ -63,8 +64,16 @@ class Page:
             self._note(message)
         raise TimeoutError(method)
 
+    def event(self, method: str) -> dict[str, Any]:
+        """Return the latest event of that name, waiting for the first."""
+        deadline = time.monotonic() + PATIENCE_S
+        while method not in self._heard and time.monotonic() < deadline:
+            self._note(json.loads(self._link.recv(timeout=PATIENCE_S)))
+        return self._heard[method]
+
     def _note(self, message: dict[str, Any]) -> None:
         facts = message.get("params", {})
+        self._heard[str(message.get("method"))] = facts
         match message.get("method"):
             case "Network.requestWillBeSent":
                 self.requests.append(facts["request"]["url"])
@@ -179,7 +188,7 @@ class Browser:
             target = call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
             url = f"ws://127.0.0.1:{self._port}/devtools/page/{target}"
             try:
-                with connect(url, max_size=None, open_timeout=PATIENCE_S) as link:
+                with connect(url, max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as link:
                     page = Page(link)
                     page.size(width, height)
                     yield page

@@ -196,6 +196,8 @@ def test_find_filters_orders_and_limits(ledger: Ledger) -> None:
     assert keys(area="a", void=False, order_by="issued_at", descending=True) == ["a3", "a2", "a0"]
     assert keys(order_by="issued_at", limit=3) == ["a0", "b0", "a1"]
     assert keys(area="b", since=("issued_at", days[2])) == ["b2", "b3"]
+    assert keys(area="b", until=("issued_at", days[1])) == ["b0", "b1"]
+    assert keys(area="b", since=("issued_at", days[1]), until=("issued_at", days[2])) == ["b1", "b2"]
     assert keys(key=["b3", "a0", "none"]) == ["a0", "b3"]
     assert keys(area=[]) == []
     assert keys(void_at=LATER) == ["a1"]

@@ -1,4 +1,4 @@
-"""Every ModelRegistry must pass these: FolderRegistry and, on SQLite, MlflowRegistry."""
+"""Every ModelRegistry must pass these: FolderRegistry, and MlflowRegistry on SQLite and on a server with accounts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import mlflow_server
 import numpy as np
 import polars as pl
 import pytest
+from mlflow_server import MlflowServer
 
 from recloser.core import InvalidInput, Unavailable
 from recloser.registry import (
@@ -66,10 +68,27 @@ def _mlflow(root: Path, shared: Path) -> ModelRegistry:
     return made
 
 
-@pytest.fixture(params=[_folder, _mlflow], ids=["folder", "mlflow"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path, mlflow_root: Path) -> Callable[[], ModelRegistry]:
+def _server(root: Path, shared: Path) -> ModelRegistry:
+    module = importlib.import_module("recloser.registry.mlflow")
+    uri = (shared / "server.uri").read_text()
+    made: ModelRegistry = module.MlflowRegistry(uri, f"training {root.name}", f"load {root.name}")
+    return made
+
+
+SERVER = pytest.param(_server, marks=[pytest.mark.services, pytest.mark.slow])
+
+
+@pytest.fixture(params=[_folder, _mlflow, SERVER], ids=["folder", "mlflow", "server"])
+def reopen(
+    request: pytest.FixtureRequest, tmp_path: Path, mlflow_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], ModelRegistry]:
     """Return a function that opens the same registry anew, as another process would."""
     root = tmp_path / f"r{next(_numbers)}"
+    if request.param is _server:
+        server: MlflowServer = request.getfixturevalue("mlflow_server")
+        (mlflow_root / "server.uri").write_text(server.uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", mlflow_server.ADMIN)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", mlflow_server.PASSWORD)
     return lambda: request.param(root, mlflow_root)
 
 
@@ -105,7 +124,7 @@ def test_a_digest_is_registered_once(
     registry.log_run(RUN)
     made = registry.register(packages[0], RUN.key)
     assert (made.version, made.release, made.digest) == (1, packages[0].release, packages[0].digest)
-    assert made.source == str(packages[0].path)
+    assert made.source in {str(packages[0].path), f"recloser:{packages[0].release}"}  # a server takes no local path
     assert made.run_key == RUN.key
     assert registry.register(packages[0], RUN.key) == made
     registry.log_run(replace(RUN, key="run-rerun"))

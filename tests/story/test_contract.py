@@ -176,6 +176,32 @@ def carry_elsewhere(lived: Lived, release: str, base: Path) -> None:
     lived.on("lineage", "lineage")
 
 
+def promoted(lived: Lived, release: str, base: Path) -> None:
+    """Offer the champion to a second project of the same areas, and let that accept it twice."""
+    with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[promotion]\nstage = "development"\n')
+    production = base / "production"
+    lived.call(
+        "init",
+        *("init", str(production), "--area", "NORTH", "--area", "SOUTH"),
+        *("--time-zone", "Europe/Amsterdam", "--country", "NL", "--resolution-minutes", "60"),
+    )
+    source = '[promotion]\nstage = "production"\n[[promotion.sources]]\nstage = "development"\nkeys = "trust"\n'
+    source += "verdict_days = 100000.0\n"  # there are no data in production yet, and those of the test are old
+    with (production / "recloser.toml").open("a", encoding="utf-8") as file:
+        file.write(SETTINGS + source)
+    keys = [path for path in (lived.folder / "state/keys").iterdir() if path.suffix == ".pub"]
+    (production / "trust").mkdir()
+    for path in [*keys, lived.folder / "state/keys/revoked.json"]:
+        (production / "trust" / path.name).write_bytes(path.read_bytes())
+    file, there = str(base / "release.offer"), ("--project", str(production))
+    lived.on("promote-offer", "promote", "offer", release, "--to", "production", "--out", file, "--reason", "a test")
+    lived.call("promote-check", "promote", "check", file, *there)
+    for _ in range(2):
+        lived.call("promote-accept", "promote", "accept", file, "--reason", "a test", *there)
+    lived.on("error", "promote", "check", file, code=2)
+
+
 def waived(lived: Lived, end: datetime) -> None:
     """Let a candidate be refused by a band that hardly any model has, and waive that."""
     strict = lived.folder / "recloser.toml"
@@ -246,6 +272,21 @@ def backed_up(lived: Lived, base: Path) -> None:
     lived.call("backup-restore", "backup", "restore", file, "--into", str(base / "restored"), "--key-id", key)
 
 
+def detecting(lived: Lived, folder: Path) -> None:
+    """Call the verbs of a project that detects events, before it has a detector."""
+    lived.call("init", "init", str(folder), "--template", "pmu", "--time-zone", "Europe/Amsterdam")
+    project = ("--project", str(folder))
+    lived.call("events-list", "events", "list", *project)
+    span = ["--from", "2024-03-01T10:00:00Z", "--to", "2024-03-01T10:00:20Z"]
+    missed = lived.call("event", "events", "missed", *span, "--kind", "line_trip", "--as", "ann", *project)
+    lived.call("event", "events", "label", missed["event"], "--kind", "none", "--as", "ben", *project)
+    lived.call("events-list", "events", "list", *project)
+    lived.call("status", "status", *project)
+    lived.call("error", "events", "label", "event-0", "--kind", "none", "--as", "ben", *project, code=2)
+    lived.call("error", "forecast", *project, code=2)
+    lived.on("error", "events", "list", code=2)
+
+
 def asked_over_http(lived: Lived) -> None:
     """Ask the gateway's application for current forecasts, and for every forecast there was by its id."""
 
@@ -296,21 +337,29 @@ def on_a_cluster(lived: Lived, base: Path) -> None:
     project.write_text(before, encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
-    """Live through every verb once: before there is data, with it, and after a rollback."""
-    base = tmp_path_factory.mktemp("contract")
-    lived = Lived(base / "mygrid")
+def begun(lived: Lived, base: Path) -> None:
+    """Call what can be called before there are data."""
     areas = ["--area", "NORTH", "--area", "SOUTH"]
     lived.call("init", "init", str(lived.folder), *areas, "--time-zone", "Europe/Amsterdam", "--country", "NL")
     with (lived.folder / "recloser.toml").open("a", encoding="utf-8") as file:
         file.write(SETTINGS)
+    lived.on("ci", "ci", "gitlab")
+    lived.on("error", "ci", "gitlab", code=2)
+    lived.on("check", "check")
     lived.on("status", "status")
     lived.on("doctor", "doctor")
     lived.on("audit-verify", "audit", "verify")
     lived.on("error", "run", code=2)
     lived.on("error", "rollback", "--reason", "nothing there", code=1)
     lived.call("error", "ingest", "absent.csv", "--project", str(base / "nowhere"), code=2)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Live through every verb once: before there is data, with it, and after a rollback."""
+    base = tmp_path_factory.mktemp("contract")
+    lived = Lived(base / "mygrid")
+    begun(lived, base)
     write_load(base / "load.parquet")
     columns = [
         "--time",
@@ -331,12 +380,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     on_a_cluster(lived, base)
     lived.on("forecast", "forecast")
     lived.on("forecast", "forecast", "--area", "SOUTH")
+    lived.on("explain", "explain", "SOUTH")
     lived.on("status", "status")
     lived.on("doctor", "doctor")
     lived.on("gate-explain", "gate", "explain", run["candidate"])
     lived.on("gate-explain", "gate", "explain", run["run"])
     lived.on("rollout-explain", "rollout", "explain", run["candidate"])
     carry_elsewhere(lived, run["candidate"], base)
+    promoted(lived, run["candidate"], base)
     end = START + timedelta(days=DAYS - 2)
     span = ["--from", f"{end - timedelta(days=7):%Y-%m-%d}", "--to", f"{end:%Y-%m-%d}"]
     out = base / "replay"
@@ -347,12 +398,23 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     waived(lived, end)
     lived.on("audit-verify", "audit", "verify")
     backed_up(lived, base)
+    detecting(lived, base / "pmu")
     lived.call("simulate", "simulate", "modbus", "--port", "0", "--seconds", "0.2")
     return lived
 
 
-# Held by test_tour.py, the demo's own test, test_story_offline.py and test_story_people.py.
-UNSEEN = {"watchman", "up", "http-rollouts", "http-rollback", "demo", "bundle-install", "package-build-context"}
+# Held by test_tour.py, the demo's own test, test_story_offline.py, test_story_people.py and test_browser_theatre.py.
+UNSEEN = {
+    "watchman",
+    "up",
+    "console",
+    "package-serve",
+    "http-rollouts",
+    "http-rollback",
+    "demo",
+    "bundle-install",
+    "package-build-context",
+}
 
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SCHEMAS.glob("*.json")} - UNSEEN))
@@ -382,7 +444,7 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
     (triggers,) = lived.documents["triggers"]
     asked = {row["trigger"] for row in triggers["waiting"]}
     assert asked == {lived.documents["retrain"][0]["trigger"], f"commit:{'a' * 40}"}
-    assert asked == {row["trigger"] for row in lived.documents["status"][-1]["triggers"]["waiting"]}
+    assert asked == {row["trigger"] for row in lived.documents["status"][2]["triggers"]["waiting"]}
     (shown,) = lived.documents["audit-show"]
     assert {row["subject"] for row in shown["entries"] if row["action"] == "trigger.request"} == asked
     waived = lived.documents["gate-waive"][0]
@@ -398,7 +460,7 @@ def test_what_the_documents_say_of_each_other_agrees(lived: Lived) -> None:
         assert (row["release"], row["served_by"], len(row["points"])) == (run["candidate"], "champion", 24)
         assert all(point["q10"] <= point["q50"] <= point["q90"] for point in row["points"])
         assert len({point["id"] for point in row["points"]}) == 24
-    before, during, after = lived.documents["status"]
+    before, during, after, _ = lived.documents["status"]
     assert (before["route"], before["data"]) == (None, None)
     assert during["route"]["champion"] == run["candidate"]
     rollback = lived.documents["rollback"][0]

@@ -10,13 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recloser.app.cluster.checking import check_cluster
+from recloser.app.cluster.checking import check_cluster, check_kserve
 from recloser.app.delivery.telling import check_delivery
 from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.project.storage.checking import check_storage
+from recloser.app.releases.promotion.accepting import check_origins
 from recloser.app.security.certificates import read_certificate, state_of, tls_options
+from recloser.app.security.oidc.checking import check_sign_in
 from recloser.app.security.tokens import read_tokens
 from recloser.core import LOAD, RecloserError, Unavailable, format_utc
 from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord
@@ -25,7 +28,8 @@ from recloser.rollout import unsound
 
 NEEDED = ("polars", "deltalake", "lightgbm", "sqlalchemy", "mlflow-skinny", "cryptography", "starlette", "uvicorn")
 EXTRAS = {"kubeflow": "kfp", "postgres": "psycopg", "onnx": "onnxruntime", "grpc": "grpc"}
-EXTRAS |= {"mqtt": "paho", "opcua": "asyncua"}
+EXTRAS |= {"s3": "obstore", "oidc": "joserfc"}
+EXTRAS |= {"mqtt": "paho", "opcua": "asyncua", "otel": "opentelemetry.exporter.otlp.proto.http"}
 LEAST_FREE_GB = 1.0
 
 Check = dict[str, str]
@@ -64,10 +68,18 @@ def _libraries() -> list[Check]:
         except metadata.PackageNotFoundError:
             checks.append(_check(name, "FAIL", "not installed; install recloser again"))
     for extra, module in EXTRAS.items():
-        there = find_spec(module) is not None
+        there = _there(module)
         detail = "installed" if there else f"not installed (optional: pip install 'recloser[{extra}]')"
         checks.append(_check(f"extra {extra}", "ok" if there else "note", detail))
     return checks
+
+
+def _there(module: str) -> bool:
+    """Tell whether a module could be imported; one inside a package that is not there could not."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _disk(folder: Path) -> Check:
@@ -84,6 +96,7 @@ def _project(folder: Path) -> list[Check]:
     with platform:
         checks = [_check("project", "ok", f"{platform.project.project.name}, {len(platform.areas)} areas")]
         parts: list[tuple[str, Callable[[Platform], Check]]] = [
+            ("storage", check_storage),
             ("data", _data),
             ("clock", _clock),
             ("audit", _audit),
@@ -95,10 +108,13 @@ def _project(folder: Path) -> list[Check]:
             ("rollout", _rollout),
             ("access", _access),
             ("tls", _tls),
+            ("sign-in", check_sign_in),
             ("links", check_links),
             ("notify", check_delivery),
             ("inlets", check_inlets),
             ("kubeflow", check_cluster),
+            ("promotion", check_origins),
+            ("kserve", check_kserve),
         ]
         for name, part in parts:
             try:
@@ -114,7 +130,7 @@ def _data(platform: Platform) -> Check:
         pins = platform.ledger.find(PinRecord, order_by="at", descending=True, limit=1)
         if pins:
             lost = f"the store is empty, but {pins[0].owner} was trained on its version {pins[0].version}"
-            return _check("data", "FAIL", f"{lost}: restore {platform.layout.store} from a backup")
+            return _check("data", "FAIL", f"{lost}: restore {platform.places.series.uri} from a backup")
         return _check("data", "note", "no load yet; run 'recloser ingest'")
     missing = sorted(set(platform.areas) - set(platform.store.areas()))
     if missing:

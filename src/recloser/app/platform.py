@@ -13,21 +13,29 @@ from types import TracebackType
 from typing import Any, Self
 
 from recloser.app.clock import SystemClock
+from recloser.app.events.recipe import recipe_of_project
 from recloser.app.foreign import open_foreign
+from recloser.app.opentelemetry.opening import tracing_of
+from recloser.app.opentelemetry.tracing import Tracing
 from recloser.app.project.hooks import Hooks, load_hooks
 from recloser.app.project.layout import Layout
-from recloser.app.project.settings import LedgerSection, Project, RegistrySection, load_project
+from recloser.app.project.settings import LedgerSection, Project, load_project
+from recloser.app.project.storage.opening import Places, places_of
+from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
 from recloser.app.release import LoadedRelease, NamedModel
 from recloser.app.security.trust import ProjectTrust
-from recloser.core import TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
+from recloser.core import QUANTILES, TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
+from recloser.features.phasors import phasor_columns
 from recloser.ledger import Ledger, ReleaseRecord, RouteRecord
 from recloser.models import Calibration, Model, Persistence, SeasonalNaive, code_kind, load_model
-from recloser.pipelines import Recipe, Workbench
+from recloser.pipelines import Pipeline, Recipe, Workbench, candidate_pipeline, detector_pipeline
 from recloser.pipelines.proving import pickles_of
 from recloser.registry import (
     EnvironmentLock,
     ModelRegistry,
+    Package,
     PublicKey,
     Signer,
     check_golden,
@@ -37,21 +45,31 @@ from recloser.registry import (
     read_environment,
 )
 from recloser.registry.content.description import Surroundings, read_surroundings
-from recloser.registry.model_registry import MLFLOW_QUIET
 from recloser.serving.foreign import LOADERS
 from recloser.staging import GridModel, TrialRunner
 from recloser.store import Store
 
+DETECTOR_LEVELS = (0.5,)
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
 
 
 def features_of(project: Project, store: Store, hooks: Hooks) -> FeatureSet:
-    """Return the project's columns: the standard ones, weather where the store holds any, as its code changes them."""
+    """Return the project's columns: the standard ones, weather where the store holds any, as its code changes them.
+
+    A project that detects events has those of windows of phasors.
+    """
+    if project.events is not None:
+        return phasor_columns(project.forecast_horizon(), project.events.window_seconds)
     weather = project.model.weather
     if weather is None:
         weather = tuple(name for name in (TEMPERATURE,) if name in store.quantities())
     region = (project.project.country, project.project.subdivision)
     return hooks.features(FeatureSet.standard(project.forecast_horizon(), *region, weather=weather))
+
+
+def pipeline_of(project: Project) -> Callable[[], Pipeline]:
+    """Return the standard pipeline of what the project does: forecast, or detect events."""
+    return candidate_pipeline if project.events is None else detector_pipeline
 
 
 @dataclass
@@ -61,6 +79,7 @@ class Platform:
     Attributes:
         layout, project, clock: where, what, when.
         ledger, store: control state and series.
+        places: where the tables lie.
         hooks: the project's own features, training and pipeline.
         features: columns of new candidates.
         signer, trust: key of this installation, and the keys whose packages may serve.
@@ -71,6 +90,7 @@ class Platform:
         apart: releases with code of their own run in processes of their own (a gateway in real time).
         wall: the clock of people: approvals, waivers, freezes; `clock` may be set to the time of the data.
         isolated: nothing outside the folder is used (a replay).
+        elsewhere: opens the model of a package where it runs, None: in this process or one of its own.
     """
 
     layout: Layout
@@ -78,6 +98,7 @@ class Platform:
     clock: Clock
     ledger: Ledger
     store: Store
+    places: Places
     hooks: Hooks
     features: FeatureSet
     signer: Signer
@@ -90,10 +111,13 @@ class Platform:
     network: Callable[[], GridModel] | None = None
     isolated: bool = False
     wall: Clock = field(default_factory=SystemClock)
+    elsewhere: Callable[[Package], Model] | None = None
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
     _surroundings: Surroundings | None = None
+    _tracing: Tracing | None = None
+    _asked_to_trace: bool = False
 
     @classmethod
     def open(
@@ -121,17 +145,18 @@ class Platform:
         """
         project = load_project(folder)
         if isolated:
-            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder")}
+            own = {"ledger": LedgerSection(), "registry": RegistrySection(kind="folder"), "store": StoreSection()}
             project = project.model_copy(update=own)
         layout = Layout(folder)
-        hooks = load_hooks(layout.pipeline_file)
+        hooks = load_hooks(layout.pipeline_file, pipeline_of(project))
         try:
             layout.make()
         except OSError as error:
             raise Unavailable("cannot create the state folder", got=str(error), where=str(layout.state)) from error
         signer = own_key(layout.key)
         ledger = Ledger.open(layout.ledger_at(project.ledger.url, project.ledger.url_file))
-        store = Store.open(layout.store, project.resolution)
+        places = places_of(project.store, layout)
+        store = Store.open(places.series, project.resolution)
         features = features_of(project, store, hooks)
         return cls(
             layout=layout,
@@ -140,6 +165,7 @@ class Platform:
             wall=clock or SystemClock(),
             ledger=ledger,
             store=store,
+            places=places,
             hooks=hooks,
             features=features,
             signer=signer,
@@ -170,6 +196,16 @@ class Platform:
         return self.project.project.areas
 
     @property
+    def detects(self) -> bool:
+        """Whether this project detects events in phasors instead of forecasting load; its areas are kinds of event."""
+        return self.project.events is not None
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Return the levels of every answer; the one of a detector holds a probability."""
+        return DETECTOR_LEVELS if self.detects else QUANTILES
+
+    @property
     def watched(self) -> tuple[str, ...]:
         """Return the areas and the substations that measure them a second time."""
         return (*self.areas, *self.project.monitoring.groups)
@@ -177,13 +213,14 @@ class Platform:
     @property
     def registry(self) -> ModelRegistry:
         """Return the model registry of the project file, opened at first use (MLflow takes seconds to import)."""
+        section = self.project.registry
+        if section.kind == "mlflow":  # each time: a password may have been changed
+            os.environ.update(mlflow_environment(section, self.layout.root, os.environ))
         if self._registry is None:
-            kind = self.project.registry.kind
+            kind = section.kind
             module, _, noun = REGISTRIES[kind].partition(":")
-            if kind == "mlflow":
-                os.environ.update({key: text for key, text in MLFLOW_QUIET.items() if key not in os.environ})
             factory = getattr(importlib.import_module(module), noun)
-            where = self.project.registry.tracking_uri or self.layout.tracking_uri
+            where = section.tracking_uri or self.layout.tracking_uri
             name = self.model_name
             folder = self.layout.state / ("mlruns" if kind == "mlflow" else "registry")
             self._registry = factory(where, name, name, folder) if kind == "mlflow" else factory(folder)
@@ -193,6 +230,18 @@ class Platform:
     def model_name(self) -> str:
         """Return the name of the project's registered model, which holds no quotes."""
         return "".join(c for c in self.project.project.name if c not in "'`\"") or "recloser"
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """Return where traces go, opened at first use; None where the project wants none, and in a replay.
+
+        Raises:
+            Unavailable: the extra `otel` is not installed, or the collector's token cannot be read.
+        """
+        if not self._asked_to_trace and not self.isolated:
+            self._tracing = tracing_of(self.project, self.layout.root)
+        self._asked_to_trace = True
+        return self._tracing
 
     def today(self) -> datetime:
         """Return the instant by the clock of people (aware UTC), whatever the time of the data."""
@@ -220,7 +269,7 @@ class Platform:
         Raises:
             InvalidInput: the file does not load.
         """
-        self.hooks = load_hooks(self.layout.pipeline_file)
+        self.hooks = load_hooks(self.layout.pipeline_file, pipeline_of(self.project))
         self.features = self.wanted_features()
 
     def load(self, release: str) -> LoadedRelease:
@@ -265,7 +314,7 @@ class Platform:
                 where=release,
                 next_step="Save the model as data, or set [gateway] allow_pickle if you trust who signed it.",
             )
-        model = self.open_release(package.model_folder)
+        model = self.open_release(package.model_folder) if self.elsewhere is None else self.elsewhere(package)
         golden = check_golden(package, model.predict)
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
@@ -291,6 +340,8 @@ class Platform:
             return error.explain()
         except RecloserError as error:
             return error.explain()
+        if self.elsewhere is not None:
+            return ""  # whether its model answers where it runs is asked there, once it is started
         try:
             self.load(release)
         except RecloserError as error:
@@ -312,6 +363,10 @@ class Platform:
         self._loaded = {name: release for name, release in dict(self._loaded).items() if name in keep}
         self._ladders = {name: rungs for name, rungs in dict(self._ladders).items() if name in keep or not name}
 
+    def give_up(self, release: str) -> None:
+        """Give up one loaded release, to be opened anew where it is now."""
+        self._loaded = {name: known for name, known in dict(self._loaded).items() if name != release}
+
     def champion(self) -> LoadedRelease | None:
         """Return the serving champion by the ledger's route, None before the first."""
         route = self.ledger.get(RouteRecord, "route")
@@ -320,6 +375,8 @@ class Platform:
     def ladder(self, champion: LoadedRelease | None) -> dict[str, NamedModel]:
         """Return the fallback models, with spreads learned beside the champion where there is one."""
         key = "" if champion is None else champion.release
+        if self.detects:  # whoever cannot look at a window cannot guess what it shows
+            return {}
         if key in self._ladders:
             return self._ladders[key]
         names = self.features.names
@@ -361,10 +418,13 @@ class Platform:
             trial_plan=staging.trial_plan(self.project.gateway.sla.requests_per_second),
             untried=self.untried,
             network=self.network,
+            detection=recipe_of_project(self.project, self.layout, self.ledger),
         )
 
     def close(self) -> None:
         """Give back what is open."""
+        if self._tracing is not None:
+            self._tracing.close()
         self.ledger.close()
 
     def __enter__(self) -> Self:

@@ -9,7 +9,9 @@ from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
 from recloser.app.cluster.opening import engine_of
+from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
+from recloser.app.events.report import detector_document, detector_sentences
 from recloser.app.inlets.telling import triggers_in_status, wait_sentence
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
@@ -17,6 +19,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
+from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
@@ -52,6 +55,8 @@ def newest_instant(platform: Platform) -> datetime:
     Raises:
         InvalidInput: the store is empty.
     """
+    if platform.detects:
+        return platform.clock.now()
     extent = platform.store.extent(LOAD)
     if extent is None:
         raise InvalidInput(
@@ -116,6 +121,10 @@ def current_forecast(folder: Path, *, area: str | None, as_of: datetime | None) 
         Unavailable: no model serves yet, or none can answer.
     """
     with Platform.open(folder) as platform:
+        if platform.detects:
+            raise InvalidInput(
+                "this project detects events; it forecasts nothing", next_step="See: recloser events list"
+            )
         if area is not None and area not in platform.areas:
             raise unknown_name("area", area, platform.areas, where="--area")
         newest = newest_instant(platform)
@@ -219,7 +228,7 @@ def at_time(at: Any) -> datetime:
 def project_status(folder: Path) -> dict[str, Any]:
     """Return who serves, how well of late, what is rolling out, open signals, the latest run, trip and forecast."""
     with Platform.open(folder) as platform:
-        accuracy = accuracy_lately(platform)
+        accuracy = None if platform.detects else accuracy_lately(platform)
         document = status_document(platform)
         sentences = [*document.pop("sentences"), *accuracy_sentences(accuracy)]
         return {**document, "accuracy": accuracy, "sentences": sentences}
@@ -264,8 +273,14 @@ def status_document(platform: Platform) -> dict[str, Any]:
             {"kind": kind, **{name: facts[name] for name in ("since", "areas", "sentence")}}
             for kind, facts in AbsenceAlarms(ledger).open_().items()
         ],
-        "notify": delivery_document(ledger, channel_names(platform), platform.clock.now()),
+        "notify": [
+            *delivery_document(ledger, channel_names(platform), platform.clock.now()),
+            *forge_document(platform),
+        ],
+        "incumbent": incumbent_document(platform),
     }
+    if platform.detects:
+        document["detector"] = detector_document(ledger, platform.layout.windows.parent, platform.today())
     document["sentences"] = status_sentences(document)
     return document
 
@@ -288,9 +303,13 @@ def record_dict(route: RouteRecord) -> dict[str, Any]:
 def status_sentences(document: Mapping[str, Any]) -> list[str]:
     """Return the status as sentences for people."""
     route = document["route"]
-    lines = [f"{document['project']}: {len(document['areas'])} areas."]
+    detector = document.get("detector")
+    areas = "areas" if detector is None else "kinds of event"
+    lines = [f"{document['project']}: {len(document['areas'])} {areas}."]
     lines += [absence["sentence"] for absence in document["absences"]]
-    if document["data"] is None:
+    if detector is not None:
+        lines += detector_sentences(detector)
+    elif document["data"] is None:
         lines.append("No data yet: run 'recloser ingest'.")
     else:
         data = document["data"]
@@ -303,7 +322,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     else:
         lines.append(f"Champion {route['champion']} serves (route epoch {route['epoch']}: {route['reason']}).")
         if route["canary"]:
-            lines.append(f"Canary {route['canary']} answers for {100 * route['share']:.0f} % of the areas.")
+            lines.append(f"Canary {route['canary']} answers for {100 * route['share']:.0f} % of the {areas}.")
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
@@ -317,6 +336,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     lines += link_sentences(document["links"])
     lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
+    lines += incumbent_sentences(document["incumbent"])
     if document["last_trip"]:
         trip = document["last_trip"]
         lines.append(f"Last trip: {trip['release']} at {format_utc(trip['at'])}: {trip['reason']}")

@@ -17,11 +17,13 @@ import click
 
 from recloser import __version__
 from recloser.cli import backups, cluster, operate, prepare, simulate, triggers, watch
-from recloser.cli.field import decode, devices, points
+from recloser.cli.field import decode, devices, events, points
+from recloser.cli.look import console
 from recloser.cli.options import example
 from recloser.cli.output import json_text, say, write_line
 from recloser.cli.people import access, keys, orders
 from recloser.cli.releases import dossiers, packages
+from recloser.cli.stages import ci, promotions
 from recloser.core import RecloserError, Unavailable
 
 REFUSED, BAD_INPUT, INTERNAL, STOPPED = 1, 2, 4, 130
@@ -42,15 +44,19 @@ def program() -> None:
 
 ROOMS = (
     prepare,
+    ci,
     cluster,
     operate,
     triggers,
     orders,
     watch,
+    events,
     simulate,
+    console,
     access,
     keys,
     packages,
+    promotions,
     dossiers,
     backups,
     decode,

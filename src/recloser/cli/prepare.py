@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from recloser.app import check_installation, ingest_file, run_pipeline, scaffold
+from recloser.app import check_installation, ingest_file, run_pipeline, scaffold, scaffold_events, write_ci
 from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option
 from recloser.cli.output import emit, say
 
@@ -17,20 +17,45 @@ from recloser.cli.output import emit, say
 )
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--area", "areas", multiple=True, required=True, help="Area, feeder or zone to forecast; repeat for several."
+    "--template",
+    type=click.Choice(["forecast", "pmu"]),
+    default="forecast",
+    show_default=True,
+    help="What the project does: forecast load, or detect events in phasors.",
+)
+@click.option(
+    "--area",
+    "areas",
+    multiple=True,
+    help="Area, feeder or zone to forecast; repeat for several. With pmu: kind of event (default: all).",
 )
 @click.option("--time-zone", required=True, help="Local zone, an IANA name such as Australia/Melbourne.")
 @click.option("--country", help="Country code for holidays, such as AU (default: that of the time zone).")
 @click.option("--subdivision", help="State or region code for holidays, such as VIC.")
 @click.option("--resolution-minutes", type=int, help="Length of one interval (default: as in the first file).")
+@click.option("--ci", type=click.Choice(["github", "gitlab"]), help="Write this forge's CI file too.")
 @json_option
-def init(folder: Path, as_json: bool, **grid: Any) -> None:
-    """Scaffold a project: one recloser.toml and one pipeline.py."""
+def init(folder: Path, template: str, ci: str | None, as_json: bool, **grid: Any) -> None:
+    """Scaffold a project: one recloser.toml and, to forecast, one pipeline.py."""
+    result = _scaffolded(folder, template, grid)
+    if ci is not None:
+        result["written"] += write_ci(folder, ci)["written"]
     emit(
-        scaffold(folder, **grid),
+        result,
         as_json=as_json,
         text=lambda d: "\n".join([f"wrote {path}" for path in d["written"]] + [d["next_step"]]),
     )
+
+
+def _scaffolded(folder: Path, template: str, grid: dict[str, Any]) -> dict[str, Any]:
+    if template == "forecast":
+        if not grid["areas"]:
+            raise click.UsageError("Missing option '--area'.")
+        return scaffold(folder, **grid)
+    for name in ("country", "subdivision", "resolution_minutes"):
+        if grid[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} means nothing to a project that detects events.")
+    return scaffold_events(folder, kinds=grid["areas"], time_zone=grid["time_zone"])
 
 
 @click.command(

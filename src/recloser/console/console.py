@@ -17,7 +17,7 @@ from starlette.routing import Route
 from recloser.app import ControlRoom, SystemClock
 from recloser.console.entry.acting import Acting
 from recloser.console.entry.door import Door, Visit
-from recloser.console.levels import Levels
+from recloser.console.levels import Levels, word
 from recloser.console.live import MOST, Pulse, stream
 from recloser.console.pages.shell import problem
 from recloser.core import Clock, InvalidInput, RecloserError, jsonable
@@ -69,15 +69,20 @@ class Console:
                 Route("/releases.json", self._data(levels.releases_data)),
                 Route("/release", self._page(levels.release)),
                 Route("/release.json", self._data(levels.release_data)),
+                Route("/dossier", self.dossier),
                 Route("/alarms", self._page(levels.alarms)),
                 Route("/alarms.json", self._data(levels.alarms_data)),
                 Route("/why", self._page(levels.why)),
                 Route("/why.json", self._data(levels.why_data)),
+                Route("/theatre", self._page(levels.theatre)),
+                Route("/theatre.json", self._data(levels.theatre_data)),
                 Route("/diagnostics", self._page(levels.diagnostics)),
                 Route("/diagnostics.json", self._data(levels.diagnostics_data)),
                 Route("/act", self._acting.act, methods=["POST"]),
                 Route("/sign-in", door.form, methods=["GET"]),
                 Route("/sign-in", door.sign_in, methods=["POST"]),
+                Route("/sign-in/provider", door.provider.leave),
+                Route("/sign-in/provider/back", door.provider.arrive),
                 Route("/sign-out", door.sign_out, methods=["POST"]),
                 Route("/password", door.password, methods=["GET", "POST"]),
                 Route("/events", self.events),
@@ -97,6 +102,21 @@ class Console:
         if self._pulse.listeners >= MOST:
             return JSONResponse({"error": "too many open pages"}, status_code=503, headers=HEADERS)
         return StreamingResponse(stream(self._pulse, self._room), media_type="text/event-stream", headers=HEADERS)
+
+    def dossier(self, request: Request) -> Response:
+        """Give the signed dossier of a release as a file: a page to read, or with form=json the document."""
+        name, as_json = word(request, "name"), word(request, "form") == "json"
+        try:
+            if self._door.visit(request) is None:
+                return self._door.to_sign_in(request)
+            text, page = self._room.dossier(name)
+        except RecloserError as error:
+            status = 404 if isinstance(error, InvalidInput) else 503
+            return HTMLResponse(problem(error.explain()), status_code=status, headers=HEADERS)
+        file = f"{name}.{'json' if as_json else 'html'}"  # a name of a release: of letters, digits and a hyphen
+        headers = {**HEADERS, "content-disposition": f'attachment; filename="{file}"'}
+        kind = "application/json" if as_json else "text/html"
+        return Response(text if as_json else page, media_type=kind, headers=headers)
 
     def static(self, request: Request) -> Response:
         """Give a file that pages load."""

@@ -8,13 +8,14 @@ from typing import Any
 
 from starlette.requests import Request
 
-from recloser.app import MAY, ControlRoom, OverviewAsk
+from recloser.app import MAY, ControlRoom, OverviewAsk, Where
 from recloser.console.entry.door import Door, Visit
 from recloser.console.entry.forms import safe_place
 from recloser.console.pages.acts import Person, rollout_acts
 from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
-from recloser.console.pages.diagnostics import diagnostics_page
+from recloser.console.pages.depth.diagnostics import diagnostics_page
+from recloser.console.pages.depth.theatre import theatre_page
 from recloser.console.pages.overview import overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell
@@ -95,12 +96,28 @@ class Levels:
 
     def diagnostics(self, visit: Visit) -> str:
         """Return level 4."""
-        view = self._room.diagnostics(_before(visit.request))
+        view = self._room.diagnostics(_before(visit.request), word(visit.request, "find").strip())
         return diagnostics_page(self._shell(visit, "/diagnostics", view), view)
 
     def diagnostics_data(self, visit: Visit) -> object:
         """Return level 4 as data."""
-        return self._room.diagnostics(_before(visit.request))
+        return self._room.diagnostics(_before(visit.request), word(visit.request, "find").strip())
+
+    def theatre(self, visit: Visit) -> str:
+        """Return any moment as it was known then."""
+        view = self._theatre(visit)
+        return theatre_page(self._shell(visit, "/theatre", view), view)
+
+    def theatre_data(self, visit: Visit) -> object:
+        """Return any moment as it was known then, as data."""
+        return self._theatre(visit)
+
+    def _theatre(self, visit: Visit) -> dict[str, Any]:
+        at, step = visit.request.query_params.get("at"), word(visit.request, "step")
+        where = Where(
+            parse_utc(at, "at").astimezone(UTC) if at else None, number(visit.request, "step") if step else None
+        )
+        return self._room.theatre(word(visit.request, "name") or None, where)
 
     def _why(self, visit: Visit) -> dict[str, Any]:
         at = visit.request.query_params.get("at")
@@ -137,7 +154,8 @@ def person_of(visit: Visit) -> Person | None:
     account, request = visit.session.account, visit.request
     may = frozenset(kind for kind in MAY if account.may(kind))
     back = safe_place(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-    return Person(account.name, tuple(sorted(account.roles)), may, visit.session.csrf, back)
+    local = account.issuer is None
+    return Person(account.name, tuple(sorted(account.roles)), may, visit.session.csrf, back, local)
 
 
 def word(request: Request, name: str) -> str:

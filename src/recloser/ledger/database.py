@@ -20,6 +20,13 @@ from recloser.core import InvalidInput, RecloserError, Refused, Unavailable
 
 REVISION = "0002"
 WAIT_S = 30
+# A server that a cut cable hides is noticed within seconds, by us and by the server: libpq's words, and the server's.
+NOTICED = {"connect_timeout": 4, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 3}
+NOTICED |= {"tcp_user_timeout": 8000}
+_NOTICED_THERE = (
+    "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
+    "SET tcp_user_timeout = 8000"
+)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "ledger_version"
 _ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a global of its own
@@ -97,7 +104,7 @@ def _sqlite(place: sa.URL) -> sa.Engine:
 
 def _postgresql(place: sa.URL) -> sa.Engine:
     try:
-        engine = sa.create_engine(place, pool_pre_ping=True, pool_size=8, max_overflow=24)
+        engine = sa.create_engine(place, pool_pre_ping=True, pool_size=8, max_overflow=24, connect_args=patience(place))
     except ModuleNotFoundError as error:
         raise Unavailable(
             "the PostgreSQL driver is not installed",
@@ -109,9 +116,17 @@ def _postgresql(place: sa.URL) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: object) -> None:
         connection.execute(f"SET lock_timeout = '{WAIT_S}s'")
+        connection.execute(_NOTICED_THERE)
         connection.commit()
 
     return engine
+
+
+def patience(place: sa.URL) -> dict[str, Any]:
+    """Return how a connection notices that its server is out of reach; what the URL says wins."""
+    if place.get_backend_name() != "postgresql":
+        return {}
+    return {name: number for name, number in NOTICED.items() if name not in place.query}
 
 
 @contextmanager

@@ -5,17 +5,21 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from recloser.core import Unavailable
 
+Still = Callable[[], bool]
+"""Tells whether a hold is still ours; asks the server where there is one."""
+
 
 @contextmanager
-def held_file(database: Path, name: str) -> Iterator[None]:
+def held_file(database: Path, name: str) -> Iterator[Still]:
     """Hold `name` by an advisory lock on a file beside the database; the kernel releases it when the process dies.
 
     Raises:
@@ -24,7 +28,7 @@ def held_file(database: Path, name: str) -> Iterator[None]:
     path = database.with_name(f"{database.name}.{hashlib.sha256(name.encode()).hexdigest()[:16]}.hold")
     handle = _lock(path, name)
     try:
-        yield
+        yield lambda: True
     finally:
         with suppress(FileNotFoundError):
             path.unlink()  # still locked: whoever waits for this file finds that it is no longer the one on disk
@@ -47,7 +51,7 @@ def _lock(path: Path, name: str) -> int:
 
 
 @contextmanager
-def held_session(engine: sa.Engine, name: str) -> Iterator[None]:
+def held_session(engine: sa.Engine, name: str) -> Iterator[Still]:
     """Hold `name` by a PostgreSQL session lock; the server releases it when the connection ends.
 
     Raises:
@@ -57,8 +61,16 @@ def held_session(engine: sa.Engine, name: str) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
             raise _taken(name)
+
+        def still() -> bool:
+            try:
+                connection.execute(sa.select(1))
+            except exc.SQLAlchemyError:
+                return False
+            return True
+
         try:
-            yield
+            yield still
         finally:
             connection.invalidate()  # ends the session, and with it the lock, even if the server is gone
 

@@ -21,7 +21,7 @@ from recloser.ledger.audit.verification import verify_database
 from recloser.ledger.change import Change
 from recloser.ledger.commit import Fence, write_change
 from recloser.ledger.database import connect, converted, reading, writing
-from recloser.ledger.holds import held_file, held_session
+from recloser.ledger.holds import Still, held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
 from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
 from recloser.ledger.watching import LedgerWatch
@@ -131,6 +131,7 @@ class Ledger:
         descending: bool = False,
         limit: int | None = None,
         since: tuple[str, Any] | None = None,
+        until: tuple[str, Any] | None = None,
         **equals: Any,
     ) -> list[T]:
         """Return the records whose fields equal the given values, ordered by one field and then by key.
@@ -141,6 +142,7 @@ class Ledger:
             descending: largest first.
             limit: at most so many.
             since: (field, value): only records whose field is at or after it.
+            until: (field, value): only records whose field is at or before it.
             equals: field=value; None finds nulls, a list or tuple finds any of its values.
 
         Raises:
@@ -150,6 +152,8 @@ class Ledger:
         query = mapping.select.where(*(_equal(mapping, name, item) for name, item in equals.items()))
         if since is not None:
             query = query.where(mapping.table.c[mapping.column(since[0]).name] >= mapping.literal(*since))
+        if until is not None:
+            query = query.where(mapping.table.c[mapping.column(until[0]).name] <= mapping.literal(*until))
         order = [mapping.table.c[name] for name in dict.fromkeys((mapping.column(order_by).name, "key"))]
         query = query.order_by(*(column.desc() if descending else column.asc() for column in order)).limit(limit)
         with self._at_seam(), reading(self._engine) as connection:
@@ -228,19 +232,26 @@ class Ledger:
         self._require_own_process()
         return LedgerWatch(self._engine, self._where)
 
+    @property
+    def shared(self) -> bool:
+        """Return whether processes of other hosts may use this ledger too."""
+        return bool(self._engine.dialect.name == "postgresql")
+
     @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
+    def hold(self, name: str) -> Iterator[Still]:
         """Hold `name` exclusively, among all threads and processes of this ledger, until the block or the process ends.
+
+        The block is given what tells whether the hold is still ours: a server gives it up with a lost connection.
 
         Raises:
             Unavailable: somebody else holds it.
         """
         with ExitStack() as stack:
             with self._at_seam():
-                stack.enter_context(self._holder(name))
-            yield
+                still = stack.enter_context(self._holder(name))
+            yield still
 
-    def _holder(self, name: str) -> AbstractContextManager[None]:
+    def _holder(self, name: str) -> AbstractContextManager[Still]:
         if self._engine.dialect.name == "sqlite":
             return held_file(Path(str(self._engine.url.database)).absolute(), name)
         return held_session(self._engine, name)

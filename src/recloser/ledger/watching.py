@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from recloser.core import Unavailable
+from recloser.ledger.database import patience
 
 CHANNEL = "recloser_ledger"
 
@@ -46,6 +47,7 @@ class LedgerWatch:
         if fresh:
             dialect = self._engine.dialect
             words, options = dialect.create_connect_args(self._engine.url)
+            options = {**options, **patience(self._engine.url)}
             self._link = dialect.connect(*words, **options)  # of no pool, and in no transaction
         if self._engine.dialect.name == "sqlite":
             (seen,) = self._link.execute("PRAGMA data_version").fetchone()

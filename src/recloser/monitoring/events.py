@@ -28,7 +28,7 @@ class EventRule:
     """
 
     threshold: float = 0.5
-    begin: int = 2
+    begin: int = 3
     end: int = 5
 
     def __post_init__(self) -> None:

@@ -12,6 +12,8 @@ from recloser.core import FloatArray
 from recloser.monitoring.finding import Finding
 from recloser.monitoring.window import BoolArray, Window, micros
 
+_FAR = 50.0  # times the largest value of an area's history
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -78,7 +80,7 @@ def find_stuck(window: Window, skip: BoolArray, *, at_least: timedelta, recent: 
     for row, second, last in runs_of(same):
         first = second - 1
         length = last - first
-        limit = max(shortest, int(1.5 * usual[row]) + 2)
+        limit = max(shortest, int(usual[row]) + 2, int(1.5 * usual[row]) + 1)
         if has_history[row, first] < 7 * day:
             limit = max(limit, day)
         if length >= limit:
@@ -126,28 +128,60 @@ def find_dead(window: Window, *, days: int, share: float, recent: int) -> list[F
 def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent: int) -> list[Finding]:
     """Find loads that are a thousand (or a million) times too large or too small, and fit once divided by that.
 
-    Two values too large are enough; values too small must last `at_least`, and half a day in feeds that ordinarily
-    come near zero.
+    Two values too large are enough; values too small must last `at_least`, and in feeds that ordinarily come near zero
+    for longer than the feed ever stays there (`_small_for_long`).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.log10(np.abs(window.values / usual.value))
-    if not (np.abs(power) > 2.0).any():
+        beyond = np.abs(window.values) / np.maximum(np.abs(usual.low), np.abs(usual.high))[:, None]
+    small = beyond < 1.3e-3
+    if not ((np.abs(power) > 2.0) | small | (beyond > _FAR)).any():
         return []
     judged = np.abs(usual.value) > 0.10 * usual.scale[:, None]
     history = np.where(window.usable, np.abs(window.values), np.nan)[:, : max(1, window.steps - 24 * window.per_hour)]
     ordered = np.sort(history, axis=1)
     smallest = ordered[np.arange(len(ordered)), np.isfinite(ordered).sum(axis=1) // 100]
     near_zero = ~(smallest > 0.02 * usual.scale)
-    found = []
+    found = _small_for_long(window, usual, small, at_least=at_least, recent=recent)
+    told = np.isin(window.areas, [area for finding in found for area in finding.areas])
     for exponent in (3, -3, 6, -6):
         fits = judged & (np.abs(power - exponent) < 0.45)
+        if exponent > 0:  # also where about zero is usual: what lies far beyond anything seen, and within it if divided
+            fits |= (beyond > _FAR * 10.0 ** (exponent - 3)) & (beyond < 1.3 * 10.0**exponent)
         # Samples near zero load cannot be judged: they do not break a run.
         run = fits | (~judged & np.isfinite(window.values) & (_neighbours(fits, window.per_hour * 6)))
-        evidence = {"factor": 10.0**exponent}
+        rows = ~(near_zero | told) if exponent < 0 else np.ones(len(told), dtype=bool)
         soon = 2 * window.resolution if exponent > 0 else at_least
-        found += _runs("unit", window, run & ~near_zero[:, None], soon, recent, evidence)
-        patience = soon if exponent > 0 else timedelta(hours=12)
-        found += _runs("unit", window, run & near_zero[:, None], patience, recent, evidence)
+        found += _runs("unit", window, run & rows[:, None], soon, recent, {"factor": 10.0**exponent})
+    return found
+
+
+def _small_for_long(
+    window: Window, usual: Expectation, small: BoolArray, *, at_least: timedelta, recent: int
+) -> list[Finding]:
+    """Find feeds that stay close to zero for longer than they ever do, and are not dead.
+
+    The shortest run that counts is `at_least`, or one and a half times the longest run of the feed's own history; with
+    less than a week of history, half a day. A thousand (or a million) times as much must be an ordinary load, and move.
+    """
+    day = 24 * window.per_hour
+    shortest = max(3, int(at_least / window.resolution))
+    top = 1.3 * np.maximum(np.abs(usual.low), np.abs(usual.high))
+    own = np.zeros(len(window.areas))
+    newest, has_history = _newest(window), np.cumsum(window.usable, axis=1)
+    found = []
+    for row, first, last in runs_of(small):
+        length, values = last - first, np.abs(window.values[row, first:last])
+        limit = max(shortest, int(1.5 * own[row]) + 2)
+        if has_history[row, first] < 7 * day:
+            limit = max(limit, day // 2)
+        middle = float(np.median(values))
+        factor = next((f for f in (1e3, 1e6) if 0.1 * usual.scale[row] < f * middle <= top[row]), None)
+        if length < limit or factor is None:
+            if window.usable[row, first:last].all():
+                own[row] = max(own[row], length)
+        elif last > recent and float(np.ptp(values)) > 0.002 * middle:
+            found.append(_finding("unit", window, row, (first, last), newest[row], {"factor": 1.0 / factor}))
     return found
 
 

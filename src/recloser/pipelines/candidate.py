@@ -83,13 +83,13 @@ def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     model = bench.train(rows, bench.features.names, choice.offer.plan(bench.plan))
     if sabotage is not None:
         model = sabotage.model(model)
-    folder = _folder(bench, inputs) / "model"
+    folder = run_folder(bench, inputs) / "model"
     model.save(folder)
     for name, rung in _ladder(bench.features, rows).items():
         rung.save(folder / "fallback" / name)
-    rows.write_parquet(_folder(bench, inputs) / "training.parquet", compression="zstd")
+    rows.write_parquet(run_folder(bench, inputs) / "training.parquet", compression="zstd")
     return {
-        "model": _digest_folder(folder),
+        "model": digest_folder(folder),
         "kind": model.kind,
         "rows": rows.height,
         "issues": rows["issued_at"].n_unique(),
@@ -106,16 +106,16 @@ def evaluate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Let candidate, champion and seasonal naive answer the hold-out; keep every answer for the gate."""
     champion = bench.champion()
     rows = _holdout_rows(bench, inputs, champion)
-    model = bench.load(_folder(bench, inputs) / "model")
+    model = bench.load(run_folder(bench, inputs) / "model")
     answers: dict[str, FloatArray] = {"candidate": model.predict(rows)}
     if champion is not None:
         answers["champion"] = champion.predict(rows)
     answers["seasonal_naive"] = SeasonalNaive.of(bench.features.names).predict(rows)
     keep = [name for name in ("area", "issued_at", "at", LOAD, "incumbent_mw", "scale_mw") if name in rows.columns]
     evaluation = Evaluation(rows.select(keep), answers)
-    path = _folder(bench, inputs) / "evaluation.parquet"
+    path = run_folder(bench, inputs) / "evaluation.parquet"
     evaluation.to_frame().write_parquet(path, compression="zstd")
-    rows.write_parquet(_folder(bench, inputs) / "holdout.parquet", compression="zstd")
+    rows.write_parquet(run_folder(bench, inputs) / "holdout.parquet", compression="zstd")
     return {
         "champion": None if champion is None else champion.release,
         "metrics": metrics(evaluation),
@@ -147,7 +147,7 @@ def held_out_days(bench: Workbench, evaluation: Evaluation) -> list[dict[str, An
 
 def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Build the signed, content-addressed package of the candidate."""
-    folder = _folder(bench, inputs)
+    folder = run_folder(bench, inputs)
     trained, evaluated = inputs["train"], inputs["evaluate"]
     model = bench.load(folder / "model")
     first, last = (parse_utc(text) for text in trained["window"])
@@ -173,7 +173,7 @@ def package(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     golden = at_splits(make_golden(rows, bench.features.names, model.predict), model)
     columns = input_columns(rows, bench.features)
     areas = sorted(rows["area"].unique())
-    documents = describe(facts, columns, areas, _files(folder / "model"), bench.surroundings())
+    documents = describe(facts, columns, areas, model_files(folder / "model"), bench.surroundings())
     built = build_package(bench.packages, folder / "model", facts, bench.signer, golden, documents)
     return {"release": built.release, "digest": built.digest, "path": str(built.path.relative_to(bench.packages))}
 
@@ -189,11 +189,11 @@ def at_splits(golden: Golden, model: Model) -> Golden:
 def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Judge the package that would be deployed; verdict and evidence go to the ledger, refusals too."""
     built = inputs["package"]
-    folder = _folder(bench, inputs)
+    folder = run_folder(bench, inputs)
     opened = open_package(bench.packages / built["path"], bench.trusted)
     run = str(inputs["parameters"]["run"])
     if bench.trial is not None:  # its process asks the ledger which package the release is
-        _record_candidate(bench, opened, run)
+        record_candidate(bench, opened, run)
     evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
     evidence = replace(evidence, trigger=str(inputs["parameters"].get("trigger", "")))
     verdict = judged(bench, evidence)
@@ -202,7 +202,8 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     return {"candidate": opened.release, "verdict": verdict.verdict, "reason": verdict.reason, "checks": checks}
 
 
-def _record_candidate(bench: Workbench, package: Package, run: str) -> None:
+def record_candidate(bench: Workbench, package: Package, run: str) -> None:
+    """Make the package a candidate in the ledger, unless it is known there."""
     if bench.ledger.get(ReleaseRecord, package.release) is None:
         now = bench.clock.now()
         with bench.ledger.change("staging", now) as change:
@@ -246,7 +247,8 @@ def register(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {"candidate": opened.release, "verdict": inputs["judge"]["verdict"], "version": version}
 
 
-def _folder(bench: Workbench, inputs: Mapping[str, Any]) -> Path:
+def run_folder(bench: Workbench, inputs: Mapping[str, Any]) -> Path:
+    """Return the folder of a run's intermediate files."""
     folder = bench.runs / str(inputs["parameters"]["run"])
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -307,12 +309,13 @@ def _ladder(features: FeatureSet, rows: pl.DataFrame) -> dict[str, Model]:
     return dict(zip(FALLBACKS, rungs, strict=True))
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+def model_files(folder: Path) -> dict[str, bytes]:
     """Return the content of every file below a folder by its relative path, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def _digest_folder(folder: Path) -> str:
-    listed = "".join(f"{name} {digest_bytes(content)}\n" for name, content in _files(folder).items())
+def digest_folder(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of the files below a folder."""
+    listed = "".join(f"{name} {digest_bytes(content)}\n" for name, content in model_files(folder).items())
     return digest_bytes(listed.encode())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
 from recloser.core import InvalidInput, unknown_name
 from recloser.ledger import Ledger, ReleaseRecord, VerdictRecord
+from recloser.pipelines.detection.judging import REQUIRED as OF_DETECTORS
 from recloser.pipelines.judging import REQUIRED
 from recloser.registry import Package
 from recloser.staging import PASS, WAIVE, CheckResult, Verdict, Waiver, judge, waivers_in
@@ -39,6 +41,11 @@ def verdict_record(release: str, verdict: Verdict, now: datetime) -> VerdictReco
     return VerdictRecord(key, release, now, verdict.verdict, verdict.reason, checks, verdict.evidence_digest)
 
 
+def required_among(names: Collection[str]) -> tuple[str, ...]:
+    """Return the groups of checks without which there is no pass, by the names of those that were made."""
+    return OF_DETECTORS if "windows" in names else REQUIRED
+
+
 def waive(ledger: Ledger, waiver: Waiver, now: datetime) -> Verdict:
     """Write a waiver down and judge the recorded checks again with it, in one change.
 
@@ -58,7 +65,7 @@ def waive(ledger: Ledger, waiver: Waiver, now: datetime) -> Verdict:
         raise InvalidInput("a check that passed needs no waiver", got=waiver.check, where="--check")
     earlier = waivers_in(ledger.entries(subject=waiver.candidate), now)
     standing = [other for other in earlier if other.check != waiver.check]
-    verdict = judge(tuple(checks.values()), REQUIRED, (*standing, waiver))
+    verdict = judge(tuple(checks.values()), required_among(checks), (*standing, waiver))
     with ledger.change(waiver.name, now) as change:
         change.note(WAIVE, waiver.candidate, waiver.to_dict())
         change.put(verdict_record(waiver.candidate, verdict, now))

@@ -14,6 +14,7 @@ from recloser.core import Clock, FloatArray
 from recloser.features import FeatureSet
 from recloser.ledger import Ledger
 from recloser.models import Model, TrainingPlan
+from recloser.pipelines.detection.recipe import DetectionRecipe
 from recloser.registry import CodeCommit, EnvironmentLock, ModelRegistry, PublicKey, Signer
 from recloser.registry.content.description import Surroundings
 from recloser.staging import GatePolicy, GridModel, TrialPlan, TrialRunner
@@ -82,6 +83,7 @@ class Workbench:
         trial_plan: how.
         network: opens the network model that forecasts are tried on, None without one; slow, so only a run with trials
             does so.
+        detection: what a run of the detector's pipeline is made of; None in a project that forecasts.
         saboteur: bad candidates on demand in a replay's scenario: name -> (rows -> rows) and (model -> model).
     """
 
@@ -112,6 +114,7 @@ class Workbench:
     trial_plan: TrialPlan = field(default_factory=TrialPlan)
     network: Callable[[], GridModel] | None = None
     untried: str = "no trial was asked for"
+    detection: DetectionRecipe | None = None
 
 
 def union(first: FeatureSet, second: FeatureSet | None) -> FeatureSet:

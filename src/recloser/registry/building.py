@@ -89,6 +89,35 @@ def _model_files(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in names}
 
 
+def adopt_package(packages: Path, package: Package, documents: Mapping[str, bytes], signer: Signer) -> Package:
+    """Put a package that was made and verified elsewhere among one's own, signed by one's own key; return it opened.
+
+    Content and digest stay. It appears by one rename; what is there already is left as it is.
+
+    Args:
+        packages: folder of packages.
+        package: opened with the keys of whoever made it.
+        documents: what lies beside the manifest here, by path: attestations, signed by one's own key.
+        signer: whose key signs it.
+
+    Raises:
+        Refused: it changed since it was opened, or another is there already.
+        Unavailable: a file cannot be read or written.
+    """
+    target = packages / package.release
+    try:
+        contents = {entry.path: package.read_bytes(entry.path) for entry in package.files}
+        manifest = write_manifest(package.files)
+        contents |= {**documents, MANIFEST: manifest, SIGNATURE: write_signature(manifest, signer)}
+        packages.mkdir(parents=True, exist_ok=True)
+        with _locked(packages):
+            if not os.path.lexists(target):
+                _write_whole(packages, target, contents)
+    except OSError as error:
+        raise Unavailable("a package cannot be taken in", got=error.strerror, where=str(packages)) from error
+    return open_package(target, [signer.public_key])
+
+
 def put_in(package: Path, name: str, content: bytes) -> None:
     """Put a file into a package that is there already, in place of an older one; never a draft or an empty folder.
 

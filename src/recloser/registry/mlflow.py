@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,10 @@ from recloser.registry.model_registry import (
 from recloser.registry.package import Package
 
 _TEXT_LIMIT = 4000
+_SIGN_IN = "Check [registry] username and password_file, or token_file; nothing that serves waits for it."
+_MAY = "Give this account EDIT on the experiment and the registered model, or let it make them."
+_TRUST = "Set [registry] ca_file to the certificate of its authority."
+_UP = "Check [registry] tracking_uri and that the server is up; nothing that serves waits for it."
 
 
 class MlflowRegistry:
@@ -246,13 +251,28 @@ def _seam() -> Iterator[None]:
         raise Unavailable("run artifacts cannot be written", got=str(error), where="MLflow") from error
 
 
+# What MLflow says -> what that means, and what to do.
+_CAUSES = (
+    (
+        ("error code 401", "not authenticated", "HTTP 401"),
+        "the MLflow server does not accept these credentials",
+        _SIGN_IN,
+    ),
+    (("error code 403", "Permission denied", "HTTP 403"), "the MLflow server does not allow this", _MAY),
+    (("certificate", "SSLError", "SSL:"), "the MLflow server's certificate is not trusted", _TRUST),
+    (("timed out", "Timeout"), "the MLflow server does not answer in time", _UP),
+    (("Connection refused", "Max retries", "failed with exception"), "the MLflow server cannot be reached", _UP),
+)
+
+
 def _unavailable(error: MlflowException) -> Unavailable:
-    return Unavailable(
-        "the MLflow store did not do it",
-        got=f"{error.error_code}: {error.message}"[:500],
-        where="MLflow",
-        next_step="Check the tracking URI and that the database or server is up.",
-    )
+    said = re.sub(r"://[^/@\s]+@", "://***@", str(error.message))  # an address may hold credentials
+    what, next_step = "the MLflow store did not do it", "Check the tracking URI and that the database or server is up."
+    for words, meaning, act in _CAUSES:
+        if any(word in said for word in words):
+            what, next_step = meaning, act
+            break
+    return Unavailable(what, got=f"{error.error_code}: {said}"[:500], where="MLflow", next_step=next_step)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from recloser.staging.performance import (
 from recloser.staging.performance.holdout import PairScale, bootstrap_bounds, pair_scale, paired_days
 from recloser.staging.policy import GatePolicy
 from recloser.staging.safety import AssetBounds, SafetyProbe, check_safety
+from recloser.staging.safety.detection import DetectionProbe, check_detection_safety
 from recloser.staging.trial.calls import Latency, check_latency, measure_latency
 from recloser.staging.trial.checks import check_trial, failed_trial, not_tried
 from recloser.staging.trial.report import GoldenTold, LoadReport, TrialPlan, TrialReport, TrialRunner
@@ -40,6 +41,7 @@ __all__ = [
     "CheckResult",
     "DetectionHoldOut",
     "DetectionNeed",
+    "DetectionProbe",
     "GatePolicy",
     "GoldenTold",
     "GridModel",
@@ -63,6 +65,7 @@ __all__ = [
     "check_coverage",
     "check_data",
     "check_detection",
+    "check_detection_safety",
     "check_latency",
     "check_leak",
     "check_metrics",

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 
 import polars as pl
 
 from recloser.core import InvalidInput, Refused
 from recloser.store.delta import SampleTable
-from recloser.store.lock import writer_lock
+from recloser.store.places import Place, in_turn
 from recloser.store.resolution import in_order
 
 SMALL_FILE_BYTES = 32 * 1024 * 1024
@@ -54,18 +54,25 @@ class Upkeep:
 
 
 def maintain(
-    table: SampleTable, lock_folder: Path, pinned: Sequence[int], now: datetime, upkeep: Upkeep
+    table: SampleTable, place: Place, pinned: Sequence[int], now: datetime, upkeep: Upkeep
 ) -> MaintenanceResult:
     """Compact what is fragmented, then delete files that neither the latest nor a pinned version needs.
 
-    Each step holds the writer lock for itself, so that appends wait seconds at most; killed at any point it leaves
+    Each step takes its own turn as a writer, so that appends wait seconds at most; killed at any point it leaves
     a whole table, and a second run finishes the work.
 
     Raises:
-        InvalidInput: a pinned version that does not exist.
+        InvalidInput: a pinned version that does not exist; no grace time where others may be writing meanwhile.
         Refused: a pinned version is unreadable already; nothing is deleted then.
-        Unavailable: another process keeps the lock.
+        Unavailable: another process keeps the lock, or always commits first.
     """
+    if not place.locked and upkeep.grace_hours < 1:
+        raise InvalidInput(
+            "without a grace time the files of writers at work would be deleted",
+            got=upkeep.grace_hours,
+            expected="at least 1 hour",
+            where=place.uri,
+        )
     latest = table.refresh()
     kept = tuple(sorted(set(pinned)))
     if latest < 0:
@@ -76,21 +83,20 @@ def maintain(
     needed = _files_of(table, kept)
     compacted = 0
     for partition in _fragmented(table.files(latest), upkeep.small_files):
-        with writer_lock(lock_folder):
-            compacted += _compact(table, partition, upkeep.small_files)
-    with writer_lock(lock_folder):
-        version = table.refresh()
-        needed |= set(table.files(version)["path"])
-        doomed = table.vacuum([*kept], upkeep.grace_hours, dry_run=True)
-        lost = needed.intersection(doomed)
-        if lost:
-            raise Refused(
-                "vacuum would remove files of a pinned version", got=sorted(lost)[:3], where=str(table.folder)
-            )
-        removed = table.vacuum([*kept], upkeep.grace_hours, dry_run=False) if doomed else []
-        version = table.refresh()
-        after = table.files(version).height
-    return MaintenanceResult(now, version, compacted, before, after, len(removed), kept)
+        compacted += in_turn(place, partial(_compact, table, partition, upkeep.small_files))
+    removed = in_turn(place, lambda: _vacuum(table, needed, kept, upkeep.grace_hours))
+    version = table.refresh()
+    return MaintenanceResult(now, version, compacted, before, table.files(version).height, removed, kept)
+
+
+def _vacuum(table: SampleTable, needed: set[str], kept: Sequence[int], grace_hours: int) -> int:
+    """Delete what nothing needs, after comparing the list with what is needed; return how many files went."""
+    version = table.refresh()
+    doomed = table.vacuum([*kept], grace_hours, dry_run=True)
+    lost = (needed | set(table.files(version)["path"])).intersection(doomed)
+    if lost:
+        raise Refused("vacuum would remove files of a pinned version", got=sorted(lost)[:3], where=table.place.uri)
+    return len(table.vacuum([*kept], grace_hours, dry_run=False)) if doomed else 0
 
 
 def _files_of(table: SampleTable, versions: Sequence[int]) -> set[str]:
@@ -103,7 +109,7 @@ def _files_of(table: SampleTable, versions: Sequence[int]) -> set[str]:
             raise Refused(
                 "a pinned version has already lost files",
                 got={"version": version, "file": absent[0], "absent": len(absent)},
-                where=str(table.folder),
+                where=table.place.uri,
                 next_step="Restore the files from a backup, or release the pin; nothing was deleted.",
             )
         needed.update(files["path"])
@@ -118,13 +124,14 @@ def _fragmented(files: pl.DataFrame, small_files: int) -> list[tuple[str, str]]:
 
 def _compact(table: SampleTable, partition: tuple[str, str], small_files: int) -> int:
     """Rewrite one partition in canonical order; 1 if done, 0 if someone else has done it meanwhile."""
-    files = table.files(table.refresh())
+    version = table.refresh()
+    files = table.files(version)
     if partition not in _fragmented(files, small_files):
         return 0
     quantity, month = partition
     chosen = files.filter((pl.col("quantity") == quantity) & (pl.col("month") == month))
     rows = in_order(table.read(chosen))
     if rows.is_empty():
-        raise Refused("a partition with files but without rows", got=json.dumps(partition), where=str(table.folder))
-    table.rewrite(partition, rows)
+        raise Refused("a partition with files but without rows", got=json.dumps(partition), where=table.place.uri)
+    table.rewrite(partition, rows, version)
     return 1

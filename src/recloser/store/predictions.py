@@ -10,6 +10,7 @@ import polars as pl
 
 from recloser.core import TIME, Unavailable, require_utc
 from recloser.store.log_table import LogTable
+from recloser.store.places import Place
 
 NAME = "predictions"
 PREDICTION_SCHEMA: dict[str, pl.DataType] = {
@@ -41,10 +42,10 @@ PREDICTION_SCHEMA: dict[str, pl.DataType] = {
 
 
 class PredictionTable(LogTable):
-    """Append-only table of predictions in one folder; thread safe, several processes may hold one each."""
+    """Append-only table of predictions in one place; thread safe, several processes may hold one each."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, NAME, PREDICTION_SCHEMA, pl.col("made_at").dt.strftime("%Y-%m-%d"))
+    def __init__(self, place: Place | Path) -> None:
+        super().__init__(place, NAME, PREDICTION_SCHEMA, pl.col("made_at").dt.strftime("%Y-%m-%d"))
 
     def read(
         self, areas: Sequence[str] | None = None, start: datetime | None = None, end: datetime | None = None
@@ -70,5 +71,5 @@ class PredictionTable(LogTable):
             return rows.sort("stream", "sequence", "area", "row", "model").collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise Unavailable(
-                "the table of predictions cannot be read", got=str(error)[:200], where=str(self.folder)
+                "the table of predictions cannot be read", got=str(error)[:200], where=self.place.uri
             ) from error

@@ -9,6 +9,7 @@ import polars as pl
 
 from recloser.core import Unavailable
 from recloser.store.log_table import LogTable
+from recloser.store.places import Place
 
 NAME = "readings"
 READING_SCHEMA: dict[str, pl.DataType] = {
@@ -34,11 +35,11 @@ READING_SCHEMA: dict[str, pl.DataType] = {
 
 
 class ReadingTable(LogTable):
-    """Append-only table of readings in one folder; thread safe, several processes may hold one each."""
+    """Append-only table of readings in one place; thread safe, several processes may hold one each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: Place | Path) -> None:
         day = pl.from_epoch(pl.col("receive_ns"), time_unit="ns").dt.strftime("%Y-%m-%d")
-        super().__init__(folder, NAME, READING_SCHEMA, day)
+        super().__init__(place, NAME, READING_SCHEMA, day)
 
     def read(
         self,
@@ -75,5 +76,5 @@ class ReadingTable(LogTable):
             return rows.sort("source", "at_ns", "stream", "sequence", maintain_order=True).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise Unavailable(
-                "the table of readings cannot be read", got=str(error)[:200], where=str(self.folder)
+                "the table of readings cannot be read", got=str(error)[:200], where=self.place.uri
             ) from error

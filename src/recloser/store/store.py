@@ -13,8 +13,8 @@ from recloser.core import InvalidInput, Panel, Refused, Unavailable, require_utc
 from recloser.store.batch import KEY, clean_batch
 from recloser.store.delta import SampleTable
 from recloser.store.layout import TABLE_NAME, month_text
-from recloser.store.lock import writer_lock
 from recloser.store.maintenance import MaintenanceResult, Upkeep, maintain
+from recloser.store.places import Folder, Place, in_turn
 from recloser.store.resolution import in_order, resolve, valid_rows
 from recloser.store.snapshot import Selection, Snapshot, content_digest
 
@@ -43,24 +43,25 @@ class AppendResult:
 
 
 class Store:
-    """Versioned append-only series in one folder; thread safe, any number of processes may read and append.
+    """Versioned append-only series in one place; thread safe, any number of processes may read and append.
 
-    One writer at a time (a kernel lock that a dead process cannot keep); readers never wait. An append is one
-    Delta commit: all of it is visible, or nothing.
+    In a folder there is one writer at a time (a kernel lock that a dead process cannot keep); in a bucket a writer that
+    was overtaken looks again and repeats. Readers never wait. An append is one Delta commit: all of it is visible, or
+    nothing.
     """
 
-    def __init__(self, folder: Path, table: SampleTable) -> None:
-        self._folder = folder
+    def __init__(self, place: Place, table: SampleTable) -> None:
+        self._place = place
         self._table = table
         self._names: set[str] = set()
         self._looked_into = pl.Series("path", [], dtype=pl.String)
 
     @classmethod
-    def open(cls, folder: Path | str, resolution: timedelta) -> Store:
-        """Open the store in `folder`; the table appears with the first append.
+    def open(cls, place: Place | Path | str, resolution: timedelta) -> Store:
+        """Open the store in a place; the table appears with the first append.
 
         Args:
-            folder: local folder; the Delta table lies in its subfolder 'samples'.
+            place: local folder, or a place in a bucket; the Delta table lies in 'samples' below it.
             resolution: interval length, whole seconds; every `at` lies on this grid (counted from 1970 UTC).
 
         Raises:
@@ -68,12 +69,10 @@ class Store:
             Refused: the table was written by another release or program.
             Unavailable: the table's log cannot be read.
         """
-        path = Path(folder)
-        if path.exists() and not path.is_dir():
-            raise InvalidInput("the store needs a folder", got=str(path), expected="a folder, not a file")
+        where = folder_of(place)
         if resolution < timedelta(seconds=1) or resolution % timedelta(seconds=1):
             raise InvalidInput("unusable resolution", got=str(resolution), expected="whole seconds, at least one")
-        return cls(path, SampleTable(path / TABLE_NAME, resolution))
+        return cls(where, SampleTable(where.child(TABLE_NAME), resolution))
 
     def append(self, frame: pl.DataFrame, source: str, sequence: int | None = None) -> AppendResult:
         """Store the new statements of a batch as one version; duplicates are dropped, corrections are added.
@@ -93,13 +92,12 @@ class Store:
         if sequence is not None and sequence < 0:
             raise InvalidInput("a sequence cannot be negative", got=sequence, where=source)
         batch = clean_batch(frame, self._table.resolution, source)
-        with writer_lock(self._folder):
-            version = self._table.refresh()
-            if version < 0:
-                version = self._table.create()
-            return self._append_locked(batch, source, sequence, version)
+        return in_turn(self._place, lambda: self._append_once(batch, source, sequence))
 
-    def _append_locked(self, batch: pl.DataFrame, source: str, sequence: int | None, version: int) -> AppendResult:
+    def _append_once(self, batch: pl.DataFrame, source: str, sequence: int | None) -> AppendResult:
+        version = self._table.refresh()
+        if version < 0:
+            version = self._table.create()
         done = None if sequence is None else self._table.sequence(source)
         if sequence is not None and done is not None and sequence <= done:
             return AppendResult(batch.height, 0, batch.height, 0, 0, version, _kept(batch.clear(), _NO_CORRECTION))
@@ -107,7 +105,7 @@ class Store:
         accepted = resolved.rows.height
         flagged = int((resolved.rows["quality"] != 0).sum())
         corrected = int(resolved.corrects.sum())
-        facts = {"source": source, "accepted": accepted, "corrected": corrected}
+        facts = {"source": source, "accepted": accepted, "corrected": corrected, "after": version}
         if accepted:
             version = self._table.append(resolved.rows, source, sequence, facts)
         kept = _kept(resolved.rows, resolved.corrects)
@@ -198,9 +196,7 @@ class Store:
         selection = Selection.of(areas, quantities, (start, end), as_of)
         panel, version = self._read(selection, None)
         if version < 0:
-            raise InvalidInput(
-                "an empty store has no snapshot", where=str(self._folder), next_step="Ingest data first."
-            )
+            raise InvalidInput("an empty store has no snapshot", where=self._place.uri, next_step="Ingest data first.")
         return Snapshot(TABLE_NAME, version, content_digest(panel.frame), panel.frame.height, selection)
 
     def open_snapshot(self, snapshot: Snapshot) -> Panel:
@@ -220,7 +216,7 @@ class Store:
                 "the stored content is not what the snapshot saw",
                 got=digest,
                 expected=snapshot.digest,
-                where=f"{self._folder}, version {snapshot.version}",
+                where=f"{self._place.uri}, version {snapshot.version}",
                 next_step="The files were changed outside the store: restore them from a backup, or train anew.",
             )
         return panel
@@ -282,11 +278,25 @@ class Store:
             upkeep: thoroughness, None for the usual one.
         """
         instant = require_utc(now, "maintain.now")
-        return maintain(self._table, self._folder, pinned, instant, upkeep or Upkeep())
+        return maintain(self._table, self._place, pinned, instant, upkeep or Upkeep())
 
     def __repr__(self) -> str:
-        """Return folder and resolution."""
-        return f"Store({str(self._folder)!r}, resolution={self._table.resolution})"
+        """Return place and resolution."""
+        return f"Store({self._place.uri!r}, resolution={self._table.resolution})"
+
+
+def folder_of(place: Place | Path | str) -> Place:
+    """Return the place; a path is a folder on a local disk.
+
+    Raises:
+        InvalidInput: the path is a file.
+    """
+    if not isinstance(place, (str, Path)):
+        return place
+    path = Path(place)
+    if path.exists() and not path.is_dir():
+        raise InvalidInput("the store needs a folder", got=str(path), expected="a folder, not a file")
+    return Folder(path)
 
 
 _NO_CORRECTION = pl.Series("corrects", [], dtype=pl.Boolean)

@@ -12,6 +12,7 @@ from recloser.ledger import Change, Entry, Ledger, LedgerWatch, StateRecord, Sto
 from recloser.ledger.audit.chain import GENESIS, ChainWalk, Head, StoredEntry
 from recloser.ledger.change import Write
 from recloser.ledger.commit import Fence, chained
+from recloser.ledger.holds import Still
 from recloser.ledger.ledger import entry_of
 from recloser.ledger.schema import mapping_of
 
@@ -98,18 +99,23 @@ class MemoryLedger(Ledger):
         descending: bool = False,
         limit: int | None = None,
         since: tuple[str, Any] | None = None,
+        until: tuple[str, Any] | None = None,
         **equals: Any,
     ) -> list[T]:
         """Return records as `Ledger.find` does; nulls come first, as in SQLite."""
         mapping = mapping_of(record_type)
         wanted = [(mapping.column(name).name, _literals(mapping.literal, name, item)) for name, item in equals.items()]
-        first = None if since is None else (mapping.column(since[0]).name, mapping.literal(*since))
+        first, last = (
+            None if bound is None else (mapping.column(bound[0]).name, mapping.literal(*bound))
+            for bound in (since, until)
+        )
         order = mapping.column(order_by).name
         rows = [
             row
             for row in self._rows(record_type).values()
             if all(row.stored[name] in items for name, items in wanted)
             and (first is None or (row.stored[first[0]] is not None and row.stored[first[0]] >= first[1]))
+            and (last is None or (row.stored[last[0]] is not None and row.stored[last[0]] <= last[1]))
         ]
         rows.sort(key=lambda row: (_sortable(row.stored[order]), row.stored["key"]), reverse=descending)
         return [row.record for row in rows[:limit]]
@@ -143,8 +149,13 @@ class MemoryLedger(Ledger):
         """
         raise InvalidInput("a ledger in memory cannot be watched", where=WHERE, next_step="Use a SQLite ledger.")
 
+    @property
+    def shared(self) -> bool:
+        """Return False: no other host reaches this memory."""
+        return False
+
     @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
+    def hold(self, name: str) -> Iterator[Still]:
         """Hold `name`, as `Ledger.hold` does, among those that share this ledger.
 
         Raises:
@@ -154,7 +165,7 @@ class MemoryLedger(Ledger):
             raise Unavailable("somebody else holds it", got=name, where=WHERE)
         self._store.held.add(name)
         try:
-            yield
+            yield lambda: True
         finally:
             self._store.held.discard(name)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.app.processes.figures import Publishing, SharedFigures
+from recloser.app.processes.hosts.identity import Identity
 from recloser.app.processes.reports import Report, write_report
 from recloser.serving.wire.figures import (
     Family,
@@ -81,37 +82,39 @@ def dead_pid() -> int:
 
 
 def test_a_process_goes_on_where_the_one_before_it_ended(tmp_path: Path) -> None:
-    first, other = SharedFigures(tmp_path, "1", 2), SharedFigures(tmp_path, "2", 2)
+    first, other = SharedFigures(tmp_path, Identity.here("1"), 2), SharedFigures(tmp_path, Identity.here("2"), 2)
     assert set(first.share(lambda: figures(10, 7)) or {}) == {"1"}
     assert set(other.share(lambda: figures(4, 7)) or {}) == {"1", "2"}
-    heir = SharedFigures(tmp_path, "1", 2)
+    heir = SharedFigures(tmp_path, Identity.here("1"), 2)
     shared = heir.share(lambda: figures(2, 8)) or {}
     assert model_sums(shared.values(), "forecast").counts == {"rows": 16}
     assert numbers(text_of(by_worker(shared)))["recloser_route_epoch", "worker=1"] == 8
 
 
 def test_of_a_dead_process_only_its_counts_are_told(tmp_path: Path) -> None:
-    SharedFigures(tmp_path, "1", 2).share(lambda: figures(10, 7))
-    file = tmp_path / "gateways" / "figures" / "1.json"
+    SharedFigures(tmp_path, Identity.here("1"), 2).share(lambda: figures(10, 7))
+    file = tmp_path / "gateways" / "figures" / f"{Identity.here().seat}.json"
     file.write_text(file.read_text().replace(str(os.getpid()), str(dead_pid())))
-    (tmp_path / "gateways" / "figures" / "3.json").write_text("{")
-    found = numbers(text_of(by_worker(SharedFigures(tmp_path, "2", 2).share(lambda: figures(1, 9)) or {})))
+    (tmp_path / "gateways" / "figures" / f"{Identity.here('3').seat}.json").write_text("{")
+    found = numbers(
+        text_of(by_worker(SharedFigures(tmp_path, Identity.here("2"), 2).share(lambda: figures(1, 9)) or {}))
+    )
     assert found["recloser_answers_total", 'release=rel"1\\\n', "worker=1"] == 10
     assert ("recloser_route_epoch", "worker=1") not in found
 
 
 def test_a_process_alone_publishes_nothing(tmp_path: Path) -> None:
-    alone = SharedFigures(tmp_path, "1", 1)
+    alone = SharedFigures(tmp_path, Identity.here("1"), 1)
     assert alone.share(lambda: figures(1, 1)) is None
     assert list(tmp_path.iterdir()) == []
     write_report(tmp_path, Report("1", os.getpid(), 5, ("rel-2",)))
-    told = {"worker": "1", "pid": os.getpid(), "epoch": 5, "tripped": ("rel-2",), "problem": ""}
-    assert alone.states() == [told]
+    told = {"worker": "1", "pid": os.getpid(), "epoch": 5, "tripped": ["rel-2"], "problem": ""}
+    assert alone.states() == [told | {"host": "", "port": 0, "started": 0, "at": None}]
 
 
 def test_a_disk_that_takes_nothing_keeps_nobody_from_telling(tmp_path: Path) -> None:
     (tmp_path / "gateways").write_text("in the way")
-    shared = SharedFigures(tmp_path, "1", 2).share(lambda: figures(3, 7)) or {}
+    shared = SharedFigures(tmp_path, Identity.here("1"), 2).share(lambda: figures(3, 7)) or {}
     assert model_sums(shared.values(), "forecast").counts == {"rows": 3}
 
 

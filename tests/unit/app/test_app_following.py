@@ -18,6 +18,7 @@ from recloser.app.loop.router import LocalRouter
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import FoundCut, read_cuts, write_cut
 from recloser.app.processes.following import RouteFollower
+from recloser.app.processes.hosts.identity import Identity
 from recloser.app.processes.loading import FIRST_WAIT_S, LONGEST_WAIT_S, ReleaseLoader
 from recloser.app.processes.reports import read_reports
 from recloser.app.release import LoadedRelease
@@ -54,7 +55,7 @@ def platform(_served: Path, tmp_path: Path) -> Iterator[Platform]:
 
 
 def follower_of(platform: Platform, worker: str = "1") -> RouteFollower:
-    return RouteFollower(platform, ControlLoop(platform, LoopOptions()), EventBuffer(), 0, worker)
+    return RouteFollower(platform, ControlLoop(platform, LoopOptions()), EventBuffer(), 0, Identity.here(worker))
 
 
 def gateway_of(follower: RouteFollower):  # type: ignore[no-untyped-def]

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from recloser.app.links.linking import FirstCertificate
 from recloser.app.links.opening import endpoint_of
+from recloser.app.links.state import LinkFolders, LinkReport, write_report
+from recloser.app.links.telling import link_families, link_sentences, links_document
 from recloser.app.project.tables.links import DeviceSection
+from recloser.app.security.certificates import read_certificate
+from recloser.connectors.points import nanoseconds
 from recloser.core import InvalidInput, Unavailable
 from recloser.testing.certificates import Authority
 
+DAY = timedelta(days=1)
 DEVICE = {"name": "rtu", "protocol": "iec104", "host": "127.0.0.1", "points": "rtu.csv"}
 
 
@@ -75,3 +84,40 @@ def test_files_that_are_no_certificates_are_refused(tmp_path: Path) -> None:
         device = DeviceSection.model_validate({**DEVICE, "tls_ca": name})
         with pytest.raises(InvalidInput, match="unusable TLS files"):
             endpoint_of(tmp_path, device)
+
+
+def test_a_link_tells_which_certificate_ends_first_and_status_warns_in_time(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "grid")
+    authority.issue("us")
+    device = DeviceSection.model_validate(
+        {**DEVICE, "tls_ca": "grid.pem", "tls_certificate": "us.pem", "tls_key": "us.key"}
+    )
+    watch = FirstCertificate(tmp_path, device)
+    watch.look(0.0)
+    assert watch.found is not None
+    assert watch.found.until == min(read_certificate(tmp_path / file).until for file in ("grid.pem", "us.pem"))
+    (tmp_path / "us.pem").unlink()
+    watch.look(3600.0)  # half-way through a renewal
+    assert watch.found is not None
+
+    folders, end = LinkFolders(tmp_path / "links"), watch.found.until
+    folders.state("rtu").parent.mkdir(parents=True)
+    for before, expected in ((timedelta(days=200), None), (timedelta(days=3), "ends in 3 days"), (-DAY, "has ended")):
+        now = end - before
+        report = LinkReport("rtu", "iec104", 1, "up", 0, "", 1, 0, 0, 5, None, nanoseconds(now), 0, 0, 0)
+        told = msgspec.structs.replace(report, certificate_ns=nanoseconds(end), certificate="CN=us")
+        write_report(folders.state("rtu"), told)
+        (row,) = links_document([device], folders, now)
+        assert row["certificate_s"] == pytest.approx(before.total_seconds())
+        sentences = [line for line in link_sentences([row]) if "certificate" in line]
+        assert (not sentences) if expected is None else expected in sentences[0]
+        figures = {one.name: one for one in link_families([device], folders, now)}
+        assert "recloser_link_certificate_seconds" in figures
+
+
+def test_a_certificate_in_der_is_read_too(tmp_path: Path) -> None:
+    Authority(tmp_path, "grid")
+    pem = (tmp_path / "grid.pem").read_bytes()
+    der = x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    (tmp_path / "grid.der").write_bytes(der)
+    assert read_certificate(tmp_path / "grid.der") == read_certificate(tmp_path / "grid.pem")

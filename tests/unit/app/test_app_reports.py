@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from recloser.app.loop.book import DayBook
 from recloser.app.loop.evidence import DIVERGENCE, LedgerEvidence
 from recloser.app.loop.history import History
 from recloser.app.processes.cuts import FoundCut, write_cut
-from recloser.app.processes.reports import Report, read_reports, settled, write_report
+from recloser.app.processes.hosts.identity import HOST, Identity, alive, host_name
+from recloser.app.processes.reports import SILENT, Report, forget_reports, read_reports, settled, write_report
 from recloser.app.processes.server import LISTENING, WORKER, Place, listen
 from recloser.app.processes.supervisor import family
 from recloser.core import VirtualClock
@@ -38,7 +40,46 @@ def test_reports_are_read_back_and_those_of_the_dead_or_damaged_are_not(tmp_path
     (tmp_path / "gateways" / "3.json").write_text('{"worker": "3"')
     (tmp_path / "gateways" / "4.json").write_text("[]")
     assert read_reports(tmp_path) == [mine]
-    assert sorted(path.name for path in (tmp_path / "gateways").iterdir()) == ["1.json", "2.json", "3.json", "4.json"]
+    here = host_name()
+    names = ["3.json", "4.json", f"{here}_0_1.json", f"{here}_0_2.json"]
+    assert sorted(path.name for path in (tmp_path / "gateways").iterdir()) == sorted(names)
+
+
+def test_processes_of_several_hosts_and_ports_keep_their_own_reports_on_one_volume(tmp_path: Path) -> None:
+    now = datetime(2020, 4, 30, 7, tzinfo=UTC)
+    own = [Report.of(Identity.here("1", port), 5, (), "") for port in (8080, 9090)]
+    far = [Report("1", os.getpid(), 4, host=host, port=8080) for host in ("south", "north")]
+    for report in (*own, *far):
+        write_report(tmp_path, report, now)
+    assert {(one.host, one.port) for one in read_reports(tmp_path, now)} == {
+        (host_name(), 8080),
+        (host_name(), 9090),
+        ("south", 8080),
+        ("north", 8080),
+    }
+    write_report(tmp_path, far[0], now + SILENT)
+    later = read_reports(tmp_path, now + SILENT + timedelta(seconds=1))  # those of here are known to live
+    assert {(one.host, one.port) for one in later} == {(host_name(), 8080), (host_name(), 9090), ("south", 8080)}
+    forget_reports(tmp_path, 8080)  # as an `up` that starts anew on that port
+    assert {(one.host, one.port) for one in read_reports(tmp_path, now)} == {
+        (host_name(), 9090),
+        ("south", 8080),
+        ("north", 8080),
+    }
+
+
+def test_a_later_process_of_the_same_pid_is_another(tmp_path: Path) -> None:
+    who = Identity.here()
+    if not who.started:
+        pytest.skip("this system does not say when a process began")
+    assert alive(who.pid, who.started)
+    assert not alive(who.pid, who.started + 1)
+    write_report(tmp_path, Report.of(replace(who, started=who.started + 1), 5, (), ""))
+    assert read_reports(tmp_path) == []
+
+
+def test_a_host_may_be_given_a_name() -> None:
+    assert host_name({HOST: "gw_1/north"}) == "gw-1-north"
 
 
 @pytest.mark.parametrize(

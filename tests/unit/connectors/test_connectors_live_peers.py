@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from recloser.connectors.live import (
     ModbusClient,
 )
 from recloser.connectors.live.mqtt_payload import JsonMessages, MqttFormat
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry
+from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds
 from recloser.connectors.spool import Batch, Gap, Spool, SpoolPolicy
 from recloser.core import VirtualClock
 
@@ -316,4 +316,42 @@ def test_opcua_present_values_changes_qualities_and_reconnect(tmp_path: Path) ->
     }
     spoilt = output.readings()[3]
     assert (spoilt.number, spoilt.quality, spoilt.raw_flags) == (None, PointQuality.INVALID, 0x808C0000)
+    output.spool.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_opcua_values_that_the_server_s_queue_lost_are_a_gap(tmp_path: Path) -> None:
+    asyncua = pytest.importorskip("asyncua", reason="needs the extra opcua")
+    from asyncua import ua
+
+    from recloser.connectors.live.opcua import OpcUaClient, OpcUaTiming
+
+    output, port = Spooled(tmp_path / "s"), free_port()
+    url = f"opc.tcp://127.0.0.1:{port}/"
+    points = PointRegistry("opcua", (Point("ns=2;s=F.P", "power", "MW"),))
+    client = OpcUaClient("plant", url, points, CLOCK, OpcUaTiming(period_ms=50))
+    link = Link("plant", client, output, CLOCK, QUICK)
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def value(number: float, second: int, status: int = 0) -> Any:
+        stamp = (at + timedelta(seconds=second)).replace(tzinfo=None)
+        return ua.DataValue(ua.Variant(number), ua.StatusCode(status), SourceTimestamp=stamp)
+
+    async def story() -> None:
+        server = asyncua.Server()
+        await server.init()
+        server.set_endpoint(url)
+        space = await server.register_namespace("urn:test")
+        power = await server.nodes.objects.add_variable(ua.NodeId("F.P", space), "P", 1.0)
+        await power.write_value(value(2.0, 0))
+        await server.start()
+        await until(lambda: 2.0 in output.numbers())
+        await power.write_value(value(9.0, 7, 0x0000_0480))  # DataValue, Overflow: what came between is lost
+        await until(lambda: 9.0 in output.numbers())
+        await server.stop()
+
+    live(link, story())
+    gaps = [record for record in output.spool.pending() if isinstance(record, Gap) and "overflowed" in record.reason]
+    assert [(gap.start_ns, gap.end_ns) for gap in gaps] == [(nanoseconds(at), nanoseconds(at + timedelta(seconds=7)))]
+    assert output.readings()[-1].quality is PointQuality.GOOD
     output.spool.close()

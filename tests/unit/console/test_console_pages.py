@@ -18,7 +18,9 @@ from recloser.console import Console
 from recloser.console.pages.acts import Person, rollout_acts
 from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
-from recloser.console.pages.diagnostics import diagnostics_page
+from recloser.console.pages.depth.diagnostics import diagnostics_page
+from recloser.console.pages.depth.theatre import theatre_page
+from recloser.console.pages.entry import arrived_page, left_page, sign_in_page
 from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
@@ -172,10 +174,55 @@ def diagnostics_view() -> dict[str, Any]:
         "signals": [{"at": AT, "closed_at": None, "class": NASTY, "areas": [NASTY], "reason": NASTY}],
         "runs": [{**words, "started_at": AT}],
         "triggers": [{**trigger, "at": AT}],
-        "gateways": [{"worker": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
+        "gateways": [{"worker": NASTY, "host": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
+        "answers": answers_view(),
         "length": 9,
         "entries": view()["events"],
         "older": 4,
+    }
+
+
+def answers_view() -> dict[str, Any]:
+    words = ("request_id", "asked", "area", "served_by", "release", "reason", "fault")
+    line = {**dict.fromkeys(words, NASTY), "made_at": AT, "latency_ms": 1.5}
+    facts = ("forecast", "area", "release", "served_by", "reason", "void_reason", "replaced_by")
+    forecast = {**dict.fromkeys(facts, NASTY), **dict.fromkeys(("made_at", "issued_at", "from", "to", "void_at"), AT)}
+    numbers = {"requests": 3, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "max_ms": 4.0}
+    return {
+        "since": AT,
+        "logged": True,
+        "find": NASTY,
+        "latency": [{"release": NASTY, **numbers}, {"release": None, **numbers}],
+        "found": 7,
+        "lines": [line, {**line, "fault": None, "release": None}],
+        "forecast": forecast,
+    }
+
+
+def theatre_view() -> dict[str, Any]:
+    end = "2020-03-02T00:00:00Z"
+    span = {"from": AT, "to": end, "served_by": NASTY, "release": NASTY, "reason": NASTY}
+    marks = [{"at": AT, "kind": kind, "text": NASTY} for kind in ("trip", "signal", "move")]
+    rollout = {**dict.fromkeys(("rollout", "release", "state", "reason"), NASTY), "since": AT, "share": 0.5}
+    return {
+        "now": end,
+        "area": NASTY,
+        "areas": [NASTY, "F01"],
+        "at": "2020-03-01T12:00:00Z",
+        "first": AT,
+        "last": end,
+        "step": 12,
+        "steps": 24,
+        "stride_h": 1.0,
+        "previous": AT,
+        "next": None,
+        "counts": {"as_planned": 1, "with_care": 1, "do_not_use": 0},
+        "abnormal": [{"area": NASTY, "state": 1, "trust": "with care", "why": NASTY}],
+        "view": area_view() | {"later": [["2020-03-01T01:00:00Z", 3.0]], "now": "2020-03-01T12:00:00Z"},
+        "rollouts": [{**rollout, "cohort": [NASTY]}, {**rollout, "cohort": []}],
+        "signals": diagnostics_view()["signals"],
+        "decisions": view()["events"],
+        "course": {"days": [[AT, 2.5]], "served": [span], "marks": marks},
     }
 
 
@@ -193,8 +240,10 @@ def test_names_are_text_and_never_markup() -> None:
     found += (
         why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
     )
+    found += theatre_page(SHELL, theatre_view()) + sign_in_page(NASTY, NASTY, provider=NASTY) + left_page(NASTY, NASTY)
+    found += arrived_page(NASTY)
     assert "<script>alert" not in found
-    assert found.count("<script src=") == found.count("<script") == 8
+    assert found.count("<script src=") == found.count("<script") == 12
     assert found.count("&lt;script&gt;") > 30
     assert not re.search(r'="[^"]*<script', found)
 
@@ -229,6 +278,7 @@ def test_pages_hold_no_style_and_no_handler_that_the_policy_would_refuse() -> No
     found += (
         why_page(SHELL, why_view()) + diagnostics_page(SHELL, diagnostics_view()) + alarms_page(SHELL, alarms_view())
     )
+    found += theatre_page(SHELL, theatre_view())
     assert not re.search(r"<style| style=| on[a-z]+=|javascript:", found)
     assert set(re.findall(r'(?:href|src)="(https?:[^"]*)"', found)) == set()
 

@@ -88,12 +88,19 @@ def project_model() -> type[BaseModel]:
     return model
 
 
-def keys() -> Iterator[tuple[str, str, Any]]:
-    """Yield (section, key, default) of the project file; a section inside a section is `outer.inner`."""
+def tables() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the tables of the project file, those too that may be absent."""
     for section, field in project_model().model_fields.items():
-        kind = field.annotation
+        kinds = [kind for kind in get_args(field.annotation) or [field.annotation] if kind is not type(None)]
+        (kind,) = kinds
         assert isinstance(kind, type)
         assert issubclass(kind, BaseModel)
+        yield section, kind
+
+
+def keys() -> Iterator[tuple[str, str, Any]]:
+    """Yield (section, key, default) of the project file; a section inside a section is `outer.inner`."""
+    for section, kind in tables():
         yield from keys_of(section, kind)
 
 
@@ -136,8 +143,8 @@ def test_every_key_of_the_project_file_is_documented_with_its_default() -> None:
 
 def test_keys_of_tables_inside_a_key_are_named() -> None:
     text = page("project-file.md")
-    for model in project_model().model_fields.values():
-        for inner in model.annotation.model_fields.values():  # type: ignore[union-attr]
+    for _, table in tables():
+        for inner in table.model_fields.values():
             for kind in get_args(inner.annotation):
                 if isinstance(kind, type) and issubclass(kind, BaseModel):
                     assert {f"`{key}`" for key in kind.model_fields} <= set(re.findall(r"`\w+`", text))

@@ -61,6 +61,57 @@ def test_within_three_hours_and_by_name(
     assert signal_of(findings[0], START).signal_class == "data_fault"
 
 
+def around_zero(frame: pl.DataFrame) -> pl.DataFrame:
+    """Let F07 cross zero twice a day, as feeders with much wind and sun do."""
+    mine = (pl.col("area") == "F07") & (pl.col("quantity") == LOAD)
+    level = pl.col("value").filter(mine).mean()
+    return frame.with_columns(pl.when(mine).then(pl.col("value") - level).otherwise(pl.col("value")).alias("value"))
+
+
+@pytest.mark.parametrize("hour", range(0, 24, 3))
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+def test_a_wrong_unit_of_a_feeder_that_crosses_zero(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan, hour: int, factor: float
+) -> None:
+    start = START.replace(hour=hour)
+    frame = around_zero(spring)
+    now = start + 4 * HOUR
+    assert [f for f in check_data(panel_at(frame, now), now, plan) if f.kind == "unit"] == []
+    findings = found(frame, Scaled(ONE, start, FOR_LONG, factor=factor), now, panel_at, plan)
+    assert ("unit", LOAD, ONE) in named(findings)
+    assert {f.evidence["factor"] for f in findings if f.kind == "unit"} == {factor}
+
+
+def test_a_solar_park_at_night_and_a_feeder_switched_off_have_no_wrong_unit(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan
+) -> None:
+    mine = (pl.col("area") == "F07") & (pl.col("quantity") == LOAD)
+    sun = (-((pl.col("at").dt.hour() - 12.0) ** 2) / 12.0).exp() * 5.0 + 0.001 * pl.col("value")
+    off = pl.when(pl.col("at") < START).then(pl.col("value")).otherwise(1e-5 * pl.col("value"))
+    for value in (sun, off):
+        frame = spring.with_columns(pl.when(mine).then(value).otherwise(pl.col("value")).alias("value"))
+        for hours in range(2, 40, 3):
+            now = START + hours * HOUR
+            assert [f for f in check_data(panel_at(frame, now), now, plan) if f.kind == "unit"] == []
+
+
+def test_two_equal_values_in_the_past_delay_a_stuck_one_by_a_single_sample(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan
+) -> None:
+    hourly = spring.filter(pl.col("at").dt.minute() == 0)
+    mine = (pl.col("area") == "F07") & (pl.col("quantity") == LOAD)
+    twice = pl.col("at").dt.truncate("1d") == START.replace(hour=0) - 9 * DAY
+    frame = hourly.with_columns(
+        pl.when(mine & twice & pl.col("at").dt.hour().is_in([13, 14]))
+        .then(2.0)
+        .otherwise(pl.col("value"))
+        .alias("value")
+    )
+    now = START + 3 * HOUR + HOUR / 2
+    panel = Panel(panel_at(apply(frame, [Stuck(ONE, START, FOR_LONG)]), now).frame, HOUR, now)
+    assert named(check_data(panel, now, plan)) == {("stuck", LOAD, ONE)}
+
+
 def test_a_unit_error_of_the_whole_fleet_is_one_finding(
     spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan, grid: SimulatedGrid
 ) -> None:

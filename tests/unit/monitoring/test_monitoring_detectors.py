@@ -77,6 +77,8 @@ def test_a_day_of_few_hours_is_left_out_and_shapes_are_checked() -> None:
     [
         (np.full(24, -0.08), "level"),
         (np.where(np.arange(24) // 3 == 2, 0.06, -0.06 / 7), "shape"),
+        # A fifth less of a load with nights and peaks: the shape in MW is another one too, and sooner past its limit.
+        (-0.2 * (1.0 - 0.7 * np.cos((np.arange(24) - 3.0) * np.pi / 12.0)), "level"),
     ],
 )
 def test_each_kind_of_change_is_named_by_its_channel(shape: np.ndarray, channel: str) -> None:
@@ -233,7 +235,7 @@ def test_a_meter_or_the_neighbours_make_it_a_drift() -> None:
         ("covariate_shift", "notice", "low", "watch"),
         ("degradation", "critical", "error", "fall_back"),
         ("degradation", "warning", "error", "retrain"),
-        ("degradation", "notice", "coverage", "watch"),
+        ("degradation", "notice", "coverage", "recalibrate"),
     ],
 )
 def test_every_class_has_its_own_action(signal_class: str, severity: str, kind: str, action: str) -> None:

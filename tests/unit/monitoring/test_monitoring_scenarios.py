@@ -1,10 +1,6 @@
-"""Each fault, each drift and each pair at once on a simulated grid: what is said is of the right class and place.
-
-A dozen scenarios run by default; RECLOSER_FULL=1 runs every pair.
-"""
+"""Each fault, each drift and each pair at once on a simulated grid: what is said is of the right class and place."""
 
 import itertools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -27,6 +23,7 @@ from recloser.simulation import (
     GridPlan,
     LevelDrift,
     Lockdown,
+    MiddayErosion,
     Scaled,
     SimulatedGrid,
     Spikes,
@@ -41,49 +38,52 @@ ZONE = "Europe/Amsterdam"
 OFF = frozenset(holidays.country_holidays("NL", years=range(2018, 2023)))
 ONSET = datetime(2020, 9, 8, 4, tzinfo=UTC)  # a Tuesday of ordinary weather, no holiday near
 END = ONSET + 30 * DAY
-AT_FAULT = ("F05",)
+FIRST, SECOND = "F05", "F09"  # feeders of two substations: of two faults of one feed only the louder would show
+FAULT_DAYS, DRIFT_DAYS = 13, 25
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An event and what must be said of it: kind of finding, or 'drift', and within how many days."""
+    """An event at a feeder (or everywhere) and what must be said of it: kind of finding, and within how many days."""
 
-    make: Callable[[], Event]
+    make: Callable[[str], Event]
     said: str
     days: float
 
 
 FAULTS = {
-    "gap": Case(lambda: Gap(AT_FAULT, ONSET, END), "missing", 1),
-    "stuck": Case(lambda: Stuck(AT_FAULT, ONSET, END), "stuck", 1),
-    "kilowatts": Case(lambda: Scaled(AT_FAULT, ONSET, END), "unit", 1),
-    "gigawatts": Case(lambda: Scaled(AT_FAULT, ONSET, END, factor=0.001), "unit", 1),
-    "late stamps": Case(lambda: StampShift(AT_FAULT, ONSET, END, hours=1), "shift", 7),
-    "low for weeks": Case(lambda: low_actuals(AT_FAULT, ONSET), "low", 11),
-    "spikes": Case(lambda: Spikes(AT_FAULT, ONSET, ONSET + DAY, share=0.05, factor=4.0), "spike", 1.5),
-    "dead channel": Case(lambda: Scaled(AT_FAULT, ONSET, END, factor=0.0), "stuck", 1),
-    "degrees Fahrenheit": Case(lambda: Fahrenheit((), ONSET, END), "unit", 1),
-    "weather stands still": Case(lambda: Stuck((), ONSET, END, quantity=TEMPERATURE), "stuck", 3),
-    "no weather": Case(lambda: Gap((), ONSET, END, quantity=TEMPERATURE), "missing", 1),
+    "gap": Case(lambda area: Gap((area,), ONSET, END), "missing", 1),
+    "stuck": Case(lambda area: Stuck((area,), ONSET, END), "stuck", 1),
+    "kilowatts": Case(lambda area: Scaled((area,), ONSET, END), "unit", 1),
+    "gigawatts": Case(lambda area: Scaled((area,), ONSET, END, factor=0.001), "unit", 1),
+    "late stamps": Case(lambda area: StampShift((area,), ONSET, END, hours=1), "shift", 7),
+    "low for weeks": Case(lambda area: low_actuals((area,), ONSET), "low", 11),
+    "spikes": Case(lambda area: Spikes((area,), ONSET, ONSET + DAY, share=0.05, factor=4.0), "spike", 1.5),
+    "dead channel": Case(lambda area: Scaled((area,), ONSET, END, factor=0.0), "stuck", 1),
+    "degrees Fahrenheit": Case(lambda _: Fahrenheit((), ONSET, END), "unit", 1),
+    "weather stands still": Case(lambda _: Stuck((), ONSET, END, quantity=TEMPERATURE), "stuck", 3),
+    "no weather": Case(lambda _: Gap((), ONSET, END, quantity=TEMPERATURE), "missing", 1),
+    "senseless weather": Case(lambda _: Scaled((), ONSET, END, quantity=TEMPERATURE, factor=-40.0), "out_of_range", 1),
 }
+WEATHER = ("degrees Fahrenheit", "weather stands still", "no weather", "senseless weather")
 DRIFTS = {
-    "lockdown": Case(lambda: Lockdown(ONSET, depth=0.12, onset=7 * DAY), "drift", 24),
-    "less load": Case(lambda: LevelDrift(ONSET, -0.15, onset=3 * DAY), "drift", 24),
-    "more load": Case(lambda: LevelDrift(ONSET, 0.15, onset=3 * DAY), "drift", 24),
+    "lockdown": Case(lambda _: Lockdown(ONSET, depth=0.12, onset=7 * DAY), "drift", 24),
+    "less load": Case(lambda _: LevelDrift(ONSET, -0.15, onset=3 * DAY), "drift", 24),
+    "more load": Case(lambda _: LevelDrift(ONSET, 0.15, onset=3 * DAY), "drift", 24),
+    "solar panels": Case(lambda _: MiddayErosion(ONSET, per_month=0.40), "drift", 24),
+    "a customer's leave": Case(lambda area: LevelDrift(ONSET, -0.25, (area,), onset=3 * DAY), "drift", 24),
 }
+LOCAL = ("a customer's leave",)
 EVERYTHING = {**FAULTS, **DRIFTS}
-WEATHER = ("degrees Fahrenheit", "weather stands still", "no weather")
 
 
 def _sensible(pair: tuple[str, str]) -> bool:
-    """Return False for two faults of one feed at once, of which only the louder shows, and for two drifts at once."""
-    if pair[0] in DRIFTS and pair[1] in DRIFTS:
-        return False
-    return pair[1] in DRIFTS or (pair[0] in WEATHER) != (pair[1] in WEATHER)
+    """Return False for two faults of the one weather feed, and for drifts that undo each other."""
+    opposite = "more load" in pair and any(name in DRIFTS and name != "more load" for name in pair)
+    return not opposite and not (pair[0] in WEATHER and pair[1] in WEATHER)
 
 
 PAIRS = [pair for pair in itertools.combinations(EVERYTHING, 2) if _sensible(pair)]
-CHOSEN = PAIRS if os.environ.get("RECLOSER_FULL") == "1" else PAIRS[::6]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,10 @@ def world() -> World:
         area: ChannelDetector(0.5).fit(_days(days, held[8 * k : 8 * k + 8].T / scale[area]))
         for k, area in enumerate(grid.areas)
     }
-    return World(grid, frame, monitors, expected, scale)
+    fresh = World(grid, frame, monitors, expected, scale)
+    for k in range(-20, 0):  # what all scenarios have in common
+        _changes(fresh, monitors, frame, ((ONSET + k * DAY).date() - DAY, []))
+    return fresh
 
 
 def _days(days: list[date], blocks: np.ndarray) -> list[DayErrors]:
@@ -164,32 +167,30 @@ def _days(days: list[date], blocks: np.ndarray) -> list[DayErrors]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was said: kind of finding -> (days after the onset, areas), and the signals of changes with their day."""
+    """What was said: (days after the onset, kind, areas) of findings, and the signals of changes with their day."""
 
-    findings: dict[str, tuple[float, tuple[str, ...]]]
+    findings: list[tuple[float, str, tuple[str, ...]]]
     signals: list[tuple[float, Signal]]
     faults: list[Signal]
 
 
-def lived(world: World, events: list[Event], until: int = 25) -> Told:
-    """Let the checks look every morning and the monitors see what they leave, from twenty days before the onset on."""
+def lived(world: World, events: list[Event], until: int = DRIFT_DAYS) -> Told:
+    """Let the checks look every morning from the onset on, and the monitors see what they leave."""
     near = pl.col("at").is_between(ONSET - 60 * DAY, ONSET + (until + 4) * DAY)
     frame = apply(world.frame.filter(near), events)
     plan = CheckPlan(zone=ZONE, areas=world.grid.areas, groups=world.grid.topology)
     covered = frozenset(area for group in world.grid.topology.values() for area in group)
     witnesses = Witnesses(covered, world.grid.areas)
     monitors, newest, seen = dict(world.monitors), {}, []
-    told = Told({}, [], [])
-    for k in range(-20, until):
+    told = Told([], [], [])
+    for k in range(until):
         now = ONSET + k * DAY + timedelta(hours=7)
-        findings: list[Finding] = []
-        if k >= 0:
-            known = frame.filter((pl.col("at") >= now - 36 * DAY) & (pl.col("available_at") <= now))
-            findings = [f for f in check_data(Panel(known, timedelta(hours=1), now), now, plan) if f.end > ONSET]
-            seen += findings
+        known = frame.filter((pl.col("at") >= now - 36 * DAY) & (pl.col("available_at") <= now))
+        findings = [f for f in check_data(Panel(known, timedelta(hours=1), now), now, plan) if f.end > ONSET]
+        seen += findings
         for finding in findings:
             if finding.confidence != "unknown":
-                told.findings.setdefault(finding.kind, ((now - ONSET) / DAY, finding.areas))
+                told.findings.append(((now - ONSET) / DAY, finding.kind, finding.areas))
                 told.faults.append(signal_of(finding, now))
         newest |= _changes(world, monitors, frame, (now.date() - DAY, seen))
         recent = {a: c for a, c in newest.items() if c.day > now.date() - 15 * DAY and c.day >= ONSET.date()}
@@ -222,53 +223,68 @@ def _changes(
     return changes
 
 
-def found(told: Told, name: str) -> bool:
+def found(told: Told, name: str, area: str) -> bool:
+    """Return whether the fault was told in time, and where it is."""
     case = FAULTS[name]
-    if case.said not in told.findings:
-        return False
-    when, areas = told.findings[case.said]
-    right = set(areas) >= {"F05"}
-    return right and when <= case.days
+    return any(kind == case.said and area in areas and when <= case.days for when, kind, areas in told.findings)
 
 
 def retrains(told: Told) -> list[Signal]:
     return [signal for _, signal in told.signals if action_of(signal) == "retrain"]
 
 
+def answered(told: Told, name: str, area: str) -> bool:
+    """Return whether the drift asks for a run on its areas in time."""
+    asked = [(when, signal) for when, signal in told.signals if action_of(signal) == "retrain"]
+    if name in LOCAL:
+        asked = [(when, signal) for when, signal in asked if area in signal.areas]
+    return any(when <= DRIFTS[name].days for when, _ in asked)
+
+
+def named(told: Told, area: str) -> bool:
+    """Return whether any change of the area was told."""
+    return any(area in signal.areas for _, signal in told.signals)
+
+
 def test_an_ordinary_month_asks_for_nothing(world: World) -> None:
     told = lived(world, [])
-    assert told.findings == {}
+    assert told.findings == []
     assert retrains(told) == []
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_masked_and_nothing_is_retrained_on_it(world: World, name: str) -> None:
-    told = lived(world, [FAULTS[name].make()])
-    assert found(told, name), told.findings
+    told = lived(world, [FAULTS[name].make(FIRST)])
+    assert found(told, name, FIRST), told.findings
     assert {action_of(signal) for signal in told.faults} == {"mask"}
     assert retrains(told) == []
 
 
 @pytest.mark.parametrize("name", DRIFTS)
 def test_a_drift_is_retrained_on_and_not_called_a_fault(world: World, name: str) -> None:
-    told = lived(world, [DRIFTS[name].make()])
-    assert told.findings == {}
-    assert retrains(told), told.signals
-    assert min(when for when, s in told.signals if action_of(s) == "retrain") <= DRIFTS[name].days
+    told = lived(world, [DRIFTS[name].make(SECOND)])
+    assert told.findings == []
+    assert answered(told, name, SECOND), told.signals
 
 
-@pytest.mark.parametrize("pair", CHOSEN, ids=" and ".join)
+@pytest.mark.parametrize("pair", PAIRS, ids=" and ".join)
 def test_two_at_once_are_told_apart(world: World, pair: tuple[str, str]) -> None:
-    told = lived(world, [EVERYTHING[name].make() for name in pair])
+    places = dict(zip(pair, (FIRST, SECOND), strict=True))
+    drifts = [name for name in pair if name in DRIFTS]
+    events = [EVERYTHING[name].make(area) for name, area in places.items()]
+    told = lived(world, events, DRIFT_DAYS if drifts else FAULT_DAYS)
     for name in pair:
         if name in FAULTS:
-            assert found(told, name), (name, told.findings)
-    blind = any(name in WEATHER for name in pair)  # without weather the reference expects nothing: no verdict
-    drifts = [name for name in pair if name in DRIFTS]
-    if drifts and not blind:
-        assert retrains(told), told.signals
+            assert found(told, name, places[name]), (name, told.findings)
+    if len(drifts) == 2:
+        assert told.findings == []
     if not drifts:
         assert retrains(told) == []
+    elif not any(name in WEATHER for name in pair):  # without weather the reference expects nothing: no verdict
+        for name in drifts:
+            # One more at a single feeder, on top of a drift of all, may be told by its shape, which no meter knows.
+            everywhere = len(drifts) == 2 and name in LOCAL
+            assert named(told, places[name]) if everywhere else answered(told, name, places[name]), told.signals
 
 
 def test_a_feed_that_keeps_winter_time_is_shifted(

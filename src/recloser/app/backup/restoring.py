@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recloser.app.backup.writing import LEDGER, checked
+from recloser.app.backup.writing import LEDGER, PLAIN, checked
 from recloser.app.clock import SystemClock
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
@@ -49,7 +50,7 @@ def restore_backup(
         shutil.rmtree(part, ignore_errors=True)
         unpack_bundle(file, part)
         (part / BUNDLE).unlink()
-        _set_modes(part)
+        _set_modes(part, card.facts.get("modes", {}))
         named = load_project(part).ledger
         url = ledger or (Layout(part).ledger_at(named.url, named.url_file) if named.url or named.url_file else None)
         if url is not None:
@@ -79,11 +80,12 @@ def restore_backup(
     }
 
 
-def _set_modes(folder: Path) -> None:
-    """Make files writable by their owner; an archive keeps no modes."""
+def _set_modes(folder: Path, modes: Mapping[str, int]) -> None:
+    """Give files the permissions they had; secrets and databases are their owner's alone, whatever they had."""
     for path in folder.rglob("*"):
         if path.is_file():
-            path.chmod(0o600 if path.name in _SECRET or path.name.endswith(".db") else 0o644)
+            mode = modes.get(path.relative_to(folder).as_posix(), PLAIN) | 0o600
+            path.chmod(mode & 0o700 if path.name in _SECRET or path.name.endswith(".db") else mode)
     secrets = folder / "state" / "keys"
     if secrets.is_dir():
         secrets.chmod(0o700)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from recloser.registry.shipping.bundle import BACKUP, BundleCard, check_bundle, 
 
 KEYS = "state/keys/"
 LEDGER = "state/ledger.db"
+PLAIN = 0o644
+"""Permissions of a file that the card of a backup does not name."""
 
 
 def write_backup(folder: Path, *, out: Path, private: bool, actor: str) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def write_backup(folder: Path, *, out: Path, private: bool, actor: str) -> dict[
                 "entries": proved.entries,
                 "head": proved.head,
                 "private_key": private,
+                "modes": _modes(layout, files),
             }
             sha256 = write_bundle(out, {**files, LEDGER: copy}, facts, signer, BACKUP)
             out.chmod(0o600)
@@ -111,6 +114,17 @@ def _inside(out: Path, layout: Layout) -> str:
     """Return the path that the archive itself has in the project, '' if it lies elsewhere."""
     place, root = out.resolve(), layout.root.resolve()
     return place.relative_to(root).as_posix() if place.is_relative_to(root) else ""
+
+
+def _modes(layout: Layout, names: Iterable[str]) -> dict[str, int]:
+    """Return the permissions of the files that have others than those everybody may read and their owner write."""
+    found = {}
+    for name in names:
+        with suppress(FileNotFoundError):  # it is in the picture and has gone or has got another name since
+            mode = (layout.root / name).stat().st_mode & 0o777
+            if mode != PLAIN:
+                found[name] = mode
+    return found
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 from recloser.app.delivery.mail import Mailbox
 from recloser.app.delivery.mqtt import MqttTopic, Publisher
 from recloser.app.delivery.syslog import SyslogServer
-from recloser.app.delivery.webhook import Webhook
+from recloser.app.delivery.webhook import Webhook, untraced
 from recloser.app.links.extras import missing_extra
+from recloser.app.opentelemetry.tracing import Sending
 from recloser.app.platform import Platform
 from recloser.app.project.tables.notify import MailSection, MqttSection, SyslogSection, WebhookSection
 from recloser.app.security.reaching import client_context, secret_of
@@ -21,8 +22,9 @@ def channels_of(platform: Platform) -> tuple[Webhook | MqttTopic | Mailbox | Sys
     name, root = platform.project.project.name, platform.layout.root
     source = f"/recloser/{name}".replace(" ", "-")
     notify = platform.project.notify
+    trace = untraced if platform.tracing is None else platform.tracing.sending
     return (
-        *(webhook_of(root, hook, source) for hook in notify.webhooks),
+        *(webhook_of(root, hook, source, trace) for hook in notify.webhooks),
         *(topic_of(root, topic, name, source) for topic in notify.mqtt),
         *(mailbox_of(root, mail, name, source) for mail in notify.mail),
         *(server_of(root, server, name) for server in notify.syslog),
@@ -46,11 +48,11 @@ def server_of(root: Path, server: SyslogSection, project: str) -> SyslogServer:
     return SyslogServer(server.name, server.address, server.transport, hostname, project, server.timeout_seconds, trust)
 
 
-def webhook_of(root: Path, hook: WebhookSection, source: str) -> Webhook:
+def webhook_of(root: Path, hook: WebhookSection, source: str, trace: Sending = untraced) -> Webhook:
     """Return a webhook."""
     secret = None if hook.secret_file is None else root / hook.secret_file
     trust = partial(client_context, root, hook.tls_ca, hook.own, hook.name)
-    return Webhook(hook.name, hook.url, secret, source, hook.timeout_seconds, trust)
+    return Webhook(hook.name, hook.url, secret, source, hook.timeout_seconds, trust, trace)
 
 
 def topic_of(root: Path, topic: MqttSection, project: str, source: str) -> MqttTopic:

@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from recloser.app.delivery.events import areas_of
+from recloser.app.delivery.patience import Patience
 from recloser.core import Clock, Refused, Unavailable
 from recloser.ledger import DeliveryRecord, Ledger, NoticeRecord
 
-FIRST_WAIT = timedelta(seconds=1)
-LONGEST_WAIT = timedelta(minutes=10)
 WORTH = timedelta(days=7)
 HOLDS = timedelta(hours=1)
 SETTLED = ("delivered", "given_up")
@@ -51,7 +50,7 @@ class Courier:
 
     def __init__(self, ledger: Ledger, channels: Sequence[Channel], clock: Clock) -> None:
         self._ledger, self._channels, self._clock = ledger, tuple(channels), clock
-        self._waits: dict[str, tuple[int, datetime]] = {}
+        self._patience = Patience()
         self._settled: set[str] = set()
 
     def tick(self) -> int:
@@ -80,10 +79,10 @@ class Courier:
                 self._settled.add(key)
                 continue
             areas = set(areas_of(notice))
-            if held & areas or not self._due(key, now):
+            if held & areas or not self._patience.due(key, now):
                 held |= self._holds(notice, now)
                 continue
-            if not self._due(channel.name, now):
+            if not self._patience.due(channel.name, now):
                 break
             try:
                 channel.send(notice, now)
@@ -97,30 +96,25 @@ class Courier:
                 self._took(notice, channel)
         return receipts
 
-    def _due(self, what: str, now: datetime) -> bool:
-        return now >= self._waits.get(what, (0, now))[1]
-
     def _holds(self, notice: NoticeRecord, now: datetime) -> set[str]:
         return set(areas_of(notice)) if now - notice.at < HOLDS else set()
 
     def _took(self, notice: NoticeRecord, channel: Channel) -> None:
         key = f"{notice.key}/{channel.name}"
-        tries = self._waits.get(key, (0, None))[0] + self._waits.get(channel.name, (0, None))[0]
+        tries = self._patience.tries(key) + self._patience.tries(channel.name)
         self._record(notice, channel, "delivered", tries + 1, None)
-        for name in [name for name in self._waits if name == channel.name or name.endswith(f"/{channel.name}")]:
-            del self._waits[name]  # it listens again: what waits is tried at once
+        self._patience.worked(channel.name)  # it listens again: what waits is tried at once
 
     def _failed(
         self, notice: NoticeRecord, channel: Channel, before: DeliveryRecord | None, why: str, waits: str
     ) -> None:
         """Note a failure: once, again when its reason changes, and when the notice is given up."""
         now = self._clock.now()
-        tries = self._waits.get(waits, (0, None))[0]
-        self._waits[waits] = (tries + 1, now + min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries, 10)))
+        tries = self._patience.failed(waits, now)
         if now - notice.at > WORTH:
-            self._record(notice, channel, "given_up", tries + 1, why)
+            self._record(notice, channel, "given_up", tries, why)
         elif before is None or before.error != why:
-            self._record(notice, channel, "failing", tries + 1, why)
+            self._record(notice, channel, "failing", tries, why)
 
     def _record(self, notice: NoticeRecord, channel: Channel, state: str, tries: int, error: str | None) -> None:
         now, key = self._clock.now(), f"{notice.key}/{channel.name}"

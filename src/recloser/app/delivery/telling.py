@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from recloser.app.delivery.channels import channels_of
+from recloser.app.delivery.commits.opening import forge_document, forges_of
 from recloser.app.delivery.courier import SETTLED, WORTH
 from recloser.app.delivery.webhook import Webhook
 from recloser.app.platform import Platform
@@ -74,7 +75,7 @@ def delivery_sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def check_delivery(platform: Platform) -> dict[str, str]:
     """Return {"name", "state", "detail"} about all channels; each is connected to, nothing is sent."""
-    channels, now = channels_of(platform), platform.clock.now()
+    channels, now = (*channels_of(platform), *forges_of(platform)), platform.clock.now()
     if not channels:
         return {"name": "notify", "state": "ok", "detail": "nobody is told of recalls, alarms and absences"}
     found: list[tuple[str, str]] = []
@@ -86,14 +87,14 @@ def check_delivery(platform: Platform) -> dict[str, str]:
             found.append(("FAIL", f"{error.explain()} ({waits})"))
         if isinstance(channel, Webhook) and channel.secret_file is None:
             found.append(("note", f"{channel.name}: not signed; set secret_file"))
-    for _, section in platform.project.notify.channels:
+    sections = [*(section for _, section in platform.project.notify.channels), *platform.project.notify.forges]
+    for section in sections:
         for file in (section.tls_ca, section.tls_certificate):
             if file is not None:
                 state, why = _certificate(platform, file, now)
                 found.append((state, f"{section.name}: {why}"))
-    found += [
-        ("note", told) for told in delivery_sentences(delivery_document(platform.ledger, channel_names(platform), now))
-    ]
+    rows = [*delivery_document(platform.ledger, channel_names(platform), now), *forge_document(platform)]
+    found += [("note", told) for told in delivery_sentences(rows)]
     state = max((state for state, _ in found), key=WORST.index, default="ok")
     told = [why for level, why in found if level == state and state != "ok"]
     return {"name": "notify", "state": state, "detail": "; ".join(told) or f"{len(channels)} channels can be reached"}

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from recloser.app.delivery.channels import channels_of
+from recloser.app.delivery.commits.courier import StatusCourier
+from recloser.app.delivery.commits.opening import Wanted, forges_of
 from recloser.app.delivery.courier import Courier
 from recloser.app.platform import Platform
 from recloser.app.processes.alert.repeating import Repeating
@@ -22,7 +24,7 @@ class CourierThread(Repeating):
     """Ticks a courier on a thread of its own until the block ends: a slow receiver delays no decision.
 
     Args:
-        courier: delivers.
+        courier: delivers notices, or statuses.
         say: told of trouble, of the same in a row only once.
         look: tells that there may be something to deliver before a second is over.
         timer: monotonic seconds.
@@ -30,7 +32,7 @@ class CourierThread(Repeating):
 
     def __init__(
         self,
-        courier: Courier,
+        courier: Courier | StatusCourier,
         say: Callable[[str], None],
         look: Look = lambda: False,
         timer: Callable[[], float] = time.monotonic,
@@ -64,4 +66,9 @@ def delivering(platform: Platform, say: Callable[[str], None]) -> Iterator[None]
             watch = stack.enter_context(contextlib.closing(platform.ledger.watch()))
             courier = Courier(platform.ledger, [channel], platform.clock)
             stack.enter_context(CourierThread(courier, say, LedgerLook(watch)))
+        for forge in forges_of(platform):
+            watch = stack.enter_context(contextlib.closing(platform.ledger.watch()))
+            wanted = Wanted(platform)
+            statuses = StatusCourier(platform.ledger, forge, wanted, platform.clock, LedgerLook(watch))
+            stack.enter_context(CourierThread(statuses, say))
         yield

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from recloser.app.delivery.events import CONTENT_TYPE, event_body
+from recloser.app.opentelemetry.tracing import Sending
+from recloser.app.security.connecting import connected
 from recloser.app.security.reaching import secret_of
-from recloser.core import InvalidInput, Refused, Unavailable
+from recloser.core import Refused
 from recloser.ledger import NoticeRecord
 from recloser.triggers.webhooks.signatures import timed_signature
+
+
+def untraced(_notice: NoticeRecord) -> AbstractContextManager[Mapping[str, str]]:
+    """Hold nothing; no header carries anything on."""
+    return nullcontext({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Webhook:
         source: `source` of the events, a URI reference that names the project.
         timeout_s: of connecting, and of each read.
         trust: makes the context of https, read at each attempt.
+        trace: holds the span of a notice on its way, and gives the headers that carry it on.
     """
 
     name: str
@@ -36,6 +45,7 @@ class Webhook:
     source: str
     timeout_s: float = 5.0
     trust: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    trace: Sending = untraced
 
     def send(self, notice: NoticeRecord, now: datetime) -> None:
         """Send the notice once; any answer of 2xx is a receipt.
@@ -46,8 +56,12 @@ class Webhook:
             Unavailable: no connection, or no secret or certificate to make one with.
             Refused: a connection, but no answer in time or one of another status.
         """
+        with self.trace(notice) as carrier:
+            self._send(notice, now, carrier)
+
+    def _send(self, notice: NoticeRecord, now: datetime, carrier: Mapping[str, str]) -> None:
         body, parts = event_body(notice, self.source), urlsplit(self.url)
-        headers = self._headers(notice, body, now)
+        headers = {**self._headers(notice, body, now), **carrier}
         link = self._connected()
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
@@ -71,21 +85,7 @@ class Webhook:
         self._connected().close()
 
     def _connected(self) -> http.client.HTTPConnection:
-        parts = urlsplit(self.url)
-        address = (parts.hostname or "", parts.port)
-        try:
-            if parts.scheme == "https":
-                link: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    *address, timeout=self.timeout_s, context=self.trust()
-                )
-            else:
-                link = http.client.HTTPConnection(*address, timeout=self.timeout_s)
-            link.connect()
-        except InvalidInput as error:
-            raise Unavailable(error.what, got=error.got, where=self.name, next_step=error.next_step) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable("the webhook cannot be reached", got=str(error), where=self.name) from error
-        return link
+        return connected(self.url, self.timeout_s, self.trust, "the webhook", self.name)
 
     def _headers(self, notice: NoticeRecord, body: bytes, now: datetime) -> dict[str, str]:
         sent_at = str(int(now.timestamp()))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from recloser.app.links.encryption import certificates_of
 from recloser.app.links.opening import client_of, registry_of
 from recloser.app.links.series import series_of
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.platform import Platform
-from recloser.app.security.certificates import read_certificate, state_of
+from recloser.app.security.certificates import state_of
 
 WORST = ("ok", "note", "FAIL")
 
@@ -27,10 +28,9 @@ def check_links(platform: Platform) -> dict[str, str]:
     found: list[tuple[str, str]] = []
     for device in devices:
         client_of(root, device, platform.clock)
-        for file in (device.tls_ca, device.tls_certificate, device.server_certificate):
-            if file is not None:
-                state, why = state_of(read_certificate(root / file), now)
-                found.append((state, f"{device.name}: {why}"))
+        for certificate in certificates_of(root, device):
+            state, why = state_of(certificate, now)
+            found.append((state, f"{device.name}: {why}"))
     rows = links_document(devices, LinkFolders(platform.layout.links), now)
     if any(row["state"] in {"down", "silent"} for row in rows):
         found.append(("note", " ".join(link_sentences(rows))))

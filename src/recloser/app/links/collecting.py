@@ -19,6 +19,7 @@ from recloser.app.links.sink import RECALL_S, TableSink
 from recloser.app.links.state import CollectorReport, LinkFolders, write_report
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import Project, load_project
+from recloser.app.project.storage.opening import places_of
 from recloser.connectors.cleaning import Cleaner, ColumnCleaner
 from recloser.connectors.points import PointRegistry, nanoseconds
 from recloser.connectors.spool import Forwarder, SealedSpool, Spool
@@ -51,9 +52,10 @@ class Collector:
         self._registries = {name: registry_of(root, device) for name, device in self._devices.items()}
         areas = {*project.project.areas, *project.monitoring.groups}
         series = series_of(self._registries, project.links, areas)
-        self._table = ReadingTable(layout.links)
+        places = places_of(project.store, layout)
+        self._table = ReadingTable(places.readings)
         self._step = project.resolution
-        store = Store.open(layout.store, self._step)
+        store = Store.open(places.series, self._step)
         self._keeper = SeriesKeeper(self._table, store, series, project.links, self.folders.cursor)
         self._sinks: dict[str, TableSink] = {}
         self._hour: int | None = None

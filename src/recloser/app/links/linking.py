@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.clock import SystemClock
+from recloser.app.links.encryption import first_to_end
 from recloser.app.links.opening import client_of, device_named
 from recloser.app.links.state import LinkFolders, LinkReport, read_link, write_report
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
-from recloser.app.project.tables.links import LinksSection
+from recloser.app.project.tables.links import DeviceSection, LinksSection
+from recloser.app.security.certificates import Certificate
 from recloser.connectors.live import Backoff, Link, LinkEvent
 from recloser.connectors.points import Readings, nanoseconds
 from recloser.connectors.spool import Spool, SpoolPolicy
-from recloser.core import Clock, Unavailable
+from recloser.core import Clock, RecloserError, Unavailable
 
 BEAT_S = 1.0
+CERTIFICATES_S = 60.0
 MB = 1 << 20
 SEGMENT_BYTES = 4 * MB
 
@@ -95,24 +98,53 @@ def run_link(folder: Path, name: str, say: Callable[[str], None]) -> int:
     if before is not None:
         link.was_lost(before.last_ns or before.beat_ns)
 
+    def report() -> LinkReport:
+        return report_of(link, output, device.protocol, clock, certificate.found)
+
+    certificate = FirstCertificate(folder, device)
+
     async def beat() -> None:
         while True:
             with suppress(Unavailable):  # the next record or the next beat tries again
                 spool.seal_due()
+            certificate.look(time.monotonic())
             with suppress(OSError):
-                write_report(folders.state(name), report_of(link, output, device.protocol, clock))
+                write_report(folders.state(name), report())
             await asyncio.sleep(BEAT_S)
 
     try:
-        asyncio.run(_until_told(link.run(), beat()))
+        asyncio.run(until_told(link.run(), beat()))
         with suppress(OSError):
-            write_report(folders.state(name), report_of(link, output, device.protocol, clock))
+            write_report(folders.state(name), report())
     finally:
         spool.close()
     return 0
 
 
-def report_of(link: Link, output: SpoolOutput, protocol: str, clock: Clock) -> LinkReport:
+class FirstCertificate:
+    """Knows which certificate of a device ends first, looked up now and then: files are renewed under a running link.
+
+    Args:
+        root: the project's folder.
+        device: whose.
+    """
+
+    def __init__(self, root: Path, device: DeviceSection) -> None:
+        self._root, self._device = root, device
+        self._looked_s = -CERTIFICATES_S
+        self.found: Certificate | None = None
+
+    def look(self, now_s: float) -> None:
+        """Look the files up, if that was long ago; one that cannot be read now is what it was."""
+        if now_s - self._looked_s >= CERTIFICATES_S:
+            self._looked_s = now_s
+            with suppress(RecloserError):
+                self.found = first_to_end(self._root, self._device)
+
+
+def report_of(
+    link: Link, output: SpoolOutput, protocol: str, clock: Clock, certificate: Certificate | None = None
+) -> LinkReport:
     """Return the heartbeat of a link."""
     status, kept = link.status, output.spool.status()
     return LinkReport(
@@ -132,10 +164,12 @@ def report_of(link: Link, output: SpoolOutput, protocol: str, clock: Clock) -> L
         spool_dropped=kept.dropped,
         spool_refused=output.refused,
         counts=link.counts(),
+        certificate_ns=None if certificate is None else nanoseconds(certificate.until),
+        certificate="" if certificate is None else certificate.subject,
     )
 
 
-async def _until_told(*works: Coroutine[Any, Any, None]) -> None:
+async def until_told(*works: Coroutine[Any, Any, None]) -> None:
     """Run works until SIGTERM or SIGINT, or until one of them fails, which is raised."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

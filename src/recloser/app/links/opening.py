@@ -82,6 +82,12 @@ def endpoint_of(root: Path, device: DeviceSection) -> Endpoint:
     return Endpoint(host, port, tls_of(root, device))
 
 
+def stream_of(root: Path, device: DeviceSection) -> Stream:
+    """Return the one stream of a c37118 device; raises as `tls_of`."""
+    place, way = endpoint_of(root, device), Transport(device.transport)
+    return Stream(place, device.idcode or 0, way, device.data_port, device.configuration)
+
+
 def _iec104(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
     answer_s, usual = device.answer_seconds, Iec104Timing()
     timing = Iec104Timing(
@@ -117,9 +123,7 @@ def _modbus(root: Path, device: DeviceSection, registry: PointRegistry, clock: C
 def _c37118(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
     answer_s = device.answer_seconds
     if not device.streams:
-        place, way = endpoint_of(root, device), Transport(device.transport)
-        stream = Stream(place, device.idcode or 0, way, device.data_port, device.configuration)
-        return C37118Client(device.name, stream, registry, clock, answer_s=answer_s)
+        return C37118Client(device.name, stream_of(root, device), registry, clock, answer_s=answer_s)
     tls = tls_of(root, device)
     streams = [
         Stream(

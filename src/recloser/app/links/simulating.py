@@ -21,11 +21,13 @@ from recloser.simulation.devices import (
     DeviceFault,
     DeviceFeed,
     Dnp3Outstation,
+    GridWaveFeed,
     Iec104Station,
     ModbusServer,
     PmuServer,
     WaveFeed,
 )
+from recloser.simulation.phasors import GridEvent, PhasorPlan
 
 PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua")
 OPCUA_PORT = 4840
@@ -47,6 +49,8 @@ class DeviceOptions:
         faults: what goes wrong when.
         seconds: ends after so long; None for when it is told to.
         points: file that the registry is written to, by which the device can be read.
+        ambient: of c37118: PMUs swing as a grid at rest does.
+        events: of c37118: what happens to that grid how many seconds after the start.
         transport, data_port: of c37118; see `PmuServer`. With 'listen' host and port are the receiver's.
     """
 
@@ -60,6 +64,8 @@ class DeviceOptions:
     faults: Sequence[DeviceFault] = ()
     seconds: float | None = None
     points: Path | None = None
+    ambient: bool = False
+    events: Sequence[tuple[GridEvent, float]] = ()
     transport: str = "tcp"
     data_port: int = 0
 
@@ -72,8 +78,8 @@ def device_of(options: DeviceOptions) -> Device:
     """
     clock = SystemClock()
     if options.protocol == "c37118":
-        waves = WaveFeed(options.feeders, clock, time.monotonic, faults=options.faults)
-        return PmuServer(waves, max(1, round(options.rate)), options.transport, options.data_port)
+        rate = max(1, round(options.rate))
+        return PmuServer(_waves(options, rate), rate, options.transport, options.data_port)
     plan = GridPlan(
         seed=options.seed, feeders=options.feeders, days=MOST_DAYS, resolution=timedelta(minutes=30), substations=0
     )
@@ -85,6 +91,14 @@ def device_of(options: DeviceOptions) -> Device:
     if options.protocol == "modbus":
         return ModbusServer(feed)
     return extra_device(options.protocol, feed, 1.0 / options.rate)
+
+
+def _waves(options: DeviceOptions, rate: int) -> WaveFeed:
+    clock = SystemClock()
+    if not options.ambient and not options.events:
+        return WaveFeed(options.feeders, clock, time.monotonic, faults=options.faults)
+    plan = PhasorPlan(options.seed, options.feeders, rate)
+    return GridWaveFeed(plan, clock, time.monotonic, events=options.events, faults=options.faults)
 
 
 def run_device(options: DeviceOptions, say: Callable[[str], None], ready: Callable[[dict[str, Any]], None]) -> None:

@@ -23,6 +23,8 @@ class LinkReport(msgspec.Struct, frozen=True):
         connects, failures, gaps, readings: counted since the process began.
         last_ns: of the latest reading; beat_ns: of this report.
         spool_bytes, spool_dropped, spool_refused: what waits, what was dropped, and how often nothing was taken.
+        certificate_ns, certificate: when the first of the certificates that the connection rests on ends, and whose it
+            is; None without TLS.
         counts: what the protocol counts: frames that are missing or late, messages out of sequence.
     """
 
@@ -42,6 +44,8 @@ class LinkReport(msgspec.Struct, frozen=True):
     spool_dropped: int
     spool_refused: int
     counts: dict[str, int] = {}
+    certificate_ns: int | None = None
+    certificate: str = ""
 
 
 class CollectorReport(msgspec.Struct, frozen=True):

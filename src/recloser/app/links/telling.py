@@ -8,6 +8,7 @@ from typing import Any
 
 from recloser.app.links.state import SILENT_S, CollectorReport, LinkFolders, LinkReport, read_collector, read_link
 from recloser.app.project.tables.links import DeviceSection
+from recloser.app.security.certificates import SOON
 from recloser.connectors.points import nanoseconds
 from recloser.core import format_utc
 from recloser.serving.wire.figures import Family, family
@@ -35,6 +36,7 @@ def link_sentences(rows: Sequence[dict[str, Any]]) -> list[str]:
         for row in rows
         if row["state"] != "up"
     ]
+    lines += [sentence for row in rows if (sentence := _ending(row)) is not None]
     trouble = next((row["trouble"] for row in rows if row["trouble"]), "")
     return [*lines, f"Readings wait in the spools: {trouble}"] if trouble else lines
 
@@ -66,6 +68,7 @@ def link_families(devices: Sequence[DeviceSection], folders: LinkFolders, now: d
         family("recloser_link_stored_total", "counter", "Readings committed to the store.", of("stored")),
         family("recloser_link_repeated_total", "counter", "Readings that said nothing new.", of("repeated")),
         family("recloser_link_protocol_total", "counter", "What the protocol counts, such as missing frames.", counted),
+        family("recloser_link_certificate_seconds", "gauge", "Until the first certificate ends.", of("certificate_s")),
         family("recloser_link_flagged_total", "counter", "Readings that a quality step marked.", of("flagged")),
     ]
 
@@ -83,6 +86,7 @@ def _row(
         **dict.fromkeys(("connects", "failures", "readings", "gaps", "latest", "silence_s")),
         **dict.fromkeys(("spool_bytes", "spool_dropped", "spool_refused")),
         **dict.fromkeys(("stored", "repeated", "flagged")),
+        **dict.fromkeys(("certificate", "certificate_until", "certificate_s")),
         "counts": {},
         "trouble": "",
     }
@@ -110,7 +114,30 @@ def _row(
         "spool_dropped": link.spool_dropped,
         "spool_refused": link.spool_refused,
         "counts": dict(link.counts),
+        **_certificate(link, now_ns),
     }
+
+
+def _certificate(link: LinkReport, now_ns: int) -> dict[str, Any]:
+    if link.certificate_ns is None:
+        return {}
+    left_s = (link.certificate_ns - now_ns) / SECOND_NS
+    return {
+        "certificate": link.certificate,
+        "certificate_until": _text(link.certificate_ns),
+        "certificate_s": left_s,
+    }
+
+
+def _ending(row: dict[str, Any]) -> str | None:
+    """Return a sentence about a certificate that ends soon or has ended."""
+    left_s = row["certificate_s"]
+    if left_s is None or left_s >= SOON.total_seconds():
+        return None
+    when = "has ended" if left_s <= 0 else f"ends in {left_s / 86_400:.0f} days"
+    return (
+        f"Link {row['device']}: the certificate of {row['certificate']} {when} ({row['certificate_until']}); renew it."
+    )
 
 
 def _text(at_ns: int) -> str:

@@ -37,12 +37,14 @@ class ClosedDay:
         rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
         answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
         shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
+        champion: release that served as champion; empty where none did.
     """
 
     day: date
     rows: pl.DataFrame
     answers: dict[str, FloatArray]
     shifts: dict[str, FloatArray]
+    champion: str = ""
 
 
 class DayBook:
@@ -98,6 +100,16 @@ class DayBook:
         closed: dict[str, str] | list[str] = {} if state is None else state.state["closed"]
         return dict(closed) if isinstance(closed, dict) else dict.fromkeys(closed, "")
 
+    def latest(self) -> date | None:
+        """Return the newest day that was closed, None before the first."""
+        newest = max(self._closed(), default="")
+        return date.fromisoformat(newest) if newest else None
+
+    def closed_at(self, day: date) -> datetime | None:
+        """Return when a day was closed (aware UTC); None for one that was not, or of which that was not noted."""
+        text = self._closed().get(day.isoformat())
+        return parse_utc(text) if text else None
+
     def day(self, day: date, now: datetime) -> ClosedDay | None:
         """Return a day, from memory or from ledger and store; None if it was not forecast.
 
@@ -107,9 +119,9 @@ class DayBook:
             return self._due[day]
         if day in self._days:
             return self._days[day]
-        closed_at = self._closed().get(day.isoformat())
-        found = self._read(day, parse_utc(closed_at) if closed_at else now)
-        if found is not None and closed_at is not None:
+        closed_at = self.closed_at(day)
+        found = self._read(day, now if closed_at is None else closed_at)
+        if found is not None and day.isoformat() in self._closed():
             self._days[day] = found
         return found
 
@@ -148,10 +160,14 @@ class DayBook:
             if state is not None:
                 self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
 
-    def calibrate(self, now: datetime) -> None:
+    def calibrate(self, now: datetime, asked_at: datetime | None = None) -> None:
         """Learn the online offsets of the route's releases from their own recent errors.
 
         Daily; for large fleets weekly, and in between they only move along with the bias.
+
+        Args:
+            now: aware UTC.
+            asked_at: when a signal asked for it (aware UTC): what was learned before is learned anew as a whole.
         """
         route = self._platform.ledger.get(RouteRecord, "route")
         if route is None:
@@ -159,9 +175,9 @@ class DayBook:
         today = now.astimezone(self._platform.horizon.zone).date()
         for release in (route.champion, route.canary, route.shadow):
             if release is not None:
-                self._calibrate(release, today, now)
+                self._calibrate(release, today, now, asked_at)
 
-    def _calibrate(self, release: str, today: date, now: datetime) -> None:
+    def _calibrate(self, release: str, today: date, now: datetime, asked_at: datetime | None) -> None:
         key = f"{ONLINE}/{release}"
         state = self._platform.ledger.get(StateRecord, key)
         self._restore(release, state)
@@ -172,7 +188,8 @@ class DayBook:
             return
         kept = {} if state is None else state.state
         fitted_at = parse_utc(kept["fitted_at"]) if kept.get("fitted_at") else None
-        whole = fitted_at is None or now - fitted_at >= timedelta(days=every, hours=-2)
+        asked = fitted_at is not None and asked_at is not None and asked_at > fitted_at
+        whole = fitted_at is None or asked or now - fitted_at >= timedelta(days=every, hours=-2)
         span = [today - timedelta(days=back) for back in range(window if whole else FOLLOW_DAYS, 0, -1)]
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
         if len(known) < (LEAST_DAYS if whole else 1):
@@ -255,7 +272,8 @@ def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: st
     for name, saved in issue.get("online", {}).items():
         if name in answers:
             shifts[name] = Calibration.from_dict(saved).shift_mw(rows)
-    return ClosedDay(day, rows, answers, shifts)
+    champion = next((item.champion for item in areas if item.champion), "")
+    return ClosedDay(day, rows, answers, shifts, champion)
 
 
 def _answer(item: AreaForecast, name: str) -> FloatArray:

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import issue_key, issue_state
+from recloser.app.events.evidence import DetectionEvidence
+from recloser.app.events.windows import WindowStore
+from recloser.app.loop.book import DayBook, issue_key, issue_state
 from recloser.app.loop.evidence import DIVERGENCE, INCIDENTS, LedgerEvidence, counts_of
+from recloser.app.loop.harm.judging import HarmWatch
 from recloser.app.loop.history import FeatureFrames, History
 from recloser.app.loop.retraining import Retraining, RunsApart
 from recloser.app.loop.router import LocalRouter
@@ -21,12 +24,13 @@ from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
-from recloser.rollout import RolloutController, Settings, record_of, trailing_exceedances
+from recloser.rollout import Outcome, RolloutController, Router, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 from recloser.serving.batch import batch_of
 
 ACTOR = "gateway"
 MIRROR = "registry/aliases"
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(minutes=15)
 T1_FACTOR = 2.0  # over the staging quantile: hold-out days are fewer than the days of a rollout
 T1_LEVEL_FACTOR = LEVEL_FACTOR  # the same for a whole day's level, whose staging quantile is a lower one
 T1_LEVEL_LEAST = LEVEL_LEAST  # of the recent level: two honest models may differ by so much on an odd day
@@ -43,6 +47,7 @@ class LoopOptions:
         retrain: False freezes the first model.
         engine: name of the engine that runs pipelines.
         runs: makes the runs elsewhere; None: they are made on the loop's own thread.
+        traffic: makes the router of the rollouts out of the loop's own; None: its own.
     """
 
     batch: int = 1
@@ -51,6 +56,7 @@ class LoopOptions:
     retrain: bool = True
     ahead: timedelta = timedelta(0)
     runs: RunsApart | None = None
+    traffic: Callable[[LocalRouter], Router] | None = None
 
 
 class ControlLoop:
@@ -68,10 +74,20 @@ class ControlLoop:
         self.router = LocalRouter(platform)
         lease = timedelta(seconds=platform.project.rollout.lease_seconds)
         approvals = timedelta(hours=platform.project.rollout.approval.expires_hours)
-        settings = Settings(resolution=platform.project.resolution, lease=lease, approvals_last=approvals)
-        self.controller = RolloutController(platform.ledger, self.router, platform.clock, platform.verify, settings)
+        settings = Settings(
+            resolution=platform.project.resolution,
+            lease=lease,
+            fallback=tuple(platform.ladder(None)),
+            approvals_last=approvals,
+        )
+        router: Router = self.router if options.traffic is None else options.traffic(self.router)
+        router = router if platform.tracing is None else platform.tracing.router(router)
+        self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
-        self.evidence = LedgerEvidence(platform, self.watch.book)
+        self.harm = HarmWatch(platform, self.watch.book)
+        self.evidence = evidence_of(platform, self.watch.book)
+        self._mirror_wait = FIRST_WAIT
+        self._mirror_after: datetime | None = None
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
     def restore(self) -> None:
@@ -83,6 +99,7 @@ class ControlLoop:
         now = self.platform.clock.now()
         self.watch.check_data(now)
         self.watch.close_days(now)
+        self.harm.look(now)
         self.advance()
         if self.options.retrain and self.retraining.tick(now, self.watch.unmasked()):
             self.advance()
@@ -96,10 +113,15 @@ class ControlLoop:
         """Let the rollout take its steps until nothing changes; at most a few, one per tick."""
         self.watch.book.restore()
         for _ in range(4):
-            outcome = self.controller.tick(self.evidence)
+            outcome = self._tick()
             if outcome.action is None or outcome.rollout is None or not outcome.action.changes(outcome.rollout):
                 break
         self.mirror()
+
+    def _tick(self) -> Outcome:
+        tracing = self.platform.tracing
+        tick = self.controller.tick
+        return tick(self.evidence) if tracing is None else tracing.tick(tick, self.evidence)
 
     def mirror(self) -> None:
         """Make the model registry's aliases as the ledger's route says; it is told, never asked, and may be down."""
@@ -107,12 +129,19 @@ class ControlLoop:
         route, state = ledger.get(RouteRecord, "route"), ledger.get(StateRecord, MIRROR)
         if route is None or (state is not None and state.state["epoch"] == route.epoch):
             return
+        if (
+            self._mirror_after is not None and now < self._mirror_after
+        ):  # a server that hangs takes half a minute to ask
+            return
         desired = {"champion": route.champion, "challenger": route.canary or route.shadow}
         try:
             changes = self.platform.registry.sync_aliases(desired)
         except RecloserError as error:
+            self._mirror_wait = min(2 * self._mirror_wait, LONGEST_WAIT) if self._mirror_after else FIRST_WAIT
+            self._mirror_after = self.platform.clock.now() + self._mirror_wait
             self.options.say(f"the model registry is not in step: {error.explain()}")
             return
+        self._mirror_after = None
         with ledger.change(ACTOR, now) as change:
             change.put(StateRecord(MIRROR, now, {"epoch": route.epoch}))
             change.note("registry.aliases", route.champion or "", {"changed": [item.alias for item in changes]})
@@ -224,6 +253,13 @@ class ControlLoop:
             "odd": [[item.cause, list(item.areas), item.of_model] for item in odd],
         }
         return StateRecord(key, self.platform.clock.now(), state)
+
+
+def evidence_of(platform: Platform, book: DayBook) -> LedgerEvidence:
+    """Return what rollouts are decided on: days of forecasts with truth, or days of windows with labels and drills."""
+    if platform.detects:
+        return DetectionEvidence(platform, book, WindowStore(platform.layout.windows))
+    return LedgerEvidence(platform, book)
 
 
 def step_distances(answer: Answer, release: str, champion: str | None, scale_mw: Mapping[str, float]) -> list[float]:

@@ -20,7 +20,7 @@ class AreaForecast:
     Attributes:
         area: name.
         issued_at: the issue (aware UTC).
-        champion: model that was meant to answer by default.
+        champion: release that served the area as champion; empty where another one did.
         answers: model -> MW, shape (n_points, n_quantiles).
         truth: MW, shape (n_points,), NaN where unknown or not usable.
         targets: interval starts (aware UTC).
@@ -32,6 +32,7 @@ class AreaForecast:
     truth: FloatArray
     targets: tuple[datetime, ...]
     quantiles: tuple[float, ...]
+    champion: str = ""
 
 
 def forecasts_of(ledger: Ledger, horizon: Horizon, day: date) -> list[ForecastRecord]:
@@ -74,6 +75,7 @@ def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon
                 truths[record.area][:count],
                 steps[:count],
                 tuple(record.quantiles),
+                record.release if record.served_by == "champion" else "",
             )
         )
     return result

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.loop.harm.judging import HARM, harm_in
 from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
+from recloser.app.processes.hosts.word import heard_cuts
 from recloser.core import QUANTILES, local_midnight
 from recloser.core.scores import JointScale, RatioScale
 from recloser.ledger import FreezeRecord, PairedDayRecord, ReleaseRecord, RouteRecord, StateRecord
@@ -56,6 +58,7 @@ class LedgerEvidence:
         counts = self._counts(rollout)
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
+        route = self._platform.ledger.get(RouteRecord, "route")
         return Evidence(
             incidents={name: count["output"] for name, count in counts.items() if count["output"]},
             cut_off=self._cut_off(rollout.release),
@@ -70,6 +73,8 @@ class LedgerEvidence:
             gate=lapsed(self._platform.ledger, rollout.release, today),
             proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
             today=today,
+            harm=harm_in(self._platform.ledger.get(StateRecord, f"{HARM}/{rollout.release}")),
+            rung_at_hand=route.fallback[0] if route is not None and route.fallback else "",
         )
 
     def _counts(self, rollout: Rollout) -> dict[str, dict[str, Any]]:
@@ -90,9 +95,15 @@ class LedgerEvidence:
         }
 
     def _cut_off(self, release: str) -> CutOff | None:
-        """Return why a gateway process cut the release off under the present route, by its own guard."""
-        route = self._platform.ledger.get(RouteRecord, "route")
-        found = [] if route is None else read_cuts(self._platform.layout.state, route.epoch)
+        """Return why a gateway process of whichever host cut the release off under the present route, by its guard."""
+        ledger = self._platform.ledger
+        route = ledger.get(RouteRecord, "route")
+        if route is None:
+            return None
+        found = [
+            *read_cuts(self._platform.layout.state, route.epoch),
+            *heard_cuts(ledger, route.epoch, {release}),
+        ]
         return next((CutOff(one.reason, one.cut.failures) for one in found if one.cut.release == release), None)
 
     def _days(self, rollout: Rollout, now: datetime) -> tuple[tuple[PairedDay, ...], datetime | None]:

@@ -12,7 +12,7 @@ from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
 from recloser.app.requests import absent_commits, answered, commit_request, data_request, standing_requests
 from recloser.core import RecloserError, Refused, VirtualClock, format_utc, parse_utc, short_id
-from recloser.engines import Engine, LocalEngine, RetryPolicy, RunOutcome, StepProgress
+from recloser.engines import Engine, LocalEngine, ProgressListener, RetryPolicy, RunOutcome, StepProgress
 from recloser.ledger import ReleaseRecord, RolloutRecord, RunRecord, StateRecord
 from recloser.rollout import RolloutController, RolloutPlan
 from recloser.triggers import Surroundings, Trigger, TriggerDesk, TriggerKind, TriggerPolicy
@@ -262,8 +262,20 @@ class Retraining:
         Raises:
             RecloserError: a step failed; it is recorded.
         """
+        tracing = self._platform.tracing
+        if tracing is None:
+            return self._made(order, ())
+        with tracing.run(order.key, {"trigger": order.trigger, "reason": order.reason}) as listener:
+            return self._made(order, (listener,))
+
+    def _made(self, order: RunOrder, listeners: tuple[ProgressListener, ...]) -> RunOutcome:
         platform = self._platform
-        local = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, self._progress)
+
+        def progress(step: StepProgress) -> None:
+            for listener in (*listeners, self._progress):
+                listener(step)
+
+        local = LocalEngine(platform.ledger, platform.clock, RetryPolicy(), self._sleep, progress)
         engine = self.engine or local
         pipeline, bench = platform.hooks.pipeline(), platform.workbench()
         return engine.run(pipeline, bench, order.key, order.trigger, order.reason, order.parameters)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from recloser.app.events.answers import detector_policy, probability_limits
 from recloser.app.platform import Platform
+from recloser.app.processes.hosts.word import all_follow
 from recloser.app.processes.reports import read_reports, settled
 from recloser.core import LOAD, RecloserError, format_utc, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
@@ -47,7 +49,10 @@ class LocalRouter:
         self._record: RouteRecord | None = None
         self._limits: dict[str, AssetLimits] = {}
         self._limits_at: datetime | None = None
-        self.gateway = Gateway(platform.ladder(None), Route(0, None), {}, GuardPolicy())
+        self._asked = -1, platform.clock.now()
+        rungs = platform.ladder(None)
+        nobody = Route(0, None, fallback=tuple(rungs))
+        self.gateway = Gateway(rungs, nobody, {}, GuardPolicy(), platform.quantiles)
 
     def set_route(self, route: RouteRecord) -> None:
         """Load, then swap; a route of an older epoch is ignored.
@@ -61,12 +66,19 @@ class LocalRouter:
         releases = {name: self._platform.load(name) for name in releases_of(route)}
         champion = releases.get(wanted.champion or "")
         predictors: dict[str, Predictor] = {**self._platform.ladder(champion), **releases}
+        tracing = self._platform.tracing
+        if tracing is not None:
+            predictors = {name: tracing.predictor(name, model) for name, model in predictors.items()}
         divergence, seen = {}, {}
         for name in wanted.challengers():
             limit = releases[name].package.facts.scales.get("area_divergence")
             divergence[name] = max(0.25, 2.0 * float(limit)) if limit else 0.5
             seen[name] = ranges_of(releases[name].package.facts.notes.get("feature_ranges"))
-        policy = GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
+        policy = (
+            detector_policy(wanted.challengers(), seen)
+            if self._platform.detects
+            else GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
+        )
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
 
@@ -109,6 +121,8 @@ class LocalRouter:
             RecloserError: the store cannot be read.
         """
         platform = self._platform
+        if platform.detects:
+            return probability_limits(platform.areas)
         year = platform.store.read(list(platform.areas), [LOAD], now - LEARNED_FROM, as_of=now)
         return limits_from(year, ramp_margin=1.0)
 
@@ -132,8 +146,14 @@ class LocalRouter:
 
     def settled(self, epoch: int) -> bool:
         """Return whether this gateway, and every gateway process that reports, follows this epoch."""
+        platform, now = self._platform, self._platform.clock.now()
+        if self._asked[0] != epoch:
+            self._asked = epoch, now
         own = self.gateway.route.epoch == epoch
-        return own and settled(read_reports(self._platform.layout.state), epoch)
+        if not own or not settled(read_reports(platform.layout.state, now), epoch):
+            return False
+        lease = timedelta(seconds=platform.project.rollout.lease_seconds)
+        return all_follow(platform.ledger, epoch, now - self._asked[1], lease)
 
     @property
     def limits(self) -> Mapping[str, AssetLimits]:

@@ -54,7 +54,7 @@ class PredictionUpkeep:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._table = PredictionTable(platform.layout.predictions)
+        self._table = PredictionTable(platform.places.predictions)
         self._due: datetime | None = None
         self._tidied: date | None = None
 

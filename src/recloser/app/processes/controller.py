@@ -7,10 +7,12 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from recloser.app.cluster.hosting import hosting
 from recloser.app.delivery.thread import delivering
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
@@ -21,7 +23,7 @@ from recloser.app.processes.cuts import cuts_folder
 from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
 from recloser.app.releases.lineage import carry_on
-from recloser.core import RecloserError
+from recloser.core import RecloserError, Refused, Unavailable
 from recloser.ledger import Leadership, PinRecord, RouteRecord
 from recloser.registry import read_last_change
 
@@ -32,24 +34,27 @@ LEAST_LEASE = timedelta(minutes=1)
 def control(folder: Path, say: Callable[[str], None]) -> int:
     """Run the control loop until the process is told to stop; what is unavailable now is tried again.
 
-    It also ends, to be started again by its supervisor, when the project's code is at another commit: the new code is
-    read, and the commit asks for a run. And it ends when another controller has taken the lead; from then on the ledger
-    refuses whatever this one writes.
+    While another controller leads it stands by, and moves what the gateways of its own host have logged where the store
+    is one that hosts share. It also ends, to be started again by its supervisor, when the project's code is at another
+    commit: the new code is read, and the commit asks for a run. And it ends when another controller has taken the lead;
+    from then on the ledger refuses whatever this one writes.
 
     Raises:
-        Unavailable: another controller leads.
+        Unavailable: the ledger cannot be reached now.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    with (
-        Platform.open(folder, apart=True) as platform,
-        leading(platform) as lead,
-        RunProcesses(platform, say) as runs,
-        delivering(platform, say),
-    ):
+    with Platform.open(folder, apart=True) as platform, ExitStack() as stack:
+        predictions = PredictionUpkeep(platform)
+        lead = stand_by(platform, stack, Standby(ended, predictions, say))
+        if lead is None:
+            return 0
+        runs = stack.enter_context(RunProcesses(platform, say))
+        stack.enter_context(delivering(platform, say))
+        traffic = stack.enter_context(hosting(platform, say))
         cut_off = FolderLook(cuts_folder(platform.layout.state))
-        loop, predictions = ControlLoop(platform, LoopOptions(say=say, runs=runs)), PredictionUpkeep(platform)
+        loop = ControlLoop(platform, LoopOptions(say=say, runs=runs, traffic=traffic))
         rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):
@@ -57,6 +62,34 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
                 break
             pause(ended, [cut_off], TICK_S)
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """What a controller needs that waits for the lead: when it shall end, what it moves meanwhile, whom it tells."""
+
+    ended: threading.Event
+    predictions: PredictionUpkeep
+    say: Callable[[str], None]
+
+
+def stand_by(platform: Platform, stack: ExitStack, standby: Standby) -> Leadership | None:
+    """Return the lead once nobody else has it, entered into the stack; None if told to end first."""
+    told = ""
+    while not standby.ended.is_set():
+        try:
+            return stack.enter_context(leading(platform))
+        except (Unavailable, Refused) as error:
+            if error.what != told:
+                standby.say(f"controller stands by: {error.explain()}")
+            told = error.what
+        if platform.project.store.url is not None:
+            try:
+                standby.predictions.tick(platform.clock.now())
+            except RecloserError as error:
+                standby.say(f"controller stands by: {error.explain()}")
+        standby.ended.wait(TICK_S)
+    return None
 
 
 @contextmanager
@@ -147,8 +180,9 @@ class Rounds:
             self._told.pop(name, None)
 
     def _look(self, now: datetime) -> None:
-        self._loop.watch.check_data(now)
-        self._loop.watch.close_days(now)
+        if not self._platform.detects:
+            self._loop.watch.check_data(now)
+            self._loop.watch.close_days(now)
         self._hour = now.hour
 
     def _retrain(self, now: datetime) -> None:

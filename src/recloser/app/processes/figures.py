@@ -10,14 +10,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from recloser.app.processes.hosts.identity import Identity, alive
 from recloser.app.processes.reports import FOLDER as REPORTS
-from recloser.app.processes.reports import alive, read_reports
+from recloser.app.processes.reports import read_reports
 from recloser.serving.wire.figures import Figures, carried_on, without_gauges
 
 FOLDER = "figures"
@@ -42,16 +42,16 @@ class SharedFigures:
 
     Args:
         state: the project's state folder.
-        worker: name of this process.
+        who: this process.
         workers: how many share the port; one alone publishes nothing.
     """
 
-    def __init__(self, state: Path, worker: str, workers: int) -> None:
-        self._state, self._worker, self._several = state, worker, workers > 1
+    def __init__(self, state: Path, who: Identity, workers: int) -> None:
+        self._state, self._who, self._worker, self._several = state, who, who.worker, workers > 1
         self._folder = state / REPORTS / FOLDER
         self._lock = threading.Lock()
         self._unwritten = False
-        before = self._read().get(worker)
+        before = self._read().get(who.worker)
         self._before = Figures() if before is None else without_gauges(before.figures)
 
     def share(self, own: Callable[[], Figures]) -> Mapping[str, Figures] | None:
@@ -74,17 +74,17 @@ class SharedFigures:
 
     def states(self) -> Sequence[Mapping[str, Any]]:
         """See Colleagues."""
-        return [asdict(report) for report in read_reports(self._state)]
+        return [report.document() for report in read_reports(self._state)]
 
     def _write(self, total: Figures) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f".{self._worker}.{os.getpid()}"
+        draft = self._folder / f".{self._who.seat}.{os.getpid()}"
         draft.write_bytes(ENCODER.encode(Published(self._worker, os.getpid(), total)))
-        draft.replace(self._folder / f"{self._worker}.json")
+        draft.replace(self._folder / f"{self._who.seat}.json")
 
     def _read(self) -> dict[str, Published]:
         found = {}
-        for path in self._folder.glob("*.json"):
+        for path in self._folder.glob(f"{self._who.host}_{self._who.port}_*.json"):
             try:
                 one = DECODER.decode(path.read_bytes())
             except (OSError, msgspec.MsgspecError):

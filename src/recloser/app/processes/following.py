@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,13 +16,15 @@ from recloser.app.processes.alert.repeating import Repeating
 from recloser.app.processes.alert.waker import LOOK_S, FolderLook, LedgerLook, Look, Waker
 from recloser.app.processes.announcing import announce
 from recloser.app.processes.cuts import FoundCut, cuts_folder, forget_cuts, read_cuts, write_cut
+from recloser.app.processes.hosts.identity import Identity
+from recloser.app.processes.hosts.word import LedgerWord, heard_cuts
 from recloser.app.processes.loading import LimitsLearner, ReleaseLoader
-from recloser.app.processes.reports import Report, write_report
+from recloser.app.processes.reports import BEAT, Report, write_report
 from recloser.app.release import LoadedRelease
 from recloser.core import LOAD, InvalidInput, RecloserError
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import Calibration
-from recloser.serving import Cut
+from recloser.serving import AssetLimits, Cut
 from recloser.serving.http import EventBuffer
 
 POLL_S = 0.5
@@ -46,12 +47,14 @@ class RouteFollower(threading.Thread):
     """
 
     def __init__(
-        self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int, worker: str = "1"
+        self, platform: Platform, loop: ControlLoop, events: EventBuffer, seen: int, who: Identity | None = None
     ) -> None:
         super().__init__(daemon=True, name="route-follower")
         self._platform = platform
-        self._worker = worker
+        self._who = who or Identity.here()
         self._reported: Report | None = None
+        self._reported_at: datetime | None = None
+        self._word = LedgerWord(platform.ledger, self._who)
         self._loop = loop
         self._events = events
         self._ended = False
@@ -61,7 +64,7 @@ class RouteFollower(threading.Thread):
         self._learned: dict[str, datetime] = {}
         self._limits_at: datetime | None = None
         self._loader = ReleaseLoader(self._open, self._woken.set)
-        self._learner = LimitsLearner(loop.router.learn, self._woken.set)
+        self._learner = LimitsLearner(self._known_limits, self._woken.set)
         self._told: dict[str, str] = {}
         self._cuts_changed = FolderLook(cuts_folder(platform.layout.state))
         loop.router.gateway.on_trip(self._keep_trip)
@@ -83,7 +86,7 @@ class RouteFollower(threading.Thread):
         watch = self._platform.ledger.watch()
         looks: list[Look] = [LedgerLook(watch), FolderLook(cuts_folder(self._platform.layout.state))]
         cutting = Repeating("cuts", self._look_for_cuts, LOOK_S)
-        with contextlib.closing(watch), Waker(looks, self._woken), cutting:
+        with contextlib.closing(watch), contextlib.closing(self._word), Waker(looks, self._woken), cutting:
             while not self._ended:
                 self._woken.wait(POLL_S)
                 self._woken.clear()
@@ -98,7 +101,7 @@ class RouteFollower(threading.Thread):
 
         Each step stands for itself: a release that cannot be loaded keeps no forecast from being announced.
         """
-        for step in (self._take_route, self._learn_limits, self._learn_online, self._announce):
+        for step in (self._take_route, self._learn_limits, self._learn_online, self._announce, self._tell):
             try:
                 step()
             except RecloserError:
@@ -174,9 +177,17 @@ class RouteFollower(threading.Thread):
         after = RELEARN if router.limits.keys() >= set(self._platform.areas) else LOOK_AGAIN
         if router.limits and self._limits_at is not None and now - self._limits_at < after:
             return
-        extent = self._platform.store.extent(LOAD)
-        if extent is not None and extent[1] > now - LEARNED_FROM and self._learner.begin(now):
+        if self._learner.begin(now):
             self._limits_at = now
+
+    def _known_limits(self, now: datetime) -> dict[str, AssetLimits] | None:
+        """Return the limits, None without loads; on the learner's thread, as a bucket may be slow or out of reach."""
+        if self._platform.detects:  # what limits a probability is known
+            return self._loop.router.learn(now)
+        extent = self._platform.store.extent(LOAD)
+        if extent is None or extent[1] <= now - LEARNED_FROM:
+            return None
+        return self._loop.router.learn(now)
 
     def _release(self) -> None:
         """Give up the models of neither this route nor the one before, to which a rollback may return."""
@@ -191,14 +202,27 @@ class RouteFollower(threading.Thread):
         epoch, cuts = gateway.cuts
         for cut in cuts:
             if cut.failures:  # found here; what the disk did not take at once is written now
-                write_cut(state, FoundCut(epoch, self._worker, cut))
+                write_cut(state, FoundCut(epoch, self._who.worker, cut))
         self._cut_off(epoch)
-        problem = "; ".join(f"{name}: {why}" for name, why in sorted(self._told.items()))
-        report = Report(self._worker, os.getpid(), epoch, tuple(sorted(gateway.tripped)), problem)
-        if report != self._reported:
-            write_report(state, report)
+        report, now = self._report(), self._platform.clock.now()
+        if report != self._reported or self._reported_at is None or now - self._reported_at >= BEAT:
+            write_report(state, report, now)
             forget_cuts(state, before=epoch - 1)
-            self._reported = report
+            self._reported, self._reported_at = report, now
+
+    def _report(self) -> Report:
+        gateway = self._loop.router.gateway
+        problem = "; ".join(f"{name}: {why}" for name, why in sorted(self._told.items()))
+        return Report.of(self._who, gateway.cuts[0], sorted(gateway.tripped), problem)
+
+    def _tell(self) -> None:
+        """Tell gateways of other hosts and the controller what files tell those of this one; cut off as they did."""
+        gateway = self._loop.router.gateway
+        epoch, cuts = gateway.cuts
+        own = [FoundCut(epoch, self._who.worker, cut) for cut in cuts if cut.failures]
+        self._word.tell(self._report(), own, self._platform.clock.now())
+        for found in heard_cuts(self._platform.ledger, epoch, gateway.route.challengers()):
+            gateway.cut(found.cut.release, found.reason, found.cut.at, epoch=found.epoch)
 
     def _cut_off(self, epoch: int) -> None:
         """Cut off whom any worker, this one before its restart too, cut off under this route."""
@@ -215,7 +239,7 @@ class RouteFollower(threading.Thread):
 
         def write() -> None:
             try:
-                write_cut(self._platform.layout.state, FoundCut(epoch, self._worker, cut))
+                write_cut(self._platform.layout.state, FoundCut(epoch, self._who.worker, cut))
             except OSError as error:
                 LOG.warning("the trip of %s is not durable yet: %s", cut.release, error)
             self._woken.set()

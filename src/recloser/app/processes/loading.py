@@ -115,12 +115,12 @@ class LimitsLearner:
     """Learns limits on a thread of its own, one at a time; what it learned is taken once. Thread safe.
 
     Args:
-        learn: returns the limits by what is known at an instant; may take long.
-        woken: called when it has ended, on its thread.
+        learn: returns the limits by what is known at an instant, None where nothing can be learned; may take long.
+        woken: called when it has learned them, on its thread.
     """
 
     def __init__(
-        self, learn: Callable[[datetime], dict[str, AssetLimits]], woken: Callable[[], None] = lambda: None
+        self, learn: Callable[[datetime], dict[str, AssetLimits] | None], woken: Callable[[], None] = lambda: None
     ) -> None:
         self._learn, self._woken = learn, woken
         self._changed = threading.Condition()
@@ -151,11 +151,13 @@ class LimitsLearner:
     def _run(self, now: datetime) -> None:
         learned: Learned | None = None
         try:
-            learned = self._learn(now), now
+            found = self._learn(now)
+            learned = None if found is None else (found, now)
         except RecloserError as error:
             LOG.warning("the limits of assets cannot be learned: %s", error)
         finally:
             with self._changed:
                 self._busy, self._learned = False, learned or self._learned
                 self._changed.notify_all()
-            self._woken()
+            if learned is not None:
+                self._woken()

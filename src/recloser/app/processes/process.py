@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recloser.app.events.watching import watch_phasors
 from recloser.app.links.collecting import collect
 from recloser.app.links.linking import run_link
 from recloser.app.processes.controller import control
@@ -57,6 +58,8 @@ def main(words: Sequence[str]) -> int:
             return run_link(task.folder, words[6], say)
         if name == "collector":
             return collect(task.folder, say)
+        if name == "detector":
+            return watch_phasors(task.folder, task.port, say)
         if name == "watchman":
             return watch_over(task.folder, say)
         if name == "gateway":

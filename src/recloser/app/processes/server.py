@@ -13,7 +13,10 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from recloser.app.cluster.hosting import host_releases
+from recloser.app.events.report import detector_document, detector_families
 from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_families
@@ -25,6 +28,7 @@ from recloser.app.predictions.opening import gateway_log
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.figures import Publishing, SharedFigures
 from recloser.app.processes.following import RouteFollower
+from recloser.app.processes.hosts.identity import Identity
 from recloser.app.security.gatekeeping import (
     GrpcSecurity,
     access_of,
@@ -39,6 +43,8 @@ from recloser.ledger import ForecastRecord
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import Colleagues, EventBuffer, InputColumns, Service, build_app
 from recloser.serving.log import AnswerLog, StandbyLog
+from recloser.serving.plane import DataPlane
+from recloser.serving.wire.figures import Family
 
 LISTENING = "RECLOSER_LISTENING"
 """Environment variable with the descriptor of the socket that the workers share; set by the supervisor."""
@@ -57,7 +63,9 @@ def gateway_service(
     colleagues: Colleagues | None = None,
 ) -> Service:
     """Return what the transports of a project's gateway serve."""
+    tracing = platform.tracing
     return Service(
+        plane_of=DataPlane if tracing is None else tracing.plane,
         gateway=loop.router.gateway,
         clock=platform.clock,
         columns_at_first=InputColumns(("scale_mw", *platform.features.names)),
@@ -71,10 +79,17 @@ def gateway_service(
         limits=limits_of(platform),
         audit=audit_of(platform),
         colleagues=colleagues,
-        more=lambda: link_families(
-            platform.project.links.devices, LinkFolders(platform.layout.links), platform.clock.now()
-        ),
+        more=lambda: more_families(platform),
     )
+
+
+def more_families(platform: Platform) -> list[Family]:
+    """Return the figures of links, and of detection in a project that detects events."""
+    now = platform.clock.now()
+    found = link_families(platform.project.links.devices, LinkFolders(platform.layout.links), now)
+    if platform.detects:
+        found += detector_families(detector_document(platform.ledger, platform.layout.windows.parent, now))
+    return found
 
 
 def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity | None = None) -> Starlette:
@@ -90,7 +105,7 @@ def gateway_app(service: Service, host: str, grpc_port: int, tls: GrpcSecurity |
     return build_app(service, grpc_lifespan(service, host, grpc_port, tls=tls))
 
 
-def config_of(app: Starlette, options: Mapping[str, Any]) -> uvicorn.Config:
+def config_of(app: ASGIApp, options: Mapping[str, Any]) -> uvicorn.Config:
     """Return how uvicorn serves a gateway's application, with the options of its security."""
     return uvicorn.Config(
         app,
@@ -139,19 +154,22 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         Unavailable: the port is taken.
     """
     with Platform.open(folder, clock=clock, apart=True) as platform:
+        host_releases(platform)
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
-        follower = RouteFollower(platform, loop, events, seen, place.worker)
+        who = Identity.here(place.worker, place.port)
+        follower = RouteFollower(platform, loop, events, seen, who)
         follower.begin()
         listening = place.listening()
         ending = Ending()
         log = gateway_log(platform) if clock is None else None  # a standing clock shows what is over
-        colleagues = SharedFigures(platform.layout.state, place.worker, platform.project.gateway.workers)
+        colleagues = SharedFigures(platform.layout.state, who, platform.project.gateway.workers)
         service = gateway_service(platform, loop, events, log, colleagues)
         publishing = Publishing(service.figures)
         grpc_port = platform.project.gateway.grpc_port if place.worker == "1" else 0  # one of several workers has it
         app = gateway_app(service, place.host, grpc_port, grpc_security(platform))
-        server = uvicorn.Server(config_of(app, uvicorn_options(platform)))
+        traced = app if platform.tracing is None else platform.tracing.web(app)
+        server = uvicorn.Server(config_of(traced, uvicorn_options(platform)))
         ending.of(server)
         follower.start()
         publishing.start()
@@ -221,6 +239,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def due_issue(platform: Platform, now: datetime) -> datetime | None:
     """Return the latest issue not after `now` that was not issued yet, None if there is none due today."""
+    if platform.detects:  # every window is answered at once
+        return None
     issues = list(platform.horizon.issues(now - timedelta(hours=30), now + timedelta(seconds=1)))
     if not issues or platform.ledger.find(ForecastRecord, issued_at=issues[-1], limit=1):
         return None

@@ -6,7 +6,6 @@ Does no work itself.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from recloser.app.foreign import ONE_THREAD
 from recloser.app.platform import Platform
-from recloser.app.processes.reports import FOLDER
+from recloser.app.processes.reports import forget_reports
 from recloser.app.processes.server import LISTENING, WORKER, listen
 from recloser.app.security.gatekeeping import scheme_of
 from recloser.core import format_utc
@@ -81,22 +80,35 @@ def run_up(
     with Platform.open(folder) as platform:
         gateway = platform.project.gateway
         devices = [device.name for device in platform.project.links.devices]
-        shutil.rmtree(platform.layout.state / FOLDER, ignore_errors=True)
+        detects = platform.project.events is not None and platform.project.events.device is not None
+        state = platform.layout.state
     where, first = host or gateway.host, gateway.port if port is None else port
     shared = listen(where, first)
     first = shared.getsockname()[1]
+    forget_reports(state, first)
     listen(where, first + 1).close()
     if gateway.grpc_port:
         require_grpc()
         listen(where, gateway.grpc_port).close()
-    children = family(commands(folder, where, first, at, devices), gateway.workers, shared)
-    ended = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: ended.set())
+    words = commands(folder, where, first, at, devices)
+    if detects and at is None:
+        words["detector"] = [*words["controller"][:3], "detector", *words["controller"][4:]]
+    children = family(words, gateway.workers, shared)
     address = f"{scheme_of(gateway.tls)}://{where}:{first}"
     pages = f"{scheme_of(gateway.tls)}://{where}:{first + 1}"
     ready({"gateway": address, "console": pages})
     say(f"gateway {address}  console {pages}  (stop with Ctrl-C)")
+    try:
+        return supervise(children, say)
+    finally:
+        shared.close()
+
+
+def supervise(children: list[Child], say: Callable[[str], None]) -> int:
+    """Keep processes running until this one is told to stop (SIGTERM, SIGINT); return the exit code."""
+    ended = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: ended.set())
     try:
         while not ended.is_set():
             for child in children:
@@ -104,7 +116,6 @@ def run_up(
             ended.wait(0.25)
     finally:
         stop(children)
-        shared.close()
     say("stopped")
     return 0
 
@@ -145,7 +156,7 @@ def commands(
         "gateway": [*process, "gateway", str(folder), host, str(port), *tail],
         "controller": [*process, "controller", str(folder), host, str(port), *tail],
         "watchman": [*process, "watchman", str(folder), host, str(port), *tail],
-        "console": [sys.executable, "-m", "recloser.console", str(folder), host, str(port + 1), *tail],
+        "console": pages_command(folder, host, port + 1, at),
     }
     if at is not None:
         del found["controller"], found["watchman"]
@@ -155,6 +166,12 @@ def commands(
     if devices:
         found["collector"] = [*process, "collector", str(folder), host, str(port), *tail]
     return found
+
+
+def pages_command(folder: Path, host: str, port: int, at: datetime | None) -> list[str]:
+    """Return the command line of the console's process."""
+    tail = [str(os.getpid()), "-" if at is None else format_utc(at)]
+    return [sys.executable, "-m", "recloser.console", str(folder), host, str(port), *tail]
 
 
 def watch(child: Child, say: Callable[[str], None]) -> None:

@@ -35,8 +35,8 @@ class Hooks:
     pipeline: Callable[[], Pipeline]
 
 
-def load_hooks(path: Path) -> Hooks:
-    """Run the project's file if there is one and pick the known functions.
+def load_hooks(path: Path, pipeline: Callable[[], Pipeline] = candidate_pipeline) -> Hooks:
+    """Run the project's file if there is one and pick the known functions; `pipeline` is the default of its kind.
 
     Raises:
         InvalidInput: the file does not run, or a known name is not a function.
@@ -52,7 +52,7 @@ def load_hooks(path: Path) -> Hooks:
     return Hooks(
         features=found.get("build_features", _same),
         train=found.get("train", train_lightgbm),
-        pipeline=found.get("build_pipeline", candidate_pipeline),
+        pipeline=found.get("build_pipeline", pipeline),
     )
 
 

@@ -40,6 +40,11 @@ class Layout:
         return self.state / "links"
 
     @property
+    def windows(self) -> Path:
+        """Return the folder of the windows of phasors that were looked at, by day."""
+        return self.state / "events" / "windows"
+
+    @property
     def packages(self) -> Path:
         """Return the folder of signed packages."""
         return self.state / "packages"

@@ -11,14 +11,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.problems import told
+from recloser.app.project.storage.section import StoreSection
+from recloser.app.project.storage.tracking import RegistrySection
+from recloser.app.project.tables.console import ConsoleSection
+from recloser.app.project.tables.events import EventsSection, check_events
 from recloser.app.project.tables.gateway import LimitsSection, LogSection, SlaSection, TlsSection
 from recloser.app.project.tables.kubeflow import KubeflowSection
 from recloser.app.project.tables.links import LinksSection
 from recloser.app.project.tables.notify import NotifySection
 from recloser.app.project.tables.observability import ObservabilitySection
 from recloser.app.project.tables.people import ApprovalSection, FreezeSection
-from recloser.app.project.tables.releases import LineageSection, PackageSection
+from recloser.app.project.tables.releases import LineageSection, PackageSection, PromotionSection
 from recloser.app.project.tables.section import Section
 from recloser.app.project.tables.staging import StagingSection
 from recloser.app.project.tables.triggers import TriggerSection
@@ -193,6 +198,7 @@ class RolloutSection(Section):
     harmless_days: Annotated[int, Field(ge=1)] = 14
     deadline_days: Annotated[int, Field(ge=1)] = 60
     lease_seconds: Annotated[int, Field(ge=1)] = 900
+    fall_back: bool = True
     freeze: tuple[FreezeSection, ...] = ()
     approval: ApprovalSection = ApprovalSection()
 
@@ -246,18 +252,12 @@ class RolloutSection(Section):
 
 
 class MonitoringSection(Section):
-    """Budget of false alarms, the areas' detector, and substations with the areas they measure: `[monitoring]`."""
+    """Budget of false alarms, the areas' detector, operators' forecasts, and substations: `[monitoring]`."""
 
     false_alarms_per_year: Annotated[float, Field(gt=0)] = 1.0
     detector: str = "channels"
+    incumbent: str = "operator's forecast"
     groups: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - pydantic copies defaults
-
-
-class RegistrySection(Section):
-    """Where runs and model versions are mirrored: `[registry]`."""
-
-    kind: Literal["mlflow", "folder"] = "mlflow"
-    tracking_uri: str | None = None
 
 
 class LedgerSection(Section):
@@ -301,12 +301,17 @@ class Project(Section):
     registry: RegistrySection = RegistrySection()
     package: PackageSection = PackageSection()
     lineage: LineageSection = LineageSection()
+    promotion: PromotionSection = PromotionSection()
     ledger: LedgerSection = LedgerSection()
+    store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
+    console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
     links: LinksSection = LinksSection()
     observability: ObservabilitySection = ObservabilitySection()
+    events: EventsSection | None = None
 
     @model_validator(mode="after")
     def _groups_are_of_areas(self) -> Self:
@@ -319,6 +324,8 @@ class Project(Section):
         for area in self.staging.network.loads:
             if area not in self.project.areas:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
+        if self.events is not None:
+            check_events(self.events, self.project.areas, self.links.devices)
         return self
 
     @property

@@ -37,8 +37,7 @@ def make_dossier(folder: Path, *, release: str, out: Path) -> dict[str, Any]:
         Unavailable: the files cannot be written.
     """
     with Platform.open(folder) as platform:
-        document = dossier_document(gather(platform, release))
-        text, page = write_dossier(document, platform.signer)
+        document, text, page = sealed_dossier(platform, release)
         key = platform.signer.public_key.key_id
     html, json = out / f"{release}.html", out / f"{release}.json"
     replace_file(json, text, mode=0o644)
@@ -52,6 +51,17 @@ def make_dossier(folder: Path, *, release: str, out: Path) -> dict[str, Any]:
         "checks": len(document["checks"]),
         "sentence": f"{html} and {json.name}, signed by {key}",
     }
+
+
+def sealed_dossier(platform: Platform, release: str) -> tuple[dict[str, Any], bytes, bytes]:
+    """Return the dossier of a release: its document, and the signed JSON file and page.
+
+    Raises:
+        InvalidInput: no such release.
+        Refused: its package does not verify.
+    """
+    document = dossier_document(gather(platform, release))
+    return document, *write_dossier(document, platform.signer)
 
 
 def verify_dossier(file: Path, *, folder: Path, keys: Path | None) -> dict[str, Any]:

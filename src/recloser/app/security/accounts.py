@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from recloser.app.clock import SystemClock
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
+from recloser.app.project.tables.console import ROLES
 from recloser.app.security.private import note_access, read_private, stamp_of, write_private
 from recloser.core import InvalidInput, RecloserError, digest_bytes, format_utc, unknown_name
 
-ROLES = ("viewer", "operator", "engineer", "approver", "auditor")
 MAY = {
     "rollback": frozenset({"operator", "engineer", "approver"}),
     "hold": frozenset({"operator", "engineer"}),
@@ -58,11 +58,15 @@ class AccountFileContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person: name, roles, and a digest that changes with the password."""
+    """A person: name, roles, and a digest that changes with the password.
+
+    Of somebody who signs in by a provider, `issuer` is who that is and the digest changes with what is asked of it.
+    """
 
     name: str
     roles: frozenset[str]
     stamp: str
+    issuer: str | None = None
 
     def may(self, kind: str) -> bool:
         """Return whether one of the roles allows this kind of act."""
@@ -226,6 +230,10 @@ class AccountBook:
         """Return the account of that name, None if there is none."""
         stored = self._now().get(name)
         return None if stored is None else _account(stored)
+
+    def bears(self, name: str) -> bool:
+        """Return whether a name is that of an account or of a machine, however it is written."""
+        return name.casefold() in MACHINES or any(name.casefold() == known.casefold() for known in self._now())
 
     def check(self, name: str, password: str) -> Account | None:
         """Return the account if this is its password; an unknown name takes as long as a wrong password."""

@@ -26,7 +26,7 @@ class Certificate:
 
 
 def read_certificate(path: Path) -> Certificate:
-    """Return what the first certificate of a PEM file says.
+    """Return what the first certificate of a PEM file, or the one of a DER file, says.
 
     Raises:
         InvalidInput: no such file, or no certificate in it.
@@ -34,9 +34,10 @@ def read_certificate(path: Path) -> Certificate:
     """
     content = _content(path)
     try:
-        found = x509.load_pem_x509_certificate(content)
+        load = x509.load_pem_x509_certificate if b"-----BEGIN" in content else x509.load_der_x509_certificate
+        found = load(content)
     except ValueError as error:
-        raise InvalidInput("not a certificate in PEM form", got=str(error)[:200], where=str(path)) from error
+        raise InvalidInput("not a certificate in PEM or DER form", got=str(error)[:200], where=str(path)) from error
     return Certificate(found.subject.rfc4514_string(), found.not_valid_after_utc, found.not_valid_before_utc)
 
 

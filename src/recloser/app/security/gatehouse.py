@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from recloser.app.project.layout import Layout
-from recloser.app.security.accounts import AccountBook, set_password
+from recloser.app.project.tables.console import OidcSection
+from recloser.app.security.accounts import Account, AccountBook, set_password
 from recloser.app.security.gatekeeping import printable
+from recloser.app.security.oidc.claims import Identity
+from recloser.app.security.oidc.flow import SingleSignOn
 from recloser.app.security.sessions import Attempts, Session, Sessions, refused
 from recloser.core import Clock, InvalidInput, Refused
 from recloser.ledger import Ledger
 
 Lent = Callable[[], AbstractContextManager[Ledger]]
+Asked = Callable[[], OidcSection]
+
+
+def nobody() -> OidcSection:
+    """Return that nobody signs in by a provider."""
+    return OidcSection()
 
 
 class Gatehouse:
@@ -23,18 +33,84 @@ class Gatehouse:
         folder: project.
         clock: of the machine.
         lent: lends the ledger for a moment.
+        asked: the provider that the project file names now.
     """
 
-    def __init__(self, folder: Path, clock: Clock, lent: Lent) -> None:
-        self._folder, self._clock, self._lent = folder, clock, lent
+    def __init__(self, folder: Path, clock: Clock, lent: Lent, asked: Asked = nobody) -> None:
+        self._folder, self._clock, self._lent, self._asked = folder, clock, lent, asked
         self._book = AccountBook(Layout(folder).accounts)
-        self._sessions = Sessions(self._book, clock)
+        self._sessions = Sessions(self._book, clock, self._stamp)
         self._attempts = Attempts(clock.now)
+        self._lock = threading.Lock()
+        self._single: SingleSignOn | None = None
 
     @property
     def required(self) -> bool:
         """True if pages are for people who have signed in."""
+        return self._book.required or self.single() is not None
+
+    @property
+    def has_accounts(self) -> bool:
+        """True if people may sign in by name and password."""
         return self._book.required
+
+    def single(self) -> SingleSignOn | None:
+        """Return the provider that people sign in by, None without one.
+
+        Raises:
+            RecloserError: the project file cannot be read now.
+        """
+        section = self._asked()
+        with self._lock:
+            if not section.wanted:
+                self._single = None
+            elif self._single is None or self._single.section != section:
+                self._single = SingleSignOn(section, self._folder, self._clock)
+            return self._single
+
+    def _stamp(self) -> str | None:
+        single = self.single()
+        return None if single is None else single.stamp
+
+    def require_patience(self, name: str, address: str) -> None:
+        """See that a caller does not try too often.
+
+        Raises:
+            Refused: he must wait first.
+        """
+        wait = self.wait_s(name, address)
+        if wait > 0.0:
+            raise Refused("too many failed attempts", next_step=f"Try again in {wait:.0f} seconds.")
+
+    def welcome(self, identity: Identity, address: str) -> Session:
+        """Begin a session of a person whom the provider has proven.
+
+        Raises:
+            Refused: the name is that of a local account, a machine, or another person of the provider.
+            Unavailable: the ledger cannot be written now.
+        """
+        single = self.single()
+        if single is None or identity.issuer != single.section.issuer:
+            raise Refused("the provider is not asked any more", next_step="Sign in again.")
+        if self._book.bears(identity.name):
+            raise Refused(
+                "this name is that of a local account",
+                got=identity.name,
+                next_step="Sign in with its password, or have it removed: recloser account remove NAME.",
+            )
+        account = Account(identity.name, identity.roles, single.stamp, identity.issuer)
+        with self._lent() as ledger:
+            return self._sessions.begin(ledger, account, address, identity.subject)
+
+    def turned_away(self, name: str, address: str, why: str) -> None:
+        """Write down a sign-in by the provider that came to nothing, and count it against the caller.
+
+        Raises:
+            Unavailable: the ledger cannot be written now.
+        """
+        self._attempts.failed(f"address {address}")
+        with self._lent() as ledger:
+            refused(ledger, self._clock.now(), printable(name[:100]), address, {"by": "oidc", "reason": why[:300]})
 
     def wait_s(self, name: str, address: str) -> float:
         """Return how long this caller must wait before another attempt."""
@@ -48,9 +124,7 @@ class Gatehouse:
             Unavailable: the ledger cannot be written now.
         """
         callers = _callers(name, address)
-        wait = self._attempts.wait_s(*callers)
-        if wait > 0.0:
-            raise Refused("too many failed attempts", next_step=f"Try again in {wait:.0f} seconds.")
+        self.require_patience(name, address)
         account = self._book.check(name, password)
         if account is None:
             self._attempts.failed(*callers)
@@ -86,12 +160,13 @@ class Gatehouse:
 
         Raises:
             InvalidInput: the old one is wrong, or the new one too short or too long.
-            Refused: too many failed attempts.
+            Refused: too many failed attempts, or the password is the provider's.
         """
         name = session.account.name
         callers = _callers(name, address)
-        if self._attempts.wait_s(*callers) > 0.0:
-            raise Refused("too many failed attempts", next_step="Try again later.")
+        if session.account.issuer is not None:
+            raise Refused("your password is kept by the provider", where=session.account.issuer)
+        self.require_patience(name, address)
         if self._book.check(name, old) is None:
             self._attempts.failed(*callers)
             raise InvalidInput("the present password is another one", where="password")

@@ -10,6 +10,7 @@ from typing import Any
 from recloser.app.platform import Platform
 from recloser.app.project.settings import load_project
 from recloser.app.project.tables.gateway import TlsSection
+from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.certificates import tls_options
 from recloser.app.security.tokens import LiveTokens
 from recloser.core import RecloserError
@@ -82,6 +83,8 @@ def console_tls(folder: Path) -> dict[str, Any]:
         InvalidInput: no project, or unusable TLS files.
         Unavailable: a file cannot be read.
     """
+    if is_scratch(folder):  # a replay that is over: shown on this host, without the project's own files
+        return {}
     tls = load_project(folder).gateway.tls
     return tls_options(folder, tls.model_copy(update={"client_ca": None}))
 

@@ -1,4 +1,7 @@
-"""Owns sessions of the console: begun by a password, ended by time, by hand or with the account; kept in the ledger."""
+"""Owns sessions of the console: begun by a password or a provider, ended by time, by hand or with the account.
+
+They are kept in the ledger. Proves nobody's name.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.security.accounts import Account, AccountBook
+from recloser.app.security.oidc.owners import Ownership
 from recloser.core import Clock, format_utc, parse_utc
 from recloser.ledger import Ledger, StateRecord
 
@@ -45,24 +49,39 @@ class Sessions:
     Args:
         book: the accounts.
         clock: of the machine, whatever instant the pages show.
+        stamp: digest of the provider that people sign in by now, None without one.
     """
 
-    def __init__(self, book: AccountBook, clock: Clock) -> None:
-        self._book, self._clock = book, clock
+    def __init__(self, book: AccountBook, clock: Clock, stamp: Callable[[], str | None] = lambda: None) -> None:
+        self._book, self._clock, self._stamp = book, clock, stamp
         self._lock = threading.Lock()
         self._active: dict[str, datetime] = {}
 
-    def begin(self, ledger: Ledger, account: Account, address: str) -> Session:
+    def begin(self, ledger: Ledger, account: Account, address: str, subject: str | None = None) -> Session:
         """Begin a session and write who signed in from where.
 
+        Args:
+            ledger: of the project.
+            account: who it is; of a provider's word with its roles.
+            address: where the request came from.
+            subject: who it is to the provider; the name is kept for him alone from then on.
+
         Raises:
+            Refused: the name is another person's of the provider.
             Unavailable: the ledger cannot be written now.
         """
         now, secret = self._clock.now(), secrets.token_urlsafe(32)
-        state = {"account": account.name, "stamp": account.stamp, "ends_at": format_utc(now + LASTS)}
+        state: dict[str, Any] = {"account": account.name, "stamp": account.stamp, "ends_at": format_utc(now + LASTS)}
+        facts: dict[str, Any] = {"address": address, "ends_at": state["ends_at"]}
+        if account.issuer is not None:
+            state |= {"issuer": account.issuer, "roles": sorted(account.roles)}
+            facts |= {"issuer": account.issuer, "subject": subject, "roles": sorted(account.roles)}
+        owned = Ownership(ledger, account.name)
         with ledger.change(account.name, now) as change:
+            if account.issuer is not None and subject is not None:
+                owned.claim(change, now, account.issuer, subject)
             change.put(StateRecord(_key(secret), now, state))
-            change.note("console.sign_in", account.name, {"address": address, "ends_at": state["ends_at"]})
+            change.note("console.sign_in", account.name, facts)
         with self._lock:
             self._active[_key(secret)] = now
         return Session(account, secret)
@@ -79,7 +98,7 @@ class Sessions:
         now = self._clock.now()
         if record is None or "ended" in record.state or now >= parse_utc(record.state["ends_at"]):
             return None
-        account = self._book.find(record.state["account"])
+        account = self._account(record.state)
         if account is None or account.stamp != record.state["stamp"]:
             return None
         with self._lock:
@@ -88,6 +107,15 @@ class Sessions:
                 return None
             self._active[record.key] = now
         return Session(account, secret)
+
+    def _account(self, state: Mapping[str, Any]) -> Account | None:
+        """Return whose session it is, as of now; a provider's word counts as long as that provider is asked."""
+        if "issuer" not in state:
+            return self._book.find(state["account"])
+        stamp = self._stamp()
+        if stamp is None or self._book.bears(state["account"]):
+            return None
+        return Account(state["account"], frozenset(state["roles"]), stamp, state["issuer"])
 
     def end(self, ledger: Ledger, session: Session) -> None:
         """End a session.

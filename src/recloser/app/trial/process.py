@@ -55,7 +55,7 @@ def _serve(platform: Platform, release: str, at: datetime, scratch: Path) -> int
     loaded = platform.load(release)
     loop = ControlLoop(platform, LoopOptions())
     loop.router.refresh(at)
-    loop.router.set_route(_route(release, at))
+    loop.router.set_route(_route(release, at, list(platform.ladder(None))))
     events = EventBuffer()
     log = StandbyLog(lambda: PredictionLog(scratch / "log", log_policy(platform), platform.clock))
     service = gateway_service(platform, loop, events, log if platform.project.gateway.log.enabled else None)
@@ -104,8 +104,8 @@ def arrays_of(golden: Golden) -> ModelRows:
     return ModelRows(golden.rows["area"].to_list(), names, numbers.copy(order="C"), at_us)
 
 
-def _route(release: str, at: datetime) -> RouteRecord:
-    return RouteRecord("route", 1, release, None, 0.0, [], None, ["seasonal_naive", "persistence"], None, "trial", at)
+def _route(release: str, at: datetime, rungs: list[str]) -> RouteRecord:
+    return RouteRecord("route", 1, release, None, 0.0, [], None, rungs, None, "trial", at)
 
 
 def _tell(document: dict[str, Any]) -> None:

@@ -1,10 +1,9 @@
-"""Owns the diagnostics (level 4): data and its quality, links, signals, runs, gateways and the ledger, page by page."""
+"""Owns the diagnostics (level 4): data and quality, links, signals, runs, gateways, answers, the ledger by pages."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,8 @@ import polars as pl
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import links_document
 from recloser.app.platform import Platform
-from recloser.app.processes.reports import read_reports
+from recloser.app.processes.hosts.word import living
+from recloser.app.views.answers import answers_document
 from recloser.app.views.area import signal_row
 from recloser.app.views.overview import event_rows
 from recloser.core import LOAD, format_utc
@@ -25,16 +25,18 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENTRIES, SIGNALS, RUNS, AREAS = 50, 30, 15, 100
 
 
-def diagnostics_document(platform: Platform, before: int | None = None) -> dict[str, Any]:
+def diagnostics_document(platform: Platform, before: int | None = None, find: str = "") -> dict[str, Any]:
     """Return how data, processes and the ledger are, JSON-ready.
 
     Args:
         platform: project.
         before: audit entries with smaller numbers; None for the newest.
+        find: what to look for among the answers; see `answers_document`.
 
     Returns:
         {"now", "store", "quality" (by area of the last week, worst first), "links", "signals", "runs", "triggers",
-        "gateways", "length", "entries", "older" (number to ask with for the next page, None at the end)}.
+        "gateways", "answers" (see `answers_document`), "length", "entries", "older" (number to ask with for the next
+        page, None at the end)}.
 
     Raises:
         Unavailable: ledger or store cannot be read now.
@@ -60,7 +62,8 @@ def diagnostics_document(platform: Platform, before: int | None = None) -> dict[
             {"at": format_utc(t.at), "kind": t.kind, "reason": t.reason, "decision": t.decision, "why": t.why}
             for t in ledger.find(TriggerRecord, order_by="at", descending=True, limit=RUNS)
         ],
-        "gateways": [asdict(report) for report in read_reports(platform.layout.state)],
+        "answers": answers_document(platform, find),
+        "gateways": [report.document() for report in living(platform.layout.state, ledger, now)],
         "length": ledger.length(),
         "entries": event_rows(entries),
         "older": entries[-1].seq if entries and entries[-1].seq > 1 else None,

@@ -37,6 +37,11 @@ QUIET = (
     "http.wish",
     "store.maintain",
     "registry.aliases",
+    "registry.version",
+    "lineage.carry",
+    "step.start",
+    "step.done",
+    "store.pin",
     "console.sign_in",
     "console.sign_out",
 )
@@ -94,15 +99,36 @@ def overview(platform: Platform, sight: Sight | None = None, ask: OverviewAsk = 
 
 def judge(platform: Platform, sight: Sight, now: datetime) -> dict[str, tuple[AreaFacts, Opinion, AreaForecasts]]:
     """Return of every area the facts, how far it may be trusted, and its forecasts."""
-    forecasts, ends = sight.forecasts(now), newest_load(sight.load(now), platform.project.resolution)
-    signals = signals_by_area(platform)
+    seen = Seen(
+        sight.forecasts(now),
+        newest_load(sight.load(now), platform.project.resolution),
+        signals_by_area(platform.ledger.find(SignalRecord, closed_at=None, order_by="at")),
+    )
+    return judge_seen(platform, seen, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known at one moment, by area: forecasts, end of the newest usable load, open signals."""
+
+    forecasts: Mapping[str, AreaForecasts]
+    ends: Mapping[str, datetime]
+    signals: Mapping[str, Sequence[SignalRecord]]
+
+
+Judged = tuple[AreaFacts, Opinion, AreaForecasts]
+
+
+def judge_seen(platform: Platform, seen: Seen, now: datetime) -> dict[str, Judged]:
+    """Return of every area the facts of a moment, how far it may be trusted then, and its forecasts."""
     due = due_at(platform, now)
     delay = timedelta(minutes=platform.project.data.telemetry_delay_minutes)
     judged = {}
     for area in platform.areas:
-        known = forecasts.get(area, NOTHING)
-        about: Sequence[SignalRecord] = [*signals.get(area, ()), *signals.get("", ())]
-        facts = AreaFacts(known.newest, known.recalled, due, ends.get(area), about, platform.project.resolution, delay)
+        known = seen.forecasts.get(area, NOTHING)
+        about = [*seen.signals.get(area, ()), *seen.signals.get("", ())]
+        end = seen.ends.get(area)
+        facts = AreaFacts(known.newest, known.recalled, due, end, about, platform.project.resolution, delay)
         judged[area] = (facts, opinion(facts, now), known)
     return judged
 

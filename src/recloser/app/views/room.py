@@ -16,6 +16,9 @@ from recloser.app.people.desk import LoopDesk
 from recloser.app.people.freezes import freezes_in
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME
+from recloser.app.project.tables.console import OidcSection
+from recloser.app.releases.dossiers import sealed_dossier
+from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.accounts import MAY, Account
 from recloser.app.security.gatehouse import Gatehouse
 from recloser.app.views.alarms import Mark, alarms_document, mark_alarm
@@ -24,6 +27,7 @@ from recloser.app.views.diagnostics import diagnostics_document
 from recloser.app.views.overview import ALL, OverviewAsk, alarms_in, judge, overview
 from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
+from recloser.app.views.theatre.document import Theatre, Where
 from recloser.app.views.why import why_document
 from recloser.core import Clock, Refused
 from recloser.ledger import Ledger, LedgerWatch, RolloutRecord, RouteRecord
@@ -40,13 +44,14 @@ class ControlRoom:
 
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._folder, self._clock = folder, clock
-        self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger)
+        self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger, self._provider)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
         self._loop: ControlLoop | None = None
         self._at_hand: frozenset[str] | None = None
         self._open: tuple[Platform, Sight] | None = None
+        self._theatre: Theatre | None = None
 
     def close(self) -> None:
         """Give the project back."""
@@ -89,6 +94,16 @@ class ControlRoom:
         with self._looped() as loop:
             return release_document(loop, name)
 
+    def dossier(self, name: str) -> tuple[bytes, bytes]:
+        """Return a release's dossier, signed: the JSON file and the page.
+
+        Raises:
+            RecloserError: no such release, its package does not verify, or the project cannot be read now.
+        """
+        with self._project() as (platform, _):
+            _, text, page = sealed_dossier(platform, name)
+            return text, page
+
     def why(self, area: str, at: datetime | None = None) -> dict[str, Any]:
         """Return why a forecast is what it is; see `why_document`.
 
@@ -98,14 +113,27 @@ class ControlRoom:
         with self._project() as (platform, _):
             return why_document(platform, area, at)
 
-    def diagnostics(self, before: int | None = None) -> dict[str, Any]:
+    def theatre(self, area: str | None, where: Where) -> dict[str, Any]:
+        """Return a moment as it was known then; see `Theatre.document`.
+
+        Raises:
+            RecloserError: no such area, or the project cannot be opened or read now.
+        """
+        with self._project() as (platform, _):
+            with self._lock:
+                if self._theatre is None or self._theatre.platform is not platform:
+                    self._theatre = Theatre(platform)
+                theatre = self._theatre
+            return theatre.document(area, where)
+
+    def diagnostics(self, before: int | None = None, find: str = "") -> dict[str, Any]:
         """Return level 4; see `diagnostics_document`.
 
         Raises:
             RecloserError: the project cannot be opened or read now.
         """
         with self._project() as (platform, _):
-            return diagnostics_document(platform, before)
+            return diagnostics_document(platform, before, find)
 
     def alarms(self) -> dict[str, Any]:
         """Return the alarms; see `alarms_document`.
@@ -230,7 +258,8 @@ class ControlRoom:
             stamp = self._found()
             if self._open is None or stamp != self._stamp:
                 self._shut()
-                platform = Platform.open(self._folder, clock=self._clock)
+                # a replay was lived apart from what the project file names, and is looked at apart from it
+                platform = Platform.open(self._folder, clock=self._clock, isolated=is_scratch(self._folder))
                 self._open, self._stamp = (platform, Sight(platform)), stamp
             opened = self._open
         yield opened
@@ -239,6 +268,11 @@ class ControlRoom:
     def _ledger(self) -> Iterator[Ledger]:
         with self._project() as (platform, _):
             yield platform.ledger
+
+    def _provider(self) -> OidcSection:
+        """Return the provider that people sign in by; to look at a replay nobody needs to."""
+        with self._project() as (platform, _):
+            return OidcSection() if platform.isolated else platform.project.console.oidc
 
     def _loop_of(self, platform: Platform) -> ControlLoop:
         with self._lock:

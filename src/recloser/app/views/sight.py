@@ -119,10 +119,10 @@ def read_forecasts(platform: Platform, now: datetime) -> dict[str, AreaForecasts
         for record in sorted(before, key=lambda record: record.made_at, reverse=True):
             if record.area not in {item.area for item in found}:
                 by_area.setdefault(record.area, []).append(record)
-    return {area: _of_area(records) for area, records in by_area.items()}
+    return {area: forecasts_of(records) for area, records in by_area.items()}
 
 
-def _of_area(records: Sequence[ForecastRecord]) -> AreaForecasts:
+def forecasts_of(records: Sequence[ForecastRecord]) -> AreaForecasts:
     """Return one area's forecasts; `records` are the newest made first."""
     valid = [record for record in records if not record.void]
     newest = max(valid, key=lambda record: (record.issued_at, record.made_at), default=None)
@@ -156,10 +156,10 @@ def load_points(load: pl.DataFrame, area: str, start: datetime, end: datetime) -
     return list(load.filter((pl.col("area") == area) & within).select("at", LOAD).iter_rows())
 
 
-def signals_by_area(platform: Platform) -> dict[str, list[SignalRecord]]:
-    """Return the open signals of each area; what is about everything or nothing named is under an empty name."""
+def signals_by_area(signals: Sequence[SignalRecord]) -> dict[str, list[SignalRecord]]:
+    """Return signals by area; what is about everything or nothing named is under an empty name."""
     found: dict[str, list[SignalRecord]] = {}
-    for signal in platform.ledger.find(SignalRecord, closed_at=None, order_by="at"):
+    for signal in signals:
         for area in signal.areas or [""]:
             found.setdefault(area, []).append(signal)
     return found

@@ -45,18 +45,22 @@ class Roll:
             Unavailable: ledger or store cannot be read now.
         """
         platform = self._platform
+        leader = platform.ledger.get(StateRecord, LEADER)
+        led_until = None if leader is None else parse_utc(leader.state["until"], LEADER)
+        serving = platform.ledger.get(RouteRecord, "route") is not None
+        if platform.detects:  # nothing is issued, and no load is read
+            return Attendance(serving, None, {}, None, led_until)
         if changed or not self._issued:
             self._issued = {area: self._newest(area) for area in platform.areas}
         extent = platform.store.extent(LOAD)
-        leader = platform.ledger.get(StateRecord, LEADER)
         return Attendance(
-            serving=platform.ledger.get(RouteRecord, "route") is not None,
+            serving=serving,
             due=max(
                 platform.horizon.issues(now - plan.forecast_within - BACK, now - plan.forecast_within), default=None
             ),
             issued=dict(self._issued),
             load_until=None if extent is None else extent[1] + platform.project.resolution,
-            led_until=None if leader is None else parse_utc(leader.state["until"], LEADER),
+            led_until=led_until,
         )
 
     def _newest(self, area: str) -> datetime | None:

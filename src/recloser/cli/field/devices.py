@@ -10,7 +10,7 @@ import click
 from recloser.app.links.simulating import PROTOCOLS, DeviceOptions, run_device
 from recloser.cli.options import example, json_option
 from recloser.cli.output import emit, say
-from recloser.simulation.devices import parse_fault
+from recloser.simulation.devices import parse_fault, parse_grid_event
 
 
 @click.command("simulate", epilog=example("recloser simulate iec104 --port 2404 --points-out points/rtu7.csv"))
@@ -38,6 +38,14 @@ from recloser.simulation.devices import parse_fault
     help="Simulated seconds a second; time stamps stay those of the clock.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="KIND@START+LENGTH", help="Such as drop@30+10; repeat.")
+@click.option("--ambient", is_flag=True, help="Of c37118: PMUs swing as a grid at rest does.")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="KIND@SECONDS",
+    help="Of c37118: an event of that grid, such as islanding@60; repeat.",
+)
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after so long.")
 @click.option(
     "--points-out",
@@ -57,6 +65,7 @@ def simulate(protocol: str, as_json: bool, **device: Any) -> int:
     """Run a simulated device on a real socket: the simulated grid's loads, or PMUs; faults on demand."""
     device["rate"] = device["rate"] or (50.0 if protocol == "c37118" else 1.0)
     device["faults"] = tuple(map(parse_fault, device["faults"]))
+    device["events"] = tuple(map(parse_grid_event, device["events"]))
     options = DeviceOptions(protocol=protocol, points=device.pop("points_out"), **device)
     run_device(options, say, lambda facts: emit(facts, as_json=True, text=str) if as_json else None)
     return 0

@@ -11,6 +11,7 @@ import click
 from recloser.app import (
     add_account,
     add_token,
+    free_name,
     list_accounts,
     list_tokens,
     remove_account,
@@ -118,6 +119,16 @@ def account_remove(name: str, project: Path, as_json: bool) -> None:
     """Remove a person; his sessions end with their next request."""
     result = remove_account(project, name=name)
     emit(result, as_json=as_json, text=lambda d: f"{d['name']} is removed; {d['left']} accounts left.")
+
+
+@account.command("free", epilog=example("recloser account free ann"))
+@click.argument("name")
+@project_option
+@json_option
+def account_free(name: str, project: Path, as_json: bool) -> None:
+    """Free a name that somebody of the identity provider has had: the next who bears it may keep it."""
+    result = free_name(project, name=name)
+    emit(result, as_json=as_json, text=lambda d: f"{d['name']} is free; it was that of {d['former']}.")
 
 
 def _from_stdin() -> str:

@@ -17,7 +17,16 @@ from asyncua.crypto import security_policies, uacrypto
 from cryptography import x509
 
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds, opcua_quality
+from recloser.connectors.points import (
+    Missed,
+    Point,
+    PointQuality,
+    PointReading,
+    PointRegistry,
+    nanoseconds,
+    opcua_overflowed,
+    opcua_quality,
+)
 from recloser.core import Clock, InvalidInput, Unavailable
 
 TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
@@ -26,6 +35,7 @@ POLICIES = {
     "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
     "Aes256Sha256RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
 }
+Queued = PointReading | Missed | Unavailable
 BROKEN = (OSError, TimeoutError, ConnectionError, ua.UaError)
 
 
@@ -98,7 +108,7 @@ class OpcUaClient:
             Unavailable: it cannot be made, is refused or lost, or no node of a point is there.
         """
         client = Client(self._url, timeout=self._timing.answer_s)
-        queue: asyncio.Queue[PointReading | Unavailable] = asyncio.Queue()
+        queue: asyncio.Queue[Queued] = asyncio.Queue()
 
         async def lost(error: Exception) -> None:
             queue.put_nowait(Unavailable("the connection to the server broke", got=str(error), where=self._source))
@@ -143,7 +153,7 @@ class OpcUaClient:
             client.set_user(found.username)
             client.set_password(found.password or "")
 
-    async def _subscribe(self, client: Any, queue: asyncio.Queue[PointReading | Unavailable]) -> None:
+    async def _subscribe(self, client: Any, queue: asyncio.Queue[Queued]) -> None:
         nodes = [client.get_node(address) for address in self._points]
         subscription = await client.create_subscription(self._timing.period_ms, _Listener(self, queue))
         for node, result in zip(nodes, await subscription.subscribe_data_change(nodes, queuesize=100), strict=True):
@@ -194,13 +204,20 @@ class OpcUaClient:
 class _Listener:
     """Puts what the server publishes into the queue."""
 
-    def __init__(self, client: OpcUaClient, queue: asyncio.Queue[PointReading | Unavailable]) -> None:
+    def __init__(self, client: OpcUaClient, queue: asyncio.Queue[Queued]) -> None:
         self._client, self._queue = client, queue
+        self._heard: dict[Any, int] = {}
 
     def datachange_notification(self, node: Any, _value: Any, data: Any) -> None:
         """Take a changed value."""
         if self._queue.qsize() < WAITING:
-            self._queue.put_nowait(self._client.reading(node.nodeid, data.monitored_item.Value))
+            reading = self._client.reading(node.nodeid, data.monitored_item.Value)
+            at_ns = reading.source_ns or reading.receive_ns
+            if opcua_overflowed(reading.raw_flags):
+                reason = f"the server's queue overflowed: values of {reading.point} are missing"
+                self._queue.put_nowait(Missed(min(self._heard.get(node.nodeid, at_ns), at_ns), at_ns, reason))
+            self._heard[node.nodeid] = at_ns
+            self._queue.put_nowait(reading)
         else:
             self._queue.put_nowait(Unavailable("values come faster than they can be kept", got=f"{WAITING} waiting"))
 
@@ -209,12 +226,12 @@ class _Listener:
         self._queue.put_nowait(Unavailable("the server ended the subscription", got=str(status)))
 
 
-async def _hand_on(queue: asyncio.Queue[PointReading | Unavailable], deliver: Deliver) -> None:
+async def _hand_on(queue: asyncio.Queue[Queued], deliver: Deliver) -> None:
     while True:
         items = [await queue.get()]
         while not queue.empty() and len(items) < TOGETHER:
             items.append(queue.get_nowait())
-        deliver([item for item in items if isinstance(item, PointReading)])
+        deliver([item for item in items if not isinstance(item, Unavailable)])
         for item in items:
             if isinstance(item, Unavailable):
                 raise item

@@ -15,6 +15,7 @@ from recloser.connectors.points.mapping import (
     c37118_quality,
     dnp3_quality,
     iec104_quality,
+    opcua_overflowed,
     opcua_quality,
 )
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
@@ -41,6 +42,7 @@ __all__ = [
     "import_sheet",
     "merged",
     "nanoseconds",
+    "opcua_overflowed",
     "opcua_quality",
     "parts_of",
     "read_registry",

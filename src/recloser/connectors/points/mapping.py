@@ -78,6 +78,14 @@ def dnp3_quality(group: int, flags: int | None, *, synchronised: bool = True) ->
     return result
 
 
+def opcua_overflowed(status: int) -> bool:
+    """Return whether a status code says that values before this one were lost in the server's queue.
+
+    Source: OPC 10000-4, 7.39.1 (InfoType 01 is DataValue, bit 7 Overflow).
+    """
+    return status & 0x0C00 == 0x0400 and bool(status & 0x0080)
+
+
 def opcua_quality(status: int) -> Q:
     """Return the quality of an OPC UA status code (32 bits): severity, known sub-codes, and the limit bits."""
     severity, code = status >> 30, status & 0xFFFF_0000

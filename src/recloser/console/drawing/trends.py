@@ -85,7 +85,8 @@ def area_chart(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     """Return the large drawing of an area's document: axes, band, recalled band, load, events, who served."""
     band, void, load = band_points(view["band"]), band_points(view["void"]), line_points(view["load"])
     start, end, now = parse_utc(view["from"]), parse_utc(view["to"]), parse_utc(view["now"])
-    numbers = [n for point in (*band, *void) for n in point[1:]] + [n for _, n in load]
+    later = line_points(view.get("later", ()))
+    numbers = [n for point in (*band, *void) for n in point[1:]] + [n for _, n in (*load, *later)]
     low, high = span_of(numbers)
     width, height = LARGE
     plane = Plane(start, end, low, high, 58, 12, width - 70, height - 78)
@@ -95,6 +96,7 @@ def area_chart(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
         *band_shapes(plane, void, "void"),
         *band_shapes(plane, band, "band"),
         *line_shapes(plane, [(at, mid) for at, _, mid, _ in band], "mid"),
+        *line_shapes(plane, later, "later"),
         *line_shapes(plane, load, "load"),
         *_doubted(plane, view["doubted"]),
         *_present(plane, now),

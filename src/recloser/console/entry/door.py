@@ -16,7 +16,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from recloser.app import ControlRoom, Session
 from recloser.console.entry.forms import posted, safe_place
+from recloser.console.entry.provider import ByProvider
 from recloser.console.pages.entry import password_page, sign_in_page
+from recloser.console.pages.shell import problem
 from recloser.core import InvalidInput, RecloserError, Refused
 
 COOKIE = "recloser_session"
@@ -44,6 +46,7 @@ class Door:
 
     def __init__(self, room: ControlRoom, headers: dict[str, str], now: Callable[[], datetime]) -> None:
         self._room, self._headers, self._now = room, headers, now
+        self.provider = ByProvider(room, headers, enter, address_of)
         self._lock = threading.Lock()
         self._told: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         self._acts: dict[str, deque[datetime]] = {}
@@ -67,8 +70,15 @@ class Door:
 
     def form(self, request: Request) -> Response:
         """Show the sign-in."""
-        back = safe_place(request.query_params.get("back", "/"))
-        return HTMLResponse(sign_in_page(back, plain=_in_the_clear(request)), headers=self._headers)
+        return self._sign_in_page(request, safe_place(request.query_params.get("back", "/")))
+
+    def _sign_in_page(self, request: Request, back: str, trouble: str = "", status: int = 200) -> Response:
+        try:
+            label, accounts = self.provider.ways()
+        except RecloserError as error:
+            return HTMLResponse(sign_in_page(back, error.explain()), status_code=503, headers=self._headers)
+        page = sign_in_page(back, trouble, plain=_in_the_clear(request), provider=label, accounts=accounts)
+        return HTMLResponse(page, status_code=status, headers=self._headers)
 
     async def sign_in(self, request: Request) -> Response:
         """Take name and password, and set the session's cookie."""
@@ -80,13 +90,12 @@ class Door:
             session = await to_thread.run_sync(self._room.gatehouse.sign_in, name, password, address_of(request))
         except RecloserError as error:
             status = 429 if isinstance(error, Refused) else 400 if isinstance(error, InvalidInput) else 503
-            return HTMLResponse(sign_in_page(back, error.explain()), status_code=status, headers=self._headers)
+            return await to_thread.run_sync(self._sign_in_page, request, back, error.explain(), status)
         if session is None:
-            page = sign_in_page(back, "Name and password do not belong together.", plain=_in_the_clear(request))
-            return HTMLResponse(page, status_code=401, headers=self._headers)
+            wrong = "Name and password do not belong together."
+            return await to_thread.run_sync(self._sign_in_page, request, back, wrong, 401)
         answer = RedirectResponse(back, 303, headers=self._headers)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, session.secret, httponly=True, samesite="strict", secure=secure, path="/")
+        enter(request, answer, session)
         return answer
 
     async def sign_out(self, request: Request) -> Response:
@@ -96,7 +105,10 @@ class Door:
             await to_thread.run_sync(self._room.gatehouse.sign_out, session)
         except RecloserError as error:
             return HTMLResponse(sign_in_page("/", error.explain()), status_code=403, headers=self._headers)
-        answer = RedirectResponse("/sign-in", 303, headers=self._headers)
+        if session.account.issuer is None:
+            answer: Response = RedirectResponse("/sign-in", 303, headers=self._headers)
+        else:
+            answer = await to_thread.run_sync(self.provider.left, request)
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
 
@@ -106,6 +118,9 @@ class Door:
         session = await to_thread.run_sync(house.find, request.cookies.get(COOKIE, ""))
         if session is None:
             return self.to_sign_in(request)
+        if session.account.issuer is not None:
+            words = f"Your password is kept by the identity provider: {session.account.issuer}"
+            return HTMLResponse(problem(words, "Not here"), status_code=404, headers=self._headers)
         if request.method == "POST":
             try:
                 session, fields = await self.person(request)
@@ -162,6 +177,12 @@ class Door:
             return None
         with self._lock:
             return self._told.pop(session.csrf, None)
+
+
+def enter(request: Request, answer: Response, session: Session) -> None:
+    """Set the cookie of a session: out of reach of scripts and of other sites' requests."""
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, session.secret, httponly=True, samesite="strict", secure=secure, path="/")
 
 
 def address_of(request: Request) -> str:

@@ -16,13 +16,14 @@ REASONS = ("the forecasts look wrong", "a device or feed is faulty", "asked for 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who looks at a page: name, roles, what he may do, and what his forms carry."""
+    """Who looks at a page: name, roles, what he may do, and what his forms carry; `local` if his password is ours."""
 
     name: str
     roles: tuple[str, ...]
     may: frozenset[str]
     csrf: str
     back: str
+    local: bool = True
 
 
 def act(person: Person, kind: str, words: str, subject: str | None, *more: Child, explain: str = "") -> Markup | None:

@@ -37,7 +37,7 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
         else None,
         el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
         _facts(view, zone),
-        el("figure", area_chart(view, zone), _legend(), id="chart"),
+        el("figure", area_chart(view, zone), legend(), id="chart"),
         _days(view),
         _marks(view["marks"], zone),
         _served(view["served"], zone),
@@ -56,20 +56,21 @@ def _facts(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     return el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in pairs], class_="strip")
 
 
-def _legend() -> Markup:
+def legend(kinds: Sequence[tuple[str, str]] = LEGEND) -> Markup:
+    """Return what the lines and areas of the drawing mean."""
     items = [
         el(
             "li",
             el("svg", _sample(kind), width=18, height=10, aria_hidden="true"),
             words,
         )
-        for kind, words in LEGEND
+        for kind, words in kinds
     ]
     return el("figcaption", el("ul", items, class_="legend"))
 
 
 def _sample(kind: str) -> Markup:
-    if kind in {"mid", "load"}:
+    if kind in {"mid", "load", "later"}:
         return el("line", x1=0, x2=18, y1=5, y2=5, class_=kind)
     return el("rect", width=18, height=10, class_=kind)
 

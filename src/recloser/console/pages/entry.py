@@ -1,6 +1,8 @@
-"""Owns the pages of the way in: sign-in and another password."""
+"""Owns the pages of the way in and out: sign-in, come from a provider, signed out, another password."""
 
 from __future__ import annotations
+
+from urllib.parse import urlencode
 
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import bare
@@ -8,22 +10,63 @@ from recloser.console.pages.shell import bare
 CLEAR = "▲ This connection is not encrypted: whoever listens reads the password. Set [gateway.tls]."
 
 
-def sign_in_page(back: str, trouble: str = "", *, plain: bool = False) -> str:
-    """Return the sign-in; `plain` warns that the connection is not encrypted."""
+def sign_in_page(
+    back: str, trouble: str = "", *, plain: bool = False, provider: str | None = None, accounts: bool = True
+) -> str:
+    """Return the sign-in.
+
+    Args:
+        back: the page that was wanted.
+        trouble: what went wrong before.
+        plain: warn that the connection is not encrypted.
+        provider: label of the identity provider that people sign in by, None without one.
+        accounts: people may sign in by name and password.
+    """
     return bare(
         "Sign in",
         el("p", CLEAR, class_="care") if plain else None,
         el("p", trouble, class_="care", role="alert") if trouble else None,
-        el(
-            "form",
-            el("label", "Name", el("input", name="name", autocomplete="username", required=True, autofocus=True)),
-            _password("Password", "password", "current-password"),
-            el("input", type="hidden", name="back", value=back),
-            el("button", "Sign in"),
-            method="post",
-            action="/sign-in",
-            class_="stack",
-        ),
+        _by_provider(provider, back) if provider is not None else None,
+        _by_password(back, first=provider is None) if accounts else None,
+    )
+
+
+def arrived_page(back: str) -> str:
+    """Return the page of somebody whom the provider has proven; it goes on by itself."""
+    return bare(
+        "Signed in",
+        el("p", el("a", "Go on", href=back, id="on")),
+        head=el("meta", http_equiv="refresh", content=f"0;url={back}"),
+    )
+
+
+def left_page(elsewhere: str | None, label: str) -> str:
+    """Return the page of somebody who has signed out; `elsewhere` ends his session at the provider too."""
+    link = el("a", f"Sign out of {label} too", href=elsewhere, id="elsewhere") if elsewhere else None
+    return bare(
+        "Signed out",
+        el("p", "You are signed out here."),
+        el("p", "At the identity provider you may still be signed in: whoever uses this browser next could come in."),
+        el("p", link) if link is not None else None,
+        el("p", el("a", "Sign in again", href="/sign-in")),
+    )
+
+
+def _by_provider(label: str, back: str) -> Markup:
+    address = f"/sign-in/provider?{urlencode({'back': back})}"
+    return el("p", el("a", f"Sign in by {label}", href=address, id="provider", class_="button"))
+
+
+def _by_password(back: str, *, first: bool) -> Markup:
+    return el(
+        "form",
+        el("label", "Name", el("input", name="name", autocomplete="username", required=True, autofocus=first)),
+        _password("Password", "password", "current-password"),
+        el("input", type="hidden", name="back", value=back),
+        el("button", "Sign in"),
+        method="post",
+        action="/sign-in",
+        class_="stack",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from recloser.console.drawing.evidence import difference_chart, wealth_chart
 from recloser.console.markup import Child, Markup, el
@@ -131,12 +132,26 @@ def release_page(shell: Shell, view: Mapping[str, Any], acts: Child = None) -> s
         el("h1", view["release"], " ", told(view["state"])),
         *_trips(view["trips"], shell),
         el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in facts], class_="strip"),
+        _dossier(view["release"]),
         acts,
         *_rollout(view["rollout"], shell),
         *_evidence(view),
         *_verdict(view["verdict"], shell),
         el("h2", "History"),
         events_table(view["history"], shell.zone),
+    )
+
+
+def _dossier(release: str) -> Markup:
+    """Return the links to what an auditor is handed."""
+    page, text = (f"/dossier?{urlencode({'name': release, 'form': form})}" for form in ("html", "json"))
+    return el(
+        "p",
+        "Dossier for an auditor, signed: ",
+        el("a", "page", href=page, download=True, id="dossier"),
+        ", ",
+        el("a", "document", href=text, download=True),
+        el("span", " (proved by recloser dossier verify)", class_="quiet"),
     )
 
 

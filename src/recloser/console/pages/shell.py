@@ -11,7 +11,13 @@ from recloser.console.pages.acts import Person, stop
 from recloser.console.pages.words import local
 from recloser.core import format_utc
 
-PLACES = (("Overview", "/"), ("Alarms", "/alarms"), ("Releases", "/releases"), ("Diagnostics", "/diagnostics"))
+PLACES = (
+    ("Overview", "/"),
+    ("Alarms", "/alarms"),
+    ("Releases", "/releases"),
+    ("Theatre", "/theatre"),
+    ("Diagnostics", "/diagnostics"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,9 @@ def problem(sentence: str, title: str = "Not available now") -> str:
     return _document(f"{title} - Recloser", el("body", content))
 
 
-def bare(title: str, *content: Child) -> str:
-    """Return a page without a project around it."""
-    return _document(f"{title} - Recloser", el("body", el("main", el("h1", title), *content, id="main")))
+def bare(title: str, *content: Child, head: Markup | None = None) -> str:
+    """Return a page without a project around it; `head` is put into its head."""
+    return _document(f"{title} - Recloser", el("body", el("main", el("h1", title), *content, id="main")), head)
 
 
 def _told(shell: Shell) -> Markup | None:
@@ -82,7 +88,7 @@ def _person(shell: Shell) -> Markup | None:
         method="post",
         action="/sign-out",
     )
-    name = el("a", person.name, href="/password", title="another password")
+    name = el("a", person.name, href="/password", title="another password") if person.local else el("span", person.name)
     roles = el("span", f" ({', '.join(person.roles)})", class_="quiet small")
     return el("div", stop(person), el("span", name, roles), leave, class_="right")
 
@@ -100,7 +106,7 @@ def _bar(shell: Shell) -> Markup:
     )
 
 
-def _document(title: str, body: Markup) -> str:
+def _document(title: str, body: Markup, more: Markup | None = None) -> str:
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -108,6 +114,7 @@ def _document(title: str, body: Markup) -> str:
         el("title", title),
         el("link", rel="stylesheet", href="/static/console.css"),
         el("link", rel="icon", href="/static/icon.svg"),
+        more,
         el("noscript", el("meta", http_equiv="refresh", content=30)),
         el("script", src="/static/console.js", defer=True),
     )

@@ -110,6 +110,83 @@ function listen() {
   });
 }
 
+// The replay theatre: the slider goes to a moment without loading the whole page; without a script its button does.
+const theatre = { due: 0, shown: null, waiting: false };
+
+function stepTo(step) {
+  const slider = document.getElementById("step");
+  slider.value = step;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+async function showMoment() {
+  const slider = document.getElementById("step");
+  if (theatre.waiting || !slider || slider.value === theatre.shown) return;
+  theatre.waiting = true;
+  const wanted = slider.value;
+  const address = new URL("/theatre", location.href);
+  address.search = new URLSearchParams({ name: slider.form.elements.name.value, step: wanted });
+  try {
+    const answer = await fetch(address, { credentials: "same-origin" });
+    if (answer.redirected) {
+      location.reload();
+      return;
+    }
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const id of ["moment", "cursor"]) {
+      const [old, made] = [document.getElementById(id), fresh.getElementById(id)];
+      if (old && made) old.replaceWith(document.adoptNode(made));
+    }
+    const words = fresh.getElementById("step").getAttribute("aria-valuetext");
+    document.getElementById("step").setAttribute("aria-valuetext", words);
+    const at = document.getElementById("when").dataset.at;
+    document.querySelector("form.filter input[name=at]").value = at;
+    address.search = new URLSearchParams({ name: slider.form.elements.name.value, at });
+    history.replaceState(null, "", address);
+    theatre.shown = wanted;
+  } catch {
+    theatre.shown = null; // asked for again with the next look
+  } finally {
+    theatre.waiting = false;
+  }
+}
+
+function onTheatre(event) {
+  const slider = document.getElementById("step");
+  if (!slider) return;
+  if (event.type === "input" && event.target === slider) theatre.due = performance.now() + 60;
+  if (event.type === "click" && !event.defaultPrevented) {
+    const axis = event.target.closest("#course");
+    if (!axis || event.target.closest("a")) return;
+    const box = axis.getBoundingClientRect();
+    const { left, right, width } = axis.dataset;
+    const x = (event.clientX - box.left) / box.width * width;
+    stepTo(Math.round((x - left) / (right - left) * slider.max));
+  }
+  if (event.type !== "keydown" || event.ctrlKey || event.altKey || event.metaKey) return;
+  const day = Math.max(1, Math.round(24 / document.getElementById("course").dataset.stride));
+  const onSlider = event.target === slider;
+  if (onSlider && event.key === "PageUp") stepTo(Number(slider.value) + day);
+  else if (onSlider && event.key === "PageDown") stepTo(Number(slider.value) - day);
+  else if (["n", "p"].includes(event.key.toLowerCase()) && !["TEXTAREA", "SELECT"].includes(event.target.tagName)
+    && (onSlider || event.target.tagName !== "INPUT")) {
+    document.getElementById(event.key.toLowerCase() === "n" ? "next" : "previous")?.click();
+  } else return;
+  event.preventDefault();
+}
+
+if (document.getElementById("step")) {
+  theatre.shown = document.getElementById("step").value;
+  for (const kind of ["input", "click", "keydown"]) document.addEventListener(kind, onTheatre);
+  setInterval(() => {
+    if (theatre.due && performance.now() > theatre.due) {
+      if (document.getElementById("step")?.value === theatre.shown) theatre.due = 0;
+      else showMoment();
+    }
+  }, 30);
+}
+
 if (document.getElementById("bar")) {
   listen();
   setInterval(() => {

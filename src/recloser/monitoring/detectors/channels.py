@@ -52,7 +52,7 @@ GROUPS = (
 )
 LEVEL_ONLY = (Group("level", (LEVEL,), 1.0, 4.0, 1.0, follows=False),)
 WIDEST = 6.0
-BEHIND = 0.5  # of its limit: so much evidence makes another channel the cause of errors that grew
+BEHIND = 0.5  # of its limit: so much evidence makes another channel the cause
 SPECIAL_GAIN = 0.25  # what a holiday may add to a sum: its errors are large and say little
 
 
@@ -201,11 +201,18 @@ class ChannelMonitor:
         return fresh, self._change(worst, sums, since[worst] or day.day, (day.day, spread))
 
     def _cause(self, worst: int, ratio: FloatArray) -> int:
-        """Return the entry that a change is named after: larger errors are what a new level or shape brings with it."""
-        groups, group_of = self.detector.groups, self.plan.group
-        if not groups[int(group_of[worst])].rising:
+        """Return the entry that a change is named after.
+
+        More or less of the same load has another shape in MW, and a new level or shape brings larger errors with it: of
+        what has much of its limit, the level goes first, then the shape, then the size of the errors.
+        """
+        groups = [self.detector.groups[int(number)] for number in self.plan.group]
+        level = np.where([group.columns == (LEVEL,) for group in groups], ratio, 0.0)
+        if level.max() >= BEHIND:
+            return int(level.argmax())
+        if not groups[worst].rising:
             return worst
-        others = np.where([groups[int(number)].rising for number in group_of], 0.0, ratio)
+        others = np.where([group.rising for group in groups], 0.0, ratio)
         return int(others.argmax()) if others.max() >= BEHIND else worst
 
     def _change(self, worst: int, sums: FloatArray, since: date, newest: tuple[date, float]) -> Change:

@@ -9,6 +9,7 @@ from recloser.core import canonical_json, format_utc, jsonable
 from recloser.registry.content.description import CARD, SBOM, WHEELHOUSE
 from recloser.registry.dossier.facts import Block, DossierFacts, items, pairs, shown, table, text
 from recloser.registry.dossier.mapping import SUPPORTS
+from recloser.registry.dossier.stages import stage_blocks
 from recloser.registry.package import Package
 
 FORMAT = "recloser-dossier/1"
@@ -130,6 +131,7 @@ def _lineage(facts: DossierFacts) -> list[Block]:
         for entry in facts.sources
     ]
     return [
+        *stage_blocks(facts.package),
         text("Nothing after 'known until' was visible to features, training or tests."),
         table(("series", "version", "digest", "rows", "from", "known until"), snapshots),
         text("Files taken in before the run, newest last:"),

@@ -49,7 +49,7 @@ def write_bundle(
         files: content by path.
         facts: JSON-ready facts for the card.
         signer: who vouches for it.
-        kind: FORMAT or BACKUP; the one is not taken for the other.
+        kind: FORMAT, BACKUP or another; the one is not taken for the other.
 
     Raises:
         Unavailable: it cannot be written.
@@ -96,6 +96,20 @@ def check_bundle(file: Path, trusted: Sequence[PublicKey], kind: str = FORMAT) -
     if payload.get("rest") != {"sha256": sha256, "size": size}:
         raise refused("a changed bundle", str(file), got=f"{size} bytes, {sha256[:16]}", expected=str(payload["rest"]))
     return BundleCard(payload["facts"], sealed.key_id)
+
+
+def card_bytes(file: Path) -> bytes:
+    """Return the signed card of an archive as it lies there; nothing is verified.
+
+    Raises:
+        Refused: not a bundle.
+        Unavailable: it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return _card(stream, str(file))
+    except OSError as error:
+        raise Unavailable("the bundle cannot be read", got=error.strerror, where=str(file)) from error
 
 
 def peek_keys(file: Path, folder: str = "keys/") -> dict[str, bytes]:

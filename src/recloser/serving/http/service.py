@@ -123,6 +123,7 @@ class Service:
         colleagues: the other processes on the same port, or None.
         more: figures of what else runs beside the gateway, asked at each scrape.
         waiting: how long and how many requests for inference may wait.
+        plane_of: makes the plane.
         plane: the way to the gateway's models, made from gateway, clock and `waiting`.
         gate: what every call of every transport passes, made from access, limits, audit, meter and plane.
     """
@@ -145,6 +146,7 @@ class Service:
     more: Callable[[], Sequence[Family]] = tuple
     inlets: InletDesk | None = None
     waiting: PlanePolicy = field(default_factory=PlanePolicy)
+    plane_of: Callable[[Gateway, Clock, PlanePolicy | None], DataPlane] = DataPlane
     plane: DataPlane = field(init=False, compare=False)
     gate: Gate = field(init=False, compare=False)
 
@@ -169,7 +171,7 @@ class Service:
         return [statistics_document(name, version_of(self.gateway, name), model_sums(figures, name)) for name in names]
 
     def __post_init__(self) -> None:
-        plane = DataPlane(self.gateway, self.clock, self.waiting)
+        plane = self.plane_of(self.gateway, self.clock, self.waiting)
         gate = Gate(self.access, self.limits, self.audit, meter=self.meter, behind_s=plane.behind_s)
         object.__setattr__(self, "plane", plane)
         object.__setattr__(self, "gate", gate)

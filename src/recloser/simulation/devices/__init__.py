@@ -6,6 +6,7 @@ Does not own decoding (connectors), files, or the clock: the present is told by 
 from recloser.simulation.devices.dnp3_outstation import Dnp3Outstation
 from recloser.simulation.devices.fault import FAULT_KINDS, DeviceFault, parse_fault
 from recloser.simulation.devices.feed import DeviceFeed, Feed, Moment, Now
+from recloser.simulation.devices.grid_waves import GridWaveFeed, parse_grid_event
 from recloser.simulation.devices.iec104_station import Iec104Station
 from recloser.simulation.devices.modbus_server import ModbusServer
 from recloser.simulation.devices.pmu import PmuServer, WaveFeed
@@ -18,6 +19,7 @@ __all__ = [
     "DeviceFeed",
     "Dnp3Outstation",
     "Feed",
+    "GridWaveFeed",
     "Iec104Station",
     "ModbusServer",
     "Moment",
@@ -26,4 +28,5 @@ __all__ = [
     "PmuServer",
     "WaveFeed",
     "parse_fault",
+    "parse_grid_event",
 ]

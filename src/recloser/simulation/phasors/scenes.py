@@ -45,7 +45,7 @@ def scene(plan: PhasorPlan, event: GridEvent, number: int = 0) -> Scene:
     system = draw_system(rng, plan.pmus)
     count = round(plan.seconds * plan.rate_hz)
     seconds = np.arange(count) / plan.rate_hz
-    motion = _ambient(rng, plan, system, seconds)
+    motion = ambient_motion(rng, plan, system, seconds)
     small_doings(rng, system, seconds, motion)
     begins = float(rng.uniform(0.3, 0.6) * plan.seconds)
     pmus: tuple[int, ...] = ()
@@ -58,7 +58,7 @@ def scene(plan: PhasorPlan, event: GridEvent, number: int = 0) -> Scene:
     return Scene(block, event, begins if event is not GridEvent.NONE else np.inf, pmus, size)
 
 
-def _ambient(rng: np.random.Generator, plan: PhasorPlan, system: System, seconds: FloatArray) -> Motion:
+def ambient_motion(rng: np.random.Generator, plan: PhasorPlan, system: System, seconds: FloatArray) -> Motion:
     """Return the swinging of a quiet system: a slow common wander of 10 to 25 mHz and its modes at 1 to 6 mHz."""
     count, pmus = len(seconds), plan.pmus
     keep = decay(rng.uniform(8.0, 25.0), 1.0 / plan.rate_hz)

@@ -93,6 +93,19 @@ def test_without_the_private_key_it_verifies_and_says_what_is_missing(served: Pa
     assert b"PRIVATE KEY" not in (tmp_path / "grid.backup").read_bytes()
 
 
+def test_files_have_the_permissions_they_had(served: Path, tmp_path: Path) -> None:
+    for name, mode in (("consumer.secret", 0o600), ("notify.sh", 0o755), ("notes.md", 0o644), ("locked.csv", 0o400)):
+        (served / name).write_text("x", encoding="utf-8")
+        (served / name).chmod(mode)
+    told = written(served, tmp_path / "grid.backup")
+    restored(tmp_path / "grid.backup", tmp_path / "again", told["key"])
+    modes = {
+        name: (tmp_path / "again" / name).stat().st_mode & 0o777
+        for name in ("consumer.secret", "notify.sh", "notes.md", "locked.csv")
+    }
+    assert modes == {"consumer.secret": 0o600, "notify.sh": 0o755, "notes.md": 0o644, "locked.csv": 0o600}
+
+
 def test_the_archive_and_its_secrets_are_for_the_owner_only(served: Path, tmp_path: Path) -> None:
     told = written(served, tmp_path / "grid.backup")
     restored(tmp_path / "grid.backup", tmp_path / "again", told["key"])

@@ -125,6 +125,31 @@ class SyslogSection(TrustedSection):
         return self.host, self.port or {"tls": 6514, "tcp": 601, "udp": 514}[self.transport]
 
 
+class ForgeSection(TrustedSection):
+    """One repository whose commits show how their runs and rollouts stand: `[[notify.forges]]`."""
+
+    kind: Literal["github", "gitlab", "gitea"]
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")]
+    token_file: str
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = None
+    context: Annotated[str, Field(pattern=r"^[\w.-]{1,40}$")] = "recloser"
+    console: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = None
+
+    @property
+    def address(self) -> str:
+        """Return where the interface is: as set, else that of the public service."""
+        return self.url or {"github": "https://api.github.com", "gitlab": "https://gitlab.com"}[self.kind]
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        where = f"notify.forges {self.name}"
+        if self.kind == "gitea" and self.url is None:
+            raise InvalidInput("a server of one's own without its address", where=where, next_step="Add url.")
+        if self.kind != "gitlab" and self.repository.count("/") != 1:
+            raise InvalidInput("not a repository", got=self.repository, expected="OWNER/NAME", where=where)
+        return self
+
+
 class NotifySection(Section):
     """Who is told of recalls, alarms and absences: `[notify]`."""
 
@@ -132,6 +157,7 @@ class NotifySection(Section):
     mqtt: tuple[MqttSection, ...] = ()
     mail: tuple[MailSection, ...] = ()
     syslog: tuple[SyslogSection, ...] = ()
+    forges: tuple[ForgeSection, ...] = ()
 
     @property
     def channels(self) -> tuple[tuple[str, TrustedSection], ...]:
@@ -141,7 +167,7 @@ class NotifySection(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        names = [section.name for _, section in self.channels]
+        names = [section.name for section in (*(section for _, section in self.channels), *self.forges)]
         if len(set(names)) < len(names):
             raise InvalidInput("two channels of one name", got=names, where="notify")
         return self

@@ -10,9 +10,12 @@ from recloser.app.project.tables.section import Section
 
 
 class ObservabilitySection(Section):
-    """When somebody must be told that something is not there, and where the control plane tells its figures."""
+    """When somebody must be told that something is not there, where figures are told and traces go."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     forecast_within_minutes: Annotated[float, Field(gt=0)] = 30.0
     load_within_hours: Annotated[float, Field(gt=0)] = 30.0
+    traces: Annotated[str, Field(pattern=r"^https?://[^/\s]+/\S*$")] | None = None
+    traces_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    traces_token_file: str | None = None

@@ -82,6 +82,11 @@ class Scratch:
         replace_file(self.folder / MARK, json.dumps(mark).encode())
 
 
+def is_scratch(folder: Path) -> bool:
+    """Return whether a folder is the scratch project of a replay: it uses nothing outside of itself."""
+    return (folder / MARK).is_file()
+
+
 def task_digest(parts: Sequence[Any], recorded: Path) -> str:
     """Return the digest of what decides a replay: its JSON-ready parts, the recorded history, and the version."""
     return digest_of([__version__, digest_bytes(recorded.read_bytes()), *parts])

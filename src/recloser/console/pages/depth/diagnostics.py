@@ -1,4 +1,4 @@
-"""Owns the diagnostics page (ISA-101 level 4): data quality, links, signals, runs, gateways, the ledger."""
+"""Owns the diagnostics page (ISA-101 level 4): data quality, links, signals, runs, gateways, answers, the ledger."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from recloser.console.markup import Markup, el
+from recloser.console.pages.depth.answers import answers_section
 from recloser.console.pages.overview import area_link, events_table
 from recloser.console.pages.releases import told
 from recloser.console.pages.shell import Shell, page
 from recloser.console.pages.tables import none, release_link, table
 from recloser.console.pages.words import age, stamp
 
-SECTIONS = ("Data", "Links", "Signals", "Runs", "Gateways", "Ledger")
+SECTIONS = ("Data", "Links", "Signals", "Runs", "Gateways", "Answers", "Ledger")
 
 
 def diagnostics_page(shell: Shell, view: Mapping[str, Any]) -> str:
     """Return the page of `app`'s diagnostics document."""
-    parts = (_data, _links, _signals, _runs, _gateways, _ledger)
+    parts = (_data, _links, _signals, _runs, _gateways, answers_section, _ledger)
     sections = [
         el("section", el("h2", name), *part(view, shell), id=name.lower())
         for name, part in zip(SECTIONS, parts, strict=True)
@@ -108,8 +109,11 @@ def _runs(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
 
 
 def _gateways(view: Mapping[str, Any], _shell: Shell) -> list[Markup]:
-    rows = [(row["worker"], row["pid"], row["epoch"], row["problem"] or "-") for row in view["gateways"]]
-    words = "Latency, refusals and traffic are figures for Prometheus at the gateway's /metrics."
+    rows = [
+        (f"{row['worker']} on {row['host']}", row["pid"], row["epoch"], row["problem"] or "-")
+        for row in view["gateways"]
+    ]
+    words = "Refusals and traffic are figures for Prometheus at the gateway's /metrics."
     return [
         table(("gateway", "process", "route epoch", "trouble"), rows) if rows else none("No gateway reports."),
         none(words),

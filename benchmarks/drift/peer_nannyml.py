@@ -1,0 +1,97 @@
+"""Runs NannyML's univariate drift methods over the benchmark's units in a Python that has nannyml and scipy.
+
+`python peer_nannyml.py UNITS.pickle POINTS.json`. Its own classes judge weeks of hourly signed errors, with its own
+thresholds: those of three deviations over the history's weeks. Strictness is the number of deviations over three.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports its use to its makers unless told not to
+
+import numpy as np
+import pandas as pd
+from driver import Array, Days, Method, Runner, pace
+from nannyml.chunk import SizeBasedChunker
+from nannyml.drift.univariate.methods import FeatureType, MethodFactory
+from nannyml.thresholds import StandardDeviationThreshold
+from scoring import measure
+
+WEEK = 7
+HOURS = 24 * WEEK
+KEPT: dict[tuple[str, int], tuple[Days, Any, dict[bytes, float]]] = {}
+
+
+def weekly(key: str) -> Method:
+    """Return one of its methods, looked at once a week."""
+
+    def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
+        judge, values = _fitted(key, history, strictness)
+
+        def make(lived: Days) -> Runner:
+            del lived
+            kept: list[Array] = []
+
+            def runner(number: int, hours: Array) -> bool:
+                del number
+                kept.append(hours)
+                if len(kept) < WEEK:
+                    return False
+                now = np.concatenate(kept)
+                kept.clear()
+                now = now[np.isfinite(now)]
+                if len(now) <= 24:
+                    return False
+                place = now.tobytes()
+                if place not in values:
+                    values[place] = float(judge.calculate(pd.Series(now)))
+                return bool(judge.alert(values[place]))
+
+            return runner
+
+        return make
+
+    return method
+
+
+def _fitted(key: str, history: Days, strictness: float) -> tuple[Any, dict[bytes, float]]:
+    """Return the method as fitted on the history, and the values that it gave before, whatever the strictness."""
+    usual = pd.Series(history.hours[np.isfinite(history.hours)])
+    judge = MethodFactory.create(
+        key=key,
+        feature_type=FeatureType.CONTINUOUS,
+        chunker=SizeBasedChunker(chunk_size=HOURS),
+        threshold=StandardDeviationThreshold(std_lower_multiplier=None, std_upper_multiplier=3.0 * strictness),
+    )
+    judge.fit(usual)
+    _, _, values = KEPT.setdefault((key, id(history)), (history, judge, {}))
+    return judge, values
+
+
+METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
+    "NannyML Jensen-Shannon": (weekly("jensen_shannon"), (1.0, 1.5, 2.0, 3.0)),
+    "NannyML Wasserstein": (weekly("wasserstein"), (1.0, 1.5, 2.0, 3.0)),
+    "NannyML Kolmogorov-Smirnov": (weekly("kolmogorov_smirnov"), (1.0, 1.5, 2.0, 3.0)),
+    "NannyML Hellinger": (weekly("hellinger"), (1.0, 1.5, 2.0, 3.0)),
+}
+
+
+def main() -> None:
+    """Measure and write points and pace of each method."""
+    units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
+    found = {
+        name: {"points": [vars(point) for point in measure(method, grid, units)], "pace": pace(method)}
+        for name, (method, grid) in METHODS.items()
+    }
+    Path(sys.argv[2]).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

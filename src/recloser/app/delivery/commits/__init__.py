@@ -1,0 +1,1 @@
+"""Owns telling a forge what became of a commit: its gate and its rollout, as commit statuses."""

@@ -1,0 +1,1 @@
+"""Owns traces: spans of requests, runs and rollouts, and their way to a collector. Alone knows the library."""

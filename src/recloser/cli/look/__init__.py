@@ -1,0 +1,1 @@
+"""Owns the verbs that show pages to people. Draws nothing."""

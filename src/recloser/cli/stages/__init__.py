@@ -1,0 +1,1 @@
+"""Owns the verbs that take a release from stage to stage."""
