@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
@@ -305,6 +306,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
     console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
