@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.loop.book import LOOK_BACK, DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.harm.judging import HARM, harm_in
 from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform

@@ -180,6 +180,7 @@ class ModelSection(Section):
     threads: Annotated[int, Field(ge=1)] = 1
     seed: int = 1
     online_calibration: bool = True
+    bias_corrector: bool = True
     coverage_gain: Annotated[float, Field(ge=0, le=0.1)] = 0.002
     allow_code: bool = False
     weather: tuple[str, ...] | None = None

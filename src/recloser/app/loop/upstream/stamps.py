@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.upstream.hours import by_hour, measured, span_of
 from recloser.app.platform import Platform
 from recloser.core import INCUMBENT, LOAD, FloatArray, Quality, format_utc, local_midnight, parse_utc
