@@ -380,6 +380,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     on_a_cluster(lived, base)
     lived.on("forecast", "forecast")
     lived.on("forecast", "forecast", "--area", "SOUTH")
+    lived.on("explain", "explain", "SOUTH")
     lived.on("status", "status")
     lived.on("doctor", "doctor")
     lived.on("gate-explain", "gate", "explain", run["candidate"])
@@ -407,6 +408,7 @@ UNSEEN = {
     "watchman",
     "up",
     "console",
+    "package-serve",
     "http-rollouts",
     "http-rollback",
     "demo",

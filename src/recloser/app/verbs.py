@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
+from recloser.app.cluster.hosting import host_releases
 from recloser.app.cluster.opening import engine_of
 from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
@@ -19,6 +20,7 @@ from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
+from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
 from recloser.app.platform import Platform
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
@@ -276,6 +278,7 @@ def status_document(platform: Platform) -> dict[str, Any]:
             *delivery_document(ledger, channel_names(platform), platform.clock.now()),
             *forge_document(platform),
         ],
+        "incumbent": incumbent_document(platform),
     }
     if platform.detects:
         document["detector"] = detector_document(ledger, platform.layout.windows.parent, platform.today())
@@ -334,6 +337,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     lines += link_sentences(document["links"])
     lines += delivery_sentences(document["notify"])
     lines += [f"Open {s['class'].replace('_', ' ')}: {s['reason']}" for s in document["signals"]]
+    lines += incumbent_sentences(document["incumbent"])
     if document["last_trip"]:
         trip = document["last_trip"]
         lines.append(f"Last trip: {trip['release']} at {format_utc(trip['at'])}: {trip['reason']}")
@@ -350,6 +354,8 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
+        if to is not None:
+            host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
         return rollback_in(ControlLoop(platform, LoopOptions()), to=to, reason=reason, actor=actor)
 
 

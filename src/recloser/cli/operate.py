@@ -7,8 +7,24 @@ from typing import Any
 
 import click
 
-from recloser.app import ask_to_retrain, current_forecast, operator_rollback, project_status, run_up, watch_over
-from recloser.cli.options import actor_option, as_of_option, example, json_option, project_option, reason_option
+from recloser.app import (
+    ask_to_retrain,
+    current_forecast,
+    explain_forecast,
+    operator_rollback,
+    project_status,
+    run_up,
+    watch_over,
+)
+from recloser.cli.options import (
+    Instant,
+    actor_option,
+    as_of_option,
+    example,
+    json_option,
+    project_option,
+    reason_option,
+)
 from recloser.cli.output import emit, say, sentence
 
 
@@ -31,6 +47,37 @@ def _forecast_text(document: Any) -> str:
             f"  {p['at']}  {p['q10']:12.3f} {p['q50']:12.3f} {p['q90']:12.3f} MW{'  VOID' if p['void'] else ''}"
             for p in row["points"]
         ]
+    return "\n".join(lines)
+
+
+@click.command("explain", epilog=example("recloser explain VIC --at 2014-06-02T08:00:00Z"))
+@click.argument("area")
+@click.option("--at", "at", type=Instant(), help="Start of the interval (default: the highest of the newest forecast).")
+@project_option
+@json_option
+def explain(area: str, at: Any, project: Path, as_json: bool) -> None:
+    """Tell why a forecast is what it is: each input's part in MW, its change since yesterday and the last model."""
+    emit(explain_forecast(project, area=area, at=at), as_json=as_json, text=_explain_text)
+
+
+def _explain_text(document: Any) -> str:
+    band = f"{document['q50']:.3f} MW ({document['q10']:.3f} to {document['q90']:.3f})"
+    lines = [f"{document['area']} {document['at']}: {band}, by {document['release']} ({document['served_by']})"]
+    lines += [document["note"]] if document["note"] else []
+    if document["exact"]:
+        lines.append(f"  {document['usual_mw']:+12.3f} MW usual for the area's level")
+    for row in document["drivers"]:
+        value = "missing" if row["value"] is None else f"{row['value']:.4g} {row['unit']}".strip()
+        since = [("yesterday", row["change_mw"]), ("the last model", row["change_model_mw"])]
+        told = ", ".join(f"{change:+.3f} since {word}" for word, change in since if change is not None)
+        lines.append(f"  {row['mw']:+12.3f} MW {row['words']}: {value}" + (f" ({told})" if told else ""))
+    if document["exact"]:
+        lines.append(f"  {document['rest_mw']:+12.3f} MW all other inputs")
+        lines.append(f"  {document['calibration_mw']:+12.3f} MW calibration on recent days")
+    former = document["former"]
+    if former is not None:
+        said = f"{former['q50']:.3f} MW" if former["exact"] else former["note"]
+        lines.append(f"The last model, {former['release']}, from the same knowledge: {said}")
     return "\n".join(lines)
 
 
@@ -98,4 +145,4 @@ def watchman(project: Path, as_json: bool) -> int:
     return watch_over(project, say, ready)
 
 
-VERBS = (forecast, status, rollback, retrain, up, watchman)
+VERBS = (forecast, explain, status, rollback, retrain, up, watchman)

@@ -66,7 +66,7 @@ def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformanceP
     absolute = daily["absolute"].to_numpy()
     naive = daily["naive"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
     ratio = float(absolute.mean()) / staging.absolute
-    margin = plan.sigmas * _standard_error(absolute) / staging.absolute
+    margin = plan.sigmas * standard_error(absolute) / staging.absolute
     known = np.isfinite(naive)
     skill = float(absolute[known].mean() / naive[known].mean()) if known.sum() >= plan.least_days else None
     promised = staging.absolute / staging.naive if staging.naive else None
@@ -74,7 +74,7 @@ def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformanceP
     below_floor = skill is not None and skill > 1.0
     if not ((ratio - margin > plan.worse and lost_skill) or (below_floor and ratio > 1.0)):
         return None
-    since = _midnight(daily["day"].min())
+    since = midnight(daily["day"].min())
     against = "" if skill is None else f", {skill:.2f} of the naive floor's"
     reason = f"The forecast's error over {len(daily)} days is {ratio:.2f} times what staging measured{against}."
     evidence = {"ratio": ratio, "margin": margin, "skill": skill, "promised_skill": promised, "days": len(daily)}
@@ -91,10 +91,10 @@ def coverage(errors: pl.DataFrame, staging: StagingErrors, plan: PerformancePlan
     inside = daily["inside"].to_numpy()
     share = float(inside.mean())
     away = share - staging.coverage
-    margin = plan.sigmas * _standard_error(inside)
+    margin = plan.sigmas * standard_error(inside)
     if abs(away) - margin <= 0.0 or abs(away) < plan.coverage_points:
         return None
-    since = _midnight(daily["day"].min())
+    since = midnight(daily["day"].min())
     word = "too narrow" if away < 0 else "too wide"
     reason = (
         f"Intervals are {word}: they held {share:.0%} of the truth over {len(daily)} days, not {staging.coverage:.0%}."
@@ -189,7 +189,7 @@ def _recent(errors: pl.DataFrame, days: int) -> pl.DataFrame:
     return chosen.group_by("day", maintain_order=True).agg(pl.col("absolute", "naive", "inside").mean()).sort("day")
 
 
-def _standard_error(daily: FloatArray) -> float:
+def standard_error(daily: FloatArray) -> float:
     """Return the standard error of the mean of correlated days: AR(1) with their own coefficient, at least 0.3."""
     centred = daily - daily.mean()
     total = float((centred**2).sum())
@@ -198,6 +198,7 @@ def _standard_error(daily: FloatArray) -> float:
     return float(daily.std(ddof=1)) / float(np.sqrt(len(daily))) * float(np.sqrt((1 + phi) / (1 - phi)))
 
 
-def _midnight(day: object) -> datetime:
+def midnight(day: object) -> datetime:
+    """Return the UTC instant of a date's midnight, by which signals are dated."""
     assert isinstance(day, date)
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -10,6 +10,7 @@ from recloser.rollout.decide import Action, Target, apply, decide
 from recloser.rollout.evidence import Command, CommandKind, CutOff, Evidence, EvidenceSource, trailing_exceedances
 from recloser.rollout.paired.losses import Loss, alarm_cost, brier_loss, log_loss, quantile_loss
 from recloser.rollout.paired.pairing import AreaDay, DayRule, PairedDay, area_difference, close_day, merge_days
+from recloser.rollout.paired.retreat import Harm, LossDay, RetreatPlan, Rival, judged, loss_day
 from recloser.rollout.paired.soundness import unsound, why_unknown
 from recloser.rollout.people.agreement import agreement
 from recloser.rollout.people.approval import Approval
@@ -33,7 +34,9 @@ __all__ = [
     "Evidence",
     "EvidenceSource",
     "Frozen",
+    "Harm",
     "Loss",
+    "LossDay",
     "Order",
     "Outcome",
     "PairedDay",
@@ -42,6 +45,8 @@ __all__ = [
     "Recall",
     "RecallPlan",
     "Recurring",
+    "RetreatPlan",
+    "Rival",
     "Rollout",
     "RolloutController",
     "RolloutPlan",
@@ -62,7 +67,9 @@ __all__ = [
     "freeze_reason",
     "identity",
     "in_force",
+    "judged",
     "log_loss",
+    "loss_day",
     "merge_days",
     "new_rollout",
     "quantile_loss",

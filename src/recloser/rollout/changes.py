@@ -125,7 +125,7 @@ def route_of(
         share=target.share,
         cohort=list(cohort) if canary else [],
         shadow=target.shadow,
-        fallback=list(settings.fallback),
+        fallback=sorted(settings.fallback, key=lambda rung: rung != target.rung),
         lease_until=now + settings.lease if canary else None,
         reason=reason,
         at=now,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recloser.core import require_utc
 from recloser.rollout.evidence import Evidence
-from recloser.rollout.machine import forward, protections
+from recloser.rollout.machine import forward, harm, protections
 from recloser.rollout.machine.action import Action, Target, apply, stay, target_of
 from recloser.rollout.rollout import Rollout
 
@@ -22,6 +22,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("incidents", protections.on_incidents),
     ("divergence", protections.on_divergence),
     ("worse", protections.on_worse),
+    ("harm", harm.on_harm),
     ("lost_reference", protections.on_lost_reference),
     ("newer", protections.on_newer),
     ("deadline", protections.on_deadline),
@@ -37,9 +38,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
 def decide(rollout: Rollout, evidence: Evidence, now: datetime) -> Action:
     """Return the one step to take now; total over all states and evidence, never raises on them.
 
-    Order: protections first (operator, readiness, T0, T1, T2/T3), then supersession, deadline, lease and the pulling
-    of traffic, then holds and overrides, and only then a promotion, which needs every gate and, where the plan says
-    so, people. No data holds; a deadline rolls back.
+    Order: protections first (operator, readiness, T0, T1, T2/T3, harm), then supersession, deadline, lease and the
+    pulling of traffic, then holds and overrides, and only then a promotion, which needs every gate and, where the plan
+    says so, people. No data holds; a deadline rolls back.
 
     Args:
         rollout: the record as it stands.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from recloser.core import digest_of
 from recloser.rollout.paired.pairing import PairedDay
+from recloser.rollout.paired.retreat import Harm
 from recloser.rollout.people.approval import Approval, told
 from recloser.rollout.people.proposers import Proposers
 from recloser.rollout.rollout import Rollout
@@ -73,6 +74,8 @@ class Evidence:
         proposers: the people behind the release by now, besides those the rollout remembers.
         today: the instant by the clock (aware UTC), by which approvals expire; None: the decision's own.
         lease_lost: the controller was silent longer than the lease: gateways returned to the champion alone.
+        harm: what harms the champion now, and who could serve instead; None: no signal says so.
+        rung_at_hand: the rung whose answers were kept beside the forecasts handed out; empty where none were.
     """
 
     ready: bool | None = None
@@ -99,6 +102,8 @@ class Evidence:
     approvals: tuple[Approval, ...] = ()
     proposers: Proposers = field(default_factory=Proposers)
     today: datetime | None = None
+    harm: Harm | None = None
+    rung_at_hand: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Return the evidence as JSON-ready data; paired days by digest and count."""
@@ -129,6 +134,7 @@ class Evidence:
             "approvals": [told(approval) for approval in self.approvals],
             **({"proposers": self.proposers.to_dict()} if self.proposers != Proposers() else {}),
             **({"today": self.today} if self.today is not None and self.approvals else {}),
+            **({"harm": self.harm.to_dict()} if self.harm is not None else {}),
         }
 
 

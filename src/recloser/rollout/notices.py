@@ -128,6 +128,8 @@ def trip_of(world: World, move: Move, plan: RecallPlan | None, now: datetime) ->
 def event_of(move: Move) -> str:
     """Return the name of the audit entry, without its room."""
     action, command = move.action, move.evidence.command
+    if action.event == "harm":
+        return "fall_back"
     if command is not None and action.handled == command.key and command.kind is CommandKind.REJECT:
         return "reject"
     if action.tier and action.state in {_S.SHADOW, _S.HELD}:

@@ -235,7 +235,7 @@ def test_a_meter_or_the_neighbours_make_it_a_drift() -> None:
         ("covariate_shift", "notice", "low", "watch"),
         ("degradation", "critical", "error", "fall_back"),
         ("degradation", "warning", "error", "retrain"),
-        ("degradation", "notice", "coverage", "watch"),
+        ("degradation", "notice", "coverage", "recalibrate"),
     ],
 )
 def test_every_class_has_its_own_action(signal_class: str, severity: str, kind: str, action: str) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.days import AreaForecast, closed_day, forecasts_of
+from recloser.app.loop.days import AreaForecast, ClosedDay, closed_day, forecasts_of
 from recloser.app.loop.history import History
+from recloser.app.loop.online.correcting import Correctors, correctors_of, put_correctors
 from recloser.app.platform import Platform
 from recloser.core import QUANTILES, FloatArray, RecloserError, format_utc, instant, instants, local_midnight, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import AdaptiveCoverage, Calibration, CoveragePlan, covering, follow, recalibrate
+from recloser.models.calibration import FOLLOW_SHARE
+from recloser.models.online.corrector import bias_corrected
 
 ACTOR = "monitoring"
 ONLINE = "online"
@@ -26,23 +29,6 @@ DAILY_ROWS = 20_000
 FOLLOW_DAYS = 15
 LABEL_SHARE = 0.75
 DEADLINE = timedelta(days=3)
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedDay:
-    """One local day with forecasts and truth side by side.
-
-    Attributes:
-        day: local day.
-        rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
-        answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
-        shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
-    """
-
-    day: date
-    rows: pl.DataFrame
-    answers: dict[str, FloatArray]
-    shifts: dict[str, FloatArray]
 
 
 class DayBook:
@@ -98,6 +84,16 @@ class DayBook:
         closed: dict[str, str] | list[str] = {} if state is None else state.state["closed"]
         return dict(closed) if isinstance(closed, dict) else dict.fromkeys(closed, "")
 
+    def latest(self) -> date | None:
+        """Return the newest day that was closed, None before the first."""
+        newest = max(self._closed(), default="")
+        return date.fromisoformat(newest) if newest else None
+
+    def closed_at(self, day: date) -> datetime | None:
+        """Return when a day was closed (aware UTC); None for one that was not, or of which that was not noted."""
+        text = self._closed().get(day.isoformat())
+        return parse_utc(text) if text else None
+
     def day(self, day: date, now: datetime) -> ClosedDay | None:
         """Return a day, from memory or from ledger and store; None if it was not forecast.
 
@@ -107,9 +103,9 @@ class DayBook:
             return self._due[day]
         if day in self._days:
             return self._days[day]
-        closed_at = self._closed().get(day.isoformat())
-        found = self._read(day, parse_utc(closed_at) if closed_at else now)
-        if found is not None and closed_at is not None:
+        closed_at = self.closed_at(day)
+        found = self._read(day, now if closed_at is None else closed_at)
+        if found is not None and day.isoformat() in self._closed():
             self._days[day] = found
         return found
 
@@ -148,10 +144,14 @@ class DayBook:
             if state is not None:
                 self._platform.set_online(release, Calibration.from_dict(state.state["calibration"]))
 
-    def calibrate(self, now: datetime) -> None:
+    def calibrate(self, now: datetime, asked_at: datetime | None = None) -> None:
         """Learn the online offsets of the route's releases from their own recent errors.
 
         Daily; for large fleets weekly, and in between they only move along with the bias.
+
+        Args:
+            now: aware UTC.
+            asked_at: when a signal asked for it (aware UTC): what was learned before is learned anew as a whole.
         """
         route = self._platform.ledger.get(RouteRecord, "route")
         if route is None:
@@ -159,9 +159,9 @@ class DayBook:
         today = now.astimezone(self._platform.horizon.zone).date()
         for release in (route.champion, route.canary, route.shadow):
             if release is not None:
-                self._calibrate(release, today, now)
+                self._calibrate(release, today, now, asked_at)
 
-    def _calibrate(self, release: str, today: date, now: datetime) -> None:
+    def _calibrate(self, release: str, today: date, now: datetime, asked_at: datetime | None) -> None:
         key = f"{ONLINE}/{release}"
         state = self._platform.ledger.get(StateRecord, key)
         self._restore(release, state)
@@ -172,27 +172,52 @@ class DayBook:
             return
         kept = {} if state is None else state.state
         fitted_at = parse_utc(kept["fitted_at"]) if kept.get("fitted_at") else None
-        whole = fitted_at is None or now - fitted_at >= timedelta(days=every, hours=-2)
+        asked = fitted_at is not None and asked_at is not None and asked_at > fitted_at
+        whole = fitted_at is None or asked or now - fitted_at >= timedelta(days=every, hours=-2)
         span = [today - timedelta(days=back) for back in range(window if whole else FOLLOW_DAYS, 0, -1)]
         known = [found for found in (self.day(day, now) for day in span) if found and release in found.answers]
         if len(known) < (LEAST_DAYS if whole else 1):
             return
         before = Calibration.from_dict(kept.get("base", kept["calibration"])) if kept else Calibration.none(QUANTILES)
-        rows = pl.concat([item.rows for item in known])
-        truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-        raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
-        base = recalibrate(before, rows, truth, raw) if whole else follow(before, rows, truth, raw)
+        base = self._base(before, known, release, whole=whole)
         controls = self._controls(release, kept.get("coverage", {}), now)
-        found = covering(base, controls)
+        correctors_before = correctors_of(self._platform, release)
+        correctors = self._corrected(release, correctors_before, today, now)
+        found = covering(bias_corrected(base, correctors.areas), controls)
         self._platform.set_online(release, found)
         fitted = format_utc(now if fitted_at is None or whole else fitted_at)
         online = {"calibration": found.to_dict(), "fitted_at": fitted}
         if controls:
-            told = {area: control.to_dict() for area, control in controls.items()}
-            online |= {"base": base.to_dict(), "coverage": told}
+            online["coverage"] = {area: control.to_dict() for area, control in controls.items()}
+        if controls or correctors.areas:
+            online["base"] = base.to_dict()
         with self._platform.ledger.change(ACTOR, now) as change:
             change.put(StateRecord(key, now, online))
-            change.note("calibration.online", release, {"rows": found.rows, "whole": whole})
+            facts = {"rows": found.rows, "whole": whole}
+            if correctors.areas:
+                put_correctors(change, release, correctors_before, correctors, now)
+                facts["corrector"] = correctors.version
+            change.note("calibration.online", release, facts)
+
+    def _base(self, before: Calibration, known: list[ClosedDay], release: str, *, whole: bool) -> Calibration:
+        """Return the offsets of the band learned from known days; where the corrector follows the bias they do not."""
+        rows = pl.concat([item.rows for item in known])
+        truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+        raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
+        corrected = self._platform.project.model.bias_corrector
+        if whole:
+            return recalibrate(before, rows, truth, raw, follow_share=0.0 if corrected else FOLLOW_SHARE)
+        return before if corrected else follow(before, rows, truth, raw)
+
+    def _corrected(self, release: str, before: Correctors, today: date, now: datetime) -> Correctors:
+        """Return the release's correctors after the days that closed since, with what they give from today on."""
+        if not self._platform.project.model.bias_corrector:
+            return Correctors()
+        days = [date.fromisoformat(text) for text in sorted(self._closed())]
+        found = [one for day in days if day > before.last_day and (one := self.day(day, now)) is not None]
+        after = before.learned([one for one in found if release in one.answers], release)
+        ahead = range(1, self._platform.horizon.days + 1)
+        return after.gave([today + timedelta(days=k) for k in ahead])
 
     def _controls(self, release: str, kept: Mapping[str, Any], now: datetime) -> dict[str, AdaptiveCoverage]:
         """Return each area's control of the interval's coverage after the days that closed since."""
@@ -255,7 +280,8 @@ def joined(day: date, areas: list[AreaForecast], issue: dict[str, Any], zone: st
     for name, saved in issue.get("online", {}).items():
         if name in answers:
             shifts[name] = Calibration.from_dict(saved).shift_mw(rows)
-    return ClosedDay(day, rows, answers, shifts)
+    champion = next((item.champion for item in areas if item.champion), "")
+    return ClosedDay(day, rows, answers, shifts, champion)
 
 
 def _answer(item: AreaForecast, name: str) -> FloatArray:

@@ -20,7 +20,7 @@ class AreaForecast:
     Attributes:
         area: name.
         issued_at: the issue (aware UTC).
-        champion: model that was meant to answer by default.
+        champion: release that served the area as champion; empty where another one did.
         answers: model -> MW, shape (n_points, n_quantiles).
         truth: MW, shape (n_points,), NaN where unknown or not usable.
         targets: interval starts (aware UTC).
@@ -32,6 +32,26 @@ class AreaForecast:
     truth: FloatArray
     targets: tuple[datetime, ...]
     quantiles: tuple[float, ...]
+    champion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """One local day with forecasts and truth side by side.
+
+    Attributes:
+        day: local day.
+        rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
+        answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
+        shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
+        champion: release that served as champion; empty where none did.
+    """
+
+    day: date
+    rows: pl.DataFrame
+    answers: dict[str, FloatArray]
+    shifts: dict[str, FloatArray]
+    champion: str = ""
 
 
 def forecasts_of(ledger: Ledger, horizon: Horizon, day: date) -> list[ForecastRecord]:
@@ -74,6 +94,7 @@ def closed_day(records: Sequence[ForecastRecord], panel: Panel, horizon: Horizon
                 truths[record.area][:count],
                 steps[:count],
                 tuple(record.quantiles),
+                record.release if record.served_by == "champion" else "",
             )
         )
     return result

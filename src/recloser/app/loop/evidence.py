@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from recloser.app.loop.book import LOOK_BACK, ClosedDay, DayBook
+from recloser.app.loop.book import LOOK_BACK, DayBook
+from recloser.app.loop.days import ClosedDay
+from recloser.app.loop.harm.judging import HARM, harm_in
 from recloser.app.people.proposers import proposers_of
 from recloser.app.platform import Platform
 from recloser.app.processes.cuts import read_cuts
@@ -57,6 +60,7 @@ class LedgerEvidence:
         counts = self._counts(rollout)
         divergence = self._platform.ledger.get(StateRecord, f"{DIVERGENCE}/{rollout.release}")
         days, missing = self._days(rollout, now)
+        route = self._platform.ledger.get(RouteRecord, "route")
         return Evidence(
             incidents={name: count["output"] for name, count in counts.items() if count["output"]},
             cut_off=self._cut_off(rollout.release),
@@ -71,6 +75,8 @@ class LedgerEvidence:
             gate=lapsed(self._platform.ledger, rollout.release, today),
             proposers=proposers_of(self._platform, rollout.release) if rollout.plan.approve_before else Proposers(),
             today=today,
+            harm=harm_in(self._platform.ledger.get(StateRecord, f"{HARM}/{rollout.release}")),
+            rung_at_hand=route.fallback[0] if route is not None and route.fallback else "",
         )
 
     def _counts(self, rollout: Rollout) -> dict[str, dict[str, Any]]:
@@ -169,10 +175,10 @@ def area_days(closed: ClosedDay, release: str, champion: str, scales: dict[str, 
     if ours is None or theirs is None:
         return []
     truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    names = closed.rows["area"].to_numpy()
+    places = closed.rows.with_row_index("row").group_by("area", maintain_order=True).agg(pl.col("row"))
     result = []
-    for area in dict.fromkeys(names.tolist()):
-        mine = names == area
+    for area, rows in zip(places["area"].to_list(), places["row"], strict=True):
+        mine = rows.to_numpy()
         if scales.get(area) and np.isfinite(ours[mine]).any() and np.isfinite(theirs[mine]).any():
             result.append(AreaDay(area, scales[area], truth[mine], ours[mine], theirs[mine]))
     return result

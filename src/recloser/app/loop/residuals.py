@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.reference import new_reference, score_of
 from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform
@@ -22,6 +23,7 @@ from recloser.monitoring import (
     PerformancePlan,
     Signal,
     StagingErrors,
+    coverage,
     daily_errors,
     degradation,
     drift_signal,
@@ -41,6 +43,7 @@ KEPT_DAYS = 365
 REFIT = timedelta(days=28)
 ACCEPT = timedelta(days=56)
 SPENT = timedelta(days=35)
+LAST_SAID = {"error": "degraded_at", "coverage": "uncovered_at"}
 CALM = timedelta(days=14)  # so long must the error have been back, lest one spell makes many signals
 
 
@@ -81,10 +84,10 @@ class ResidualWatch:
                 signals.append(drift_signal(alarm, now))
                 state["alarmed_at"] = now
         state["rows"] = [*rows, *fresh][-KEPT_DAYS:]
-        degraded = self._degraded(state["rows"], route.champion, now)
-        if degraded is not None:
-            state["degraded_at"] = now
-        self._write(state, signals, degraded, now)
+        for signal in self._degraded(state["rows"], route.champion, now):
+            state[LAST_SAID[signal.evidence["kind"]]] = now
+            signals.append(signal)
+        self._write(state, signals, now)
 
     def _row(self, day: date, champion: str, now: datetime) -> dict[str, Any] | None:
         closed = self._book.day(day, now)
@@ -103,6 +106,7 @@ class ResidualWatch:
             "spread": score.spread,
             "areas": score.areas,
             "off": score.off,
+            "champion": champion,
             **mean,
         }
 
@@ -200,43 +204,35 @@ class ResidualWatch:
         state["drift"] = drift.to_dict()
         return alarm
 
-    def _degraded(self, rows: list[dict[str, Any]], champion: str, now: datetime) -> Signal | None:
+    def _degraded(self, rows: list[dict[str, Any]], champion: str, now: datetime) -> list[Signal]:
+        """Return what has got worse: the error against staging and the naive floor, the coverage of its own band."""
         promised = self._scales(champion).get("promised")
         recent = [row for row in rows if row["absolute"] is not None]
         if promised is None or not recent:
-            return None
-        frame = pl.DataFrame(
-            {
-                "area": ["*"] * len(recent),
-                "day": [date.fromisoformat(row["day"]) for row in recent],
-                "absolute": [row["absolute"] for row in recent],
-                "naive": [row["naive"] for row in recent],
-                "inside": [row["inside"] for row in recent],
-            },
-            schema={
-                "area": pl.String,
-                "day": pl.Date,
-                "absolute": pl.Float64,
-                "naive": pl.Float64,
-                "inside": pl.Float64,
-            },
-        )
+            return []
         staging = StagingErrors(float(promised["absolute"]), promised["naive"], 0.8)
-        return degradation(frame, staging, self._performance, now)
+        own = [row for row in recent if row.get("champion") == champion]
+        said = (
+            degradation(_frame(recent), staging, self._performance, now),
+            coverage(_frame(own), staging, self._performance, now),
+        )
+        return [signal for signal in said if signal is not None]
 
-    def _write(self, state: dict[str, Any], signals: list[Signal], degraded: Signal | None, now: datetime) -> None:
+    def _write(self, state: dict[str, Any], signals: list[Signal], now: datetime) -> None:
         """Write the new state; open what is new, close what is over or answered by a new champion."""
         ledger = self._platform.ledger
         found = ledger.find(SignalRecord, signal_class="concept_drift", closed_at=None)
         open_drift = [record for record in found if not record.areas]  # those of single areas have a watch of their own
         open_worse = ledger.find(SignalRecord, signal_class="degradation", closed_at=None)
-        opening = list(signals)
+        telling = {str(record.evidence.get("kind", "error")) for record in open_worse}
+        opening = [s for s in signals if s.signal_class != "degradation" or s.evidence["kind"] not in telling]
         closing = [(record, "a new champion or a new baseline answers it") for record in open_drift]
         closing = closing if state.get("alarmed_at") is None else []
-        if degraded is not None and not open_worse:
-            opening.append(degraded)
-        quiet = state.get("degraded_at") is None or now - _instant(state["degraded_at"]) >= CALM
-        closing += [(record, "the error is back") for record in open_worse if quiet or now - record.at > SPENT]
+        for record in open_worse:
+            kind = str(record.evidence.get("kind", "error"))
+            last = state.get(LAST_SAID[kind])
+            if last is None or now - _instant(last) >= CALM or now - record.at > SPENT:
+                closing.append((record, f"the {kind} is back"))
         with ledger.change(ACTOR, now) as change:
             change.put(StateRecord(STATE, now, state))
             change.note("monitor.step", "residuals", {"day": state["rows"][-1]["day"]})
@@ -246,6 +242,15 @@ class ResidualWatch:
             for record, reason in closing:
                 change.put(replace(record, closed_at=now))
                 change.note("signal.close", record.key, {"reason": reason})
+
+
+def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    """Return kept days as one pooled area's: area, day, absolute, naive, inside."""
+    numbers = {
+        name: pl.Series([row[name] for row in rows], dtype=pl.Float64) for name in ("absolute", "naive", "inside")
+    }
+    days = pl.Series([date.fromisoformat(row["day"]) for row in rows], dtype=pl.Date)
+    return pl.DataFrame({"area": pl.Series(["*"] * len(rows), dtype=pl.String), "day": days, **numbers})
 
 
 def _score(row: dict[str, Any]) -> DayScore:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from recloser.core import format_utc
 from recloser.ledger import SignalRecord
-from recloser.monitoring import Finding, Severity, Signal, SignalClass
+from recloser.monitoring import Severity, Signal, SignalClass
 from recloser.monitoring.questions import action_of
 
 
@@ -56,8 +56,3 @@ def signal_row(record: SignalRecord) -> dict[str, Any]:
 def plain(evidence: dict[str, object]) -> dict[str, object]:
     """Return evidence as plain JSON data."""
     return {k: format_utc(v) if isinstance(v, datetime) else v for k, v in evidence.items()}
-
-
-def as_opened(finding: Finding, known: list[Finding]) -> Finding:
-    """Return the open finding that this one is about, whose signal key is the known one."""
-    return next((item for item in known if item.same_as(finding)), finding)

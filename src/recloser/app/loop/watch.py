@@ -10,10 +10,13 @@ from recloser.app.loop.faults import finding_from, finding_to
 from recloser.app.loop.history import History
 from recloser.app.loop.relation.areas import AreaWatch
 from recloser.app.loop.residuals import ResidualWatch
-from recloser.app.loop.signals import as_opened, record_of_signal
+from recloser.app.loop.signals import record_of_signal, signal_of_record
+from recloser.app.loop.upstream.incumbent import IncumbentWatch
+from recloser.app.loop.upstream.stamps import StampWatch
 from recloser.app.platform import Platform
-from recloser.ledger import Change, SignalRecord, StateRecord
+from recloser.ledger import SignalRecord, StateRecord
 from recloser.monitoring import CheckPlan, Finding, check_data, flag_revisions, reconcile, signal_of
+from recloser.monitoring.questions import action_of
 
 ACTOR = "monitoring"
 FAULTS = "faults"
@@ -35,11 +38,14 @@ class Watch:
         self.book = DayBook(platform, history)
         self.residuals = ResidualWatch(platform, self.book)
         self.areas = AreaWatch(platform, self.book)
+        self.stamps = StampWatch(platform, self.book)
+        self.incumbent = IncumbentWatch(platform, self.book, self.stamps)
 
     def check_data(self, now: datetime) -> list[Finding]:
         """Run the data checks as of `now`: flag spoilt samples in the store, open and close signals in the ledger."""
         panel = self._history.panel(now, now - self._plan.lookback - timedelta(days=1))
         seen = check_data(panel, now, self._plan)
+        seen = with_stamps(seen, self.stamps.findings(now))
         revisions = flag_revisions(panel, seen, now)
         if not revisions.is_empty():
             self._platform.store.append(revisions, source="check")
@@ -62,28 +68,49 @@ class Watch:
             for signal in opened:
                 change.put(record_of_signal(signal, now if signal.key in ended else None))
                 change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
-            for finding in found.closed:
-                self._close(change, signal_of(as_opened(finding, known), now).key, now)
+            for record in self._over([*found.lasting, *found.opened]):
+                change.put(replace(record, closed_at=now))
+                change.note("signal.close", record.key, {"reason": "the fault is over"})
         return seen
 
-    def _close(self, change: Change, key: str, now: datetime) -> None:
-        record = self._platform.ledger.get(SignalRecord, key)
-        if record is not None and record.closed_at is None:
-            change.put(replace(record, closed_at=now))
-            change.note("signal.close", key, {"reason": "the fault is over"})
+    def _over(self, active: list[Finding]) -> list[SignalRecord]:
+        """Return the open signals of faults that no finding is about any more, whenever that began by now."""
+        told = self._platform.ledger.find(SignalRecord, signal_class=["data_fault", "covariate_shift"], closed_at=None)
+        left = [(f.kind, f.quantity, set(f.areas)) for f in active if f.active]
+        return [
+            one
+            for one in told
+            if "quantity" in one.evidence
+            and not any(
+                (kind, quantity) == (one.evidence["kind"], one.evidence["quantity"]) and areas & set(one.areas)
+                for kind, quantity, areas in left
+            )
+        ]
 
     def close_days(self, now: datetime) -> list[date]:
-        """Let the residual monitors see the days whose truth has come, and close them: none is closed unseen."""
+        """Let the residual monitors see the days whose truth has come, close them, and judge the stamps of the newest.
+
+        None is closed unseen.
+        """
         due = self.book.due(now)
         self.residuals.see(due, now)
         self.areas.see(due, now)
         self.book.close(now)
+        if self.stamps.see(now):  # what begins or ends now is flagged before the next forecast is made
+            self.check_data(now)
+        self.incumbent.see(now)
         return due
 
     def calibrate(self, now: datetime) -> None:
         """Bring the online offsets of the serving releases up to date, if the project wants them."""
         if self._platform.project.model.online_calibration:
-            self.book.calibrate(now)
+            self.book.calibrate(now, self._asked_at())
+
+    def _asked_at(self) -> datetime | None:
+        """Return when the newest open signal asked to recalibrate, None where none does."""
+        open_worse = self._platform.ledger.find(SignalRecord, signal_class="degradation", closed_at=None)
+        asking = [one.at for one in open_worse if action_of(signal_of_record(one)) == "recalibrate"]
+        return max(asking, default=None)
 
     def unmasked(self) -> frozenset[str]:
         """Return areas whose recent data holds faults that no flag masks: an open level fault of unknown cause."""
@@ -92,3 +119,12 @@ class Watch:
             return frozenset()
         findings = [finding_from(item) for item in state.state["open"]]
         return frozenset(area for f in findings if f.kind == "shift" and f.active for area in f.areas)
+
+
+def with_stamps(seen: list[Finding], stamped: list[Finding]) -> list[Finding]:
+    """Return the checks' findings with those of the stamp test; one fault once, the one that lasts before the other."""
+    for one in stamped:
+        alike = [other for other in seen if one.same_as(other)]
+        if not any(other.active for other in alike):
+            seen = [*(other for other in seen if other not in alike), one]
+    return seen

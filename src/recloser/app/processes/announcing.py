@@ -18,7 +18,12 @@ HISTORY = 24
 LONGEST_INTERVAL = timedelta(days=1)
 """A recall voids only what has an unexpired interval; no interval is longer. Spares reading years of forecasts."""
 
-ANNOUNCED = {"forecast.issue": "forecast", "rollout.trip": "recall", "rollout.rollback": "recall"}
+ANNOUNCED = {
+    "forecast.issue": "forecast",
+    "rollout.trip": "recall",
+    "rollout.rollback": "recall",
+    "rollout.fall_back": "recall",
+}
 
 
 def kind_of(entry: Entry) -> str | None:

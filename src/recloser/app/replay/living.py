@@ -214,6 +214,8 @@ def live(
 def under(project: Project, policy: str, *, asked: bool = False) -> Project:
     """Return the project with the policy's triggers: weekly and monthly retrain by the calendar alone.
 
+    Signals move nothing but under the policy 'recloser': neither runs nor a fall back.
+
     Nobody is asked for approval unless the scenario has people who answer (`asked`).
     """
     # One tick a virtual day renews the lease, so it must outlast the longest day.
@@ -221,7 +223,10 @@ def under(project: Project, policy: str, *, asked: bool = False) -> Project:
     if not asked:
         changes["approval"] = ApprovalSection()
     project = project.model_copy(update={"rollout": project.rollout.model_copy(update=changes)})
-    if policy not in {"weekly", "monthly"}:
+    if policy == "recloser":
+        return project
+    project = project.model_copy(update={"rollout": project.rollout.model_copy(update={"fall_back": False})})
+    if policy == "never":
         return project
     cooldown = {"weekly": 5, "monthly": 20}[policy]
     triggers = {"schedule": policy, "on_drift": False, "cooldown_days": cooldown, "budget_per_90_days": 90 // cooldown}

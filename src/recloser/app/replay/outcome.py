@@ -29,6 +29,8 @@ class PolicyResult:
         counts: figures for the summary table (trips, refusals, retrainings, false alarms, ...).
         timeline: (instant, sentence) in order, for people.
         cpu_s: CPU time that living through it took.
+        incumbent: what was found out about operators' forecasts (`incumbent_document`); None without any.
+        corrector: what the last champion's bias correctors did at the end (`corrector_document`); None without any.
     """
 
     name: str
@@ -41,6 +43,8 @@ class PolicyResult:
     counts: dict[str, int] = field(default_factory=dict)
     timeline: list[tuple[datetime, str]] = field(default_factory=list)
     cpu_s: float = 0.0
+    incumbent: dict[str, Any] | None = None
+    corrector: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
 from recloser.app.replay.summary import NAMES
 from recloser.core import format_utc
 
-LOUD = ("TRIPPED", "REFUSED", "DRIFT", "DATA FAULT")
+LOUD = ("TRIPPED", "FELL BACK", "REFUSED", "DRIFT", "DATA FAULT")
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;background:#f2f2f0;color:#2a2a2a;margin:0 auto;max-width:1080px;padding:24px}
@@ -38,6 +38,7 @@ def render(report: ReplayReport, zone: ZoneInfo, title: str) -> str:
     for caption, frame, marks in event_windows(report, zone):
         parts.append(f"<h2>{html.escape(caption)}</h2><figure>{window_plot(frame, marks, zone)}</figure>")
     parts.append(_detail_tables(report.document))
+    parts.append(_incumbent_table(report.document, zone))
     parts.append(_timeline(report, zone))
     return "\n".join([*parts, "</html>"])
 
@@ -113,6 +114,19 @@ def _counts_table(report: ReplayReport) -> str:
     ]
     head = ["policy", *(key.replace("_", " ") for key in keys), "CPU s"]
     return _table("What each policy did, and what it asked of people", head, rows)
+
+
+def _incumbent_table(document: dict[str, Any], zone: ZoneInfo) -> str:
+    """Return what was wrong with the operators' forecasts by the signals about them; nothing without such forecasts."""
+    watched = document.get("incumbent", {})
+    rows = []
+    for one in watched.get("signals", ()):
+        at, over = (None if one[key] is None else datetime.fromisoformat(one[key]) for key in ("at", "closed_at"))
+        days = [f"{when.astimezone(zone):%Y-%m-%d}" if when else "" for when in (at, over)]
+        rows.append([one["class"].replace("_", " "), *days, one["reason"]])
+    if not rows:
+        return ""
+    return _table(f"What was wrong with the {watched['name']}", ("class", "said", "over", "what"), rows)
 
 
 def _detail_tables(document: dict[str, Any]) -> str:

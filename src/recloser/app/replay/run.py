@@ -161,13 +161,13 @@ def run_replay(
         document["policies"][name]["accuracy"] = detail_of(scored[name], result, project)
     scored["naive"] = common(naive)
     document["naive"] = scored_section(scored["naive"], project.zone)
+    main = results.get("recloser") or next(iter(results.values()))
     incumbent = incumbent_frame(panel, options)
     if incumbent is not None:
         scored["incumbent"] = common(incumbent)
-        document["incumbent"] = scored_section(scored["incumbent"], project.zone)
+        document["incumbent"] = scored_section(scored["incumbent"], project.zone) | (main.incumbent or {})
     document["wall_s"] = round(time.perf_counter() - began, 1)
     document["cpu_s"] = round(_cpu_s() - cpu, 1)
-    main = results.get("recloser") or next(iter(results.values()))
     spent = {name: result.cpu_s for name, result in results.items()}
     return ReplayReport(document, main.timeline, scored, scenario.notes, spent)
 
@@ -175,7 +175,8 @@ def run_replay(
 def lived_section(result: PolicyResult, project: Project) -> dict[str, Any]:
     """Return what a policy lived through, as report.json tells it."""
     lived = {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts")}
-    return {**lived, "counts": {**result.counts, "human_actions": human_actions(result, project)}}
+    told = {**result.counts, "human_actions": human_actions(result, project)}
+    return {**lived, "counts": told, "corrector": result.corrector}
 
 
 def detail_of(scored: pl.DataFrame, result: PolicyResult, project: Project) -> dict[str, Any]:

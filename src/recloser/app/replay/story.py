@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recloser.app.loop.online.correcting import OFF, corrector_document
 from recloser.app.loop.signals import signal_of_record
+from recloser.app.loop.upstream.telling import incumbent_document
 from recloser.app.platform import Platform
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.scenario import Scenario
@@ -53,8 +55,10 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
         rollouts=moves,
         trips=[trip_row(trip, areas_of) for trip in trips],
         acts=[act_row(act) for act in acts],
-        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts),
+        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts) | seldom(entries),
         timeline=timeline(entries, (signals, run_rows, moves, trips, acts), areas_of),
+        incumbent=incumbent_document(platform, open_only=False),
+        corrector=corrector_document(platform),
     )
 
 
@@ -137,6 +141,18 @@ def acts_by_kind(acts: Sequence[ActRecord]) -> dict[str, int]:
     """Return how often people approved and rejected; empty where nobody was asked."""
     kinds = [act.kind for act in acts]
     return {"approvals": kinds.count("approve"), "rejections": kinds.count("reject")} if kinds else {}
+
+
+SELDOM = {"fall_backs": "rollout.fall_back", "corrector_off": OFF}
+
+
+def seldom(entries: Sequence[Entry]) -> dict[str, int]:
+    """Return how often a harmed champion fell back and the guard stopped a bias corrector; what never came is left out.
+
+    The last is counted once for all areas that are stopped on a day.
+    """
+    found = {name: sum(1 for entry in entries if entry.action == action) for name, action in SELDOM.items()}
+    return {name: count for name, count in found.items() if count}
 
 
 def rollout_moves(entries: Sequence[Entry], rollouts: Sequence[RolloutRecord] = ()) -> list[Row]:
@@ -269,7 +285,8 @@ def _of_trips(trips: Sequence[TripRecord], areas_of: dict[str, str]) -> Told:
         areas = sorted({areas_of[key] for key in trip.recalled if key in areas_of})
         recall = f"{len(trip.recalled)} forecasts recalled and re-issued ({', '.join(areas)})"
         recall = recall if areas else "no forecast of its own was in use"
-        yield trip.at, 4, f"TRIPPED {trip.release} by {trip.tier}: {trip.reason}; {recall}"
+        what = "FELL BACK from" if trip.tier == "harm" else "TRIPPED"
+        yield trip.at, 4, f"{what} {trip.release} by {trip.tier}: {trip.reason}; {recall}"
 
 
 def _of_acts(acts: Sequence[ActRecord]) -> Told:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import polars as pl
 from recloser.app.platform import Platform
 from recloser.app.release import LoadedRelease
 from recloser.app.verbs import at_time
-from recloser.app.views.drivers import driver_words
+from recloser.app.views.reasons.drivers import driver_words
+from recloser.app.views.reasons.former import Told, former_document
 from recloser.app.views.sight import band_of
 from recloser.core import LOAD, FloatArray, InvalidInput, RecloserError, format_utc, instant, unknown_name
 from recloser.ledger import ForecastRecord
@@ -41,8 +43,9 @@ def why_document(platform: Platform, area: str, at: datetime | None = None) -> d
     Returns:
         {"area", "now", "at", "times" (of the forecast), "release", "served_by", "reason", "q10", "q50", "q90",
         "issued_at", "exact", "usual_mw", "centre_mw", "calibration_mw", "drivers" (largest first: name, words, value,
-        unit, mw, mw_yesterday, change_mw), "rest_mw", "yesterday" ({"at", "q50"} or None), "others" (what other models
-        answered), "alike" (past days), "note"}.
+        unit, mw, mw_yesterday, change_mw, mw_former, change_model_mw), "rest_mw", "yesterday" ({"at", "q50"} or None),
+        "former" (the last model, see `former_document`), "others" (what other models answered), "alike" (past days),
+        "note"}.
 
     Raises:
         InvalidInput: no such area, nothing was forecast, or not for this interval.
@@ -67,7 +70,7 @@ def why_document(platform: Platform, area: str, at: datetime | None = None) -> d
         "q50": middle,
         "q90": high,
         "others": _others(record, chosen),
-        **dict.fromkeys(("usual_mw", "centre_mw", "calibration_mw", "rest_mw", "yesterday")),
+        **dict.fromkeys(("usual_mw", "centre_mw", "calibration_mw", "rest_mw", "yesterday", "former")),
         "exact": False,
         "drivers": [],
         "alike": [],
@@ -81,6 +84,17 @@ def why_document(platform: Platform, area: str, at: datetime | None = None) -> d
         told = f"This forecast was recalled and must not be used: {record.void_reason}."
         document["note"] = f"{told} {document['note']}".strip()
     return document
+
+
+def explain_forecast(folder: Path, *, area: str, at: datetime | None) -> dict[str, Any]:
+    """Return why an area's forecast is what it is; see `why_document`.
+
+    Raises:
+        InvalidInput: no such area, or nothing was forecast of it, or not for this interval.
+        Unavailable: the project cannot be read now.
+    """
+    with Platform.open(folder) as platform:
+        return why_document(platform, area, at)
 
 
 def _record(platform: Platform, area: str, at: datetime | None) -> ForecastRecord:
@@ -119,20 +133,34 @@ def _explained(platform: Platform, record: ForecastRecord, at: datetime, middle:
     parts = model.contributions(now)[0]
     earlier = None if before.is_empty() else model.contributions(before)[0]
     drivers = driver_rows(model.feature_names, now, parts, earlier)
-    centre = float(parts.sum())
+    centre, usual = float(parts.sum()), float(parts[-1])
+    by_input = dict(zip(model.feature_names, map(float, parts), strict=False))
+    former = former_document(platform, record, at, Told(now, by_input, usual, centre))
+    _beside(drivers, former)
     rest = sum(row["mw"] for row in drivers[TOP:])
     past = platform.ledger.find(ForecastRecord, area=record.area, issued_at=record.issued_at - DAY, void=False)
     told = [point for item in past for point in band_of(item) if point[0] == at - DAY]
     return {
         "exact": True,
-        "usual_mw": float(parts[-1]),
+        "usual_mw": usual,
         "centre_mw": centre,
         "calibration_mw": middle - centre,
         "drivers": drivers[:TOP],
         "rest_mw": rest,
+        "former": former,
         "yesterday": None if not told else {"at": format_utc(at - DAY), "q50": told[0][2]},
         "alike": _alike(platform, record.area, rows, (record.issued_at, at), [row["name"] for row in drivers[:TOP]]),
     }
+
+
+def _beside(drivers: Sequence[dict[str, Any]], former: dict[str, Any] | None) -> None:
+    """Put beside each driver what it adds in the last model, None where that gives none or does not read it."""
+    known: Mapping[str, float] = {} if former is None else former.pop("by_input")
+    exact = former is not None and former["exact"]
+    for row in drivers:
+        before = known.get(row["name"])
+        row["mw_former"] = before
+        row["change_model_mw"] = row["mw"] - (before or 0.0) if exact else None
 
 
 def _rows(platform: Platform, loaded: LoadedRelease, record: ForecastRecord, at: datetime) -> pl.DataFrame:

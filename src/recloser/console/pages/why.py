@@ -35,6 +35,7 @@ def why_page(shell: Shell, view: Mapping[str, Any]) -> str:
         el("p", "It answered because: ", linked(view["reason"])) if view["reason"] else None,
         el("p", view["note"], class_="care") if view["note"] else None,
         *(_drivers(view) if view["exact"] else []),
+        *_former(view),
         *_alike(view, shell),
         *_others(view),
         el("h2", "What a person may do"),
@@ -69,6 +70,31 @@ def _drivers(view: Mapping[str, Any]) -> list[Markup]:
         el("p", sums, more, told),
         table(heads, rows, numbers=(1, 3, 4), id_="drivers"),
         el("p", "Exact TreeSHAP contributions of the model's centre; they add up to it.", class_="quiet small"),
+    ]
+
+
+def _former(view: Mapping[str, Any]) -> list[Markup]:
+    """Return what the last model says of the same interval, and the inputs in which the two differ most."""
+    former = view.get("former")
+    if former is None:
+        return []
+    head = el("h2", "What changed since the last model")
+    if not former["exact"]:
+        return [head, el("p", release_link(former["release"]), ": ", former["note"])]
+    rows = [
+        (row["words"], _signed(row["mw"]), _signed(row["mw_former"]), f"{row['change_mw']:+.3f}")
+        for row in former["changes"]
+    ]
+    rows.append(("all other inputs", "", "", f"{former['rest_change_mw']:+.3f}"))
+    rows.append(("usual for the area's level", "", "", f"{former['usual_change_mw']:+.3f}"))
+    told = (
+        f" would have said {former['q50']:.2f} MW, from the same knowledge: {view['q50'] - former['q50']:+.2f} MW now."
+    )
+    heads = ("input", "adds MW", "added MW in the last model", "change, MW")
+    return [
+        head,
+        el("p", release_link(former["release"]), told),
+        table(heads, rows, numbers=(1, 2, 3), id_="former"),
     ]
 
 

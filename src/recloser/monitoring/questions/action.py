@@ -6,7 +6,7 @@ from typing import Literal
 
 from recloser.monitoring.signal import Signal
 
-Action = Literal["mask", "watch", "retrain", "fall_back"]
+Action = Literal["mask", "watch", "retrain", "fall_back", "recalibrate"]
 
 
 def action_of(signal: Signal) -> Action:
@@ -16,7 +16,7 @@ def action_of(signal: Signal) -> Action:
     - covariate_shift: `watch` (the inputs moved, or a level whose cause nobody can tell; the model copes so far).
     - concept_drift: `retrain`, or `watch` while its cause is unknown: it may be a meter.
     - degradation: `fall_back` where the forecast does worse than the naive floor (critical), else `retrain`; intervals
-      alone that hold too much or too little are calibrated online and only watched.
+      alone that hold too much or too little ask to `recalibrate`: the band is learned anew and controlled online.
     """
     match signal.signal_class:
         case "data_fault":
@@ -27,5 +27,5 @@ def action_of(signal: Signal) -> Action:
             return "watch" if signal.evidence.get("cause") == "unknown" else "retrain"
         case "degradation":
             if signal.evidence.get("kind") == "coverage":
-                return "watch"
+                return "recalibrate"
             return "fall_back" if signal.severity == "critical" else "retrain"

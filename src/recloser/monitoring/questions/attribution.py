@@ -105,7 +105,7 @@ def _explains(finding: Finding, area: str, change: Change, around: timedelta) ->
     return finding.start < end and (finding.active or finding.end > begin)
 
 
-_WORDS = {
+WORDS = {
     "level": "runs {size}{direction} the forecast",
     "slow": "moves slowly {direction} the forecast at midday",
     "shape": "has another shape over the day than the forecast",
@@ -119,7 +119,7 @@ def _signal(own: Sequence[Attributed], cause: Literal["drift", "unknown"], now: 
     since = min(one.change.since for one in own)
     sizes = [one.change.change for one in own if one.change.change == one.change.change]
     size = f"{abs(sum(sizes) / len(sizes)):.1%} " if sizes else ""
-    words = _WORDS.get(change.channel, "no longer fits the forecast").format(size=size, direction=change.direction)
+    words = WORDS.get(change.channel, "no longer fits the forecast").format(size=size, direction=change.direction)
     tail = "" if cause == "drift" else " It may be the meter: nothing else measures it."
     reason = f"Load of {name_areas(areas)} {words} since about {since.isoformat()} ({own[0].witness}).{tail}"
     evidence: dict[str, Any] = {

@@ -13,12 +13,16 @@ _S = RolloutState
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who shall serve: champion (None = fallback ladder alone), canary with its share, and the shadow."""
+    """Who shall serve: champion (None = fallback ladder alone), canary with its share, the shadow, and the first rung.
+
+    No rung: the ladder in its usual order.
+    """
 
     champion: str | None
     canary: str | None = None
     share: float = 0.0
     shadow: str | None = None
+    rung: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,12 @@ TABLE: Mapping[RolloutState, Mapping[str, tuple[RolloutState, ...]]] = {
         "pull": (_S.HELD,),
         "resume": (_S.QUEUED, _S.SHADOW, _S.CANARY, _S.PROBATION),
     },
-    _S.CHAMPION: {"rollback": (_S.ROLLED_BACK,), "unready": (_S.TRIPPED,), "incidents": (_S.TRIPPED,)},
+    _S.CHAMPION: {
+        "rollback": (_S.ROLLED_BACK,),
+        "unready": (_S.TRIPPED,),
+        "incidents": (_S.TRIPPED,),
+        "harm": (_S.ROLLED_BACK,),
+    },
     _S.TRIPPED: {},
     _S.ROLLED_BACK: {},
     _S.RETIRED: {},

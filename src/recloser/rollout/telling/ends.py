@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from recloser.rollout.evidence import Evidence
+from recloser.rollout.machine.harm import outlook_of_harm
 from recloser.rollout.rollout import Rollout, RolloutState
 from recloser.rollout.telling.onward import rollback_at
 from recloser.rollout.telling.outlook import worse_outlook
@@ -29,7 +30,7 @@ def _measured(rollout: Rollout, evidence: Evidence, now: datetime) -> list[str]:
     plan, count = rollout.plan, evidence.incidents.get(rollout.release, 0)
     found = [f"T0: {plan.trip_count} refused answers ({count} now), or a gateway cuts it off"]
     if rollout.phase is _S.CHAMPION:
-        return found
+        return [*found, outlook_of_harm(evidence.harm)]
     tier, outlook = "T3" if rollout.phase is _S.PROBATION else "T2", worse_outlook(rollout, evidence, now)
     wealth = f"{outlook.wealth:.3g} at most so far; {outlook.rate()}"
     found += [

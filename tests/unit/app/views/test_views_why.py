@@ -14,7 +14,7 @@ import pytest
 from recloser.app import ControlRoom, Platform
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.verbs import at_time, rollback_in
-from recloser.app.views.drivers import driver_words
+from recloser.app.views.reasons.drivers import driver_words
 from recloser.core import LOAD, InvalidInput, VirtualClock, format_utc, jsonable, parse_utc
 from recloser.ledger import ForecastRecord
 
@@ -76,6 +76,50 @@ def test_a_canary_is_compared_with_what_the_champion_answered(rivals: Lived) -> 
     answers = [room.why(area) for area in ("F01", "F02")]  # which half it has follows from its digest
     (found,) = [one for one in answers if one["served_by"] == "canary"]
     assert [row["model"].startswith("rel-") for row in found["others"]].count(True) == 1
+
+
+def test_the_last_models_drivers_stand_beside_those_of_the_one_that_serves(rivals: Lived) -> None:
+    room = ControlRoom(rivals[0], VirtualClock(rivals[1]))
+    (found,) = [one for one in (room.why("F01"), room.why("F02")) if one["served_by"] == "canary"]
+    former = found["former"]
+    json.dumps(jsonable(found))
+    (rival,) = [row for row in found["others"] if row["model"].startswith("rel-")]
+    assert (former["release"], former["exact"]) == (rival["model"], True)
+    assert former["q50"] == pytest.approx(rival["q50"], rel=0.02)  # it was asked then, but for what it learned since
+    changes = sum(row["change_mw"] for row in former["changes"]) + former["rest_change_mw"] + former["usual_change_mw"]
+    assert changes == pytest.approx(found["centre_mw"] - former["centre_mw"], abs=1e-6)
+    assert former["centre_mw"] + former["calibration_mw"] == pytest.approx(former["q50"])
+    sizes = [abs(row["change_mw"]) for row in former["changes"]]
+    assert sizes == sorted(sizes, reverse=True)
+    told = {row["name"]: row for row in former["changes"]}
+    for row in found["drivers"]:
+        assert row["change_model_mw"] == pytest.approx(row["mw"] - (row["mw_former"] or 0.0))
+        if row["name"] in told:
+            assert told[row["name"]]["change_mw"] == pytest.approx(row["change_model_mw"])
+
+
+def test_the_first_model_has_none_before_it_and_one_that_is_gone_is_told(rivals: Lived, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(rivals[0], tmp_path / "grid"))
+    room = ControlRoom(folder, VirtualClock(rivals[1]))
+    found = {one["served_by"]: one for one in (room.why("F01"), room.why("F02"))}
+    assert found["champion"]["former"] is None
+    assert all(row["change_model_mw"] is None for row in found["champion"]["drivers"])
+    former = found["canary"]["former"]["release"]
+    shutil.move(folder / "state/packages" / former, tmp_path / "gone")
+    again = ControlRoom(folder, VirtualClock(rivals[1])).why(str(found["canary"]["area"]))
+    assert (again["exact"], again["former"]["exact"]) == (True, False)
+    assert "cannot be read" in again["former"]["note"]
+
+
+def test_a_model_with_other_inputs_is_asked_with_its_own(rivals: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = ControlRoom(rivals[0], VirtualClock(rivals[1]))
+    (found,) = [one for one in (room.why("F01"), room.why("F02")) if one["served_by"] == "canary"]
+    from recloser.app.views.reasons import former
+
+    with monkeypatch.context() as patch:  # as if what is at hand lacked a column that the last model reads
+        patch.setattr(former, "_at_hand", lambda *_: False)
+        again = ControlRoom(rivals[0], VirtualClock(rivals[1])).why(str(found["area"]))
+    assert again["former"]["centre_mw"] == pytest.approx(found["former"]["centre_mw"])
 
 
 def test_after_a_recall_what_took_its_place_is_explained(lived: Lived, tmp_path: Path) -> None:

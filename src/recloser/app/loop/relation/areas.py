@@ -226,7 +226,7 @@ class AreaWatch:
         return _Held(
             facts,
             {area: detector.load(item) for area, item in ({} if monitors is None else monitors.state).items()},
-            {area: _from(item) for area, item in record.state["changes"].items()},
+            {area: change_from(item) for area, item in record.state["changes"].items()},
             None if frozen is None else FrozenReference.from_dict(frozen.state),
         )
 
@@ -251,7 +251,8 @@ def _to(change: Change) -> dict[str, Any]:
     return {**days, "channel": change.channel, "direction": change.direction, **known}
 
 
-def _from(data: Mapping[str, Any]) -> Change:
+def change_from(data: Mapping[str, Any]) -> Change:
+    """Return a change that the state of the areas' watch keeps."""
     score, size = (float("nan") if data[name] is None else float(data[name]) for name in ("score", "change"))
     days = (date.fromisoformat(data["day"]), date.fromisoformat(data["since"]))
     return Change(*days, data["channel"], data["direction"], score, size)

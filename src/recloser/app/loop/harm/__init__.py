@@ -1,0 +1,1 @@
+"""Owns finding out who would have served better than a champion that a changed relation harms. Switches nothing."""

@@ -1,0 +1,140 @@
+"""`recloser replay` with people who answer, killed around each of their answers, goes on to the same report.
+
+What people say is decided by the ledger alone, so an answer that was given before the kill is not given again, and one
+that was not is given at its time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.testing import QUICK, small_project
+
+pytestmark = pytest.mark.chaos
+
+PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
+WINDOW = ["--from", "2020-04-04", "--to", "2020-04-27", "--policy", "recloser"]
+PATIENCE_S = 900
+SCENARIO = """
+[[candidate]]
+at = 2020-04-06T06:00:00Z
+reason = "as asked for"
+
+[[candidate]]
+at = 2020-04-16T06:00:00Z
+reason = "a second one"
+
+[[answer]]
+name = "ann"
+says = "reject"
+about = "a second one"
+reason = "not this week"
+
+[[answer]]
+name = "ann"
+reason = "read the evidence"
+after_hours = 3
+
+[[answer]]
+name = "ben"
+reason = "the peaks look right"
+after_hours = 6.5
+"""
+HURRIED = {
+    "shadow_days = 7": "shadow_days = 1\nprobation_days = 1\nharmless_days = 1\ndeadline_days = 20",
+    "canary_steps = [[0.25, 7], [0.5, 7]]": "canary_steps = [[0.5, 1]]",
+    'promotion = "evidence"': 'promotion = "no_evidence_of_harm"',
+}
+APPROVAL = """
+[rollout.approval]
+before = ["traffic", "promotion"]
+roles = { lead = ["ann"], forecasting = ["ben"] }
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pyc")), **kept}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = small_project(tmp_path_factory.mktemp("people") / "grid", settings=QUICK + APPROVAL)
+    file = folder / "recloser.toml"
+    text = file.read_text(encoding="utf-8")
+    for old, new in HURRIED.items():
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text, encoding="utf-8")
+    (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
+    return folder
+
+
+def words(project: Path, out: Path) -> list[str]:
+    scenario = ["--scenario", str(project / "scenario.toml")]
+    return [*PROGRAM, "replay", *WINDOW, *scenario, "--project", str(project), "--out", str(out), "--json"]
+
+
+def finished(project: Path, out: Path, environment: dict[str, str]) -> dict[str, Any]:
+    """Replay to the end and return the report without measured times."""
+    done = subprocess.run(
+        words(project, out), check=False, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    del report["wall_s"], report["cpu_s"]
+    return report
+
+
+def entries(out: Path) -> list[tuple[str, str]]:
+    """Return action and time of each audit entry, by looking at the ledger from outside."""
+    database = out / "work" / "recloser" / "state" / "ledger.db"
+    if not database.exists():
+        return []
+    view = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+    try:
+        return [
+            (str(action), str(at)) for action, at in view.execute("select action, at from audit_entries order by seq")
+        ]
+    except sqlite3.OperationalError:
+        return []  # being made
+    finally:
+        view.close()
+
+
+def answered(out: Path) -> int:
+    """Return how often people have said something."""
+    return sum(action in {"rollout.approve", "rollout.reject"} for action, _ in entries(out))
+
+
+def test_killed_around_every_answer(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    calm = finished(project, tmp_path / "calm", environment)
+    acts = calm["policies"]["recloser"]["acts"]
+    assert {act["kind"] for act in acts} == {"approve", "reject"}
+    assert len(acts) >= 5
+    out, lives = tmp_path / "out", 0
+    while answered(out) < len(acts):  # a life lasts until somebody has spoken once more
+        least = answered(out) + 1
+        process = subprocess.Popen(
+            words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        try:
+            while process.poll() is None and answered(out) < least:
+                time.sleep(0.003)
+        finally:
+            process.kill()
+            process.wait()
+        lives += 1
+        assert lives <= 4 * len(acts)
+    assert finished(project, out, environment) == calm
+    assert entries(out)[-1][1] == entries(tmp_path / "calm")[-1][1]
