@@ -61,6 +61,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
+	$(BIN)/python benchmarks/hosts/run.py
 	$(BIN)/python benchmarks/traces/run.py
 
 docs: $(VENV)/.dev
