@@ -23,7 +23,7 @@ from recloser.app.project.settings import LedgerSection, Project, load_project
 from recloser.app.project.storage.opening import Places, places_of
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
-from recloser.app.release import LoadedRelease, NamedModel
+from recloser.app.release import Elsewhere, LoadedRelease, NamedModel
 from recloser.app.releases.sharing import PackageShare, fetch_package
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import QUANTILES, TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
@@ -36,7 +36,6 @@ from recloser.pipelines.proving import pickles_of
 from recloser.registry import (
     EnvironmentLock,
     ModelRegistry,
-    Package,
     PublicKey,
     Signer,
     check_golden,
@@ -92,7 +91,7 @@ class Platform:
         apart: releases with code of their own run in processes of their own (a gateway in real time).
         wall: the clock of people: approvals, waivers, freezes; `clock` may be set to the time of the data.
         isolated: nothing outside the folder is used (a replay).
-        elsewhere: opens the model of a package where it runs, None: in this process or one of its own.
+        elsewhere: where releases run, None: in this process or one of its own.
     """
 
     layout: Layout
@@ -113,7 +112,7 @@ class Platform:
     network: Callable[[], GridModel] | None = None
     isolated: bool = False
     wall: Clock = field(default_factory=SystemClock)
-    elsewhere: Callable[[Package], Model] | None = None
+    elsewhere: Elsewhere | None = None
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -316,7 +315,7 @@ class Platform:
                 where=release,
                 next_step="Save the model as data, or set [gateway] allow_pickle if you trust who signed it.",
             )
-        model = self.open_release(package.model_folder) if self.elsewhere is None else self.elsewhere(package)
+        model = self.open_release(package.model_folder) if self.elsewhere is None else self.elsewhere.open(package)
         golden = check_golden(package, model.predict)
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
