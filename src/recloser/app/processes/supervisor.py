@@ -130,7 +130,8 @@ def family(commands: dict[str, list[str]], workers: int, shared: socket.socket) 
     children = []
     for name, command in commands.items():
         if name != "gateway":
-            children.append(Child(name, command))
+            one_thread = dict.fromkeys(ONE_THREAD, "1") if name == "detector" else {}
+            children.append(Child(name, command, one_thread))
             continue
         for number in range(1, workers + 1):
             environment = dict.fromkeys(ONE_THREAD, "1") | {WORKER: str(number)}
