@@ -61,7 +61,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/drift/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/connectors/run.py
 	$(BIN)/python benchmarks/events/run.py
+	$(BIN)/python benchmarks/hosts/run.py
 	$(BIN)/python benchmarks/traces/run.py
+	$(BIN)/python benchmarks/sizing/run.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/site/build.py build/site

@@ -61,12 +61,16 @@ def points_of(known: Configuration) -> list[Point]:
     return points
 
 
-def frames_of(known: Configuration, count: int, begin: int = BEGIN, *, noise: float = 0.0) -> list[bytes]:
-    """Frames in the order of their time, from a whole second on; numbers of 1.25 with noise, words of 0."""
+def frames_of(
+    known: Configuration, count: int, begin: int = BEGIN, *, noise: float = 0.0, hz: float = 1.25
+) -> list[bytes]:
+    """Frames in the order of their time, from a whole second on; numbers of 1.25, frequencies, noise; words of 0."""
     layout, rng = layout_of(known), np.random.default_rng(1)
     words, frames = [field.code != "f" for field in layout.fields], []
+    usual = np.full(len(words), 1.25)
+    usual[list(layout.frequencies[::2])] = hz
     for place in range(count):
-        values = (1.25 + noise * rng.normal(size=len(words)) if noise else np.full(len(words), 1.25)).tolist()
+        values = (usual + noise * rng.normal(size=len(words)) if noise else usual).tolist()
         numbers = [0 if word else value for value, word in zip(values, words, strict=True)]
         stamp = (begin + place // known.rate, place % known.rate * 1_000_000 // known.rate)
         frames.append(seal(FrameType.DATA, known.idcode, stamp, layout.unpack.pack(*numbers)))

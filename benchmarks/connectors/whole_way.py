@@ -61,7 +61,7 @@ async def carried(link: Link, spool: Spool, forwarder: Forwarder, wanted: int) -
 
 def measured(pmus: int, rate: int, seconds: int, *, flat_out: bool) -> dict[str, Any]:
     known = configuration(pmus=pmus, rate=rate)
-    frames, points, clock = frames_of(known, rate * seconds, noise=1e-3), points_of(known), SystemClock()
+    frames, points, clock = frames_of(known, rate * seconds, noise=1e-3, hz=50.0), points_of(known), SystemClock()
     listener = socket.create_server(("127.0.0.1", 0))
     pace_s = 0.0 if flat_out else 1 / rate
     sender = multiprocessing.get_context("fork").Process(target=concentrator, args=(listener, known, frames, pace_s))

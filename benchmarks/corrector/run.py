@@ -1,9 +1,9 @@
 """Does a bias corrector pay between retrainings? `python benchmarks/corrector/run.py OUT [OUT ...]`.
 
 OUT is the folder of a finished `benchmarks/replay/run.py --out OUT`. For each policy in it the raw forecasts of the
-replay are corrected day by day, each day by the days that had closed when it was issued (two days back), with no
-corrector, with the one that the product has, and with candidates; a last one picks among the candidates by what they
-had saved up to that day alone (expanding). Prints the error in percent of the load by area.
+replay are corrected day by day, each day by the days that had closed when it was issued (two days back): not at all, as
+served then, by candidates, by the best candidate up to that day (expanding), and by the corrector in use.
+Prints the error in percent of the load by area.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import numpy as np
 from residuals import Series, read_replay
 
 from recloser.core import FloatArray
+from recloser.models.calibration import BLOCKS
+from recloser.models.online.corrector import BiasCorrector
 
 BEHIND = 2  # a day is corrected by days that were closed at its issue
 LIMIT = 0.1
@@ -34,7 +36,7 @@ def nothing(series: Series) -> FloatArray:
 
 
 def product(series: Series) -> FloatArray:
-    """Correct as the online calibration does."""
+    """Correct as the version that made the replay did."""
     return series.served - series.raw
 
 
@@ -90,6 +92,18 @@ def level(half_life: float, prior: float, blocks: int = 1, *, kinds: bool = Fals
     return correct
 
 
+def in_use(series: Series) -> FloatArray:
+    """Correct as the product's bias corrector does, by the product's code."""
+    error, part = errors(series), np.minimum((series.hours * BLOCKS / 24.0).astype(np.int64), BLOCKS - 1)
+    found, one = np.zeros_like(series.raw), BiasCorrector()
+    for k, day in enumerate(series.days):
+        if k >= BEHIND:
+            one = one.learned(series.days[k - BEHIND], error[k - BEHIND], part)
+        found[k] = one.applied()[part] * series.scale[k]
+        one = one.gave(day)
+    return found
+
+
 CANDIDATES: dict[str, Corrector] = {
     "none": nothing,
     "median 14 d, half": trailing_median(14, 0.5),
@@ -135,11 +149,12 @@ def percent(series: Series, correction: FloatArray) -> float:
 
 def table(found: list[Series]) -> str:
     """Return the errors by corrector and area in Markdown, with how often a daily loss was less than without one."""
-    names = [*CANDIDATES, "the product's", "chosen as it goes"]
+    names = [*CANDIDATES, "as served then", "chosen as it goes", "in use"]
     rows: dict[str, list[str]] = {name: [] for name in names}
     for series in found:
         corrections = {name: one(series) for name, one in CANDIDATES.items()}
-        corrections |= {"chosen as it goes": chosen(series, corrections), "the product's": product(series)}
+        corrections |= {"chosen as it goes": chosen(series, corrections), "as served then": product(series)}
+        corrections["in use"] = in_use(series)
         for name in names:
             rows[name].append(f"{percent(series, corrections[name]):.3f}")
     head = f"| corrector | {' | '.join(series.area for series in found)} | mean |"

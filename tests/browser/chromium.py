@@ -188,7 +188,7 @@ class Browser:
             target = call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
             url = f"ws://127.0.0.1:{self._port}/devtools/page/{target}"
             try:
-                with connect(url, max_size=None, open_timeout=PATIENCE_S) as link:
+                with connect(url, max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as link:
                     page = Page(link)
                     page.size(width, height)
                     yield page

@@ -132,8 +132,9 @@ def test_two_people_promote_and_one_reverts_and_everybody_sees_it_happen(up: Up,
         assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
         assert "who proposed a release cannot approve it" in approve(eve, "eve")
         assert "ann approves" in approve(ann, "ann")
-        ben.wait("document.body.innerText.includes('ann (lead)')", "ben's open page tells of ann's yes")
-        assert "1 of 2 people have approved: ann" in ben.text("main")
+        ben.wait(
+            "document.body.innerText.includes('1 of 2 people have approved: ann')", "ben's open page tells of ann's yes"
+        )
         assert op.count("#act-approve") == 0
         assert "ben approves" in approve(ben, "ben")
         for page in (op, eve):  # by themselves: nobody has touched these pages

@@ -33,6 +33,7 @@ from recloser.testing.puppets import puppet_release, put_on_trial
 pytestmark = [pytest.mark.chaos, pytest.mark.slow, pytest.mark.services]
 PORT = 8080  # each host has its own
 LEASE = timedelta(seconds=30)
+NAMES = ("near", "far")
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def network() -> Iterator[Network]:
     why = namespaces.why_not()
     if why:
         pytest.skip(why)
-    found = Network()
+    found = Network(NAMES)
     try:
         yield found
     finally:
@@ -178,9 +179,7 @@ def epochs(ledger: Ledger) -> dict[str, int]:
 def test_a_host_that_is_cut_off_ends_the_canary_by_its_lease_and_comes_back_and_loses_no_answer(
     hosts: Hosts, request_body: dict[str, Any], until: Callable[..., Any], tmp_path: Path
 ) -> None:
-    names = ("near", "far")
-    for name in names:
-        hosts.network.add(name)
+    names = NAMES
     with Platform.open(hosts.folder) as platform:
         release = puppet_release(platform, hosts.strings)
         put_on_trial(platform, release, RolloutState.CANARY, lease_until=platform.clock.now() + timedelta(hours=1))
@@ -190,6 +189,8 @@ def test_a_host_that_is_cut_off_ends_the_canary_by_its_lease_and_comes_back_and_
             hosts.start(name)
         until(lambda: epochs(ledger) == dict.fromkeys(names, route.epoch), "both hosts to follow the canary")
         assert all_follow(ledger, route.epoch, timedelta(0), LEASE)
+        for name in NAMES:
+            until(lambda name=name: hosts.ask(name, "/v2/health/live")[0] == 200, f"{name} to listen")
         callers = {name: Caller(hosts, name, request_body) for name in names}
         for name, caller in callers.items():
             until(lambda name=name: hosts.served_by(name, request_body) == {"canary"}, f"the canary on {name}")
@@ -241,16 +242,16 @@ def assert_every_answer_was_logged(hosts: Hosts, callers: dict[str, Caller], tmp
 def test_a_release_that_one_host_cut_off_is_cut_off_on_all(
     hosts: Hosts, request_body: dict[str, Any], until: Callable[..., Any]
 ) -> None:
-    for name in ("near", "far"):
-        hosts.network.add(name)
     with Platform.open(hosts.folder) as platform:
         release = puppet_release(platform, hosts.strings)
         put_on_trial(platform, release, RolloutState.CANARY, lease_until=platform.clock.now() + timedelta(hours=1))
         ledger, route = platform.ledger, platform.ledger.get(RouteRecord, "route")
         assert route is not None
-        for name in ("near", "far"):
+        for name in NAMES:
             hosts.start(name)
-        until(lambda: epochs(ledger) == dict.fromkeys(("near", "far"), route.epoch), "both hosts to follow the canary")
+        until(lambda: epochs(ledger) == dict.fromkeys(NAMES, route.epoch), "both hosts to follow the canary")
+        for name in NAMES:
+            until(lambda name=name: hosts.ask(name, "/v2/health/live")[0] == 200, f"{name} to listen")
         hosts.strings.write_text("nan")
 
         def cut_off() -> bool:
@@ -268,9 +269,6 @@ def test_a_release_that_one_host_cut_off_is_cut_off_on_all(
 
 
 def test_a_leader_that_is_cut_off_is_replaced_and_writes_nothing_more(hosts: Hosts, until: Callable[..., Any]) -> None:
-    for name in ("one", "two"):
-        hosts.network.add(name)
-
     with Platform.open(hosts.folder) as platform:
         ledger = platform.ledger
 
@@ -278,23 +276,22 @@ def test_a_leader_that_is_cut_off_is_replaced_and_writes_nothing_more(hosts: Hos
             found = ledger.get(StateRecord, "leader/controller")
             return {} if found is None else found.state
 
-        hosts.start("one", "controller")
+        hosts.start("near", "controller")
         until(lambda: lead().get("epoch") == 1, "the first controller to lead")
-        hosts.start("two", "controller")
-        until(lambda: "stands by" in hosts.said("two", "controller"), "the second to stand by")
+        hosts.start("far", "controller")
+        until(lambda: "stands by" in hosts.said("far", "controller"), "the second to stand by")
         assert lead()["epoch"] == 1
-        hosts.network.pull("one")
+        hosts.network.pull("near")
         until(lambda: lead()["epoch"] == 2, "the second controller to lead")
         begun = ledger.length()
-        hosts.network.plug("one")
-        until(lambda: hosts.running["one", "controller"].poll() is not None, "the first to end")
+        hosts.network.plug("near")
+        until(lambda: hosts.running["near", "controller"].poll() is not None, "the first to end")
         later = [entry for entry in ledger.entries(begun) if entry.action == "leader.renew"]
         assert all(entry.facts["epoch"] == 2 for entry in later)
         assert ledger.verify().ok
 
 
 def test_there_are_no_leftovers_of_namespaces(network: Network) -> None:
-    network.add("gone")
     network.close()
     left = subprocess.run([str(namespaces.IP), "netns", "list"], capture_output=True, text=True, check=True).stdout
     assert f"rcl{os.getpid() % 100000}-" not in left

@@ -1,22 +1,32 @@
-"""Hosts of one machine, each in a network namespace of its own on one switch; a cable can be pulled. Needs root."""
+"""Hosts of one machine, each in a network namespace of its own on one switch; a cable can be pulled. Needs root.
+
+The switch is a process that hands frames from one tap device to another: it needs no kernel module but tun, and what it
+does not hand on is gone without a word, as with a dead cable far away.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import http.client
 import json
 import os
+import selectors
 import shutil
 import socket
+import struct
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 IP = shutil.which("ip") or shutil.which("ip", path="/usr/sbin:/sbin")
 NET = 0x40000000  # CLONE_NEWNET
-PATIENCE_S = 120.0
+TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002
+FRAME = 65536
+HUB = "hub"
 
 
 def why_not() -> str:
@@ -29,56 +39,68 @@ def why_not() -> str:
     if subprocess.run([IP, "netns", "add", name], capture_output=True, check=False).returncode:
         return "network namespaces cannot be made here"
     try:
-        words = [IP, "-n", name, "link", "add", "a", "type", "veth", "peer", "name", "b"]
-        done = subprocess.run(words, capture_output=True, check=False)
-        return "" if done.returncode == 0 else "virtual cables cannot be made here"
+        os.close(plugged(name))
+    except OSError as error:
+        return f"tap devices cannot be made here: {error}"
     finally:
         subprocess.run([IP, "netns", "delete", name], capture_output=True, check=False)
+    return ""
+
+
+def plugged(space: str) -> int:
+    """Return the other end of a new network card `eth` in a namespace."""
+    with entered(space):
+        handle = os.open("/dev/net/tun", os.O_RDWR)
+        try:
+            fcntl.ioctl(handle, TUNSETIFF, struct.pack("16sH22x", b"eth", TAP_WITHOUT_HEADER))
+        except OSError:
+            os.close(handle)
+            raise
+    return handle
 
 
 class Network:
-    """A switch in a namespace of its own, whose address is `hub`, and hosts that are plugged into it."""
+    """A switch, a host `hub` with the address `hub`, and further hosts."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self._mark = f"rcl{os.getpid() % 100000}"
-        self._hosts: dict[str, str] = {}
         self.hub = "10.77.0.1"
-        self.switch = f"{self._mark}-hub"
-        self._ip("netns", "add", self.switch)
-        self._ip("-n", self.switch, "link", "set", "lo", "up")
-        self._ip("-n", self.switch, "link", "add", "switch", "type", "bridge")
-        self._ip("-n", self.switch, "address", "add", f"{self.hub}/24", "dev", "switch")
-        self._ip("-n", self.switch, "link", "set", "switch", "up")
+        self._hosts: dict[str, str] = {}
+        cables: dict[str, int] = {}
+        for number, name in enumerate((HUB, *names), start=1):
+            space = self._hosts[name] = f"{self._mark}-{name}"
+            self._ip("netns", "add", space)
+            cables[name] = plugged(space)
+            self._ip("-n", space, "link", "set", "lo", "up")
+            self._ip("-n", space, "address", "add", f"10.77.0.{number}/24", "dev", "eth")
+            self._ip("-n", space, "link", "set", "eth", "up")
+        words = [sys.executable, __file__, *(f"{name}={cable}" for name, cable in cables.items())]
+        self._switch = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=cables.values())
+        for cable in cables.values():
+            os.close(cable)
 
     def _ip(self, *words: str) -> None:
         done = subprocess.run([str(IP), *words], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
 
-    def add(self, name: str) -> str:
-        """Add a host and return the name of its namespace."""
-        space = f"{self._mark}-{name}"
-        number = len(self._hosts) + 2
-        self._ip("netns", "add", space)
-        self._hosts[name] = space
-        self._ip("-n", space, "link", "set", "lo", "up")
-        self._ip("-n", space, "link", "add", "eth", "type", "veth", "peer", "name", f"to-{name}", "netns", self.switch)
-        self._ip("-n", space, "address", "add", f"10.77.0.{number}/24", "dev", "eth")
-        self._ip("-n", space, "link", "set", "eth", "up")
-        self._ip("-n", self.switch, "link", "set", f"to-{name}", "up")
-        self.plug(name)
-        return space
+    def _tell(self, word: str, name: str) -> None:
+        assert self._switch.stdin is not None
+        assert self._switch.stdout is not None
+        self._switch.stdin.write(f"{word} {name}\n".encode())
+        self._switch.stdin.flush()
+        assert self._switch.stdout.readline() == b"done\n"
 
     def pull(self, name: str) -> None:
-        """Let every packet from and to a host vanish without a word; its own link stays up, as with a dead switch."""
-        self._ip("-n", self.switch, "link", "set", f"to-{name}", "nomaster")
+        """Let every packet from and to a host vanish without a word; its own network card stays up."""
+        self._tell("pull", name)
 
     def plug(self, name: str) -> None:
         """Connect a host again."""
-        self._ip("-n", self.switch, "link", "set", f"to-{name}", "master", "switch")
+        self._tell("plug", name)
 
     def words(self, name: str, command: list[str]) -> list[str]:
         """Return the command line that runs a command on a host; the process has the same pid and parent."""
-        return [str(IP), "netns", "exec", self._hosts.get(name, self.switch), *command]
+        return [str(IP), "netns", "exec", self._hosts[name], *command]
 
     def start(self, name: str, command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         """Start a process on a host."""
@@ -108,7 +130,12 @@ class Network:
 
     def close(self) -> None:
         """Take everything away."""
-        for space in [*self._hosts.values(), self.switch]:
+        self._switch.kill()
+        self._switch.wait()
+        for stream in (self._switch.stdin, self._switch.stdout):
+            if stream is not None:
+                stream.close()
+        for space in self._hosts.values():
             subprocess.run([str(IP), "netns", "delete", space], capture_output=True, check=False)
 
 
@@ -123,3 +150,36 @@ def entered(space: str) -> Iterator[None]:
             yield
         finally:
             libc.setns(own.fileno(), NET)
+
+
+def switch(cables: dict[str, int]) -> None:
+    """Hand frames on by the addresses that were seen behind each cable, until the one who started it is gone."""
+    names = {cable: name for name, cable in cables.items()}
+    pulled: set[str] = set()
+    behind: dict[bytes, int] = {}
+    watch = selectors.DefaultSelector()
+    for cable in names:
+        watch.register(cable, selectors.EVENT_READ)
+    watch.register(sys.stdin, selectors.EVENT_READ)
+    while True:
+        for key, _ in watch.select():
+            if key.fileobj is sys.stdin:
+                word, _, name = sys.stdin.readline().strip().partition(" ")
+                if not word:
+                    return
+                (pulled.add if word == "pull" else pulled.discard)(name)
+                sys.stdout.write("done\n")
+                sys.stdout.flush()
+                continue
+            frame = os.read(key.fd, FRAME)
+            if names[key.fd] in pulled:
+                continue
+            behind[frame[6:12]] = key.fd
+            known = behind.get(frame[:6])
+            for cable in [known] if known is not None else names:
+                if cable != key.fd and names[cable] not in pulled:
+                    os.write(cable, frame)
+
+
+if __name__ == "__main__":
+    switch({name: int(cable) for name, _, cable in (word.partition("=") for word in sys.argv[1:])})

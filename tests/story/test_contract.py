@@ -408,6 +408,7 @@ UNSEEN = {
     "watchman",
     "up",
     "console",
+    "package-serve",
     "http-rollouts",
     "http-rollback",
     "demo",

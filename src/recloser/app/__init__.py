@@ -32,6 +32,7 @@ from recloser.app.releases.lineage import export_lineage
 from recloser.app.releases.packages import score_package, verify_package, write_context, write_image, write_openssf
 from recloser.app.releases.promotion.accepting import accept_offer, check_offer
 from recloser.app.releases.promotion.offering import Terms, offer_release
+from recloser.app.releases.serving import ServePlan, serve_package
 from recloser.app.replay.demo import DemoOptions, run_demo
 from recloser.app.replay.run import ReplayOptions, replay_project
 from recloser.app.requests import ask_to_retrain
@@ -69,6 +70,7 @@ __all__ = [
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
+    "ServePlan",
     "Session",
     "Shown",
     "SingleSignOn",
@@ -126,6 +128,7 @@ __all__ = [
     "scaffold",
     "scaffold_events",
     "score_package",
+    "serve_package",
     "set_password",
     "show_audit",
     "show_pages",

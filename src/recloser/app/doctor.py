@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recloser.app.cluster.checking import check_cluster
+from recloser.app.cluster.checking import check_cluster, check_kserve
 from recloser.app.delivery.telling import check_delivery
 from recloser.app.inlets.checking import check_inlets
 from recloser.app.links.checking import check_links
@@ -114,6 +114,7 @@ def _project(folder: Path) -> list[Check]:
             ("inlets", check_inlets),
             ("kubeflow", check_cluster),
             ("promotion", check_origins),
+            ("kserve", check_kserve),
         ]
         for name, part in parts:
             try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
+from recloser.app.loop.online.correcting import corrector_document, corrector_sentences
 from recloser.app.people.proposers import proposers_of
 from recloser.app.people.timing import TimeBase, live_in, time_base
 from recloser.app.platform import Platform
@@ -48,7 +49,8 @@ def _rolling(platform: Platform, rollout: Rollout, base: TimeBase) -> dict[str, 
     asked = document["approval"]
     if asked is not None:
         asked["may_approve"] = _may_approve(platform, document)
-    return {**document, "time_base": base.by, "on_trial": _on_trial(platform, subject)}
+    told = {"on_trial": _on_trial(platform, subject), "corrector": corrector_document(platform, subject.release)}
+    return {**document, "time_base": base.by, **told}
 
 
 def _may_approve(platform: Platform, document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -107,6 +109,7 @@ def _staged(platform: Platform, release: ReleaseRecord, base: TimeBase) -> dict[
         "proposers": proposers_of(platform, release.key).to_dict(),
         "approval": None,
         "on_trial": None,
+        "corrector": None,
     }
 
 
@@ -135,6 +138,7 @@ def rollout_sentences(document: Mapping[str, Any]) -> list[str]:
     lines += _people_lines(document)
     lines += [f"To advance: {line}" for line in document["would_advance"]]
     lines += [f"Would end it: {line}" for line in document["would_end"]]
+    lines += corrector_sentences(document["corrector"])
     whose = "the clock: a controller leads" if document["time_base"] == "clock" else "where the data ends"
     lines.append(f"As of {document['as_of']} ({whose}); approvals, waivers and freezes by the clock.")
     return lines

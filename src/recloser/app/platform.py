@@ -23,7 +23,7 @@ from recloser.app.project.settings import LedgerSection, Project, load_project
 from recloser.app.project.storage.opening import Places, places_of
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
-from recloser.app.release import LoadedRelease, NamedModel
+from recloser.app.release import Elsewhere, LoadedRelease, NamedModel
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import QUANTILES, TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
@@ -89,6 +89,7 @@ class Platform:
         apart: releases with code of their own run in processes of their own (a gateway in real time).
         wall: the clock of people: approvals, waivers, freezes; `clock` may be set to the time of the data.
         isolated: nothing outside the folder is used (a replay).
+        elsewhere: where releases run, None: in this process or one of its own.
     """
 
     layout: Layout
@@ -109,6 +110,7 @@ class Platform:
     network: Callable[[], GridModel] | None = None
     isolated: bool = False
     wall: Clock = field(default_factory=SystemClock)
+    elsewhere: Elsewhere | None = None
     _loaded: dict[str, LoadedRelease] = field(default_factory=dict)
     _ladders: dict[str, dict[str, NamedModel]] = field(default_factory=dict)
     _registry: ModelRegistry | None = None
@@ -311,7 +313,7 @@ class Platform:
                 where=release,
                 next_step="Save the model as data, or set [gateway] allow_pickle if you trust who signed it.",
             )
-        model = self.open_release(package.model_folder)
+        model = self.open_release(package.model_folder) if self.elsewhere is None else self.elsewhere.open(package)
         golden = check_golden(package, model.predict)
         if not golden.agrees:
             raise Refused("the model does not answer its golden rows as recorded", got=golden.reason, where=release)
@@ -337,6 +339,8 @@ class Platform:
             return error.explain()
         except RecloserError as error:
             return error.explain()
+        if self.elsewhere is not None:
+            return ""  # whether its model answers where it runs is asked there, once it is started
         try:
             self.load(release)
         except RecloserError as error:
@@ -357,6 +361,10 @@ class Platform:
         """Give up loaded releases but these; a model ends with its last request, and its process with it."""
         self._loaded = {name: release for name, release in dict(self._loaded).items() if name in keep}
         self._ladders = {name: rungs for name, rungs in dict(self._ladders).items() if name in keep or not name}
+
+    def give_up(self, release: str) -> None:
+        """Give up one loaded release, to be opened anew where it is now."""
+        self._loaded = {name: known for name, known in dict(self._loaded).items() if name != release}
 
     def champion(self) -> LoadedRelease | None:
         """Return the serving champion by the ledger's route, None before the first."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
+from recloser.app.cluster.hosting import host_releases
 from recloser.app.cluster.opening import engine_of
 from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
@@ -353,6 +354,8 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
+        if to is not None:
+            host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
         return rollback_in(ControlLoop(platform, LoopOptions()), to=to, reason=reason, actor=actor)
 
 

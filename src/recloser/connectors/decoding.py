@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from recloser.connectors.dnp3 import Dnp3Rows
 from recloser.connectors.iec104 import Iec104Rows
 from recloser.connectors.iec61850 import GooseRows, SampledValueRows
 from recloser.connectors.modbus import ModbusRows
-from recloser.core.errors import unknown_name
+from recloser.core.errors import InvalidInput, unknown_name
 
 Row = dict[str, Any]
 
@@ -40,13 +40,25 @@ DECODERS: dict[str, Callable[[], RowDecoder]] = {
     "sv": SampledValueRows,
 }
 PROTOCOLS = tuple(DECODERS)
+PORTED: dict[str, Callable[[Collection[int]], RowDecoder]] = {
+    "iec104": Iec104Rows,
+    "dnp3": Dnp3Rows,
+    "modbus": ModbusRows,
+}
+"""Protocols that are known by their port; the others by their frames alone."""
 NEAR = 64  # rows that are kept back to be put in capture order: segments that came late
 
 
-def decode_file(protocol: str, path: Path | str) -> Iterator[Row]:
+def decode_file(protocol: str, path: Path | str, ports: Collection[int] = ()) -> Iterator[Row]:
     """Yield the rows of a pcap or pcapng file in capture order; damage is a row with `error`.
 
     Absent numbers are NaN; `plain` makes them None, as JSON has none.
+
+    Args:
+        protocol: one of PROTOCOLS.
+        path: the capture file.
+        ports: further ones on which the protocol is spoken. A conversation on another port is found too, once a piece
+            of it is whole frames and nothing else.
 
     Raises:
         InvalidInput: an unknown protocol, or not a capture file.
@@ -54,7 +66,12 @@ def decode_file(protocol: str, path: Path | str) -> Iterator[Row]:
     """
     if protocol not in DECODERS:
         raise unknown_name("protocol", protocol, DECODERS, where="decode")
-    return in_capture_order(decode_events(DECODERS[protocol](), read_traffic(path)))
+    if ports and protocol not in PORTED:
+        raise InvalidInput(
+            f"{protocol} is known by its frames, not by a port", where="--port", next_step="Leave it out."
+        )
+    decoder = PORTED[protocol](ports) if ports else DECODERS[protocol]()
+    return in_capture_order(decode_events(decoder, read_traffic(path)))
 
 
 def decode_events(decoder: RowDecoder, events: Iterator[Event]) -> Iterator[Row]:

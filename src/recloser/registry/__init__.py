@@ -20,7 +20,7 @@ from recloser.registry.folder import FolderRegistry
 from recloser.registry.golden import Golden, GoldenResult, check_golden, make_golden, read_golden
 from recloser.registry.manifest import FileEntry
 from recloser.registry.model_registry import ALIASES, MLFLOW_QUIET, AliasChange, ModelRegistry, ModelVersion, RunFacts
-from recloser.registry.package import Package, open_package
+from recloser.registry.package import Package, open_package, open_pinned
 from recloser.registry.trust.attestation import GATE, GATE_VERDICT, Attestation
 from recloser.registry.trust.envelope import Sealed, seal, unseal
 from recloser.registry.trust.keys import (
@@ -70,6 +70,7 @@ __all__ = [
     "load_trusted",
     "make_golden",
     "open_package",
+    "open_pinned",
     "own_key",
     "public_path",
     "read_authors",

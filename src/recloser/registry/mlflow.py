@@ -45,9 +45,9 @@ _UP = "Check [registry] tracking_uri and that the server is up; nothing that ser
 class MlflowRegistry:
     """Runs, versions and aliases in MLflow: SQLite or PostgreSQL by database URI, or a server by http URI.
 
-    A version's source is the package path for a database on this machine; an MLflow server refuses local paths, so
-    there it is 'recloser:<release>' and the digest tag tells which package it is. The first use of a new SQLite
-    file creates its tables (about 5 CPU seconds).
+    A version's source is the package path for a database on this machine. An MLflow server refuses local paths: there
+    the package is kept among the run's artifacts, and the digest tag tells which one it is. The first use of a new
+    SQLite file creates its tables (about 5 CPU seconds).
 
     Args:
         tracking_uri: e.g. 'sqlite:////var/lib/recloser/mlflow.db' or 'https://mlflow.example'.
@@ -98,9 +98,10 @@ class MlflowRegistry:
             if known:
                 return min(known.values(), key=lambda version: version.version)
             self._ensure_model()
+            source = self._kept(package, run) if self._remote else str(package.path)
             made = self._client.create_model_version(
                 self._model,
-                source=f"recloser:{package.release}" if self._remote else str(package.path),
+                source=source,
                 run_id=run.info.run_id,
                 tags={
                     "recloser.digest": package.digest,
@@ -109,6 +110,12 @@ class MlflowRegistry:
                 },
             )
             return _version(made)
+
+    def _kept(self, package: Package, run: Any) -> str:
+        """Keep the package among the run's artifacts and return where: a server takes no source beside them."""
+        folder = f"package/{package.release}"
+        self._client.log_artifacts(run.info.run_id, str(package.path), folder)
+        return f"{run.info.artifact_uri.rstrip('/')}/{folder}"
 
     def set_alias(self, alias: str, release: str | None) -> None:
         """See ModelRegistry."""

@@ -92,7 +92,7 @@ class ModelVersion:
         version: number that only grows, from 1.
         release: release id of the package.
         digest: package digest.
-        source: package path, or 'recloser:<release>' where the registry runs on another machine.
+        source: package path, or where the registry keeps it if that runs on another machine.
         run_key: run that made it.
     """
 

@@ -37,7 +37,7 @@ class Package:
         path: the folder.
         facts: what release.json says.
         files: every listed file, sorted by path.
-        key_id: trusted key that signed it.
+        key_id: trusted key that signed it; empty for one opened by its digest.
         attestations: signed statements about it that lie beside the manifest, sorted by name.
     """
 
@@ -92,9 +92,42 @@ def open_package(path: Path, trusted: Sequence[PublicKey]) -> Package:
         raise Unavailable("a package cannot be read", got=error.strerror, where=str(path)) from error
 
 
+def open_pinned(path: Path, digest: str) -> Package:
+    """Verify a package wholly against a digest from a place that is trusted, and return it without attestations.
+
+    For where no keys are: who names the digest has checked the signature.
+
+    Args:
+        path: the folder.
+        digest: SHA-256 of its manifest (64 hex digits).
+
+    Raises:
+        Unavailable, Refused: as `open_package`, but that signature and attestations are not looked at.
+    """
+    try:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise _refused("a package must be a plain folder", path, got="a link or another kind of file")
+        manifest = _read_small(path, MANIFEST)
+        if digest_bytes(manifest) != digest:
+            raise _refused("another package", path, got=digest_bytes(manifest)[:16], expected=digest[:16])
+        facts, entries = _verify_files(path, manifest)
+    except OSError as error:
+        raise Unavailable("a package cannot be read", got=error.strerror, where=str(path)) from error
+    return Package(release_name(digest), digest, path, facts, entries, "")
+
+
 def _verify(path: Path, trusted: Sequence[PublicKey]) -> Package:
     manifest = _read_small(path, MANIFEST)
     key = check_signature(manifest, _read_small(path, SIGNATURE), trusted, str(path / SIGNATURE))
+    digest = digest_bytes(manifest)
+    facts, entries = _verify_files(path, manifest)
+    names = {name for name in map(attestation_name, walk(path)) if name is not None}
+    said = tuple(_attestation(path, name, digest, trusted) for name in sorted(names))
+    return Package(release_name(digest), digest, path, facts, entries, key.key_id, said)
+
+
+def _verify_files(path: Path, manifest: bytes) -> tuple[PackageFacts, tuple[FileEntry, ...]]:
+    """Return facts and files of a package whose manifest is trusted, once every file is as it says and no other is."""
     entries = read_manifest(manifest, str(path / MANIFEST))
     digest = digest_bytes(manifest)
     if path.name != release_name(digest):
@@ -110,9 +143,7 @@ def _verify(path: Path, trusted: Sequence[PublicKey]) -> Package:
     contents = {entry.path: read_verified(path, entry, keep=entry.path == RELEASE) for entry in entries}
     if RELEASE not in contents:
         raise _refused("a file is missing", path / RELEASE)
-    facts = PackageFacts.from_bytes(contents[RELEASE], str(path / RELEASE))
-    said = tuple(_attestation(path, name, digest, trusted) for name in sorted(names))
-    return Package(release_name(digest), digest, path, facts, entries, key.key_id, said)
+    return PackageFacts.from_bytes(contents[RELEASE], str(path / RELEASE)), entries
 
 
 def _attestation(path: Path, name: str, digest: str, trusted: Sequence[PublicKey]) -> Attestation:

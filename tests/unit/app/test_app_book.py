@@ -11,9 +11,11 @@ import pytest
 
 from recloser.app import Platform, run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.loop.online.correcting import correctors_of
 from recloser.core import LOAD, Quality, VirtualClock
 from recloser.ledger import StateRecord
 from recloser.models import AdaptiveCoverage, Calibration, covering
+from recloser.models.online.corrector import bias_corrected
 
 BEGIN = datetime(2020, 4, 6, 7, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -42,7 +44,10 @@ def test_each_areas_band_is_controlled_by_what_it_missed(lived: Path) -> None:
         controls = {area: AdaptiveCoverage.from_dict(item) for area, item in state.state["coverage"].items()}
         assert set(controls) == {"F01", "F02"}
         served = Calibration.from_dict(state.state["calibration"])
-        assert served == covering(Calibration.from_dict(state.state["base"]), controls)
+        correctors = correctors_of(platform, champion.release)
+        assert set(correctors.areas) == {"F01", "F02"}
+        base = Calibration.from_dict(state.state["base"])
+        assert served == covering(bias_corrected(base, correctors.areas), controls)
         book = ControlLoop(platform, LoopOptions()).watch.book
         book.restore()
         assert platform.load(champion.release).online == served

@@ -140,6 +140,13 @@ def test_one_gateway_listens_for_itself() -> None:
     assert shared.fileno() == -1
 
 
+def test_what_follows_streams_calculates_in_one_thread() -> None:
+    words = {"controller": ["c"], "collector": ["k"], "detector": ["d"], "link pmu": ["l"], "console": ["p"]}
+    children = family(words, 1, listen("127.0.0.1", 0))
+    single = [child.name for child in children if child.environment.get("OPENBLAS_NUM_THREADS") == "1"]
+    assert single == ["collector", "detector", "link pmu"]
+
+
 def test_several_gateways_share_one_socket() -> None:
     with listen("127.0.0.1", 0) as shared:
         children = family(COMMANDS, 2, shared)

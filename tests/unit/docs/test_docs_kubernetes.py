@@ -1,4 +1,4 @@
-"""The page about Kubernetes: its project file is one, and its commands exist with the options that it shows."""
+"""The pages about clusters: their project files are some, and their commands exist with the options that they show."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import pytest
 from recloser.app.project.settings import Project
 from recloser.cli.main import program
 
-PAGE = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = [(DOCS / name).read_text(encoding="utf-8") for name in ("kubernetes.md", "kserve.md")]
 
 
 def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    found = [re.findall(rf"^```{kind}\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE) for page in PAGES]
+    assert all(found)
+    return [block for of_page in found for block in of_page]
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

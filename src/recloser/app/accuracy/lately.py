@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.history import History
 from recloser.app.platform import Platform
 from recloser.core import LOAD, QUANTILES, FloatArray, InvalidInput

@@ -70,6 +70,7 @@ class Detector:
         self._unwritten: deque[SignalRecord] = deque()
         self._since: datetime | None = None
         self._next_drill: datetime | None = None
+        self._turn: int | None = None
         self.counts = Counts()
 
     def begin(self, now: datetime) -> None:
@@ -125,7 +126,10 @@ class Detector:
         every = timedelta(seconds=DAY_S / per_day)
         self._next_drill = now + every
         number = int(now.timestamp() / every.total_seconds())
-        kind = self._platform.areas[number % len(self._platform.areas)]
+        if self._turn is None:
+            self._turn = number
+        kind = self._platform.areas[self._turn % len(self._platform.areas)]
+        self._turn += 1
         rows = self._drill(block, kind, number)
         self._waiting += rows
         self.counts.drills += 1

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.days import AreaForecast, closed_day, forecasts_of
+from recloser.app.loop.days import AreaForecast, ClosedDay, closed_day, forecasts_of
 from recloser.app.loop.history import History
+from recloser.app.loop.online.correcting import Correctors, correctors_of, put_correctors
 from recloser.app.platform import Platform
 from recloser.core import QUANTILES, FloatArray, RecloserError, format_utc, instant, instants, local_midnight, parse_utc
 from recloser.ledger import RouteRecord, StateRecord
 from recloser.models import AdaptiveCoverage, Calibration, CoveragePlan, covering, follow, recalibrate
+from recloser.models.calibration import FOLLOW_SHARE
+from recloser.models.online.corrector import bias_corrected
 
 ACTOR = "monitoring"
 ONLINE = "online"
@@ -26,25 +29,6 @@ DAILY_ROWS = 20_000
 FOLLOW_DAYS = 15
 LABEL_SHARE = 0.75
 DEADLINE = timedelta(days=3)
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedDay:
-    """One local day with forecasts and truth side by side.
-
-    Attributes:
-        day: local day.
-        rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
-        answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
-        shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
-        champion: release that served as champion; empty where none did.
-    """
-
-    day: date
-    rows: pl.DataFrame
-    answers: dict[str, FloatArray]
-    shifts: dict[str, FloatArray]
-    champion: str = ""
 
 
 class DayBook:
@@ -195,21 +179,45 @@ class DayBook:
         if len(known) < (LEAST_DAYS if whole else 1):
             return
         before = Calibration.from_dict(kept.get("base", kept["calibration"])) if kept else Calibration.none(QUANTILES)
-        rows = pl.concat([item.rows for item in known])
-        truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-        raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
-        base = recalibrate(before, rows, truth, raw) if whole else follow(before, rows, truth, raw)
+        base = self._base(before, known, release, whole=whole)
         controls = self._controls(release, kept.get("coverage", {}), now)
-        found = covering(base, controls)
+        correctors_before = correctors_of(self._platform, release)
+        correctors = self._corrected(release, correctors_before, today, now)
+        found = covering(bias_corrected(base, correctors.areas), controls)
         self._platform.set_online(release, found)
         fitted = format_utc(now if fitted_at is None or whole else fitted_at)
         online = {"calibration": found.to_dict(), "fitted_at": fitted}
         if controls:
-            told = {area: control.to_dict() for area, control in controls.items()}
-            online |= {"base": base.to_dict(), "coverage": told}
+            online["coverage"] = {area: control.to_dict() for area, control in controls.items()}
+        if controls or correctors.areas:
+            online["base"] = base.to_dict()
         with self._platform.ledger.change(ACTOR, now) as change:
             change.put(StateRecord(key, now, online))
-            change.note("calibration.online", release, {"rows": found.rows, "whole": whole})
+            facts = {"rows": found.rows, "whole": whole}
+            if correctors.areas:
+                put_correctors(change, release, correctors_before, correctors, now)
+                facts["corrector"] = correctors.version
+            change.note("calibration.online", release, facts)
+
+    def _base(self, before: Calibration, known: list[ClosedDay], release: str, *, whole: bool) -> Calibration:
+        """Return the offsets of the band learned from known days; where the corrector follows the bias they do not."""
+        rows = pl.concat([item.rows for item in known])
+        truth = rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+        raw = np.concatenate([item.answers[release] - item.shifts.get(release, 0.0) for item in known])
+        corrected = self._platform.project.model.bias_corrector
+        if whole:
+            return recalibrate(before, rows, truth, raw, follow_share=0.0 if corrected else FOLLOW_SHARE)
+        return before if corrected else follow(before, rows, truth, raw)
+
+    def _corrected(self, release: str, before: Correctors, today: date, now: datetime) -> Correctors:
+        """Return the release's correctors after the days that closed since, with what they give from today on."""
+        if not self._platform.project.model.bias_corrector:
+            return Correctors()
+        days = [date.fromisoformat(text) for text in sorted(self._closed())]
+        found = [one for day in days if day > before.last_day and (one := self.day(day, now)) is not None]
+        after = before.learned([one for one in found if release in one.answers], release)
+        ahead = range(1, self._platform.horizon.days + 1)
+        return after.gave([today + timedelta(days=k) for k in ahead])
 
     def _controls(self, release: str, kept: Mapping[str, Any], now: datetime) -> dict[str, AdaptiveCoverage]:
         """Return each area's control of the interval's coverage after the days that closed since."""

@@ -24,7 +24,7 @@ from recloser.core import FloatArray, RecloserError, Served
 from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
-from recloser.rollout import Outcome, RolloutController, Settings, record_of, trailing_exceedances
+from recloser.rollout import Outcome, RolloutController, Router, Settings, record_of, trailing_exceedances
 from recloser.serving import Answer
 from recloser.serving.batch import batch_of
 
@@ -47,6 +47,7 @@ class LoopOptions:
         retrain: False freezes the first model.
         engine: name of the engine that runs pipelines.
         runs: makes the runs elsewhere; None: they are made on the loop's own thread.
+        traffic: makes the router of the rollouts out of the loop's own; None: its own.
     """
 
     batch: int = 1
@@ -55,6 +56,7 @@ class LoopOptions:
     retrain: bool = True
     ahead: timedelta = timedelta(0)
     runs: RunsApart | None = None
+    traffic: Callable[[LocalRouter], Router] | None = None
 
 
 class ControlLoop:
@@ -78,7 +80,8 @@ class ControlLoop:
             fallback=tuple(platform.ladder(None)),
             approvals_last=approvals,
         )
-        router = self.router if platform.tracing is None else platform.tracing.router(self.router)
+        router: Router = self.router if options.traffic is None else options.traffic(self.router)
+        router = router if platform.tracing is None else platform.tracing.router(router)
         self.controller = RolloutController(platform.ledger, router, platform.clock, platform.verify, settings)
         self.watch = Watch(platform, self.history)
         self.harm = HarmWatch(platform, self.watch.book)

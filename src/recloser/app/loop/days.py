@@ -35,6 +35,25 @@ class AreaForecast:
     champion: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedDay:
+    """One local day with forecasts and truth side by side.
+
+    Attributes:
+        day: local day.
+        rows: area, at, issued_at, scale_mw, hour (local), load_mw; sorted by area and at.
+        answers: model -> MW, shape (n_rows, n_quantiles), as handed out or shadowed; NaN where it did not answer.
+        shifts: release -> MW that online calibration had added, shape (n_rows, n_quantiles).
+        champion: release that served as champion; empty where none did.
+    """
+
+    day: date
+    rows: pl.DataFrame
+    answers: dict[str, FloatArray]
+    shifts: dict[str, FloatArray]
+    champion: str = ""
+
+
 def forecasts_of(ledger: Ledger, horizon: Horizon, day: date) -> list[ForecastRecord]:
     """Return the first forecasts for the local day, one per area; re-issues after a recall are left out."""
     records = ledger.find(ForecastRecord, first_target=local_midnight(day, horizon.zone), order_by="made_at")

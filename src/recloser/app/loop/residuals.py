@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.reference import new_reference, score_of
 from recloser.app.loop.signals import record_of_signal
 from recloser.app.platform import Platform

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from recloser.app.cluster.hosting import hosting
 from recloser.app.delivery.thread import delivering
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
@@ -51,8 +52,9 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
             return 0
         runs = stack.enter_context(RunProcesses(platform, say))
         stack.enter_context(delivering(platform, say))
+        traffic = stack.enter_context(hosting(platform, say))
         cut_off = FolderLook(cuts_folder(platform.layout.state))
-        loop = ControlLoop(platform, LoopOptions(say=say, runs=runs))
+        loop = ControlLoop(platform, LoopOptions(say=say, runs=runs, traffic=traffic))
         rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
             if why := rounds.go(platform.clock.now()):

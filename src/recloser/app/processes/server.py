@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from recloser.app.cluster.hosting import host_releases
 from recloser.app.events.report import detector_document, detector_families
 from recloser.app.inlets.receiving import ProjectInlets
 from recloser.app.links.state import LinkFolders
@@ -153,6 +154,7 @@ def serve(folder: Path, place: Place, clock: Clock | None, ready: Callable[[str]
         Unavailable: the port is taken.
     """
     with Platform.open(folder, clock=clock, apart=True) as platform:
+        host_releases(platform)
         loop = ControlLoop(platform, LoopOptions())
         events, seen = events_so_far(platform.ledger)
         who = Identity.here(place.worker, place.port)

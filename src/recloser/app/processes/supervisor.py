@@ -29,6 +29,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 HEALTHY_S = 20.0
 GRACE_S = 8.0
+STREAMING = {"collector", "detector"}
 
 
 @dataclass
@@ -123,14 +124,16 @@ def supervise(children: list[Child], say: Callable[[str], None]) -> int:
 def family(commands: dict[str, list[str]], workers: int, shared: socket.socket) -> list[Child]:
     """Return the processes to run; several gateways share one socket, so that one that restarts is not missed.
 
-    A single gateway listens for itself (`shared` is closed): while it is away, callers are told at once.
+    A single gateway listens for itself (`shared` is closed): while it is away, callers are told at once. Gateways and
+    what follows streams calculate in one thread: for small arrays more of them only wait for each other.
     """
     if workers == 1:
         shared.close()
     children = []
     for name, command in commands.items():
         if name != "gateway":
-            children.append(Child(name, command))
+            steady = name in STREAMING or name.startswith("link ")
+            children.append(Child(name, command, dict.fromkeys(ONE_THREAD, "1") if steady else {}))
             continue
         for number in range(1, workers + 1):
             environment = dict.fromkeys(ONE_THREAD, "1") | {WORKER: str(number)}

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from recloser.app.project.cluster.kserve import KServeSection
 from recloser.app.project.problems import told
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection
@@ -179,6 +180,7 @@ class ModelSection(Section):
     threads: Annotated[int, Field(ge=1)] = 1
     seed: int = 1
     online_calibration: bool = True
+    bias_corrector: bool = True
     coverage_gain: Annotated[float, Field(ge=0, le=0.1)] = 0.002
     allow_code: bool = False
     weather: tuple[str, ...] | None = None
@@ -304,6 +306,7 @@ class Project(Section):
     ledger: LedgerSection = LedgerSection()
     store: StoreSection = StoreSection()
     kubeflow: KubeflowSection = KubeflowSection()
+    kserve: KServeSection = KServeSection()
     gateway: GatewaySection = GatewaySection()
     console: ConsoleSection = ConsoleSection()
     notify: NotifySection = NotifySection()
@@ -315,12 +318,13 @@ class Project(Section):
     def _groups_are_of_areas(self) -> Self:
         named = [(f"monitoring.groups.{group}", members) for group, members in self.monitoring.groups.items()]
         named += [(f"rollout.cohorts.{cohort}", members) for cohort, members in self.rollout.cohorts.items()]
+        known = frozenset(self.project.areas)
         for where, members in named:
             for area in members:
-                if area not in self.project.areas:
+                if area not in known:
                     raise unknown_name("area", area, self.project.areas, where)
         for area in self.staging.network.loads:
-            if area not in self.project.areas:
+            if area not in known:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
         if self.events is not None:
             check_events(self.events, self.project.areas, self.links.devices)

@@ -30,6 +30,7 @@ class PolicyResult:
         timeline: (instant, sentence) in order, for people.
         cpu_s: CPU time that living through it took.
         incumbent: what was found out about operators' forecasts (`incumbent_document`); None without any.
+        corrector: what the last champion's bias correctors did at the end (`corrector_document`); None without any.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PolicyResult:
     timeline: list[tuple[datetime, str]] = field(default_factory=list)
     cpu_s: float = 0.0
     incumbent: dict[str, Any] | None = None
+    corrector: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,8 @@ def run_replay(
 def lived_section(result: PolicyResult, project: Project) -> dict[str, Any]:
     """Return what a policy lived through, as report.json tells it."""
     lived = {name: getattr(result, name) for name in ("signals", "runs", "rollouts", "trips", "acts")}
-    return {**lived, "counts": {**result.counts, "human_actions": human_actions(result, project)}}
+    told = {**result.counts, "human_actions": human_actions(result, project)}
+    return {**lived, "counts": told, "corrector": result.corrector}
 
 
 def detail_of(scored: pl.DataFrame, result: PolicyResult, project: Project) -> dict[str, Any]:

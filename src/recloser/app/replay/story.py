@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recloser.app.loop.online.correcting import OFF, corrector_document
 from recloser.app.loop.signals import signal_of_record
 from recloser.app.loop.upstream.telling import incumbent_document
 from recloser.app.platform import Platform
@@ -54,9 +55,10 @@ def policy_result(platform: Platform, policy: str, scenario: Scenario) -> Policy
         rollouts=moves,
         trips=[trip_row(trip, areas_of) for trip in trips],
         acts=[act_row(act) for act in acts],
-        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts) | fall_backs(entries),
+        counts=counts(signals, run_rows, moves, trips, scenario) | acts_by_kind(acts) | seldom(entries),
         timeline=timeline(entries, (signals, run_rows, moves, trips, acts), areas_of),
         incumbent=incumbent_document(platform, open_only=False),
+        corrector=corrector_document(platform),
     )
 
 
@@ -141,10 +143,16 @@ def acts_by_kind(acts: Sequence[ActRecord]) -> dict[str, int]:
     return {"approvals": kinds.count("approve"), "rejections": kinds.count("reject")} if kinds else {}
 
 
-def fall_backs(entries: Sequence[Entry]) -> dict[str, int]:
-    """Return how often a champion that was harmed fell back; empty where none did."""
-    count = sum(1 for entry in entries if entry.action == "rollout.fall_back")
-    return {"fall_backs": count} if count else {}
+SELDOM = {"fall_backs": "rollout.fall_back", "corrector_off": OFF}
+
+
+def seldom(entries: Sequence[Entry]) -> dict[str, int]:
+    """Return how often a harmed champion fell back and the guard stopped a bias corrector; what never came is left out.
+
+    The last is counted once for all areas that are stopped on a day.
+    """
+    found = {name: sum(1 for entry in entries if entry.action == action) for name, action in SELDOM.items()}
+    return {name: count for name, count in found.items() if count}
 
 
 def rollout_moves(entries: Sequence[Entry], rollouts: Sequence[RolloutRecord] = ()) -> list[Row]:

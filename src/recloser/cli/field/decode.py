@@ -20,13 +20,20 @@ SKIPPED = {"packet", "error", "config", "pmus"}
 @click.command("decode", epilog=example("recloser decode c37118 substation.pcapng --json"))
 @click.argument("protocol", type=click.Choice(PROTOCOLS))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    type=click.IntRange(1, 65535),
+    help="Of iec104, dnp3, modbus: a further port that speaks it; repeat.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: one object a frame or information object.")
-def decode(protocol: str, file: Path, as_json: bool) -> None:
+def decode(protocol: str, file: Path, ports: tuple[int, ...], as_json: bool) -> None:
     """Decode a capture file (pcap or pcapng) and print what the decoder sees, in capture order.
 
     A malformed frame is a row with an error and never ends the decoding.
     """
-    rows = decode_file(protocol, file)
+    rows = decode_file(protocol, file, ports)
     out = stdout()
     try:
         if as_json:

@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from recloser.app import (
+    ServePlan,
     install_bundle,
     make_bundle,
     score_package,
+    serve_package,
     sign_release,
     verify_bundle,
     verify_package,
@@ -110,6 +112,27 @@ def package_oci(
     on = None if base is None or base_digest is None else (base, base_digest)
     result = write_image(project, release=release, base=on, **image)
     emit(result, as_json=as_json, text=lambda d: f"{d['out']}: {d['release']}, {d['bytes']} bytes, {d['image']}")
+
+
+@package.command("serve", epilog=example("recloser package serve state/packages/rel-3f9a12bc04de --port 8090"))
+@click.argument("folder", type=FOLDER)
+@click.option("--digest", help="Digest of the package, 64 hex digits; then no keys are needed.")
+@keys_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0: any.")
+@click.option("--allow-code", is_flag=True, help="Open a model with code of its own.")
+@project_option
+@json_option
+def package_serve(
+    folder: Path, digest: str | None, keys: Path | None, project: Path, as_json: bool, **where: Any
+) -> int:
+    """Serve one release from its package alone, without guard and route: what a pod behind the gateway runs."""
+    plan = ServePlan(folder, project, keys, digest, **where)
+
+    def ready(told: dict[str, Any]) -> None:
+        emit(told, as_json=as_json, text=lambda d: f"{d['release']} at {d['url']}; {d['reason']}")
+
+    return serve_package(plan, ready)
 
 
 @package.command("openssf", epilog=example("recloser package openssf rel-3f9a12bc04de --key ec.pem --out model.sig"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from recloser.connectors.capture.cutting import Cut, Cutter, Measure
 from recloser.connectors.capture.events import Chunk, Endpoint
@@ -17,11 +17,11 @@ class Conversations:
     Args:
         measure: as for `Cutter`.
         looks_like: whether a piece of a stream is frames of the protocol and nothing else.
-        port: the registered port; a connection on it is taken to speak the protocol.
+        ports: the registered port and others that are told; a connection on one of them is taken to speak the protocol.
     """
 
-    def __init__(self, measure: Measure, looks_like: Looks, port: int) -> None:
-        self._measure, self._looks_like, self._port = measure, looks_like, port
+    def __init__(self, measure: Measure, looks_like: Looks, ports: Collection[int]) -> None:
+        self._measure, self._looks_like, self._ports = measure, looks_like, frozenset(ports)
         self._known: set[Key] = set()
         self._cutters: dict[tuple[Endpoint, Endpoint, int], Cutter] = {}
 
@@ -29,7 +29,7 @@ class Conversations:
         """Yield the frames that this piece completes, or the damage it shows."""
         key = (chunk.source, chunk.target)
         if key not in self._known:
-            if self._port not in {chunk.source.port, chunk.target.port} and not self._looks_like(chunk.data):
+            if self._ports.isdisjoint((chunk.source.port, chunk.target.port)) and not self._looks_like(chunk.data):
                 return
             self._known |= {key, (chunk.target, chunk.source)}
         name = (*key, chunk.connection)

@@ -13,6 +13,8 @@ from recloser.core import InvalidInput, Unavailable
 
 MICROSECONDS, NANOSECONDS = 0xA1B2C3D4, 0xA1B23C4D
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+COUNTED = {9, 0x0BAD, 0x4000_0BAD}
+"""Blocks that are no packets and yet have a number of theirs in Wireshark: journal entries, custom blocks."""
 BYTE_ORDER = 0x1A2B3C4D
 LARGEST = 64 << 20  # bytes of one record: more is damage, not a packet
 
@@ -136,6 +138,7 @@ def _pcapng(file: BinaryIO) -> Iterator[Packet | Damage]:
             elif kind in {OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET}:
                 number += 1
                 yield section.packet(kind, body, number)
+            number += kind in COUNTED
         except (struct.error, IndexError):
             yield Damage(max(number, 1), 0, f"a block of kind {kind} that cannot be read")
 

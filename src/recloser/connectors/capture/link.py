@@ -1,4 +1,7 @@
-"""Owns taking the link layer off a packet: Ethernet with VLAN tags, Linux cooked, loopback, raw IP. Nothing above."""
+"""Owns taking the link layer off a packet: Ethernet with its tags, Linux cooked, loopback, raw IP. Nothing above.
+
+Tags are VLAN (802.1Q, 802.1ad), HSR (IEC 62439-3), MPLS labels and PPPoE sessions.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import struct
 
 IPV4, IPV6 = 0x0800, 0x86DD
 TAGS = {0x8100, 0x88A8, 0x9100, 0x9200}
+HSR, PPPOE = 0x892F, 0x8864
+MPLS = {0x8847, 0x8848}
+PPP = {0x0021: IPV4, 0x0057: IPV6}
+IP_VERSIONS = {4: IPV4, 6: IPV6}
+MOST_TAGS = 16
 NULL, ETHERNET, LOOP, SLL, SLL2 = 0, 1, 108, 113, 276
 RAW = {12, 14, 101}
 SINGLE = {228: IPV4, 229: IPV6}
@@ -26,7 +34,7 @@ def open_link(link: int, data: bytes) -> tuple[int, str, bytes] | None:
     if link == SLL2:
         return None if len(data) < 20 else _untagged(int.from_bytes(data[:2]), data[12:18].hex(":"), data[20:])
     if link in RAW and data:
-        return {4: IPV4, 6: IPV6}.get(data[0] >> 4, 0), "", data
+        return IP_VERSIONS.get(data[0] >> 4, 0), "", data
     if link in SINGLE:
         return SINGLE[link], "", data
     if link in {NULL, LOOP} and len(data) >= 4:
@@ -35,8 +43,18 @@ def open_link(link: int, data: bytes) -> tuple[int, str, bytes] | None:
 
 
 def _untagged(kind: int, source: str, payload: bytes) -> tuple[int, str, bytes]:
-    while kind in TAGS and len(payload) >= 4:
-        kind, payload = int.from_bytes(payload[2:4]), payload[4:]
+    for _ in range(MOST_TAGS):
+        if kind in TAGS and len(payload) >= 4:
+            kind, payload = int.from_bytes(payload[2:4]), payload[4:]
+        elif kind == HSR and len(payload) >= 6:  # path and size, sequence number, EtherType of what is inside
+            kind, payload = int.from_bytes(payload[4:6]), payload[6:]
+        elif kind in MPLS and len(payload) >= 4:
+            bottom, payload = payload[2] & 1, payload[4:]
+            kind = (IP_VERSIONS.get(payload[0] >> 4, 0) if payload else 0) if bottom else kind
+        elif kind == PPPOE and len(payload) >= 8:
+            kind, payload = PPP.get(int.from_bytes(payload[6:8]), 0), payload[8:]
+        else:
+            break
     return kind, source, payload
 
 

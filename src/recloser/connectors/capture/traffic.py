@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from recloser.connectors.capture.events import Chunk, Damage, Endpoint, Event, LinkFrame, Packet
@@ -11,8 +12,10 @@ from recloser.connectors.capture.file import read_packets
 from recloser.connectors.capture.internet import Datagram, Internet
 from recloser.connectors.capture.link import IPV4, IPV6, open_link
 from recloser.connectors.capture.tcp import RST, SYN, Direction, Piece, Segment
+from recloser.connectors.capture.tunnel import inside
 
 TCP, UDP, ACK = 6, 17, 16
+MOST_TUNNELS = 4
 Route = tuple[Endpoint, Endpoint]
 
 
@@ -28,8 +31,13 @@ class Traffic:
         self._connections: dict[Route, int] = {}
         self._first: dict[Route, int] = {}
 
-    def add(self, packet: Packet) -> Iterator[Event]:
-        """Yield what the packet brings: pieces of conversations, or a link frame that is not IP."""
+    def add(self, packet: Packet, depth: int = 0) -> Iterator[Event]:
+        """Yield what the packet brings: pieces of conversations, or a link frame that is not IP.
+
+        Args:
+            packet: as recorded, or what a tunnel carried.
+            depth: tunnels around it.
+        """
         opened = open_link(packet.link, packet.data)
         if opened is None:
             yield Damage(
@@ -41,9 +49,14 @@ class Traffic:
             yield LinkFrame(packet.number, packet.t_ns, ethertype, source, payload)
             return
         datagram = self._internet.open(ethertype, payload)
-        if datagram is not None and datagram.protocol == UDP:
+        if datagram is None:
+            return
+        carried = inside(datagram) if depth < MOST_TUNNELS else None
+        if carried is not None:
+            yield from self.add(replace(packet, link=carried[0], data=carried[1]), depth + 1)
+        elif datagram.protocol == UDP:
             yield from _udp(packet, datagram)
-        elif datagram is not None and datagram.protocol == TCP:
+        elif datagram.protocol == TCP:
             yield from self._tcp(packet, datagram)
 
     def finish(self) -> Iterator[Event]:

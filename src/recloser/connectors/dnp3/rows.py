@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
@@ -16,10 +16,15 @@ PORT = 20_000
 
 
 class Dnp3Rows:
-    """Turns the events of a capture into rows: one an object, or one a frame or header that carries none."""
+    """Turns the events of a capture into rows: one an object, or one a frame or header that carries none.
 
-    def __init__(self) -> None:
-        self._conversations = Conversations(measure, looks_like, PORT)
+    Args:
+        ports: further ones on which the protocol is spoken, besides the registered one.
+    """
+
+    def __init__(self, ports: Collection[int] = ()) -> None:
+        self._ports = frozenset((PORT, *ports))
+        self._conversations = Conversations(measure, looks_like, self._ports)
         self._transport = Transport()
 
     def add(self, event: Event) -> Iterator[Row]:
@@ -28,7 +33,7 @@ class Dnp3Rows:
             return
         if event.transport == "tcp":
             cuts = self._conversations.add(event)
-        elif PORT in {event.source.port, event.target.port} or looks_like(event.data):
+        elif not self._ports.isdisjoint((event.source.port, event.target.port)) or looks_like(event.data):
             cuts = _datagram(event)
         else:
             return

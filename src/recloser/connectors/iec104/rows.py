@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from recloser.connectors.capture import Chunk, Cut, Endpoint, Event
@@ -54,10 +54,14 @@ def _control_fits(head: bytes) -> bool:
 
 
 class Iec104Rows:
-    """Turns the events of a capture into rows: one an information object, one an S or U format unit."""
+    """Turns the events of a capture into rows: one an information object, one an S or U format unit.
 
-    def __init__(self) -> None:
-        self._conversations = Conversations(measure, looks_like, PORT)
+    Args:
+        ports: further ones on which the protocol is spoken, besides the registered one.
+    """
+
+    def __init__(self, ports: Collection[int] = ()) -> None:
+        self._conversations = Conversations(measure, looks_like, (PORT, *ports))
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of the units that this event completes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
@@ -43,10 +43,15 @@ def looks_like(data: bytes) -> bool:
 
 
 class ModbusRows:
-    """Turns the events of a capture into rows, one a request or response."""
+    """Turns the events of a capture into rows, one a request or response.
 
-    def __init__(self) -> None:
-        self._conversations = Conversations(measure, looks_like, PORT)
+    Args:
+        ports: further ones on which the protocol is spoken, besides the registered one.
+    """
+
+    def __init__(self, ports: Collection[int] = ()) -> None:
+        self._ports = frozenset((PORT, *ports))
+        self._conversations = Conversations(measure, looks_like, self._ports)
         self._clients: dict[Route, Endpoint] = {}
         self._open: dict[Route, OrderedDict[tuple[int, int], tuple[int, Pdu]]] = {}
 
@@ -56,7 +61,7 @@ class ModbusRows:
             return
         if event.transport == "tcp":
             cuts = self._conversations.add(event)
-        elif PORT in {event.source.port, event.target.port}:
+        elif not self._ports.isdisjoint((event.source.port, event.target.port)):
             cuts = _datagram(event)
         else:
             return
@@ -91,8 +96,8 @@ class ModbusRows:
 
     def _is_request(self, route: Route, chunk: Chunk) -> bool:
         """Return whether a frame is a request: sent to the registered port, else by who spoke first."""
-        if (chunk.source.port == PORT) != (chunk.target.port == PORT):
-            return chunk.target.port == PORT
+        if (chunk.source.port in self._ports) != (chunk.target.port in self._ports):
+            return chunk.target.port in self._ports
         return self._clients.setdefault(route, chunk.source) == chunk.source
 
 

@@ -257,8 +257,10 @@ class Spool:
         bodies = scan(segment.read(), segment.salt).bodies
         found = [known_record(segment, *body) for body in bodies if body[0] > self._stored]
         batches = [record.readings for record in found if isinstance(record, Batch)]
-        earlier = sum(record.dropped for record in found if isinstance(record, Gap))
-        count, times = sum(map(len, batches)), [t_ns for batch in batches for t_ns in _arrivals(batch)]
+        gaps = [record for record in found if isinstance(record, Gap)]
+        earlier, count = sum(gap.dropped for gap in gaps), sum(map(len, batches))
+        times = [t_ns for batch in batches for t_ns in _arrivals(batch)]
+        times += [t_ns for gap in gaps for t_ns in (gap.start_ns, gap.end_ns)]
         times = times or [self._now_ns()]
         gap = Gap(self._next, "", min(times), max(times), FULL, count + earlier)
         self._accepted(lambda _: encode_gap(gap))

@@ -1,4 +1,4 @@
-"""Owns what a detector's answers cost where events are rare: misses and false alarms apart, each with one vote. Pure.
+"""Owns what a detector's answers cost where events are rare: misses, mix-ups and false alarms apart, a vote each. Pure.
 
 A mean over all windows would be one over quiet time: a model that never says anything would win.
 """
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from recloser.core import FloatArray
 
-LEAST_LOSS = {"event": 0.02, "quiet": 0.001}
+LEAST_LOSS = {"event": 0.02, "other": 0.02, "quiet": 0.001}
 """What counts as one in a comparison is the champion's loss, but never less than this: it may have made no error."""
 LEAST_SD = 0.05
 """Of a paired day, in that unit: a smaller one would let a single day decide."""
@@ -24,8 +24,13 @@ def event_part(kind: str) -> str:
     return kind
 
 
+def other_part(kind: str) -> str:
+    """Return the name of the comparison of windows that show another kind, and may be taken for this one."""
+    return f"other as {kind}"
+
+
 def quiet_part(kind: str) -> str:
-    """Return the name of the comparison of windows that do not show a kind."""
+    """Return the name of the comparison of windows in which nothing happens."""
     return f"no {kind}"
 
 
@@ -37,9 +42,12 @@ def split_parts(truth: FloatArray, kinds: Sequence[str]) -> dict[str, tuple[int,
         kinds: events.
     """
     found: dict[str, tuple[int, npt.NDArray[np.bool_]]] = {}
+    happens = (truth == 1.0).any(axis=1)
     for column, kind in enumerate(kinds):
+        absent = truth[:, column] == 0.0
         found[event_part(kind)] = column, np.asarray(truth[:, column] == 1.0)
-        found[quiet_part(kind)] = column, np.asarray(truth[:, column] == 0.0)
+        found[other_part(kind)] = column, np.asarray(absent & happens)
+        found[quiet_part(kind)] = column, np.asarray(absent & ~happens)
     return found
 
 
@@ -55,8 +63,12 @@ def mean_losses(truth: FloatArray, answers: FloatArray, kinds: Sequence[str]) ->
 
 def unit_losses(losses: Mapping[str, float], kinds: Sequence[str]) -> dict[str, float]:
     """Return what counts as one in each comparison: the reference's loss, and never less than LEAST_LOSS."""
-    named = [(event_part(kind), "event") for kind in kinds] + [(quiet_part(kind), "quiet") for kind in kinds]
-    return {name: max(losses.get(name, 0.0), LEAST_LOSS[side]) for name, side in named}
+    sides = {"event": event_part, "other": other_part, "quiet": quiet_part}
+    return {
+        name_of(kind): max(losses.get(name_of(kind), 0.0), LEAST_LOSS[side])
+        for side, name_of in sides.items()
+        for kind in kinds
+    }
 
 
 def day_differences(

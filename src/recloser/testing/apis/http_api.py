@@ -16,7 +16,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: a status with a document, or a stream of documents, a line each, until it ends."""
+    """An answer: a status with a document, or a stream of documents, a line each, until it ends.
+
+    A stream that raises ConnectionError breaks off within a line.
+    """
 
     status: int
     document: Mapping[str, Any] = field(default_factory=dict)
@@ -30,11 +33,11 @@ class Fault:
 
     Attributes:
         match: how the line 'METHOD /path' begins.
-        kind: 'status'; 'hang' (no answer for `seconds`); 'drop' (the connection ends, nothing was done);
-            'lose' (it was done, the answer is lost); 'garbage' (not JSON).
+        kind: 'status'; 'hang' (no answer for `seconds`); 'slow' (the answer comes after `seconds`); 'drop' (the
+            connection ends, nothing was done); 'lose' (it was done, the answer is lost); 'garbage' (not JSON).
         status: of kind 'status'.
         times: so many requests; fewer remain after each.
-        seconds: of kind 'hang'.
+        seconds: of the kinds 'hang' and 'slow'.
         retry_after: the header, None without.
     """
 
@@ -121,6 +124,9 @@ class HttpApi:
                 fault.times -= 1
                 if fault.times <= 0:
                     self.faults.remove(fault)
+        if fault is not None and fault.kind == "slow":
+            self.ended.wait(fault.seconds)
+            fault = None
         if fault is not None and fault.kind != "lose":
             self._fail(handler, fault)
             return
@@ -133,7 +139,7 @@ class HttpApi:
     def _reply(self, handler: BaseHTTPRequestHandler, path: str, query: dict[str, str], raw: bytes) -> Reply:
         headers = {name.lower(): text for name, text in handler.headers.items()}
         if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
-            return Reply(401, {"message": "Request header error: there is no user identity header."})
+            return Reply(401, {"message": "Request header error: there is no user identity header.", "code": 401})
         try:
             body = json.loads(raw) if raw else None
         except ValueError:
@@ -161,13 +167,17 @@ def _send(handler: BaseHTTPRequestHandler, reply: Reply, ended: threading.Event)
     handler.send_header("content-type", "application/json")
     handler.send_header("transfer-encoding", "chunked")
     handler.end_headers()
-    for document in reply.stream:
-        if ended.is_set():
-            break
-        line = json.dumps(document, default=str).encode() + b"\n"
-        handler.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-        handler.wfile.flush()
-    handler.wfile.write(b"0\r\n\r\n")
+    try:
+        for document in reply.stream:
+            if ended.is_set():
+                break
+            line = json.dumps(document, default=str).encode() + b"\n"
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            handler.wfile.flush()
+        handler.wfile.write(b"0\r\n\r\n")
+    except ConnectionError:
+        handler.wfile.write(b'80\r\n{"type": "MOD')
+        handler.close_connection = True
 
 
 def _write(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str]) -> None:

@@ -34,13 +34,22 @@ def test_a_model_that_cries_wolf_loses_too() -> None:
     assert day_differences(truth, (good, good), np.zeros(len(truth)), KINDS).tolist() == [0.0]
 
 
+def test_a_model_that_takes_every_event_for_every_kind_loses() -> None:
+    truth = world()
+    good = np.clip(truth * 0.9 + 0.01, 0.0, 1.0)
+    confused = np.where(truth.any(axis=1, keepdims=True), 0.9, good)
+    assert day_differences(truth, (confused, good), np.zeros(len(truth)), KINDS)[0] > 5.0
+
+
 def test_windows_that_nobody_labelled_count_for_nothing() -> None:
     truth = world(10)
     truth[3] = np.nan
     parts = split_parts(truth, KINDS)
-    assert list(parts) == ["islanding", "no islanding", "line_trip", "no line_trip"]
+    assert list(parts)[:3] == ["islanding", "other as islanding", "no islanding"]
+    assert len(parts) == 6
     assert not any(rows[3] for _, rows in parts.values())
-    assert parts["no islanding"][1].sum() == 13
+    assert parts["no islanding"][1].sum() == 9
+    assert parts["other as islanding"][1].sum() == 4
     assert set(mean_losses(truth, np.full_like(truth, 0.5), KINDS).values()) == {0.25}
 
 

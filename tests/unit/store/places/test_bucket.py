@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,6 +20,7 @@ from recloser.core import InvalidInput, Refused, Sample, Unavailable, sample_fra
 from recloser.store import PREDICTION_SCHEMA, PredictionTable, Store
 from recloser.store.maintenance import Upkeep
 from recloser.store.places import Bucket, BucketAccess
+from recloser.testing.certificates import Authority
 
 pytestmark = pytest.mark.services
 T0 = datetime(2020, 1, 1, tzinfo=UTC)
@@ -225,3 +229,39 @@ def test_kill_9_leaves_whole_batches_and_the_repeat_completes(s3: S3Server, step
     go(rest)
     rest.communicate(timeout=600)
     assert store.read(["k"], as_of=LATER).frame.height == (confirmed + 3) * 200
+
+
+SECURE = """
+import sys
+from datetime import timedelta
+from recloser.core import Unavailable
+from recloser.store import Store
+from recloser.store.places import Bucket, BucketAccess
+from recloser.testing import small_grid
+endpoint, key, secret = sys.argv[1:]
+place = Bucket("s3://grid/recloser", BucketAccess(endpoint, "us-east-1", key, secret, timeout_s=10, retry_s=2))
+try:
+    store = Store.open(place, timedelta(hours=1))
+    frame = small_grid(2).frame()
+    print(store.append(frame, "x").accepted == store.read(as_of=frame["available_at"].max()).frame.height > 0)
+except Unavailable:
+    print("unavailable")
+"""
+
+
+@pytest.mark.slow
+def test_a_certificate_of_a_private_authority_is_trusted_where_the_environment_says_so(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("s3"))
+    s3.gate.socket = context.wrap_socket(s3.gate.socket, server_side=True)
+
+    def told(**environ: str) -> str:
+        words = [sys.executable, "-c", SECURE, s3.endpoint.replace("http", "https"), KEY, SECRET]
+        done = subprocess.run(words, env={**os.environ, **environ}, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    assert told() == "unavailable"
+    assert told(SSL_CERT_FILE=str(authority.path)) == "True"

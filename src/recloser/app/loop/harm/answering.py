@@ -8,7 +8,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.history import History
 from recloser.app.platform import Platform
 from recloser.core import FloatArray

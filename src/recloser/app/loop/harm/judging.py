@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recloser.app.loop.book import ONLINE, ClosedDay, DayBook
+from recloser.app.loop.book import ONLINE, DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.harm.answering import PastAnswers
 from recloser.app.loop.signals import signal_of_record
 from recloser.app.platform import Platform

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay
+from recloser.app.loop.days import ClosedDay
 from recloser.app.platform import Platform
 from recloser.core import LOAD, TEMPERATURE, InvalidInput, Panel, local_midnight
 from recloser.ledger import Change as LedgerChange

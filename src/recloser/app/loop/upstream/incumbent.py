@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recloser.app.loop.book import ClosedDay, DayBook
+from recloser.app.loop.book import DayBook
+from recloser.app.loop.days import ClosedDay
 from recloser.app.loop.faults import finding_from, finding_to
 from recloser.app.loop.relation.areas import STATE as AREAS
 from recloser.app.loop.relation.areas import change_from

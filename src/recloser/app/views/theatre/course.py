@@ -19,7 +19,16 @@ from recloser.ledger import Entry, ForecastRecord, RolloutRecord, SignalRecord, 
 
 ENTRIES, RECORDS, SIGNALS = 20_000, 4_000, 2_000
 """So far back a long life is told: decisions, forecasts of an area, signals."""
-PLUMBING = (*QUIET, "run.start", "gateway.limits", "console.sign_in_refused", "store.append", "backup.write")
+PLUMBING = (
+    *QUIET,
+    "run.start",
+    "trigger.run",
+    "trigger.begin",
+    "gateway.limits",
+    "console.sign_in_refused",
+    "store.append",
+    "backup.write",
+)
 """Audit actions that are no decision."""
 POINTS = 420
 """Days drawn; of a longer life each point is the worst of its stretch."""

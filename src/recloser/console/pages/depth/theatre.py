@@ -62,12 +62,12 @@ def _slider(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     return el(
         "form",
         el("input", type="hidden", name="name", value=view["area"]),
-        el("label", "Moment", for_="step", class_="quiet"),
         el(
             "input",
             type="range",
             name="step",
             id="step",
+            aria_label="Moment",
             min=0,
             max=view["steps"],
             value=view["step"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -83,6 +83,22 @@ class Approval(Form):
     may_approve: list[Person]
 
 
+class AreaCorrector(Form):
+    """What an area's bias corrector does: the share it has earned, what it adds to the median, until when it is off."""
+
+    share: float
+    offset_pct: float
+    off_until: date | None
+
+
+class Corrector(Form):
+    """The bias correctors of a release, as of their version."""
+
+    release: str
+    version: int
+    areas: dict[str, AreaCorrector]
+
+
 class Explained(Form):
     """Why a rollout is where it is, and what would change it."""
 
@@ -109,6 +125,7 @@ class Explained(Form):
     proposers: Proposers
     approval: Approval | None
     on_trial: str | None
+    corrector: Corrector | None
     sentences: list[str]
 
 

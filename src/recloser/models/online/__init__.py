@@ -1,0 +1,1 @@
+"""Owns what a release learns in use beside its calibration. Trains nothing."""
