@@ -242,7 +242,7 @@ class World:
         return None if self.route is None else self.route.champion
 
     def latest_of(self, release: str) -> Rollout | None:
-        """Return the rollout of a release that was promoted once: the one that is not over, else the latest; or None."""
+        """Return a release's rollout that was promoted once: the one that is not over, else the latest; or None."""
         found = [(r.promoted_at, r) for r in self.rollouts if r.release == release and r.promoted_at is not None]
         if not found:
             return None
