@@ -235,6 +235,11 @@ def test_a_dead_pod_costs_a_rung_and_is_back_by_itself(hosted: Bench) -> None:
     assert wait_until(lambda: hosted.served_by() == {hosted.puppet}, 60.0)
 
 
+def test_a_release_that_does_not_run_may_not_serve_by_order_of_a_person_either(hosted: Bench) -> None:
+    """What `rollback --to` asks, at the command line and in a gateway."""
+    assert "not ready" in LocalRouter(hosted.platform).verify(hosted.champion)
+
+
 def test_where_a_release_runs_is_told_to_all_gateways_in_the_ledger(hosted: Bench) -> None:
     assert hosted.cluster is not None
     assert hosted.verified(hosted.champion) == ""

@@ -23,6 +23,22 @@ class Opener(Protocol):
         ...
 
 
+class Elsewhere(Protocol):
+    """Where releases run if not in the gateways' own processes; thread safe."""
+
+    def open(self, package: Package) -> Model:
+        """Return the model of a package where it runs.
+
+        Raises:
+            Unavailable: nobody has told yet where that is.
+        """
+        ...
+
+    def address(self, release: str) -> str:
+        """Return where a release runs by the ledger, an empty text if nobody has told yet."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedRelease:
     """A release ready to answer.

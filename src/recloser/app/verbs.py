@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
+from recloser.app.cluster.hosting import host_releases
 from recloser.app.cluster.opening import engine_of
 from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
@@ -101,6 +102,7 @@ def run_pipeline(
             loop.retraining.engine = engine_of(platform, platform.hooks.pipeline(), progress)
         progress(f"{key}: as of {format_utc(instant)}")
         outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
+        platform.package_share().try_now(progress)
         loop.advance()
         judged = outcome.results["judge"]
         return {
@@ -353,6 +355,8 @@ def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) 
         Refused: nothing to roll back, or the target does not verify.
     """
     with Platform.open(folder) as platform:
+        if to is not None:
+            host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
         return rollback_in(ControlLoop(platform, LoopOptions()), to=to, reason=reason, actor=actor)
 
 

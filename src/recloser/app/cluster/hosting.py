@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from recloser.app.loop.router import LocalRouter, releases_of
@@ -77,30 +78,41 @@ def api_of(platform: Platform) -> KServeApi:
 def host_releases(platform: Platform) -> None:
     """Let the platform open releases where they run, if the project runs them under KServe."""
     if platform.project.kserve.url is not None and not platform.isolated:
-        platform.elsewhere = lambda package: open_remote(platform, package)
+        platform.elsewhere = Hosted(platform)
 
 
-def open_remote(platform: Platform, package: Package) -> Model:
-    """Return the model of a release where its InferenceService runs.
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """The releases of a project as InferenceServices; conforms to `recloser.app.release.Elsewhere`."""
 
-    Raises:
-        Unavailable: nobody has told yet where that is.
-    """
-    found = platform.ledger.get(StateRecord, f"{ADDRESS}/{package.release}")
-    if found is None:
-        raise Unavailable(
-            "its InferenceService is not ready",
-            where=package.release,
-            next_step="The controller starts what the route needs; look at 'kubectl get inferenceservices'.",
+    platform: Platform
+
+    def address(self, release: str) -> str:
+        """Return where a release runs by the ledger, an empty text if nobody has told yet."""
+        found = self.platform.ledger.get(StateRecord, f"{ADDRESS}/{release}")
+        return "" if found is None else str(found.state["url"])
+
+    def open(self, package: Package) -> Model:
+        """Return the model of a package where its InferenceService runs.
+
+        Raises:
+            Unavailable: nobody has told yet where that is.
+        """
+        url = self.address(package.release)
+        if not url:
+            raise Unavailable(
+                "its InferenceService is not ready",
+                where=package.release,
+                next_step="The controller starts what the route needs; look at 'kubectl get inferenceservices'.",
+            )
+        quantiles = checked_quantiles(tuple(read_facts(package.model_folder)["quantiles"]))
+        plan = RemotePlan(
+            release=package.release,
+            columns=columns_of(package),
+            outputs=quantile_names(quantiles),
+            patience_ms=self.platform.project.kserve.patience_ms,
         )
-    quantiles = checked_quantiles(tuple(read_facts(package.model_folder)["quantiles"]))
-    plan = RemotePlan(
-        release=package.release,
-        columns=columns_of(package),
-        outputs=quantile_names(quantiles),
-        patience_ms=platform.project.kserve.patience_ms,
-    )
-    return RemoteModel(quantiles, RemotePredictor(str(found.state["url"]), plan))
+        return RemoteModel(quantiles, RemotePredictor(url, plan))
 
 
 def columns_of(package: Package) -> tuple[str, ...]:

@@ -118,7 +118,9 @@ class RouteFollower(threading.Thread):
             self._tell_problems()
             return
         missing = [name for name in releases_of(route) if not self._platform.loaded(name)]
-        for release in self._loader.want(missing, route.epoch):
+        elsewhere = self._platform.elsewhere
+        places = () if elsewhere is None else tuple(elsewhere.address(name) for name in missing)
+        for release in self._loader.want(missing, (route.epoch, places)):  # told where it runs: tried again at once
             self._platform.adopt(release)
             missing.remove(release.release)
         self._tell_problems()

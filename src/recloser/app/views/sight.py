@@ -116,8 +116,9 @@ def read_forecasts(platform: Platform, now: datetime) -> dict[str, AreaForecasts
     if any(area not in by_area for area in platform.areas):
         last = platform.ledger.find(ForecastRecord, order_by="issued_at", descending=True, limit=1)
         before = [] if not last else platform.ledger.find(ForecastRecord, issued_at=last[0].issued_at)
+        known = set(by_area)
         for record in sorted(before, key=lambda record: record.made_at, reverse=True):
-            if record.area not in {item.area for item in found}:
+            if record.area not in known:
                 by_area.setdefault(record.area, []).append(record)
     return {area: forecasts_of(records) for area, records in by_area.items()}
 

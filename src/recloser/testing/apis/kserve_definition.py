@@ -6,14 +6,13 @@ The client is read, not imported: it would bring its whole server along.
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-from kubernetes import client as kubernetes
 
 from recloser.testing.apis.definition import mismatches
 
@@ -24,8 +23,8 @@ IMPLEMENTATIONS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onn
 
 
 def is_there() -> bool:
-    """Tell whether KServe's client is installed."""
-    return importlib.util.find_spec("kserve") is not None
+    """Tell whether the clients of KServe and Kubernetes are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("kserve", "kubernetes"))
 
 
 def problems(document: Mapping[str, Any]) -> list[str]:
@@ -46,7 +45,7 @@ class Models:
     def __getattr__(self, name: str) -> Any:
         name = ALIASES.get(name, name)
         found = _kserve_types().get(name)
-        return getattr(kubernetes, name) if found is None else found
+        return getattr(importlib.import_module("kubernetes.client"), name) if found is None else found
 
 
 @cache
