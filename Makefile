@@ -63,6 +63,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/events/run.py
 	$(BIN)/python benchmarks/hosts/run.py
 	$(BIN)/python benchmarks/traces/run.py
+	$(BIN)/python benchmarks/sizing/run.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/site/build.py build/site

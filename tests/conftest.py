@@ -13,11 +13,14 @@ from pathlib import Path
 import mlflow_server as mlflow_process
 import pytest
 import s3_server
+from hypothesis import settings as hypothesis_settings
 from mlflow_server import MlflowServer
 from s3_server import S3Server
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 120.0
+hypothesis_settings.register_profile("patient", deadline=None)  # how fast the machine is decides no test
+hypothesis_settings.load_profile("patient")
 
 
 class Mosquitto:

@@ -328,3 +328,17 @@ def test_a_hold_is_exclusive_and_ends_with_its_block(ledger: Ledger, ledger_url:
         raise OSError("mine")
     with ledger.hold("run 1"):
         pass
+
+
+def test_the_newest_time_of_each_group_is_told_without_the_records(ledger: Ledger) -> None:
+    day = timedelta(days=1)
+    with ledger.change("test", NOW) as change:
+        for number, area in enumerate(("a", "a", "b", "c", "d")):
+            change.add(forecast(f"f{number}", area, issued_at=NOW + number * day, void=area == "c"))
+        change.add(forecast("old", "e", issued_at=NOW - day))
+        change.note("test", "forecasts")
+    found = ledger.newest_by(ForecastRecord, "area", "issued_at", since=NOW, void=False)
+    assert found == {"a": NOW + day, "b": NOW + 2 * day, "d": NOW + 4 * day}
+    assert set(ledger.newest_by(ForecastRecord, "area", "issued_at", since=NOW - day)) == set("abcde")
+    with pytest.raises(InvalidInput):
+        ledger.newest_by(ForecastRecord, "region", "issued_at", since=NOW)

@@ -160,6 +160,28 @@ class Ledger:
             rows = connection.execute(query).all()
         return [mapping.decode(row) for row in rows]
 
+    def newest_by(
+        self, record_type: type[Any], group: str, time: str, *, since: datetime, **equals: Any
+    ) -> dict[str, datetime]:
+        """Return for each value of a field the newest time among its records, by one reading that decodes no record.
+
+        Args:
+            record_type: which records.
+            group: field of text.
+            time: field of the time.
+            since: only records at or after it (aware UTC).
+            equals: as `find`.
+
+        Raises:
+            InvalidInput: no such field, or a value of another type.
+        """
+        mapping = mapping_of(record_type)
+        key, at = (mapping.table.c[mapping.column(name).name] for name in (group, time))
+        query = sa.select(key, sa.func.max(at)).where(at >= mapping.literal(time, since)).group_by(key)
+        query = query.where(*(_equal(mapping, name, item) for name, item in equals.items()))
+        with self._at_seam(), reading(self._engine) as connection:
+            return {name: read_time(text) for name, text in connection.execute(query)}
+
     def entries(self, after: int = 0, limit: int | None = None, *, subject: str | None = None) -> list[Entry]:
         """Return audit entries with seq > `after` in order, of one subject if given.
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recloser.app.loop.book import LOOK_BACK, DayBook
 from recloser.app.loop.days import ClosedDay
@@ -174,10 +175,10 @@ def area_days(closed: ClosedDay, release: str, champion: str, scales: dict[str, 
     if ours is None or theirs is None:
         return []
     truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    names = closed.rows["area"].to_numpy()
+    places = closed.rows.with_row_index("row").group_by("area", maintain_order=True).agg(pl.col("row"))
     result = []
-    for area in dict.fromkeys(names.tolist()):
-        mine = names == area
+    for area, rows in zip(places["area"].to_list(), places["row"], strict=True):
+        mine = rows.to_numpy()
         if scales.get(area) and np.isfinite(ours[mine]).any() and np.isfinite(theirs[mine]).any():
             result.append(AreaDay(area, scales[area], truth[mine], ours[mine], theirs[mine]))
     return result

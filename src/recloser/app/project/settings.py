@@ -318,12 +318,13 @@ class Project(Section):
     def _groups_are_of_areas(self) -> Self:
         named = [(f"monitoring.groups.{group}", members) for group, members in self.monitoring.groups.items()]
         named += [(f"rollout.cohorts.{cohort}", members) for cohort, members in self.rollout.cohorts.items()]
+        known = frozenset(self.project.areas)
         for where, members in named:
             for area in members:
-                if area not in self.project.areas:
+                if area not in known:
                     raise unknown_name("area", area, self.project.areas, where)
         for area in self.staging.network.loads:
-            if area not in self.project.areas:
+            if area not in known:
                 raise unknown_name("area", area, self.project.areas, "staging.network.loads")
         if self.events is not None:
             check_events(self.events, self.project.areas, self.links.devices)

@@ -51,7 +51,10 @@ class Roll:
         if platform.detects:  # nothing is issued, and no load is read
             return Attendance(serving, None, {}, None, led_until)
         if changed or not self._issued:
-            self._issued = {area: self._newest(area) for area in platform.areas}
+            lately = platform.ledger.newest_by(
+                ForecastRecord, "area", "issued_at", since=now - BACK - plan.forecast_within, void=False
+            )
+            self._issued = {area: lately.get(area) or self._newest(area) for area in platform.areas}
         extent = platform.store.extent(LOAD)
         return Attendance(
             serving=serving,

@@ -21,6 +21,7 @@ from recloser.core import InvalidInput
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 BILLION = 1_000_000_000
+HEAD = np.arange(3, 7)  # words of SOC and FRACSEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +83,24 @@ class _Gather:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The gathers of the phasors, frequencies and analogs, and the words of stats and digitals."""
+    """Where everything stands, by column of the word matrix.
 
-    phasors: tuple[_Gather, ...]
-    frequencies: tuple[_Gather, ...]
-    analogs: tuple[_Gather, ...]
+    Attributes:
+        gathers: phasors, frequencies and analogs, in this order, as one array.
+        width: of this array; `frequencies` and `analogs`: where these begin in it.
+        raw_analogs: analogs as sent; None where that is no other number.
+        stats, digitals: words.
+        absent: angle columns that may be absent, and their magnitudes.
+    """
+
+    gathers: tuple[_Gather, ...]
+    width: int
+    frequencies: int
+    analogs: int
+    raw_analogs: tuple[_Gather, ...] | None
     stats: NDArray[np.intp]
     digitals: NDArray[np.intp]
-    absent_angles: tuple[NDArray[np.intp], NDArray[np.intp]]  # angle columns that may be absent, their magnitudes
+    absent: tuple[NDArray[np.intp], NDArray[np.intp]] | None
 
 
 def read_batch(frames: Sequence[bytes] | bytes, layout: Layout) -> DataBatch:
@@ -108,29 +119,36 @@ def read_batch(frames: Sequence[bytes] | bytes, layout: Layout) -> DataBatch:
     if not fits:
         raise InvalidInput("data frames that do not fit their configuration", expected=f"{size} bytes each")
     count = len(data) // size
-    view = memoryview(data)
-    good = np.fromiter((crc_hqx(view[i * size : (i + 1) * size], 0xFFFF) == 0 for i in range(count)), bool, count)
     words = np.frombuffer(data, ">u2").reshape(count, size // 2)
-    head = np.frombuffer(data, np.uint8).reshape(count, size)[:, 6:14].copy().view(">u4")
-    fraction = head[:, 1].astype(np.int64)
-    base = layout.configuration.time_base
+    head = words.take(HEAD, axis=1).view(">u4").astype(np.int64)
+    fraction = head[:, 1]
     plan = _plan(layout)
-    phasors = _values(words, plan.phasors, len(layout.phasors))
-    angles, magnitudes = plan.absent_angles
-    if len(angles):
-        phasors[:, magnitudes] = np.where(np.isnan(phasors[:, angles]), np.nan, phasors[:, magnitudes])
+    values = _values(words, plan.gathers, plan.width)
+    if plan.absent is not None:
+        angles, magnitudes = plan.absent
+        values[:, magnitudes] = np.where(np.isnan(values[:, angles]), np.nan, values[:, magnitudes])
+    analogs = values[:, plan.analogs :]
+    raw = plan.raw_analogs
     return DataBatch(
         layout,
-        head[:, 0].astype(np.int64) * BILLION + (fraction & 0xFFFFFF) * BILLION // base,
+        head[:, 0] * BILLION + (fraction & 0xFFFFFF) * BILLION // layout.configuration.time_base,
         (fraction >> 24).astype(np.uint8),
-        words[:, plan.stats].astype(np.uint16),
-        phasors.reshape(count, -1, 2),
-        _values(words, plan.frequencies, len(layout.frequencies)).reshape(count, -1, 2),
-        _values(words, plan.analogs, len(layout.analogs)),
-        _values(words, plan.analogs, len(layout.analogs), scaled=False),
-        words[:, plan.digitals].astype(np.uint16),
-        good,
+        words.take(plan.stats, axis=1).astype(np.uint16),
+        values[:, : plan.frequencies].reshape(count, -1, 2),
+        values[:, plan.frequencies : plan.analogs].reshape(count, -1, 2),
+        analogs,
+        analogs if raw is None else _values(words, raw, len(layout.analogs), scaled=False),
+        words.take(plan.digitals, axis=1).astype(np.uint16),
+        _good(frames, size),
     )
+
+
+def _good(frames: Sequence[bytes] | bytes, size: int) -> NDArray[np.bool_]:
+    """Return whether each check word is right."""
+    if isinstance(frames, bytes):
+        view = memoryview(frames)
+        return np.array([not crc_hqx(view[at : at + size], 0xFFFF) for at in range(0, len(frames), size)], bool)
+    return np.array([not crc_hqx(frame, 0xFFFF) for frame in frames], bool)
 
 
 def leading_frames(data: bytes | bytearray, layout: Layout) -> int:
@@ -157,9 +175,11 @@ def begins_frame(data: bytes, layout: Layout) -> bool:
 
 
 def _values(words: NDArray[np.uint16], gathers: tuple[_Gather, ...], width: int, *, scaled: bool = True) -> Floats:
+    if len(gathers) == 1 and gathers[0].code == ">f4":  # the usual case: all in floating point
+        return words.take(gathers[0].words, axis=1).view(">f4").astype(np.float64)
     values = np.empty((len(words), width))
     for gather in gathers:
-        raw = np.ascontiguousarray(words[:, gather.words]).view(gather.code)
+        raw = words.take(gather.words, axis=1).view(gather.code)
         if not scaled or gather.code == ">f4":
             values[:, gather.columns] = raw
             continue
@@ -172,17 +192,23 @@ def _values(words: NDArray[np.uint16], gathers: tuple[_Gather, ...], width: int,
 
 @lru_cache(maxsize=256)
 def _plan(layout: Layout) -> _Plan:
-    phasors = [layout.fields[index] for index in layout.phasors]
+    fields = layout.fields
+    phasors = [fields[index] for index in layout.phasors]
+    frequencies = [fields[index] for index in layout.frequencies]
+    analogs = [fields[index] for index in layout.analogs]
     angles = np.array(
         [i for i in range(1, len(phasors), 2) if phasors[i].absent is not None and phasors[i - 1].code == "H"], np.intp
     )
+    every = phasors + frequencies + analogs
     return _Plan(
-        _gathers(phasors),
-        _gathers([layout.fields[index] for index in layout.frequencies]),
-        _gathers([layout.fields[index] for index in layout.analogs]),
-        np.array([layout.fields[index].place // 2 for index in layout.stats], np.intp),
-        np.array([layout.fields[index].place // 2 for index in layout.digitals], np.intp),
-        (angles, angles - 1),
+        _gathers(every),
+        len(every),
+        len(phasors),
+        len(phasors) + len(frequencies),
+        None if all(field.code == "f" for field in analogs) else _gathers(analogs),
+        np.array([fields[index].place // 2 for index in layout.stats], np.intp),
+        np.array([fields[index].place // 2 for index in layout.digitals], np.intp),
+        (angles, angles - 1) if len(angles) else None,
     )
 
 
