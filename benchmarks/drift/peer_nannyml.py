@@ -51,7 +51,7 @@ def weekly(key: str) -> Method:
                     return False
                 place = now.tobytes()
                 if place not in values:
-                    values[place] = float(judge.calculate(pd.Series(now)))
+                    values[place] = float(judge.calculate(pd.Series(now, name="error")))
                 return bool(judge.alert(values[place]))
 
             return runner
@@ -63,7 +63,7 @@ def weekly(key: str) -> Method:
 
 def _fitted(key: str, history: Days, strictness: float) -> tuple[Any, dict[bytes, float]]:
     """Return the method as fitted on the history, and the values that it gave before, whatever the strictness."""
-    usual = pd.Series(history.hours[np.isfinite(history.hours)])
+    usual = pd.Series(history.hours[np.isfinite(history.hours)], name="error")
     judge = MethodFactory.create(
         key=key,
         feature_type=FeatureType.CONTINUOUS,

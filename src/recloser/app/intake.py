@@ -13,7 +13,7 @@ from recloser.app.platform import Platform
 from recloser.app.project.layout import Layout
 from recloser.app.project.resolution import fits, with_resolution, write_resolution
 from recloser.app.project.settings import Project, load_project
-from recloser.connectors import FileMapping, Reading, read_file, usual_step
+from recloser.connectors import READ_AS_UTC, FileMapping, Reading, read_file, usual_step
 from recloser.core import InvalidInput, nearest
 from recloser.store import TABLE_NAME, AppendResult
 
@@ -81,7 +81,8 @@ def ingest_file(folder: Path, file: Path, given: Mapping[str, Any]) -> dict[str,
     # Read before anything is opened: a file that is wrong leaves no trace, not even an empty state folder.
     reading = read_file(file, mapping_of(project, given))
     _dated(reading, file)
-    notes = [*reading.notes, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
+    told = [note for note in reading.notes if note != READ_AS_UTC or _local(project, given)]
+    notes = [*told, *_strangers(project, reading.frame["area"].unique().to_list(), file)]
     if step is not None:
         notes.append(write_resolution(folder, step))
     with Platform.open(folder) as platform:
@@ -122,6 +123,11 @@ def _by_row(reading: Reading, result: AppendResult) -> dict[str, int]:
         "corrected": kept.filter("corrects")["row"].n_unique(),
         "flagged": reading.flagged,
     }
+
+
+def _local(project: Project, given: Mapping[str, Any]) -> bool:
+    """Return whether stamps without an offset may well be local: the project's zone is, and nobody said UTC."""
+    return "time_zone" not in given and project.project.time_zone not in {"UTC", "Etc/UTC"}
 
 
 def _dated(reading: Reading, file: Path) -> None:

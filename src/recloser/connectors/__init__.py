@@ -8,10 +8,12 @@ from recloser.connectors.file import read_file, usual_step
 from recloser.connectors.mapping import FileMapping
 from recloser.connectors.quality import CATEGORY_QUALITY
 from recloser.connectors.reading import Reading
+from recloser.connectors.times import READ_AS_UTC
 
 __all__ = [
     "CATEGORY_QUALITY",
     "PROTOCOLS",
+    "READ_AS_UTC",
     "FileMapping",
     "Reading",
     "decode_file",

@@ -198,7 +198,8 @@ def _single(table: RawTable, wide: pl.DataFrame, columns: list[MappedColumn], ma
         (table.file, mapping.time),
         "one area and time with different values",
         "one row per area and time",
-        "Correct it, or say repeated='last'; check zone and stamp if this is the hour that comes twice.",
+        "Correct it, or say repeated='last'; if this is the hour that comes twice, say the time zone of the stamps "
+        f"(now {mapping.time_zone}).",
     )
 
 

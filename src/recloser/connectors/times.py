@@ -14,6 +14,7 @@ from recloser.connectors.problems import bad_rows
 from recloser.connectors.table import RawTable
 from recloser.core import TIME, InvalidInput
 
+READ_AS_UTC = "Stamps carry no offset and are read as UTC; say --time-zone (or [data] time_zone) if they are local."
 _OFFSET = r"[0-9](Z|z|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})$"
 _CLOCK = r":[0-9]{2}"
 _AWARE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -46,6 +47,8 @@ def to_instants(
     stamps = _parse(table, column, mapping)
     if stamps.aware:
         return stamps.instants
+    if mapping.time_zone == "UTC":
+        table.notes.append(READ_AS_UTC)
     empty = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(areas)) if valueless is None else valueless
     frame = table.cells(column).with_columns(area=areas, stamp=stamps.instants, valueless=empty)
     return localise(frame, (table.file, column), mapping)

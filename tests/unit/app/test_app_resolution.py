@@ -52,6 +52,15 @@ def test_the_first_file_sets_the_interval_and_the_next_must_fit(tmp_path: Path, 
         ingest_file(project, csv(tmp_path / "odd.csv", 7), COLUMNS)
 
 
+def test_stamps_without_an_offset_are_said_to_be_read_as_utc_unless_somebody_said_so(tmp_path: Path) -> None:
+    file = csv(tmp_path / "load.csv", 30, zone="Etc/UTC")
+    told = "read as UTC; say --time-zone"
+    project = fresh(tmp_path)
+    assert any(told in note for note in ingest_file(project, file, COLUMNS)["notes"])
+    assert not any(told in note for note in ingest_file(project, file, COLUMNS | {"time_zone": "UTC"})["notes"])
+    assert not any(told in note for note in ingest_file(fresh(tmp_path / "utc", "UTC"), file, COLUMNS)["notes"])
+
+
 def test_local_stamps_over_the_end_of_summer_time_tell_it_too(tmp_path: Path) -> None:
     project = fresh(tmp_path, "Europe/Amsterdam")
     file = csv(tmp_path / "load.csv", 30, 600, zone="Europe/Amsterdam")

@@ -200,7 +200,7 @@ def test_when_each_quantity_is_known(tmp_path: Path) -> None:
     assert dict(reading.frame.select("quantity", "value").iter_rows()) == amounts
     actual = read(tmp_path, content, weather="measured", **facts)
     assert actual.frame.filter(pl.col("quantity") == "temperature_c")["available_at"].to_list() == [measured]
-    assert read(tmp_path, content, weather="actual_as_forecast", **facts).notes[0].startswith("Measured temperature")
+    assert read(tmp_path, content, weather="actual_as_forecast", **facts).notes[-1].startswith("Measured temperature")
     ahead = read(tmp_path, content, extra={"w": ("wind_m_s", "m/s")}, extra_lead={"wind_m_s": HOUR})
     assert ahead.frame["available_at"].to_list() == [at + HOUR, at - HOUR]
 
