@@ -14,10 +14,10 @@ from recloser.ledger import ForecastRecord, RouteRecord
 from recloser.testing import empty_project
 
 NOW = datetime(2024, 3, 5, 11, tzinfo=UTC)
-STEP = timedelta(minutes=30)
+STEP = timedelta(hours=1)
 RELEASE = "rel-0123456789ab"
-AHEAD, BACK = 48 + 26, 96
-"""Half hours forecast from the issue on, and known before it."""
+AHEAD, BACK = 38, 48
+"""Hours forecast from the issue on, and known before it."""
 
 
 def world(folder: Path, assets: int) -> tuple[Path, datetime]:
@@ -45,7 +45,7 @@ def _level(number: int) -> float:
 
 
 def _shape(times: np.ndarray) -> np.ndarray:
-    return 1.0 + 0.3 * np.sin(2 * np.pi * (times / 48.0 - 0.3))
+    return 1.0 + 0.3 * np.sin(2 * np.pi * (times / 24.0 - 0.3))
 
 
 def _loads(areas: list[str]) -> pl.DataFrame:
@@ -71,7 +71,7 @@ def _loads(areas: list[str]) -> pl.DataFrame:
 
 def _forecast(area: str, number: int, issued: datetime) -> ForecastRecord:
     steps = np.arange(AHEAD)
-    middle = _level(number) * _shape(steps - 6)
+    middle = _level(number) * _shape(steps - 3)
     targets = [issued + STEP * int(step) for step in steps]
     answers = np.stack([0.9 * middle, middle, 1.1 * middle], axis=1).round(3).tolist()
     return ForecastRecord(

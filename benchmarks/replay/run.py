@@ -168,6 +168,12 @@ def told(report: dict[str, Any]) -> str:
         f"\nSignals of '{last}': " + ", ".join(f"{n} {k[0]} ({k[1]})" for k, n in sorted(counted.items())) + "."
     )
     lines += [f"- {signal['at'][:10]} {signal['class']}: {signal['reason']}" for signal in signals]
+    watched = report.get("incumbent", {})
+    if watched.get("signals"):
+        lines.append(f"\nSaid of the {watched['name']}:")
+    for signal in watched.get("signals", ()):
+        over = "" if signal["closed_at"] is None else f" to {signal['closed_at'][:10]}"
+        lines.append(f"- {signal['at'][:10]}{over} {signal['class']} ({signal['kind']}): {signal['reason']}")
     return "\n".join(lines)
 
 

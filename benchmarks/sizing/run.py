@@ -61,7 +61,6 @@ def told(results: dict[str, dict[str, Any]]) -> list[str]:
         lines.append(f"| {words} | {' | '.join(cells)} |")
     for words, part, unit in (
         ("memory at most", "memory_mb", "MB"),
-        ("gateway's memory for route and limits", "gateway_mb", "MB"),
         ("route record, a quarter of the assets named", "route_kb", "kB"),
         ("ledger rows an issue", "rows", ""),
         ("ledger bytes a row", "row_bytes", "B"),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import re
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -141,7 +139,7 @@ def main(folder: Path, assets: int, url: str | None) -> dict[str, Any]:
         with watch.part("tick"):
             loop.controller.tick(loop.evidence)
         looked(watch, platform, areas, now)
-        gateway_mb = swapped(watch, platform, loop, areas)
+        swapped(watch, platform, loop, areas)
         clock.advance_to(now + timedelta(minutes=1))
         with watch.part("recall"):
             recalled = rollback_in(loop, to=None, reason="sizing", actor="sizing")
@@ -150,8 +148,7 @@ def main(folder: Path, assets: int, url: str | None) -> dict[str, Any]:
     return {
         "wall_s": watch.wall_s,
         "cpu_s": watch.cpu_s,
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-        "gateway_mb": gateway_mb,
+        "memory_mb": peak_mb(),
         "route_kb": len(canonical_json({"cohort": named.cohort})) / 1000.0,
         "rows": len(areas),
         "row_bytes": row_bytes,
@@ -181,12 +178,10 @@ def looked(watch: Stopwatch, platform: Platform, areas: tuple[str, ...], now: da
         source.many(areas)
 
 
-def swapped(watch: Stopwatch, platform: Platform, loop: ControlLoop, areas: tuple[str, ...]) -> float:
-    """Put a route that names a quarter of the areas into force; return the memory that it and the limits take, MB."""
+def swapped(watch: Stopwatch, platform: Platform, loop: ControlLoop, areas: tuple[str, ...]) -> None:
+    """Put a route that names a quarter of the areas into force, with limits of all of them."""
     route = platform.ledger.get(RouteRecord, "route")
     assert route is not None
-    gc.collect()
-    before = resident_mb()
     limits = {area: AssetLimits(-50.0, 100.0, 40.0, HOUR) for area in areas}
     named = replace(route, epoch=route.epoch + 1, cohort=list(areas[: max(1, len(areas) // 4)]))
     serving = loop.router.gateway
@@ -194,12 +189,12 @@ def swapped(watch: Stopwatch, platform: Platform, loop: ControlLoop, areas: tupl
     gateway = Gateway(predictors, Route(0, None), {}, GuardPolicy())
     with watch.part("swap"):
         gateway.swap(route_of(named), predictors, limits=limits, policy=GuardPolicy())
-    return resident_mb() - before
 
 
-def resident_mb() -> float:
-    text = Path("/proc/self/statm").read_text(encoding="utf-8")
-    return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def peak_mb() -> float:
+    """Return the most memory that this program has held; what its parent held before is not in it."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(text.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
 def ledger_bytes(platform: Platform, url: str | None) -> int:

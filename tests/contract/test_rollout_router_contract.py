@@ -240,6 +240,15 @@ def test_a_release_that_does_not_run_may_not_serve_by_order_of_a_person_either(h
     assert "not ready" in LocalRouter(hosted.platform).verify(hosted.champion)
 
 
+def test_a_release_is_asked_with_what_callers_send(hosted: Bench) -> None:
+    """Rows that come over the wire hold no more than the columns that the release says it reads."""
+    assert hosted.verified(hosted.champion) == ""
+    loaded = hosted.platform.load(hosted.champion)
+    golden = read_golden(loaded.package)
+    bare = golden.rows.select("area", "at", "scale_mw", *loaded.reads)
+    assert loaded.predict(bare).tobytes() == golden.answers.tobytes()
+
+
 def test_where_a_release_runs_is_told_to_all_gateways_in_the_ledger(hosted: Bench) -> None:
     assert hosted.cluster is not None
     assert hosted.verified(hosted.champion) == ""

@@ -63,7 +63,7 @@ start_seconds = 600.0
 def problems(document: Any, schema: Mapping[str, Any], where: str = "$") -> list[str]:
     """Return where a document breaks a JSON Schema, for the keywords that our schemas use."""
     known = {"$schema", "title", "type", "properties", "required", "additionalProperties", "items"}
-    known |= {"enum", "pattern", "minimum"}
+    known |= {"enum", "pattern", "minimum", "maximum"}
     assert set(schema) <= known, f"{where}: the checker does not know {set(schema) - known}"
     types = schema.get("type", list(TYPES))
     allowed = [types] if isinstance(types, str) else types
@@ -77,6 +77,8 @@ def problems(document: Any, schema: Mapping[str, Any], where: str = "$") -> list
         found.append(f"{where}: {document!r} does not match {schema['pattern']}")
     if isinstance(document, int | float) and document < schema.get("minimum", document):
         found.append(f"{where}: {document!r} is below {schema['minimum']}")
+    if isinstance(document, int | float) and document > schema.get("maximum", document):
+        found.append(f"{where}: {document!r} is above {schema['maximum']}")
     if isinstance(document, dict):
         declared, more = schema.get("properties", {}), schema.get("additionalProperties", True)
         found += [f"{where}: {key!r} is missing" for key in schema.get("required", []) if key not in document]

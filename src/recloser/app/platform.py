@@ -24,6 +24,7 @@ from recloser.app.project.storage.opening import Places, places_of
 from recloser.app.project.storage.section import StoreSection
 from recloser.app.project.storage.tracking import RegistrySection, mlflow_environment
 from recloser.app.release import Elsewhere, LoadedRelease, NamedModel
+from recloser.app.releases.sharing import PackageShare, fetch_package
 from recloser.app.security.trust import ProjectTrust
 from recloser.core import QUANTILES, TEMPERATURE, Clock, Horizon, InvalidInput, RecloserError, Refused, Unavailable
 from recloser.features import FeatureSet
@@ -47,6 +48,7 @@ from recloser.registry.content.description import Surroundings, read_surrounding
 from recloser.serving.foreign import LOADERS
 from recloser.staging import GridModel, TrialRunner
 from recloser.store import Store
+from recloser.store.places import Bucket
 
 DETECTOR_LEVELS = (0.5,)
 REGISTRIES = {"mlflow": "recloser.registry.mlflow:MlflowRegistry", "folder": "recloser.registry:FolderRegistry"}
@@ -301,7 +303,7 @@ class Platform:
         record = self.ledger.get(ReleaseRecord, release)
         if record is None:
             raise InvalidInput("no such release", got=release, next_step="See `recloser status`.")
-        package = open_package(self.layout.packages / release, self.trusted)
+        package = open_package(self.obtain(release), self.trusted)
         if package.digest != record.digest:
             raise Refused("the package is not the one the ledger knows", got=package.digest, expected=record.digest)
         found = () if self.project.gateway.allow_pickle else pickles_of(package)
@@ -320,6 +322,22 @@ class Platform:
         features = FeatureSet.from_dict(package.facts.feature_set, self.features.extra)
         return LoadedRelease(package, model, features)
 
+    def package_share(self) -> PackageShare:
+        """Return what puts this host's packages into the bucket that hosts share, if any."""
+        return PackageShare(self.ledger, self.places.series, self.layout.packages)
+
+    def obtain(self, release: str) -> Path:
+        """Return the folder of a package; one that is not here is fetched from the bucket that hosts share, if any.
+
+        Raises:
+            Refused: what is there does not verify.
+            Unavailable: the bucket cannot be reached now.
+        """
+        folder, shared = self.layout.packages / release, self.places.series
+        if isinstance(shared, Bucket) and not folder.exists():
+            fetch_package(shared, self.layout.packages, release, self.trusted)
+        return folder
+
     def set_online(self, release: str, online: Calibration) -> None:
         """Use these online offsets with the release from now on."""
         self._loaded[release] = self.load(release).with_online(online)
@@ -332,7 +350,7 @@ class Platform:
         """
         folder = self.layout.packages / release
         try:
-            open_package(folder, self.trusted)
+            open_package(self.obtain(release), self.trusted)
         except Unavailable as error:
             if folder.exists():
                 raise

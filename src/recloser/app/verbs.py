@@ -102,6 +102,7 @@ def run_pipeline(
             loop.retraining.engine = engine_of(platform, platform.hooks.pipeline(), progress)
         progress(f"{key}: as of {format_utc(instant)}")
         outcome = loop.retraining.run(RunOrder(key, instant, "api", "recloser run", {}), actor)
+        platform.package_share().try_now(progress)
         loop.advance()
         judged = outcome.results["judge"]
         return {

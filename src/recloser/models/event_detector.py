@@ -15,8 +15,7 @@ import numpy as np
 import polars as pl
 
 from recloser.core import FloatArray, InvalidInput, ModelRows, digest_bytes
-from recloser.models.forest import Forest, forest_of
-from recloser.models.lightgbm_native import NativeTrees, grown, version
+from recloser.models.lightgbm_native import Boosters, grown, version
 from recloser.models.lightgbm_quantile import booster_text
 from recloser.models.model import Float32Array, matrix, write_facts
 
@@ -42,15 +41,11 @@ class EventDetector:
     classes: tuple[str, ...]
     boosters: tuple[str, ...]
     facts: Mapping[str, Any]
-    _forest: Forest | None = field(init=False, repr=False, compare=False)
-    _native: tuple[NativeTrees, ...] = field(init=False, repr=False, compare=False)
+    _trees: Boosters = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Read the boosters."""
-        forest = forest_of(self.boosters, len(self.feature_names))
-        object.__setattr__(self, "_forest", forest)
-        native = () if forest is not None else tuple(NativeTrees(text) for text in self.boosters)
-        object.__setattr__(self, "_native", native)
+        object.__setattr__(self, "_trees", Boosters(self.boosters, len(self.feature_names)))
 
     @property
     def kind(self) -> str:
@@ -65,7 +60,7 @@ class EventDetector:
     @property
     def prompt(self) -> bool:
         """Return whether an answer takes bounded time in code of ours alone."""
-        return self._forest is not None
+        return self._trees.prompt
 
     def predict(self, rows: pl.DataFrame) -> FloatArray:
         """Return probabilities, shape (n_rows, 1), of the class that each row's `area` names.
@@ -91,11 +86,7 @@ class EventDetector:
         """Return probabilities of all classes for features of shape (n_rows, n_features): (n_rows, n_classes)."""
         if inputs.shape[0] == 0:
             return np.empty((0, len(self.classes)))
-        if self._forest is not None:
-            answers = self._forest.predict(inputs)
-        else:
-            answers = [trees.predict(inputs) for trees in self._native]
-        result: FloatArray = np.clip(np.stack(answers, axis=1), 0.0, 1.0)
+        result: FloatArray = np.clip(np.stack(self._trees.answers(inputs), axis=1), 0.0, 1.0)
         result[np.isnan(inputs).all(axis=1)] = np.nan
         return result
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import ctypes
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recloser.core import FloatArray, Refused, Unavailable
+from recloser.models.forest import forest_of
 from recloser.models.model import FEW, Float32Array
 
 if TYPE_CHECKING:
@@ -152,3 +153,32 @@ class NativeTrees:
         if code != 0:
             told = self._library.LGBM_GetLastError().decode(errors="replace")[:200]
             raise Unavailable("LightGBM could not answer", got=told)
+
+
+class Boosters:
+    """Some boosters in LightGBM's text form, evaluated by `Forest` where it can, else by LightGBM.
+
+    Args:
+        texts: the boosters.
+        n_features: that each of them takes.
+
+    Raises:
+        Refused: LightGBM cannot read one.
+    """
+
+    __slots__ = ("_forest", "_native")
+
+    def __init__(self, texts: Sequence[str], n_features: int) -> None:
+        self._forest = forest_of(texts, n_features)
+        self._native = () if self._forest is not None else tuple(NativeTrees(text) for text in texts)
+
+    @property
+    def prompt(self) -> bool:
+        """Return whether an answer takes bounded time in code of ours alone."""
+        return self._forest is not None
+
+    def answers(self, inputs: Float32Array) -> list[FloatArray]:
+        """Return what each booster answers, (n_rows,), for features of shape (n_rows, n_features)."""
+        if self._forest is not None:
+            return self._forest.predict(inputs)
+        return [trees.predict(inputs) for trees in self._native]

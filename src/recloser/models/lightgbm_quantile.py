@@ -12,8 +12,8 @@ import polars as pl
 
 from recloser.core import FloatArray, InvalidInput, ModelRows, Refused, digest_bytes
 from recloser.models.calibration import Calibration
-from recloser.models.forest import Forest, forest_of, width_of
-from recloser.models.lightgbm_native import NativeTrees, contributions_of
+from recloser.models.forest import width_of
+from recloser.models.lightgbm_native import Boosters, contributions_of
 from recloser.models.model import (
     FEW,
     Float32Array,
@@ -51,19 +51,15 @@ class LightGBMQuantile:
     widths: tuple[float, ...]
     calibration: Calibration
     facts: dict[str, Any]
-    _forest: Forest | None = field(init=False, repr=False, compare=False)
-    _native: tuple[NativeTrees, ...] = field(init=False, repr=False, compare=False)
+    _trees: Boosters = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        forest = forest_of(self.boosters, len(self.feature_names))
-        object.__setattr__(self, "_forest", forest)
-        native = () if forest is not None else tuple(NativeTrees(text) for text in self.boosters)
-        object.__setattr__(self, "_native", native)
+        object.__setattr__(self, "_trees", Boosters(self.boosters, len(self.feature_names)))
 
     @property
     def prompt(self) -> bool:
         """Return whether an answer takes bounded time in code of ours alone."""
-        return self._forest is not None
+        return self._trees.prompt
 
     @property
     def kind(self) -> str:
@@ -95,7 +91,7 @@ class LightGBMQuantile:
 
     def _few(self, inputs: Float32Array, scale: FloatArray) -> FloatArray:
         """Return `raw` times the scale for a few rows, the same bits by plain Python."""
-        centre, spread = (answers.tolist() for answers in self._evaluated(inputs))
+        centre, spread = (answers.tolist() for answers in self._trees.answers(inputs))
         result = np.empty((len(centre), len(self.quantiles)))
         for index, (row, scale_mw) in enumerate(zip(inputs.tolist(), scale.tolist(), strict=True)):
             unit = max(spread[index], SPREAD_FLOOR)
@@ -104,16 +100,11 @@ class LightGBMQuantile:
             result[index] = [nan] * len(answer) if blank else [x * scale_mw for x in ordered_row(answer)]
         return result
 
-    def _evaluated(self, inputs: Float32Array) -> list[FloatArray]:
-        if self._forest is not None:
-            return self._forest.predict(inputs)
-        return [trees.predict(inputs) for trees in self._native]
-
     def raw(self, inputs: Any) -> FloatArray:
         """Return uncalibrated answers in units of the scale for float32 inputs of shape (n_rows, n_features)."""
         if inputs.shape[0] == 0:
             return np.empty((0, len(self.quantiles)))
-        centre, spread = self._evaluated(inputs)
+        centre, spread = self._trees.answers(inputs)
         unit = np.maximum(spread, SPREAD_FLOOR)
         answers = centre[:, None] + unit[:, None] * np.asarray(self.widths)[None, :]
         missing = np.isnan(inputs)

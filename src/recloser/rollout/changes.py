@@ -142,7 +142,6 @@ def renewed(route: RouteRecord, settings: Settings, now: datetime) -> RouteRecor
 def _side_effects(world: World, moves: Sequence[Move], target: Target | None, now: datetime) -> list[Rollout]:
     """Return the other rollouts that follow: the replaced champion retires, a returning champion is restored."""
     moved = {move.rollout.key for move in moves}
-    ending = {move.rollout.release for move in moves if move.action.state in {_S.TRIPPED, _S.ROLLED_BACK}}
     found: list[Rollout] = []
     for move in moves:
         if move.action.state is _S.CHAMPION:
@@ -151,16 +150,30 @@ def _side_effects(world: World, moves: Sequence[Move], target: Target | None, no
                 for other in world.rollouts
                 if other.state is _S.CHAMPION and other.key not in moved
             ]
-    if target is not None and target.champion is not None and target.champion not in ending:
-        back = world.latest_of(target.champion)
-        if back is not None and back.key not in moved and back.state not in {_S.CHAMPION, _S.PROBATION, *STOPPED}:
-            found.append(back.restored(f"serves again: {moves[0].action.reason}", now))
-            found += [  # it is not tried against itself
-                other.ended(_S.ABORTED, f"{other.release} serves again without a trial", now)
-                for other in world.rollouts
-                if other.release == back.release and other.key not in {*moved, back.key} and not other.finished
-            ]
+    if target is not None and target.champion is not None:
+        found += _serving_again(world, moves, target.champion, now)
     return found
+
+
+def _serving_again(world: World, moves: Sequence[Move], champion: str, now: datetime) -> list[Rollout]:
+    """Return the rollouts that follow where a former champion serves again: its own is restored, a wait of it ends."""
+    moved = {move.rollout.key: move for move in moves if move.rollout.release == champion}
+    found: list[Rollout] = []
+    if moved:  # it serves by a rollout that moves and needs no older one of it
+        again = any(move.action.event == "rollback_to" for move in moved.values())
+    else:
+        back = world.latest_of(champion)
+        again = back is not None and back.state not in {_S.CHAMPION, _S.PROBATION, *STOPPED}
+        if back is not None and again:
+            found.append(back.restored(f"serves again: {moves[0].action.reason}", now))
+    if not again:
+        return found
+    kept = {*moved, *(rollout.key for rollout in found)}
+    return found + [  # it is not tried against itself
+        other.ended(_S.ABORTED, f"{other.release} serves again without a trial", now)
+        for other in world.rollouts
+        if other.release == champion and other.key not in kept and not other.finished
+    ]
 
 
 def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple[ReleaseRecord, ...]:

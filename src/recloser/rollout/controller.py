@@ -99,7 +99,7 @@ class RolloutController:
                 next_step="Run staging on it, or train another one.",
             )
         # Who comes later is newer, also at one instant and on a clock that was set back.
-        started_at = max([now, *(r.started_at + timedelta(microseconds=1) for r in world.rollouts)])
+        started_at = max([now, *(r.started_at + timedelta(microseconds=1) for r in (*world.rollouts, *before))])
         rollout = new_rollout(release, world.champion, plan, started_at, scale=scale, reason=reason)
         if before:  # submitted, rejected and submitted again at one instant: two rollouts
             rollout = replace(rollout, key=short_id("rollout", [release, started_at, len(before)]))

@@ -242,9 +242,11 @@ class World:
         return None if self.route is None else self.route.champion
 
     def latest_of(self, release: str) -> Rollout | None:
-        """Return the latest rollout of a release that was promoted once, or None."""
-        found = [r for r in self.rollouts if r.release == release and r.promoted_at is not None]
-        return max(found, key=lambda r: (r.started_at, r.key)) if found else None
+        """Return a release's rollout that was promoted once: the one that is not over, else the latest; or None."""
+        found = [(r.promoted_at, r) for r in self.rollouts if r.release == release and r.promoted_at is not None]
+        if not found:
+            return None
+        return max(found, key=lambda pair: (not pair[1].finished, pair[1].started_at, pair[0], pair[1].key))[1]
 
 
 def trial_of(world: World) -> Rollout | None:

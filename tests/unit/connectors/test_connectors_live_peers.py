@@ -353,5 +353,6 @@ def test_opcua_values_that_the_server_s_queue_lost_are_a_gap(tmp_path: Path) -> 
     live(link, story())
     gaps = [record for record in output.spool.pending() if isinstance(record, Gap) and "overflowed" in record.reason]
     assert [(gap.start_ns, gap.end_ns) for gap in gaps] == [(nanoseconds(at), nanoseconds(at + timedelta(seconds=7)))]
-    assert output.readings()[-1].quality is PointQuality.GOOD
+    (jumped,) = [r for r in output.readings() if r.number == 9.0 and r.origin == "opcua:change"]
+    assert (jumped.quality, jumped.raw_flags) == (PointQuality.GOOD, 0x0480)
     output.spool.close()

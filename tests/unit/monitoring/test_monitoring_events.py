@@ -14,7 +14,7 @@ T0 = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def run(numbers, rule=None):
-    watch, told = EventWatch(rule or EventRule()), []
+    watch, told = EventWatch(rule or EventRule(begin=2)), []
     for second, number in enumerate(numbers):
         watch, news = watched(watch, T0 + timedelta(seconds=second), {"oscillation": number})
         told += [(second, event.over_at is None) for event in news]
@@ -28,6 +28,10 @@ def test_an_event_needs_windows_in_a_row():
     event = watch.going_on[0]
     assert (event.first_at, event.found_at) == (T0 + timedelta(seconds=1), T0 + timedelta(seconds=2))
     assert event.probability == 0.8
+
+
+def test_three_windows_in_a_row_begin_an_event_by_default():
+    assert run([0.9, 0.9, 0.1, 0.9, 0.9, 0.9], EventRule())[1] == [(5, True)]
 
 
 def test_it_ends_below_half_the_threshold_for_a_while_only():

@@ -97,6 +97,18 @@ async def heard(client: LiveClient, story: Callable[[Heard, Link], Awaitable[Non
     return output
 
 
+async def dropped(time: Ticking, link: Link, step_s: float, told: Callable[[], bool]) -> None:
+    """Let half a minute go by, wait until the device has told enough, drop the connection and wait for the next."""
+    for second in range(30):
+        time.seconds = float(second)
+        await asyncio.sleep(step_s)
+    await until(told)
+    time.seconds = 100.5
+    await until(lambda: link.status.failures >= 1)
+    time.seconds = 102.0
+    await until(lambda: link.status.connects == 2)
+
+
 def feed(time: Ticking, *faults: DeviceFault, speed: float = 1.0) -> DeviceFeed:
     return DeviceFeed(GRID, time, time.timer, speed=speed, faults=faults)
 
@@ -153,14 +165,7 @@ def test_the_station_tells_everything_once_over_two_connections() -> None:
             return Iec104Client("rtu", Endpoint("127.0.0.1", port), station.registry, VirtualClock(NOW), timing)
 
         async def story(output: Heard, link: Link) -> None:
-            for second in range(30):
-                time.seconds = float(second)
-                await asyncio.sleep(0.02)
-            await until(lambda: station.acknowledged > 20)
-            time.seconds = 100.5
-            await until(lambda: link.status.failures >= 1)
-            time.seconds = 102.0
-            await until(lambda: link.status.connects == 2)
+            await dropped(time, link, 0.02, lambda: station.acknowledged > 20)
             await until(lambda: len({r.source_ns for r in output.good() if r.point == "F20_P"}) > 20)
 
         async with await station.open("127.0.0.1", 0) as opened:
@@ -221,14 +226,7 @@ def test_the_outstation_tells_every_event_once_and_takes_no_control() -> None:
             client = Dnp3Client("rtu", endpoint, addresses, device.registry, VirtualClock(NOW), timing)
 
             async def story(output: Heard, link: Link) -> None:
-                for second in range(30):
-                    time.seconds = float(second)
-                    await asyncio.sleep(0.05)
-                await until(lambda: device.confirmed > 400)
-                time.seconds = 100.5
-                await until(lambda: link.status.failures >= 1)
-                time.seconds = 102.0
-                await until(lambda: link.status.connects == 2)
+                await dropped(time, link, 0.05, lambda: device.confirmed > 400)
                 heard_before = len(output.readings)
                 await until(lambda: len(output.readings) > heard_before + 60)
 

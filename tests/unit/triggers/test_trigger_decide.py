@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
@@ -273,6 +273,7 @@ POLICIES = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(POLICIES, HISTORIES, st.lists(TRIGGERS, max_size=5))
 def test_a_start_always_obeys_every_rule(policy, history, requests):
     decisions = decide(policy, history, requests, NOW)

@@ -31,6 +31,8 @@ from recloser.serving.kserve import (
 )
 from recloser.serving.wire.rows import quantile_names
 
+BESIDE = ("lead_h",)
+"""Columns of a feature frame beside the features: no caller sends them, and no model of a gateway reads them."""
 ADDRESS = "kserve"
 """Keys of the records that tell where a release runs: 'kserve/<release>'."""
 
@@ -116,12 +118,13 @@ class Hosted:
 
 
 def columns_of(package: Package) -> tuple[str, ...]:
-    """Return the numeric columns of a package's rows, in the order in which they are sent.
+    """Return the numeric columns of a package's rows that callers of a gateway send, in the order in which they go on.
 
     Raises:
         Refused: its golden rows changed since it was opened.
     """
-    return tuple(name for name, kind in read_golden(package).rows.schema.items() if kind.is_numeric())
+    schema = read_golden(package).rows.schema
+    return tuple(name for name, kind in schema.items() if kind.is_numeric() and name not in BESIDE)
 
 
 class AskingRouter:

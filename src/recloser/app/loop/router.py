@@ -77,10 +77,19 @@ class LocalRouter:
         policy = (
             detector_policy(wanted.challengers(), seen)
             if self._platform.detects
-            else GuardPolicy(divergence=divergence, required=self._required(), seen=seen)
+            else GuardPolicy(
+                divergence=divergence, required=self._required(), seen=seen, late_after_ms=self._late_after_ms()
+            )
         )
         self.gateway.swap(wanted, predictors, limits=self._limits, policy=policy)
         self._record = route
+
+    def _late_after_ms(self) -> float:
+        """Return when a model is late; one that runs elsewhere says so itself, once its patience is over."""
+        usual = GuardPolicy().late_after_ms
+        return (
+            usual if self._platform.elsewhere is None else max(usual, self._platform.project.kserve.patience_ms + 100)
+        )
 
     def _required(self) -> tuple[str, ...]:
         return tuple(name for name in ("load_level_24h",) if name in self._platform.features.names)

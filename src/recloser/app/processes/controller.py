@@ -128,6 +128,7 @@ class Rounds:
     ) -> None:
         self._loop, self._predictions, self._say, self._leads = loop, predictions, say, leads
         self._platform = platform = loop.platform
+        self._share = platform.package_share()
         self._begun_with = read_last_change(platform.layout.root)
         self._day, self._hour = platform.clock.now().date(), -1
         self._minute = -1
@@ -164,6 +165,7 @@ class Rounds:
         self._tried("runs", self._loop.retraining.collect)
         self._tried("rollout", self._loop.advance)
         if fresh:
+            self._tried("packages", self._share.tick)
             self._tried("lineage", lambda: carry_on(self._platform))
         self._tried("predictions", lambda: self._predictions.tick(now))
         return ""

@@ -197,4 +197,5 @@ def make_run(folder: Path, text: str, say: Callable[[str], None]) -> int:
     os.nice(NICE)
     with Platform.open(folder) as platform:
         ControlLoop(with_trials(platform), LoopOptions(say=say)).retraining.make(order_from(text))
+        platform.package_share().try_now(say)
     return 0

@@ -15,7 +15,7 @@ from recloser.app.views.sight import (
     TREND,
     AreaForecasts,
     Sight,
-    load_points,
+    loads_by_area,
     newest_load,
     plain_points,
     signals_by_area,
@@ -78,17 +78,15 @@ def overview(platform: Platform, sight: Sight | None = None, ask: OverviewAsk = 
     wanted = [area for area in wanted if not ask.abnormal or judged[area][1].state is not Trust.AS_PLANNED]
     pages = max(1, -(-len(wanted) // PAGE))
     page = min(max(1, ask.page), pages)
-    load = known.load(now)
+    shown = wanted[(page - 1) * PAGE : page * PAGE]
+    loads = loads_by_area(known.load(now), shown, now - TREND, now)
     return {
         "project": document["project"],
         "now": format_utc(now),
         "sentences": document["sentences"][1:],
         "alarms": alarms_told(platform, judged, now),
         "signals": [signal["reason"] for signal in document["signals"]],
-        "areas": [
-            area_row(area, *judged[area], load_points(load, area, now - TREND, now))
-            for area in wanted[(page - 1) * PAGE : page * PAGE]
-        ],
+        "areas": [area_row(area, *judged[area], loads.get(area, [])) for area in shown],
         "events": event_rows(platform.ledger.latest(EVENTS, without=QUIET)),
         "counts": {state.name.lower(): sum(item[1].state is state for item in judged.values()) for state in Trust},
         "page": page,
@@ -121,14 +119,14 @@ Judged = tuple[AreaFacts, Opinion, AreaForecasts]
 
 def judge_seen(platform: Platform, seen: Seen, now: datetime) -> dict[str, Judged]:
     """Return of every area the facts of a moment, how far it may be trusted then, and its forecasts."""
-    due = due_at(platform, now)
+    due, resolution = due_at(platform, now), platform.project.resolution
     delay = timedelta(minutes=platform.project.data.telemetry_delay_minutes)
     judged = {}
     for area in platform.areas:
         known = seen.forecasts.get(area, NOTHING)
         about = [*seen.signals.get(area, ()), *seen.signals.get("", ())]
         end = seen.ends.get(area)
-        facts = AreaFacts(known.newest, known.recalled, due, end, about, platform.project.resolution, delay)
+        facts = AreaFacts(known.newest, known.recalled, due, end, about, resolution, delay)
         judged[area] = (facts, opinion(facts, now), known)
     return judged
 

@@ -125,17 +125,23 @@ def read_forecasts(platform: Platform, now: datetime) -> dict[str, AreaForecasts
 
 def forecasts_of(records: Sequence[ForecastRecord]) -> AreaForecasts:
     """Return one area's forecasts; `records` are the newest made first."""
+    standing = standing_of(records)
+    points: dict[datetime, Point] = {}
+    for record in records:
+        for point in () if record.void else band_of(record):
+            points.setdefault(point[0], point)
+    return AreaForecasts(standing.newest, standing.recalled, tuple(points[at] for at in sorted(points)))
+
+
+def standing_of(records: Sequence[ForecastRecord]) -> AreaForecasts:
+    """Return the same without the points: which one is the newest, and whether a newer one was recalled."""
     valid = [record for record in records if not record.void]
     newest = max(valid, key=lambda record: (record.issued_at, record.made_at), default=None)
     recalled = any(
         record.void and (newest is None or record.last_target > newest.last_target) and record.replaced_by is None
         for record in records
     )
-    points: dict[datetime, Point] = {}
-    for record in valid:
-        for point in band_of(record):
-            points.setdefault(point[0], point)
-    return AreaForecasts(newest, recalled, tuple(points[at] for at in sorted(points)))
+    return AreaForecasts(newest, recalled, ())
 
 
 def band_of(record: ForecastRecord, release: str | None = None) -> list[Point]:
@@ -155,6 +161,18 @@ def load_points(load: pl.DataFrame, area: str, start: datetime, end: datetime) -
     """Return one area's load in MW by the starts of its intervals in [start, end)."""
     within = pl.col("at").is_between(instant(start), instant(end), closed="left")
     return list(load.filter((pl.col("area") == area) & within).select("at", LOAD).iter_rows())
+
+
+def loads_by_area(
+    load: pl.DataFrame, areas: Sequence[str], start: datetime, end: datetime
+) -> dict[str, list[tuple[datetime, float]]]:
+    """Return of these areas the load in MW by the starts of their intervals in [start, end), in one pass."""
+    within = pl.col("at").is_between(instant(start), instant(end), closed="left")
+    rows = load.filter(pl.col("area").is_in(list(areas)) & within).select("area", "at", LOAD)
+    found: dict[str, list[tuple[datetime, float]]] = {}
+    for area, at, number in rows.iter_rows():
+        found.setdefault(area, []).append((at, number))
+    return found
 
 
 def signals_by_area(signals: Sequence[SignalRecord]) -> dict[str, list[SignalRecord]]:

@@ -144,6 +144,15 @@ class Bucket:
         with self._errors():
             return bytes(self._obstore.get(self._client, name).bytes())
 
+    def write(self, name: str, content: bytes) -> None:
+        """Put a file, whole or not at all, in place of one of that name.
+
+        Raises:
+            Unavailable: the bucket cannot be written now.
+        """
+        with self._errors():
+            self._obstore.put(self._client, name, content)
+
     def prove(self) -> None:
         """See Place; writes, reads, lists and removes one object."""
         name, errors = f"{PROBE}-{uuid.uuid4().hex}", self._obstore.exceptions

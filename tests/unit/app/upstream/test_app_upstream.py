@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,16 @@ def test_a_quiet_life_says_nothing_of_stamps_and_tells_how_the_operator_does(mak
     assert row["error_pct"] == pytest.approx(1.6, abs=0.3)
     assert row["champion_pct"] > row["error_pct"]
     assert row["better"] == "incumbent"
+
+
+def test_holidays_have_hours_of_their_own(make: Callable[[str], Path]) -> None:
+    """The Whit holiday of 1 June 2020 and the days beside it are not judged; the days after are."""
+    now = BEGIN + LIVED * DAY
+    with Platform.open(make("nothing"), clock=VirtualClock(now)) as platform:
+        stamps = ControlLoop(platform, LoopOptions()).watch.stamps
+        stamps.see(now)
+        judged = {day: bool(np.isfinite(found["upstream"]).all()) for day, found in stamps.compared.items()}
+    assert [judged[date(2020, 6, 1) + k * DAY] for k in (-1, 0, 1, 2)] == [False, False, False, True]
 
 
 def test_a_life_in_two_parts_says_the_same(make: Callable[[str], Path], history: pl.DataFrame, tmp_path: Path) -> None:

@@ -283,6 +283,8 @@ class Whole:
         seen = step.after
         trials = [r for r in seen.rollouts.values() if r.state in TRYING and r.phase is not S.QUEUED]
         assert len(trials) <= 1, "two on trial"
+        open_ones = [r.release for r in seen.rollouts.values() if r.state not in FINISHED]
+        assert len(open_ones) == len(set(open_ones)), f"two open rollouts of one release: {sorted(open_ones)}"
         route = seen.route
         if route is None:
             assert not trials

@@ -52,6 +52,27 @@ def test_nobody_goes_back_to_a_release_that_tripped_when_it_was_tried_once_more(
     assert world.alarms() == 1
 
 
+def test_who_is_promoted_in_a_second_trial_serves_by_that_one_alone() -> None:
+    """Its first rollout, which was rolled back, is not brought back beside it."""
+    world = World()
+    play(world, "submit, tick, submit, rollback, tick, submit rel-1 again, tick, a good day, a good day, a good day")
+    assert world.route().champion == "rel-1"
+    assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.ROLLED_BACK, S.PROBATION]
+
+
+def test_who_serves_by_a_second_rollout_is_not_replaced_by_its_first() -> None:
+    world = World()
+    play(world, "submit, tick, rollback, submit rel-1 again, tick, submit, tick")
+    assert (world.route().champion, world.route().shadow) == ("rel-1", "rel-2")
+    assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.ROLLED_BACK, S.CHAMPION]
+
+
+def test_a_wait_ends_when_a_person_brings_its_release_back() -> None:
+    world = World()
+    play(world, "submit, tick, rollback, submit rel-1 again, rollback to rel-1")
+    assert [r.state for r in world.rollouts() if r.release == "rel-1"] == [S.CHAMPION, S.ABORTED]
+
+
 def test_a_release_that_waits_for_a_second_trial_is_not_tried_against_itself() -> None:
     world = World()
     play(world, f"{SECOND}, submit rel-1 again, guard refuses rel-2")

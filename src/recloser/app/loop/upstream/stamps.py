@@ -11,11 +11,13 @@ import polars as pl
 
 from recloser.app.loop.book import DayBook
 from recloser.app.loop.days import ClosedDay
+from recloser.app.loop.relation.learning import holidays
 from recloser.app.loop.upstream.hours import by_hour, measured, span_of
 from recloser.app.platform import Platform
 from recloser.core import INCUMBENT, LOAD, FloatArray, Quality, format_utc, local_midnight, parse_utc
 from recloser.ledger import StateRecord
 from recloser.monitoring import Finding
+from recloser.monitoring.detectors.day import is_special
 from recloser.monitoring.detectors.stamps import StampLimits, stamp_matches, stamp_shift
 from recloser.monitoring.questions.stamped import Stamped, whose_stamps
 
@@ -68,6 +70,11 @@ class StampWatch:
             change.put(StateRecord(STATE, now, {"open": after, "past": past}))
             change.note("stamps.see", newest.isoformat(), {"open": sorted(after)})
         return True
+
+    @property
+    def compared(self) -> Mapping[date, Mapping[str, FloatArray]]:
+        """Return how the days of the window compare with each forecast, shape (n_areas, 2, 4); NaN where not judged."""
+        return self._days
 
     def findings(self, now: datetime) -> list[Finding]:
         """Return the open faults of load's stamps; they last until now."""
@@ -147,6 +154,8 @@ class StampWatch:
             MODEL: by_hour(pl.concat(ours), zone, areas, both),
             UPSTREAM: by_hour(measured(panel, INCUMBENT), zone, areas, both),
         }
+        if is_special(day, holidays(self._platform, span_of(day, zone))):  # hours of its own, by no stamp
+            load = np.full_like(load, np.nan)
         self._days[day] = {by: _matched(load, forecast) for by, forecast in forecasts.items()}
         bit = (pl.col("quality").cast(pl.Int64) & int(Quality.SHIFT_SUSPECT)) != 0
         suspect = panel.frame.filter((pl.col("quantity") == LOAD) & bit)

@@ -13,7 +13,7 @@ from pathlib import Path
 from recloser.app.processes.cuts import FoundCut
 from recloser.app.processes.hosts.identity import Identity
 from recloser.app.processes.reports import Report, read_reports
-from recloser.core import Refused, Unavailable, format_utc, parse_utc
+from recloser.core import RecloserError, Refused, Unavailable, format_utc, parse_utc
 from recloser.ledger import Ledger, StateRecord
 from recloser.ledger.holds import Still
 from recloser.serving import Cut
@@ -22,6 +22,7 @@ GATEWAYS = "gateways/"
 CUTS = "cuts/"
 MOST = 1000  # gateways of one project
 ACTOR = "gateway"
+ENDED = "ended"
 
 
 class LedgerWord:
@@ -40,6 +41,7 @@ class LedgerWord:
         self._stack = ExitStack()
         self._still: Still | None = None
         self._told: Report | None = None
+        self._told_at: datetime | None = None
         self._cuts: set[tuple[int, str]] = set()
 
     def tell(self, report: Report, found: Sequence[FoundCut], now: datetime) -> None:
@@ -68,7 +70,7 @@ class LedgerWord:
             with self._ledger.change(ACTOR, now) as change:
                 change.put(StateRecord(GATEWAYS + self._who.seat, now, report.document()))
                 change.note("gateway.follow", self._who.seat, {"epoch": report.epoch, "problem": report.problem})
-            self._told = report
+            self._told, self._told_at = report, now
 
     def _hold(self) -> None:
         if self._still is not None and self._still():
@@ -79,7 +81,13 @@ class LedgerWord:
             self._still = self._stack.enter_context(self._ledger.hold(GATEWAYS + self._who.seat))
 
     def close(self) -> None:
-        """Give the name up: this gateway serves no more."""
+        """Give the name up and say so: this gateway serves no more, and no rollout need wait for it."""
+        if self._told is not None and self._told_at is not None:
+            with suppress(RecloserError), self._ledger.change(ACTOR, self._told_at) as change:
+                ended = self._told.document() | {ENDED: True}
+                change.put(StateRecord(GATEWAYS + self._who.seat, self._told_at, ended))
+                change.note("gateway.end", self._who.seat, {"epoch": self._told.epoch})
+            self._told = None
         self._stack.close()
         self._still = None
 
@@ -102,7 +110,7 @@ def heard_cuts(ledger: Ledger, epoch: int, releases: Collection[str]) -> list[Fo
 
 
 def told_reports(ledger: Ledger) -> list[Report]:
-    """Return what gateways of all hosts last told through the ledger, of those that ended too.
+    """Return what gateways of all hosts last told through the ledger, of those that were killed too.
 
     Raises:
         Unavailable: the ledger cannot be reached now.
@@ -110,7 +118,8 @@ def told_reports(ledger: Ledger) -> list[Report]:
     if not ledger.shared:
         return []
     records = ledger.find(StateRecord, since=("key", GATEWAYS), limit=MOST)
-    reports = [Report.read(record.state, record.key) for record in records if record.key.startswith(GATEWAYS)]
+    told = [record for record in records if record.key.startswith(GATEWAYS) and not record.state.get(ENDED)]
+    reports = [Report.read(record.state, record.key) for record in told]
     return [report for report in reports if report is not None]
 
 
@@ -129,8 +138,8 @@ def living(state: Path, ledger: Ledger, now: datetime) -> list[Report]:
 def all_follow(ledger: Ledger, epoch: int, asked: timedelta, lease: timedelta) -> bool:
     """Tell whether every gateway that told something follows this route, or cannot serve an older canary any more.
 
-    One that is out of reach or has ended cannot follow. Nobody renews its lease, so that once the longest lease is over
-    it serves its champion alone, and is waited for no more.
+    One that is out of reach or was killed cannot follow. Nobody renews its lease, so that once the longest lease is
+    over it serves its champion alone, and is waited for no more.
 
     Args:
         ledger: that they share.

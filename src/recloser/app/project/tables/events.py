@@ -24,7 +24,7 @@ class EventsSection(Section):
     rated_kv: Annotated[float, Field(gt=0)] | None = None
     window_seconds: Annotated[float, Field(ge=4, le=60)] = 10.0
     step_seconds: Annotated[float, Field(ge=0.1, le=10)] = 1.0
-    train_scenes: Annotated[int, Field(ge=5)] = 40
+    train_scenes: Annotated[int, Field(ge=12)] = 40
     test_scenes: Annotated[int, Field(ge=15)] = 30
     least_recall: Annotated[float, Field(gt=0, le=1)] = 0.6
     most_false_per_hour: Annotated[float, Field(ge=0)] = 30.0

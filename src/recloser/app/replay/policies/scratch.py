@@ -20,7 +20,7 @@ from recloser.app.project.layout import Layout
 from recloser.app.project.settings import FILE_NAME
 from recloser.core import digest_of
 from recloser.core.digests import digest_bytes
-from recloser.ledger import Ledger, StateRecord
+from recloser.ledger import ActRecord, Ledger, StateRecord
 
 MARK = "replay.json"
 
@@ -93,8 +93,13 @@ def task_digest(parts: Sequence[Any], recorded: Path) -> str:
 
 
 def lived_until(ledger: Ledger, issues: Sequence[datetime]) -> int:
-    """Return how many of the issues (ascending) were come to: the last of them was made but may lack its last steps."""
-    for index in range(len(issues) - 1, -1, -1):
+    """Return how many of the issues (ascending) were come to: the last of them was made but may lack its last steps.
+
+    Before there is a champion none is made; what people said after one shows that it was come to.
+    """
+    acts = ledger.find(ActRecord, order_by="at", descending=True, limit=1)
+    spoken = sum(issue < acts[0].at for issue in issues) if acts else 0
+    for index in range(len(issues) - 1, spoken - 1, -1):
         if ledger.get(StateRecord, issue_key(issues[index])) is not None:
             return index + 1
-    return 0
+    return spoken

@@ -9,7 +9,7 @@ from typing import Any
 
 from recloser.app.platform import Platform
 from recloser.app.views.overview import Judged, Seen, judge_seen
-from recloser.app.views.sight import BACK, TREND, forecasts_of, newest_load, signals_by_area, usable
+from recloser.app.views.sight import BACK, TREND, newest_load, signals_by_area, standing_of, usable
 from recloser.core import LOAD
 from recloser.ledger import ForecastRecord, SignalRecord
 
@@ -25,7 +25,7 @@ class Moment:
 
     Attributes:
         at: the instant, aware UTC.
-        judged: by area: facts, trust with its reasons, forecasts.
+        judged: by area: facts, trust with its reasons, forecasts without their points.
         signals: those open then, oldest first.
     """
 
@@ -43,12 +43,13 @@ def moment_of(platform: Platform, at: datetime) -> Moment:
     by_area: dict[str, list[ForecastRecord]] = {}
     for record in known_forecasts(platform, at, at - TREND):
         by_area.setdefault(record.area, []).append(record)
-    for record in _ended(platform, at, at - TREND, len(platform.areas)):
-        by_area.setdefault(record.area, []).append(record)
+    if len(by_area) < len(platform.areas):
+        for record in _ended(platform, at, at - TREND, len(platform.areas)):
+            by_area.setdefault(record.area, []).append(record)
     panel = platform.store.read(list(platform.areas), [LOAD], at - BACK, at, as_of=at)
     signals = open_signals(platform, at)
     seen = Seen(
-        {area: forecasts_of(records) for area, records in by_area.items()},
+        {area: standing_of(records) for area, records in by_area.items()},
         newest_load(usable(panel), platform.project.resolution),
         signals_by_area(signals),
     )
