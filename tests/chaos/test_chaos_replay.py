@@ -120,18 +120,25 @@ def test_killed_again_and_again(
 ) -> None:
     """Each life adds a few forecasts and is killed; the next begins where it ended."""
     out, killed = tmp_path / "out", 0
+
+    def went_on() -> bool:
+        """What a child of the life before still wrote is not this one's."""
+        return killed == 0 or "[recloser] goes on where an earlier replay" in log.read_text(encoding="utf-8")
+
     while killed < KILLS:
-        least = counted(out) + 5  # an odd number of two areas' forecasts, so that some kills come within a day
-        process = subprocess.Popen(
-            words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        try:
-            while process.poll() is None and not forecasts(out, least):
-                time.sleep(0.003)
-        finally:
-            process.kill()
-            _, told = process.communicate()
-        assert killed == 0 or "[recloser] goes on where an earlier replay" in told
+        least, log = (
+            counted(out) + 5,
+            tmp_path / f"life {killed}",
+        )  # an odd number of two areas' forecasts: within a day
+        with log.open("w", encoding="utf-8") as told:
+            process = subprocess.Popen(words(project, out), stdout=subprocess.DEVNULL, stderr=told, env=environment)
+            try:
+                while process.poll() is None and not (went_on() and forecasts(out, least)):
+                    time.sleep(0.003)
+            finally:
+                process.kill()
+                process.wait()
+        assert went_on()
         killed += 1
     assert finished(project, out, environment) == calm
 

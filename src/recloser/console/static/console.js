@@ -106,7 +106,10 @@ function listen() {
   });
   source.addEventListener("error", () => {
     connected = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    if (source.readyState === EventSource.CLOSED) {
+      wanted = true;  // the next load finds out whether somebody must sign in
+      setTimeout(listen, 5000);
+    }
   });
 }
 
