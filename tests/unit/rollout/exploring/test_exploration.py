@@ -22,6 +22,7 @@ from recloser.rollout.machine.table import BY_OTHERS, TABLE
 
 FULL = bool(os.environ.get("RECLOSER_FULL"))
 DEPTH = 3 if FULL else 1
+ENDLESS = 10**6
 ROOM = Path(__file__).parents[4] / "docs/rooms/rollout.md"
 S = RolloutState
 
@@ -67,6 +68,28 @@ def test_the_documentation_has_the_counts(explored: tuple[str, Counts]) -> None:
     assert 1 in said
     if DEPTH in said:
         assert counts.row() == pytest.approx(said[DEPTH], rel=0.2)
+
+
+WHOLE = [("plain", 1, True, True), ("people", 1, False, True)]
+WHOLE_IN_FULL = [("people", 1, True, True), ("plain", 2, False, False)]
+
+
+@pytest.mark.parametrize(("plan", "releases", "lasting", "faults"), WHOLE + (WHOLE_IN_FULL if FULL else []))
+def test_nothing_is_left_to_explore(
+    plan: str, releases: int, lasting: bool, faults: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Event after event until no state is new; the counts are in the documentation, within a fifth."""
+    counts = explore(World(plan, releases=releases, lasting=lasting), ENDLESS, faults=faults)
+    with capsys.disabled():
+        sys.stdout.write(f"\nexplored {plan} with {releases} whole: {counts.line()}\n")
+    assert counts.left == 0
+    told = "yes" if lasting else "no"
+    row = re.search(
+        rf"^\| {plan} \| {releases} \| {told} \| ([\d ,|]+) \|$", ROOM.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert row is not None
+    said = [int(cell.replace(",", "")) for cell in row[1].split("|")]
+    assert counts.row()[:4] == pytest.approx(said, rel=0.2)
 
 
 def test_every_invariant_has_a_class_of_its_own() -> None:
