@@ -76,7 +76,7 @@ WHOLE_IN_FULL = [("people", 1, True, True), ("plain", 2, False, False)]
 
 @pytest.mark.parametrize(("plan", "releases", "lasting", "faults"), WHOLE + (WHOLE_IN_FULL if FULL else []))
 def test_nothing_is_left_to_explore(
-    plan: str, releases: int, lasting: bool, faults: bool, capsys: pytest.CaptureFixture[str]
+    plan: str, releases: int, *, lasting: bool, faults: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Event after event until no state is new; the counts are in the documentation, within a fifth."""
     counts = explore(World(plan, releases=releases, lasting=lasting), ENDLESS, faults=faults)
