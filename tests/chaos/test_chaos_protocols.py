@@ -11,7 +11,7 @@ import random
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,25 +52,42 @@ class Counter:
     async def pause(self) -> None:
         await asyncio.sleep(STEP_S)
 
+    async def serve(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        """Answer each connection on this device's port until the device is stopped; none is left open then."""
+        talks: set[asyncio.Task[None]] = set()
+        open_ones: list[asyncio.StreamWriter] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                await answer(reader, writer)
+            writer.close()
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talks.add(asyncio.create_task(talk(reader, writer)))
+            open_ones.append(writer)
+
+        server = await asyncio.start_server(begin, "127.0.0.1", self.port)
+        while not self.stopped:
+            await self.pause()
+        server.close()
+        for writer in open_ones:
+            writer.close()  # whoever reads there reads the end
+        await asyncio.gather(*talks)
+
 
 class Modbus(Counter):
     """Answers each request for a register pair with the next number: a reading is an answer."""
 
     async def run(self) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        while not self.stopped:
-            await self.pause()
-        server.close()
+        await self.serve(self._answer)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while not self.stopped:
-                head = await reader.readexactly(12)
-                self.told += 1
-                answer = struct.pack(">BBB", head[6], 3, 4) + struct.pack(">f", float(self.told))
-                writer.write(head[:4] + struct.pack(">H", len(answer)) + answer)
-                await writer.drain()
-        writer.close()
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self.stopped:
+            head = await reader.readexactly(12)
+            self.told += 1
+            answer = struct.pack(">BBB", head[6], 3, 4) + struct.pack(">f", float(self.told))
+            writer.write(head[:4] + struct.pack(">H", len(answer)) + answer)
+            await writer.drain()
 
 
 class Pmu(Counter):
@@ -80,7 +97,7 @@ class Pmu(Counter):
         pmu = PmuConfiguration("S", 7, 15, (PhasorChannel("VA", "V", 1.0),), (), (), 50, 1)
         self.configuration = Configuration(7, 1_000_000, (pmu,), 50)
         self.writers: set[asyncio.StreamWriter] = set()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        serving = asyncio.create_task(self.serve(self._answer))
         begun = int(time.time())
         while not self.stopped:
             self.told += 1
@@ -89,11 +106,11 @@ class Pmu(Counter):
             for writer in list(self.writers):
                 writer.write(frame)
             await self.pause()
-        server.close()
+        await serving
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framer = StreamFramer()
-        with suppress(OSError):
+        try:
             while data := await reader.read(999):
                 for found in framer.feed(data, 0):
                     if found.error is None and read_envelope(found.data).type is FrameType.CMD:
@@ -101,8 +118,8 @@ class Pmu(Counter):
                             writer.write(configuration_frames(self.configuration)[0])
                         elif found.data[15] == 2:
                             self.writers.add(writer)
-        self.writers.discard(writer)
-        writer.close()
+        finally:
+            self.writers.discard(writer)
 
 
 class OpcUa(Counter):

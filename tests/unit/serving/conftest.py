@@ -212,6 +212,7 @@ EXPLAINED = {
     "deadline": NOW,
     "numbers": {},
     "outlook": None,
+    "corrector": None,
     "freeze": "",
     "gate": "",
     "cohort": [],

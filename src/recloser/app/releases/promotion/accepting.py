@@ -177,7 +177,7 @@ def check_origins(platform: Platform) -> dict[str, str]:
     names = [name for name in dict.fromkeys(serving) if name and platform.ledger.get(ReleaseRecord, name) is not None]
     came, doubts = 0, list[str]()
     for name in names:
-        with suppress(Refused):  # one that does not verify is told by the check of packages
+        with suppress(RecloserError):  # one that is lost or does not verify is told by the check of packages
             package = open_package(platform.layout.packages / name, platform.trusted)
             came += package.attestation(ORIGIN) is not None
             doubts += revoked_origins(platform, package)
