@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+WEEK = 7
 DEAD_DAYS = 28  # alarms this soon after one are the same episode
 Array = np.ndarray  # type: ignore[type-arg]
 
@@ -67,6 +68,23 @@ class Unit:
 
 # (history, strictness) -> something that makes fresh runners.
 Method = Callable[[Days, float], Callable[[Days], Runner]]
+
+
+def by_week(alarms: Callable[[Array], bool]) -> Runner:
+    """Return a runner that shows each week's known hours to `alarms`, in one piece; a day or less of them to nobody."""
+    kept: list[Array] = []
+
+    def runner(number: int, hours: Array) -> bool:
+        del number
+        kept.append(hours)
+        if len(kept) < WEEK:
+            return False
+        now = np.concatenate(kept)
+        kept.clear()
+        now = now[np.isfinite(now)]
+        return len(now) > 24 and alarms(now)
+
+    return runner
 
 
 def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:

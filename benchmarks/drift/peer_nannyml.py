@@ -6,25 +6,20 @@ thresholds: those of three deviations over the history's weeks. Strictness is th
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports its use to its makers unless told not to
 
 import numpy as np
 import pandas as pd
-from driver import Array, Days, Method, Runner, pace
+from driver import WEEK, Array, Days, Method, Runner, by_week
 from nannyml.chunk import SizeBasedChunker
 from nannyml.drift.univariate.methods import FeatureType, MethodFactory
 from nannyml.thresholds import StandardDeviationThreshold
-from scoring import measure
+from peer import answer
 
-WEEK = 7
 HOURS = 24 * WEEK
 KEPT: dict[tuple[str, int], tuple[Days, Any, dict[bytes, float]]] = {}
 
@@ -35,28 +30,13 @@ def weekly(key: str) -> Method:
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
         judge, values = _fitted(key, history, strictness)
 
-        def make(lived: Days) -> Runner:
-            del lived
-            kept: list[Array] = []
+        def alarms(now: Array) -> bool:
+            place = now.tobytes()
+            if place not in values:
+                values[place] = float(judge.calculate(pd.Series(now, name="error")))
+            return bool(judge.alert(values[place]))
 
-            def runner(number: int, hours: Array) -> bool:
-                del number
-                kept.append(hours)
-                if len(kept) < WEEK:
-                    return False
-                now = np.concatenate(kept)
-                kept.clear()
-                now = now[np.isfinite(now)]
-                if len(now) <= 24:
-                    return False
-                place = now.tobytes()
-                if place not in values:
-                    values[place] = float(judge.calculate(pd.Series(now, name="error")))
-                return bool(judge.alert(values[place]))
-
-            return runner
-
-        return make
+        return lambda _: by_week(alarms)
 
     return method
 
@@ -83,15 +63,5 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 }
 
 
-def main() -> None:
-    """Measure and write points and pace of each method."""
-    units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
-    found = {
-        name: {"points": [vars(point) for point in measure(method, grid, units)], "pace": pace(method)}
-        for name, (method, grid) in METHODS.items()
-    }
-    Path(sys.argv[2]).write_text(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer(METHODS)

@@ -6,17 +6,13 @@ also the hourly absolute error. Strictness is what each calls its sensitivity; t
 
 from __future__ import annotations
 
-import json
-import pickle
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner, pace
+from driver import Array, Days, Method, Runner
+from peer import answer
 from river import drift
-from scoring import measure
 
 
 def daily(make: Callable[[float], Any]) -> Method:
@@ -83,15 +79,5 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
 }
 
 
-def main() -> None:
-    """Measure and write points and pace of each method."""
-    units = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301 - written by run.py a moment ago
-    found = {
-        name: {"points": [vars(point) for point in measure(method, grid, units)], "pace": pace(method)}
-        for name, (method, grid) in METHODS.items()
-    }
-    Path(sys.argv[2]).write_text(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    answer(METHODS)

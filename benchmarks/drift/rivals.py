@@ -7,13 +7,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner
+from driver import Array, Days, Method, Runner, by_week
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
 
 EPOCH = date(1970, 1, 1)
-WEEK = 7
 REBASE = ("channels", "seasonal_cusum")
 
 
@@ -68,23 +67,7 @@ def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
         usual = history.hours[np.isfinite(history.hours)]
         usual = usual[:: max(1, len(usual) // 4000)]
 
-        def make(lived: Days) -> Runner:
-            del lived
-            kept: list[Array] = []
-
-            def runner(number: int, hours: Array) -> bool:
-                del number
-                kept.append(hours)
-                if len(kept) < WEEK:
-                    return False
-                now = np.concatenate(kept)
-                kept.clear()
-                now = now[np.isfinite(now)]
-                return len(now) > 24 and statistic(usual, now) > limit * strictness
-
-            return runner
-
-        return make
+        return lambda _: by_week(lambda now: statistic(usual, now) > limit * strictness)
 
     return method
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from replay_process import Replay
 
 from recloser.testing import small_project
 
 pytestmark = pytest.mark.chaos
 
-PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
 WINDOW = ["--from", "2020-04-05", "--to", "2020-04-25", "--policy", "recloser", "--policy", "never"]
-PATIENCE_S = 600
 KILLS = 6
 CANDIDATE = """
 [[candidate]]
@@ -30,10 +26,8 @@ reason = "as asked for"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Compiled modules are kept for the children of this module, or each would compile all libraries again."""
-    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pyc")), **kept}
+def replay(environment: dict[str, str]) -> Replay:
+    return Replay(WINDOW, environment)
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +38,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def calm(project: Path, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> dict[str, Any]:
-    return finished(project, tmp_path_factory.mktemp("calm"), environment)
-
-
-def words(project: Path, out: Path) -> list[str]:
-    scenario = ["--scenario", str(project / "scenario.toml")]
-    return [*PROGRAM, "replay", *WINDOW, *scenario, "--project", str(project), "--out", str(out), "--json"]
-
-
-def finished(project: Path, out: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Replay to the end and return the report without measured times."""
-    done = subprocess.run(
-        words(project, out), check=False, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(Path(json.loads(done.stdout)["report_json"]).read_text(encoding="utf-8"))
-    del report["wall_s"], report["cpu_s"]
-    return report
+def calm(project: Path, tmp_path_factory: pytest.TempPathFactory, replay: Replay) -> dict[str, Any]:
+    return replay.finished(project, tmp_path_factory.mktemp("calm"))
 
 
 def history_written(out: Path) -> bool:
@@ -98,10 +76,10 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_and_started_again(
-    moment: str, project: Path, calm: dict[str, Any], tmp_path: Path, environment: dict[str, str]
+    moment: str, project: Path, calm: dict[str, Any], tmp_path: Path, replay: Replay
 ) -> None:
-    command = words(project, tmp_path / "out")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    command = replay.words(project, tmp_path / "out")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=replay.environment)
     try:
         while not MOMENTS[moment](tmp_path / "out"):
             assert process.poll() is None, "the replay ended before the moment came"
@@ -110,14 +88,12 @@ def test_killed_and_started_again(
         process.kill()
         process.wait()
     assert not (tmp_path / "out" / "report.json").exists()
-    assert finished(project, tmp_path / "out", environment) == calm
+    assert replay.finished(project, tmp_path / "out") == calm
     assert calm["policies"]["recloser"]["total"]["n"] > 600
     assert len(calm["policies"]["recloser"]["runs"]) == 2
 
 
-def test_killed_again_and_again(
-    project: Path, calm: dict[str, Any], tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_killed_again_and_again(project: Path, calm: dict[str, Any], tmp_path: Path, replay: Replay) -> None:
     """Each life adds a few forecasts and is killed; the next begins where it ended."""
     out, killed = tmp_path / "out", 0
 
@@ -126,12 +102,12 @@ def test_killed_again_and_again(
         return killed == 0 or "[recloser] goes on where an earlier replay" in log.read_text(encoding="utf-8")
 
     while killed < KILLS:
-        least, log = (
-            counted(out) + 5,
-            tmp_path / f"life {killed}",
-        )  # an odd number of two areas' forecasts: within a day
+        least = counted(out) + 5  # an odd number of two areas' forecasts, so that some kills come within a day
+        log = tmp_path / f"life {killed}"
         with log.open("w", encoding="utf-8") as told:
-            process = subprocess.Popen(words(project, out), stdout=subprocess.DEVNULL, stderr=told, env=environment)
+            process = subprocess.Popen(
+                replay.words(project, out), stdout=subprocess.DEVNULL, stderr=told, env=replay.environment
+            )
             try:
                 while process.poll() is None and not (went_on() and forecasts(out, least)):
                     time.sleep(0.003)
@@ -140,7 +116,7 @@ def test_killed_again_and_again(
                 process.wait()
         assert went_on()
         killed += 1
-    assert finished(project, out, environment) == calm
+    assert replay.finished(project, out) == calm
 
 
 def test_the_project_itself_was_only_read(project: Path, calm: dict[str, Any]) -> None:

@@ -6,24 +6,19 @@ that was not is given at its time.
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from replay_process import Replay
 
 from recloser.testing import QUICK, small_project
 
 pytestmark = pytest.mark.chaos
 
-PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
 WINDOW = ["--from", "2020-04-04", "--to", "2020-04-12", "--policy", "recloser"]
-PATIENCE_S = 900
 SCENARIO = """
 [[candidate]]
 at = 2020-04-06T06:00:00Z
@@ -52,12 +47,6 @@ roles = { lead = ["ann"], forecasting = ["ben"] }
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pyc")), **kept}
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = small_project(tmp_path_factory.mktemp("people") / "grid", settings=QUICK + APPROVAL)
     file = folder / "recloser.toml"
@@ -68,22 +57,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text(text, encoding="utf-8")
     (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
     return folder
-
-
-def words(project: Path, out: Path) -> list[str]:
-    scenario = ["--scenario", str(project / "scenario.toml")]
-    return [*PROGRAM, "replay", *WINDOW, *scenario, "--project", str(project), "--out", str(out), "--json"]
-
-
-def finished(project: Path, out: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """Replay to the end and return the report without measured times."""
-    done = subprocess.run(
-        words(project, out), check=False, capture_output=True, text=True, timeout=PATIENCE_S, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    del report["wall_s"], report["cpu_s"]
-    return report
 
 
 def entries(out: Path) -> list[tuple[str, str]]:
@@ -108,7 +81,8 @@ def answered(out: Path) -> int:
 
 
 def test_killed_around_every_answer(project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    calm = finished(project, tmp_path / "calm", environment)
+    replay = Replay(WINDOW, environment)
+    calm = replay.finished(project, tmp_path / "calm")
     acts = calm["policies"]["recloser"]["acts"]
     assert {act["name"] for act in acts} == {"ann", "ben"}
     assert len(acts) >= 2
@@ -116,7 +90,7 @@ def test_killed_around_every_answer(project: Path, tmp_path: Path, environment: 
     while answered(out) < len(acts):  # a life lasts until somebody has spoken once more
         least = answered(out) + 1
         process = subprocess.Popen(
-            words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+            replay.words(project, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
         )
         try:
             while process.poll() is None and answered(out) < least:
@@ -126,4 +100,4 @@ def test_killed_around_every_answer(project: Path, tmp_path: Path, environment: 
             process.wait()
         lives += 1
         assert lives <= 4 * len(acts)
-    assert finished(project, out, environment) == calm
+    assert replay.finished(project, out) == calm

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,13 +16,6 @@ from recloser.testing import small_project
 pytestmark = pytest.mark.chaos
 
 PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Compiled modules are kept for the children of this module, or each would compile all libraries again."""
-    kept = {key: text for key, text in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pyc")), **kept}
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import signal
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from store_writer import begun, go
 
 from recloser.core import Sample, Unavailable, sample_frame
 from recloser.store import Store
@@ -16,45 +16,19 @@ HOUR = timedelta(hours=1)
 T0 = datetime(2020, 1, 1, tzinfo=UTC)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
-WRITER = """
-import sys
-from datetime import UTC, datetime, timedelta
+OPENING = """
 from pathlib import Path
-from recloser.core import Sample, sample_frame
-from recloser.store import Store
 from recloser.store.maintenance import Upkeep
-folder, area, batches, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-store = Store.open(folder, timedelta(hours=1))
-t0 = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def sample(area, hour, value):
-    return Sample(area, "load_mw", t0 + timedelta(hours=hour), t0 + timedelta(hours=hour + 1), value)
-
-
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(batches):
-    rows = [sample(area, number * size + i, float(i)) for i in range(size)]
-    store.append(sample_frame([*rows, sample("shared", number, float(number))]), f"writer:{area}", number)
-    print(number, flush=True)
+store = Store.open(Path(sys.argv[4]), timedelta(hours=1))
+"""
+TIDYING = """
     if batches < 1000 and number == 3 and area == "p0":
         store.maintain([], t0, Upkeep(small_files=2))
 """
 
 
 def start(folder: Path, area: str, batches: int, size: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", WRITER, str(folder), area, str(batches), str(size)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def go(process: "subprocess.Popen[str]") -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+    return begun(OPENING, [str(folder)], area, batches, size, TIDYING)
 
 
 def test_concurrent_appends_and_maintenance_lose_nothing(tmp_path: Path) -> None:

@@ -232,10 +232,8 @@ class DayBook:
             closed = self.day(day, now) if day > seen else None
             if closed is None or release not in closed.answers:
                 continue
-            truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-            names, answer = closed.rows["area"].to_numpy(), closed.answers[release]
-            for area in dict.fromkeys(names.tolist()):
-                mine = names == area
+            truth, answer = closed.truth_mw, closed.answers[release]
+            for area, mine in closed.places().items():
                 control = controls.get(area, AdaptiveCoverage(plan))
                 controls[area] = control.learned(day, truth[mine], answer[mine, 0], answer[mine, -1])
         return dict(sorted(controls.items()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recloser.core import LOAD, FloatArray, Horizon, Panel, instants, local_midnight
@@ -52,6 +53,21 @@ class ClosedDay:
     answers: dict[str, FloatArray]
     shifts: dict[str, FloatArray]
     champion: str = ""
+
+    @property
+    def truth_mw(self) -> FloatArray:
+        """Return the load in MW, shape (n_rows,); NaN where it is unknown."""
+        return self.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+
+    def median_mw(self, name: str) -> FloatArray:
+        """Return a model's median in MW, shape (n_rows,); NaN where it did not answer, or is not there at all."""
+        answer = self.answers.get(name)
+        return np.full(self.rows.height, np.nan) if answer is None else answer[:, answer.shape[1] // 2].copy()
+
+    def places(self) -> dict[str, npt.NDArray[np.uint32]]:
+        """Return area -> positions of its rows, areas in the order of the rows."""
+        rows = self.rows.with_row_index("row").group_by("area", maintain_order=True).agg(pl.col("row"))
+        return {area: found.to_numpy() for area, found in zip(rows["area"].to_list(), rows["row"], strict=True)}
 
 
 def forecasts_of(ledger: Ledger, horizon: Horizon, day: date) -> list[ForecastRecord]:

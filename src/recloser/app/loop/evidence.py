@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from recloser.app.loop.book import LOOK_BACK, DayBook
 from recloser.app.loop.days import ClosedDay
@@ -63,7 +62,7 @@ class LedgerEvidence:
         route = self._platform.ledger.get(RouteRecord, "route")
         return Evidence(
             incidents={name: count["output"] for name, count in counts.items() if count["output"]},
-            cut_off=self._cut_off(rollout.release),
+            cut_off=self._cut_off(rollout.release, route),
             input_incidents=counts[rollout.release]["input"],
             divergence=0 if divergence is None else int(divergence.state["trailing"]),
             level_gap=None if divergence is None else divergence.state.get("level"),
@@ -96,15 +95,13 @@ class LedgerEvidence:
             if name is not None
         }
 
-    def _cut_off(self, release: str) -> CutOff | None:
+    def _cut_off(self, release: str, route: RouteRecord | None) -> CutOff | None:
         """Return why a gateway process of whichever host cut the release off under the present route, by its guard."""
-        ledger = self._platform.ledger
-        route = ledger.get(RouteRecord, "route")
         if route is None:
             return None
         found = [
             *read_cuts(self._platform.layout.state, route.epoch),
-            *heard_cuts(ledger, route.epoch, {release}),
+            *heard_cuts(self._platform.ledger, route.epoch, {release}),
         ]
         return next((CutOff(one.reason, one.cut.failures) for one in found if one.cut.release == release), None)
 
@@ -174,11 +171,9 @@ def area_days(closed: ClosedDay, release: str, champion: str, scales: dict[str, 
     ours, theirs = closed.answers.get(release), closed.answers.get(champion)
     if ours is None or theirs is None:
         return []
-    truth = closed.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    places = closed.rows.with_row_index("row").group_by("area", maintain_order=True).agg(pl.col("row"))
+    truth = closed.truth_mw
     result = []
-    for area, rows in zip(places["area"].to_list(), places["row"], strict=True):
-        mine = rows.to_numpy()
+    for area, mine in closed.places().items():
         if scales.get(area) and np.isfinite(ours[mine]).any() and np.isfinite(theirs[mine]).any():
             result.append(AreaDay(area, scales[area], truth[mine], ours[mine], theirs[mine]))
     return result

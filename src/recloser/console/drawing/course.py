@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from recloser.console.drawing.plane import Plane, path, runs, span_of, ticks
+from recloser.console.drawing.plane import Plane, path, pieces, runs, span_of, ticks
 from recloser.console.markup import Markup, el
 from recloser.core import parse_utc
 
@@ -91,10 +91,7 @@ def _errors(plane: Plane, days: Sequence[tuple[datetime, float]]) -> list[Markup
 def _served(plane: Plane, spans: Sequence[Mapping[str, Any]]) -> list[Markup]:
     """Return the strip of who served; neighbours of one kind and release are one piece, a gap stays one."""
     shapes = []
-    for span in spans:
-        left, right = plane.x(parse_utc(span["from"])), plane.x(parse_utc(span["to"]))
-        kind = span["served_by"].partition(":")[0]
-        words = f"{span['served_by']} {span['release']}"
+    for left, right, kind, words in pieces(plane, spans):
         wide = f"{max(0.8, right - left):.1f}"
         shapes.append(el("rect", el("title", words), x=f"{left:.1f}", y=92, width=wide, height=10, class_=kind))
     return shapes

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
+
+from recloser.core import parse_utc
 
 Place = tuple[float, float]
 Series = Sequence[tuple[datetime, float]]
@@ -97,6 +100,14 @@ def runs(points: Series, gap: timedelta) -> list[list[tuple[datetime, float]]]:
         else:
             found.append([point])
     return found
+
+
+def pieces(plane: Plane, spans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, float, str, str]]:
+    """Yield of each span of a document's `served`: left and right end in pixels, kind of server, words for people."""
+    for span in spans:
+        kind = span["served_by"].partition(":")[0]
+        words = f"{span['served_by']} {span['release']}"
+        yield plane.x(parse_utc(span["from"])), plane.x(parse_utc(span["to"])), kind, words
 
 
 def path(places: Sequence[Place]) -> str:

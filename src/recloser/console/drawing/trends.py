@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from recloser.console.drawing.plane import Plane, hours, path, runs, span_of, thinned, ticks
+from recloser.console.drawing.plane import Plane, hours, path, pieces, runs, span_of, thinned, ticks
 from recloser.console.markup import Markup, el
 from recloser.core import parse_utc
 
@@ -167,10 +167,7 @@ def _served(plane: Plane, spans: Sequence[Mapping[str, Any]]) -> list[Markup]:
     """Return the strip that says who served: plain for a champion, dashed for a canary, marked for the fallback."""
     y = plane.top + plane.height + 24
     shapes = []
-    for span in spans:
-        left, right = plane.x(parse_utc(span["from"])), plane.x(parse_utc(span["to"]))
-        kind = span["served_by"].partition(":")[0]
-        words = f"{span['served_by']} {span['release']}"
+    for left, right, kind, words in pieces(plane, spans):
         wide = f"{max(1.0, right - left - 1):.1f}"
         shapes.append(el("rect", el("title", words), x=f"{left:.1f}", y=y, width=wide, height=16, class_=kind))
         if right - left > 7.0 * len(words):

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from s3_server import KEY, SECRET, Rule, S3Server
+from store_writer import begun, go
 
 from recloser.core import InvalidInput, Refused, Sample, Unavailable, sample_frame
 from recloser.store import PREDICTION_SCHEMA, PredictionTable, Store
@@ -156,42 +157,15 @@ def test_what_is_no_place_in_a_bucket(url: str) -> None:
         Bucket(url, BucketAccess(None, "us-east-1", KEY, SECRET))
 
 
-WRITER = """
-import sys
-from datetime import UTC, datetime, timedelta
-from recloser.core import Sample, sample_frame
-from recloser.store import Store
+OPENING = """
 from recloser.store.places import Bucket, BucketAccess
-endpoint, key, secret, area, batches, size = *sys.argv[1:5], int(sys.argv[5]), int(sys.argv[6])
+endpoint, key, secret = sys.argv[4:]
 store = Store.open(Bucket("s3://grid/recloser", BucketAccess(endpoint, "us-east-1", key, secret)), timedelta(hours=1))
-t0 = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-def sample(area, hour, value):
-    return Sample(area, "load_mw", t0 + timedelta(hours=hour), t0 + timedelta(hours=hour + 1), value)
-
-
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(batches):
-    rows = [sample(area, number * size + i, float(i)) for i in range(size)]
-    store.append(sample_frame([*rows, sample("shared", number, float(number))]), f"writer:{area}", number)
-    print(number, flush=True)
 """
 
 
 def writer(s3: S3Server, area: str, batches: int, size: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, s3.endpoint, KEY, SECRET, area, str(batches), str(size)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def go(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+    return begun(OPENING, [s3.endpoint, KEY, SECRET], area, batches, size)
 
 
 @pytest.mark.slow

@@ -198,11 +198,9 @@ def area_pairs(
         scales: area -> loss in MW that counts as one.
         left_out: areas whose data were at fault.
     """
-    truth = day.rows["load_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
-    names = day.rows["area"].to_numpy()
-    chosen = [area for area in dict.fromkeys(names.tolist()) if scales.get(area) and area not in left_out]
+    truth = day.truth_mw
     return [
         AreaDay(area, scales[area], truth[mine], served[mine], rival[mine])
-        for area in chosen
-        for mine in [names == area]
+        for area, mine in day.places().items()
+        if scales.get(area) and area not in left_out
     ]

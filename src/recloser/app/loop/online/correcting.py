@@ -42,16 +42,12 @@ class Correctors:
         """Return them after closed days that the release answered; days seen before change nothing."""
         areas = dict(self.areas)
         for day in sorted(days, key=lambda one: one.day):
-            answer = day.answers[release]
-            middle = answer.shape[1] // 2
+            middle = day.answers[release].shape[1] // 2
             shift = day.shifts[release][:, middle] if release in day.shifts else 0.0
-            truth, scale = (
-                day.rows[name].fill_null(float("nan")).to_numpy().astype(np.float64) for name in ("load_mw", "scale_mw")
-            )
-            error = (truth - (answer[:, middle] - shift)) / scale
-            part, names = block_of(day.rows, BLOCKS), day.rows["area"].to_numpy()
-            for area in dict.fromkeys(names.tolist()):
-                mine = names == area
+            scale = day.rows["scale_mw"].fill_null(float("nan")).to_numpy().astype(np.float64)
+            error = (day.truth_mw - (day.median_mw(release) - shift)) / scale
+            part = block_of(day.rows, BLOCKS)
+            for area, mine in day.places().items():
                 areas[area] = areas.get(area, BiasCorrector()).learned(day.day, error[mine], part[mine])
         return Correctors(self.version, dict(sorted(areas.items())))
 

@@ -247,9 +247,7 @@ def _opened(finding: Finding, known: Sequence[Finding]) -> Finding:
 
 def with_ours(closed: ClosedDay) -> pl.DataFrame:
     """Return the rows of a closed day with our champion's median, NaN where there was none."""
-    answer = closed.answers.get(closed.champion)
-    ours = np.full(closed.rows.height, np.nan) if answer is None else answer[:, answer.shape[1] // 2]
-    return closed.rows.with_columns(ours_mw=pl.Series(np.ascontiguousarray(ours)))
+    return closed.rows.with_columns(ours_mw=pl.Series(closed.median_mw(closed.champion)))
 
 
 def given_day(day: date, rows: pl.DataFrame) -> GivenDay:
