@@ -131,9 +131,11 @@ def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent
     Two values too large are enough; values too small must last `at_least`, and in feeds that ordinarily come near zero
     for longer than the feed ever stays there (`_small_for_long`).
     """
+    largest = np.maximum(np.abs(usual.low), np.abs(usual.high))
+    largest = np.where(np.isfinite(largest), largest, np.nan)  # without a usable history nothing is small or far
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.log10(np.abs(window.values / usual.value))
-        beyond = np.abs(window.values) / np.maximum(np.abs(usual.low), np.abs(usual.high))[:, None]
+        beyond = np.abs(window.values) / largest[:, None]
     small = beyond < 1.3e-3
     if not ((np.abs(power) > 2.0) | small | (beyond > _FAR)).any():
         return []
@@ -142,7 +144,7 @@ def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent
     ordered = np.sort(history, axis=1)
     smallest = ordered[np.arange(len(ordered)), np.isfinite(ordered).sum(axis=1) // 100]
     near_zero = ~(smallest > 0.02 * usual.scale)
-    found = _small_for_long(window, usual, small, at_least=at_least, recent=recent)
+    found = _small_for_long(window, usual.scale, largest, small, at_least=at_least, recent=recent)
     told = np.isin(window.areas, [area for finding in found for area in finding.areas])
     for exponent in (3, -3, 6, -6):
         fits = judged & (np.abs(power - exponent) < 0.45)
@@ -157,7 +159,7 @@ def find_unit(window: Window, usual: Expectation, *, at_least: timedelta, recent
 
 
 def _small_for_long(
-    window: Window, usual: Expectation, small: BoolArray, *, at_least: timedelta, recent: int
+    window: Window, scale: FloatArray, largest: FloatArray, small: BoolArray, *, at_least: timedelta, recent: int
 ) -> list[Finding]:
     """Find feeds that stay close to zero for longer than they ever do, and are not dead.
 
@@ -166,7 +168,6 @@ def _small_for_long(
     """
     day = 24 * window.per_hour
     shortest = max(3, int(at_least / window.resolution))
-    top = 1.3 * np.maximum(np.abs(usual.low), np.abs(usual.high))
     own = np.zeros(len(window.areas))
     newest, has_history = _newest(window), np.cumsum(window.usable, axis=1)
     found = []
@@ -176,7 +177,7 @@ def _small_for_long(
         if has_history[row, first] < 7 * day:
             limit = max(limit, day // 2)
         middle = float(np.median(values))
-        factor = next((f for f in (1e3, 1e6) if 0.1 * usual.scale[row] < f * middle <= top[row]), None)
+        factor = next((f for f in (1e3, 1e6) if 0.1 * scale[row] < f * middle <= 1.3 * largest[row]), None)
         if length < limit or factor is None:
             if window.usable[row, first:last].all():
                 own[row] = max(own[row], length)

@@ -95,6 +95,18 @@ def test_a_solar_park_at_night_and_a_feeder_switched_off_have_no_wrong_unit(
             assert [f for f in check_data(panel_at(frame, now), now, plan) if f.kind == "unit"] == []
 
 
+@pytest.mark.parametrize("before", [6 * HOUR, DAY, 3 * DAY])
+def test_a_feed_whose_history_is_masked_has_no_wrong_unit(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan, before: timedelta
+) -> None:
+    """What is known of it is too little to call it small; a fault that masks a month must not make a second one."""
+    now = START + 3 * HOUR
+    mine = (pl.col("area") == "F07") & (pl.col("quantity") == LOAD) & (pl.col("at") < now - before)
+    flag = pl.lit(int(Quality.SHIFT_SUSPECT), pl.UInt32)
+    frame = spring.with_columns(quality=pl.when(mine).then(flag).otherwise("quality").cast(spring.schema["quality"]))
+    assert [f for f in check_data(panel_at(frame, now), now, plan) if f.kind == "unit"] == []
+
+
 def test_two_equal_values_in_the_past_delay_a_stuck_one_by_a_single_sample(
     spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan
 ) -> None:

@@ -21,7 +21,7 @@ from recloser.monitoring.detectors import (
     stepped,
 )
 from recloser.monitoring.detectors.budget import Resampling, drawn_years, tail_of, yearly_tops
-from recloser.monitoring.detectors.stamps import StampLimits, stamp_matches, stamp_shift
+from recloser.monitoring.detectors.stamps import StampLimits, can_tell, stamp_matches, stamp_shift
 from recloser.monitoring.questions import Witnesses, action_of, attribute, change_signals
 
 FIRST = date(2018, 1, 1)
@@ -177,6 +177,16 @@ def test_an_hour_s_error_of_the_stamps_shows_after_two_days(late: int) -> None:
     history = stamp_matches(*stamped(60, 0))
     assert stamp_shift(history, stamp_matches(*stamped(4, late, 2))[1:-1], StampLimits()) == late
     assert stamp_shift(history, stamp_matches(*stamped(5, 0, 3)), StampLimits()) == 0
+
+
+def test_a_forecast_whose_usual_days_fit_as_well_an_hour_later_cannot_tell_of_stamps() -> None:
+    sharp = stamp_matches(*stamped(60, 0))
+    assert can_tell(sharp, StampLimits())
+    load, forecast = stamped(60, 0)
+    noisy = load + 15.0 * np.random.default_rng(8).standard_normal(load.shape)
+    assert not can_tell(stamp_matches(noisy, forecast), StampLimits())
+    assert not can_tell(sharp[:1], StampLimits(days=1, sharp=-2.0))
+    assert not can_tell(np.full((60, 2, 4), np.nan), StampLimits())
 
 
 def test_less_load_or_a_later_morning_is_no_error_of_the_stamps() -> None:

@@ -20,6 +20,8 @@ class StampLimits:
         part: smallest mean match of each third of the day: a later morning alone is a change of habits.
         quantile: of the history's own runs of days that must be passed too.
         margin: by which.
+        sharp: the same quantile of a forecast that can tell of stamps at all lies below this: on usual days it fits
+            clearly better in time than moved.
     """
 
     days: int = 2
@@ -27,6 +29,7 @@ class StampLimits:
     part: float = 0.0
     quantile: float = 0.995
     margin: float = 0.05
+    sharp: float = -0.2
 
 
 def stamp_matches(load: FloatArray, forecast: FloatArray) -> FloatArray:
@@ -93,6 +96,20 @@ def stamp_shift(history: FloatArray, recent: FloatArray, limits: StampLimits) ->
         if last[number, 0] > least and last[number, 1:].min() > limits.part:
             return hours
     return 0
+
+
+def can_tell(history: FloatArray, limits: StampLimits) -> bool:
+    """Return whether a forecast is sharp enough to tell of stamps: days believed in time never look moved.
+
+    Forecasts of single feeders often are not: their usual days fit as well an hour later.
+
+    Args:
+        history: matches of days believed in time, shape (n_days, 2, 4).
+        limits: thresholds.
+    """
+    usual = _runs(history[:, :, 0], limits.days)
+    known = usual[np.isfinite(usual).all(axis=1)]
+    return len(known) > 0 and bool((np.quantile(known, limits.quantile, axis=0) < limits.sharp).all())
 
 
 def _runs(rows: FloatArray, days: int) -> FloatArray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from recloser.app.loop.book import DayBook
@@ -18,7 +19,7 @@ from recloser.core import INCUMBENT, LOAD, FloatArray, Quality, format_utc, loca
 from recloser.ledger import StateRecord
 from recloser.monitoring import Finding
 from recloser.monitoring.detectors.day import is_special
-from recloser.monitoring.detectors.stamps import StampLimits, stamp_matches, stamp_shift
+from recloser.monitoring.detectors.stamps import StampLimits, can_tell, stamp_matches, stamp_shift
 from recloser.monitoring.questions.stamped import Stamped, whose_stamps
 
 ACTOR = "monitoring"
@@ -58,11 +59,17 @@ class StampWatch:
         self._days = {day: found for day, found in self._days.items() if day in span}
         self._suspect = {day: found for day, found in self._suspect.items() if day in span}
         before, past = self._open(), [one for one in self._past() if one[2] >= span[0].isoformat()]
+        off: dict[str, list[tuple[str, str]]] = {}
+        for area, first, last in (*past, *((area, one["first"], newest.isoformat()) for area, one in before.items())):
+            off.setdefault(area, []).append((first, last))
         after: dict[str, dict[str, Any]] = {}
         matches = {by: self._matches(by, span) for by in (MODEL, UPSTREAM)}
         for row, area in enumerate(self._platform.areas):
-            mine = {by: table[:, row] for by, table in matches.items()}
-            after |= self._judged(area, mine, span, before.get(area))
+            in_time = self._in_time(area, off.get(area, ()), span[:-RECENT])
+            found = {by: self._hours(table[:, row], in_time) for by, table in matches.items()}
+            if found[MODEL] and found[UPSTREAM] is None and not self._sharp(matches[MODEL][:, row], in_time):
+                found[MODEL] = None
+            after |= self._judged(area, found, span, before.get(area))
         if after == before:
             return False
         past += [[area, one["first"], newest.isoformat()] for area, one in before.items() if area not in after]
@@ -111,10 +118,9 @@ class StampWatch:
         return np.stack([self._days[day][by] if day in self._days else absent for day in span])
 
     def _judged(
-        self, area: str, matches: Mapping[str, FloatArray], span: list[date], known: Mapping[str, Any] | None
+        self, area: str, found: Mapping[str, int | None], span: list[date], known: Mapping[str, Any] | None
     ) -> dict[str, dict[str, Any]]:
         """Return what is open about an area after the newest day: what was open lasts until the same test says no."""
-        found = {by: self._hours(area, own, span) for by, own in matches.items()}
         if known is not None:
             said = [(found[by], hours) for by, hours in known["by"].items() if found[by] is not None]
             return {area: dict(known)} if not said or any(now == then for now, then in said) else {}
@@ -127,18 +133,24 @@ class StampWatch:
         told = {"whose": stamped.whose, "hours": stamped.hours, "sure": stamped.sure, "since": format_utc(since)}
         return {area: {**told, "first": first.isoformat(), "by": by}}
 
-    def _hours(self, area: str, matches: FloatArray, span: list[date]) -> int | None:
+    def _in_time(self, area: str, off: Sequence[tuple[str, str]], days: Sequence[date]) -> npt.NDArray[np.bool_]:
+        """Return on which days nothing was said or suspected of an area's stamps; `off`: spans in which they were."""
+        said = [any(first <= day.isoformat() <= last for first, last in off) for day in days]
+        suspect = [area in self._suspect.get(day, frozenset()) for day in days]
+        return ~(np.array(said) | np.array(suspect))
+
+    def _sharp(self, matches: FloatArray, in_time: npt.NDArray[np.bool_]) -> bool:
+        """Return whether a forecast that stands alone, without a second one to bear it out, can tell of stamps."""
+        known = np.isfinite(matches[:-RECENT, 0, 0])
+        return can_tell(matches[:-RECENT][in_time & known], self._limits)
+
+    def _hours(self, matches: FloatArray, in_time: npt.NDArray[np.bool_]) -> int | None:
         """Return the hours by which load is late against a forecast, None where that cannot be told."""
         recent, known = matches[-RECENT:], np.isfinite(matches[:-RECENT, 0, 0])
         if known.sum() < LEAST or not np.isfinite(recent[-self._limits.days :, 0, 0]).all():
             return None
         if not (recent[-self._limits.days :, :, 0].mean(axis=0) > self._limits.match).any():
             return 0  # most days: nothing that looks like a shift
-        spans = [(first, last) for name, first, last in self._past() if name == area]
-        spans += [(one["first"], span[-1].isoformat()) for name, one in self._open().items() if name == area]
-        off = [any(first <= day.isoformat() <= last for first, last in spans) for day in span[:-RECENT]]
-        suspect = [area in self._suspect.get(day, frozenset()) for day in span[:-RECENT]]
-        in_time = ~(np.array(off) | np.array(suspect))
         history = matches[:-RECENT][in_time & known]
         return stamp_shift(history, recent, self._limits) if len(history) >= LEAST else None
 
@@ -174,6 +186,4 @@ def _matched(load: FloatArray, forecast: FloatArray) -> FloatArray:
 
 def _median_of(closed: ClosedDay) -> pl.DataFrame:
     """Return area, at, value (MW): the median of the release that was champion; of none, where there was none."""
-    answer = closed.answers.get(closed.champion)
-    values = np.full(closed.rows.height, np.nan) if answer is None else answer[:, answer.shape[1] // 2]
-    return closed.rows.select("area", "at", value=pl.Series(np.ascontiguousarray(values)))
+    return closed.rows.select("area", "at", value=pl.Series(closed.median_mw(closed.champion)))
