@@ -137,7 +137,8 @@ class StampWatch:
         """Return on which days nothing was said or suspected of an area's stamps; `off`: spans in which they were."""
         said = [any(first <= day.isoformat() <= last for first, last in off) for day in days]
         suspect = [area in self._suspect.get(day, frozenset()) for day in days]
-        return ~(np.array(said) | np.array(suspect))
+        result: npt.NDArray[np.bool_] = ~(np.array(said) | np.array(suspect))
+        return result
 
     def _sharp(self, matches: FloatArray, in_time: npt.NDArray[np.bool_]) -> bool:
         """Return whether a forecast that stands alone, without a second one to bear it out, can tell of stamps."""
