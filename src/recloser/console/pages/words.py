@@ -20,6 +20,11 @@ def stamp(text: str | None, zone: ZoneInfo) -> Markup:
     return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
 
 
+def moment(text: str, zone: ZoneInfo) -> Markup:
+    """Return an instant (ISO 8601 UTC) as local wall time of its day, to the millisecond; the whole is its title."""
+    return el("time", f"{parse_utc(text).astimezone(zone):%H:%M:%S.%f}"[:-3], datetime=text, title=text)
+
+
 def text_of(at: datetime | str | None) -> str | None:
     """Return an instant as ISO 8601 UTC, however a document holds it."""
     return format_utc(at) if isinstance(at, datetime) else at
