@@ -185,7 +185,7 @@ def diagnostics_view() -> dict[str, Any]:
 
 def logs_view() -> dict[str, Any]:
     line = {**dict.fromkeys(("process", "host", "text", "trace"), NASTY), "at": AT, "pid": 3}
-    about = {"release": [NASTY] * 5, "device": [NASTY], NASTY: [NASTY]}
+    about = {"release": [NASTY + "!"] * 5, "device": [NASTY + "!"], NASTY: [NASTY + "!"]}
     lines = [{**line, "level": level, "about": about} for level in ("debug", "info", "warning", "error")]
     asked = {"process": NASTY, "level": "warning", "find": NASTY, "before": AT, "older": AT, "looked_to": AT}
     return {**asked, "levels": ["debug", "info", "warning", "error"], "processes": lines, "lines": lines, "damaged": 2}

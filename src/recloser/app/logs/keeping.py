@@ -86,7 +86,7 @@ class ProcessLog:
             self._file.add(replace(line, level="error", text=words, about={}, trace="").encoded())
 
     def _show(self, line: LogLine, trace: str) -> None:
-        if self._stream is None:
+        if self._stream is None or (line.level == "debug" and not self._as_json):
             return
         words = line.encoded().decode() if self._as_json else f"{line.text}\n{trace}"
         with suppress(OSError, ValueError):  # whoever read it is gone

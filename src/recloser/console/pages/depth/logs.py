@@ -42,7 +42,7 @@ def _processes(logs: Mapping[str, Any], now: str) -> Markup:
         )
         for row in logs["processes"]
     ]
-    return table(("process", "host", "number", "said last", "", "what"), rows, numbers=(2,), id_="log-processes")
+    return table(("process", "host", "pid", "said last", "", "what"), rows, numbers=(2,), id_="log-processes")
 
 
 def _search(logs: Mapping[str, Any]) -> Markup:
@@ -73,7 +73,7 @@ def _choice(name: str, options: list[tuple[str, str]], chosen: str) -> Markup:
 
 def _lines(logs: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
     rows = [
-        (moment(row["at"], zone), _level(row["level"]), row["process"], _said(row), _about(row["about"]))
+        (moment(row["at"], zone, day=True), _level(row["level"]), row["process"], _said(row), _about(row))
         for row in logs["lines"]
     ]
     ways = []
@@ -91,7 +91,7 @@ def _lines(logs: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
 
 
 def _looked(at: str, zone: ZoneInfo) -> Markup:
-    return el("p", "Looked back to ", moment(at, zone), "; ", el("em", "older"), " looks on.", class_="quiet")
+    return el("p", "Looked back to ", moment(at, zone, day=True), "; ", el("em", "older"), " looks on.", class_="quiet")
 
 
 def _level(level: str) -> Child:
@@ -105,11 +105,12 @@ def _said(row: Mapping[str, Any]) -> list[Child]:
     return [linked(row["text"]), el("details", el("summary", "where in the program"), el("pre", row["trace"]))]
 
 
-def _about(about: Mapping[str, list[str]]) -> list[Child]:
-    """Return what a line is about besides what its text names: releases as links, the first few of many."""
+def _about(row: Mapping[str, Any]) -> list[Child]:
+    """Return what a line is about and its text does not name: releases as links, the first few of many."""
     parts: list[Child] = []
-    for kind, names in about.items():
-        if kind in {"logger", "entry"}:
+    for kind, given in row["about"].items():
+        names = [name for name in given if name not in row["text"]]
+        if kind in {"logger", "entry"} or not names:
             continue
         shown: list[Child] = [release_link(name) if kind == "release" else el("code", name) for name in names[:3]]
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
