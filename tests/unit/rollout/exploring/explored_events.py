@@ -13,8 +13,10 @@ from recloser.rollout import (
     CommandKind,
     CutOff,
     Evidence,
+    Harm,
     Order,
     PairedDay,
+    Rival,
     Rollout,
     RolloutController,
     RolloutState,
@@ -73,6 +75,7 @@ def enabled(world: World) -> Iterator[Event]:
     if trial is not None:
         yield from _labels(trial)
     yield from _protections(world, trial)
+    yield from _harm(world)
     yield from _faults(world)
     asked = next((r for r in world.rollouts() if r.state in TRYING), None)
     yield from _people(world, asked)
@@ -117,6 +120,21 @@ def _protections(world: World, trial: Rollout | None) -> Iterator[Event]:
         yield Event("it diverges", lambda world: world.evidence.update({trial.release: far}))
         unready = Evidence(ready=False, ready_reason="not loaded")
         yield Event("it is not ready", lambda world: world.evidence.update({trial.release: unready}))
+
+
+def _harm(world: World) -> Iterator[Event]:
+    """A changed relation harms the champion: the one before it, or a rung of the ladder, would have been better."""
+    champion = next((r for r in world.rollouts() if r.state is S.CHAMPION), None)
+    if champion is None:
+        return
+    former = () if champion.champion is None else (champion.champion,)
+    rivals = tuple(
+        Rival(name, name in former, 9, 1.0, loss, 0.1, 0.5, better=True)
+        for name, loss in ((*((name, 0.5) for name in former), ("persistence", 0.7)))
+    )
+    for words, critical in (("harms", False), ("ruins", True)):
+        harm = Evidence(harm=Harm(("sig-1",), critical, "It is harmed.", rivals), rung_at_hand="persistence")
+        yield Event(f"a changed relation {words} it", lambda world, harm=harm: harmed(world, champion.release, harm))
 
 
 def _faults(world: World) -> Iterator[Event]:
@@ -203,6 +221,10 @@ def offer(world: World, trial: Rollout, days: tuple[PairedDay, ...]) -> None:
 
 def known(world: World, release: str, incidents: dict[str, int]) -> None:
     world.evidence[release] = Evidence(incidents=incidents)
+
+
+def harmed(world: World, release: str, harm: Evidence) -> None:
+    world.evidence[release] = harm
 
 
 def tamper(world: World, release: str) -> None:
