@@ -18,6 +18,7 @@ from recloser.app.links.linking import run_link
 from recloser.app.logs.keeping import ProcessLog, begin_log
 from recloser.app.logs.told import told
 from recloser.app.processes.controller import control
+from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.app.project.layout import Layout
@@ -65,6 +66,8 @@ def main(words: Sequence[str]) -> int:
     name, task = words[0], assigned(words[1:6])
     hang_on(os.environ)
     say = say_of(known_as(name, words[6:]), task)
+    if name != "gateway":
+        look_rarely_for_garbage()
     try:
         if name == "run":
             return make_run(task.folder, words[6], say)
