@@ -71,13 +71,13 @@ def test_a_wish_counts_until_its_end_and_others_go_on_beside_it(platform: Platfo
     assert isinstance(clock, VirtualClock)
     begun = clock.now()
     wish(platform, release, caller([]))
-    clock.advance(timedelta(minutes=5))
+    clock.advance_to(clock.now() + timedelta(minutes=5))
     wish(platform, "rel-8c01d2aa97e4", caller([]))
     assert wished(platform.ledger, clock.now()) == {
         release: begun + timedelta(minutes=3) + LONGER,
         "rel-8c01d2aa97e4": begun + timedelta(minutes=8) + LONGER,
     }
-    clock.advance(timedelta(minutes=8))
+    clock.advance_to(clock.now() + timedelta(minutes=8))
     assert set(wished(platform.ledger, clock.now())) == {"rel-8c01d2aa97e4"}
     told = [entry for entry in platform.ledger.entries() if entry.action == "kserve.wish"]
     assert [(entry.actor, entry.subject) for entry in told] == [("ann", release), ("ann", "rel-8c01d2aa97e4")]
