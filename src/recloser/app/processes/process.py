@@ -15,6 +15,7 @@ from recloser.app.events.watching import watch_phasors
 from recloser.app.links.collecting import collect
 from recloser.app.links.linking import run_link
 from recloser.app.processes.controller import control
+from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
 from recloser.app.watchman.watching import watch_over
@@ -51,6 +52,8 @@ def main(words: Sequence[str]) -> int:
     """Run the named process and return its exit code."""
     name, task = words[0], assigned(words[1:6])
     hang_on(os.environ)
+    if name != "gateway":
+        look_rarely_for_garbage()
     try:
         if name == "run":
             return make_run(task.folder, words[6], say)
