@@ -16,6 +16,8 @@ from recloser.connectors.iec61850.envelope import Row, read_envelope, rows_of, u
 
 ETHERTYPE, GOOSE = 0x88B8, 0x61
 DEPTH = 16
+BYTES = {0x88: "real", 0x89: "octet-string", 0x8C: "binary-time"}
+"""Types whose bytes are told as hexadecimal."""
 
 
 class GooseRows:
@@ -66,8 +68,7 @@ def _entries(content: bytes) -> tuple[list[Row], str | None]:
     """Return the values of a data set up to the first that cannot be read, and what is wrong with that one."""
     entries: list[Row] = []
     try:
-        for node in read_nodes(content):
-            entries.append(entry(node))
+        entries.extend(entry(node) for node in read_nodes(content))
     except Unreadable as error:
         return entries, f"entry {len(entries) + 1}: {error}"
     return entries, None
@@ -93,26 +94,18 @@ def _plain(node: Node) -> tuple[str, Any]:
     match node.tag:
         case 0x83:
             return "boolean", node.boolean()
-        case 0x84:
-            return "bit-string", bit_string(raw)
+        case 0x84 | 0x8E:
+            return "bit-string" if node.tag == 0x84 else "boolean-array", bit_string(raw)
         case 0x85:
             return "integer", node.integer()
-        case 0x86:
-            return "unsigned", node.integer(signed=False)
+        case 0x86 | 0x8D:
+            return "bcd" if node.tag == 0x8D else "unsigned", node.integer(signed=False)
         case 0x87:
             return "floating-point", _floating(raw)
-        case 0x88:
-            return "real", raw.hex()
-        case 0x89:
-            return "octet-string", raw.hex()
+        case 0x88 | 0x89 | 0x8C:
+            return BYTES[node.tag], raw.hex()
         case 0x8A:
             return "visible-string", node.text()
-        case 0x8C:
-            return "binary-time", raw.hex()
-        case 0x8D:
-            return "bcd", node.integer(signed=False)
-        case 0x8E:
-            return "boolean-array", bit_string(raw)
         case 0x8F:
             return "object-identifier", _identifier(raw)
         case 0x90:
