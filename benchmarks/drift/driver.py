@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 WEEK = 7
+SUNDAY = 3  # of a day's number: 1970-01-01 was a Thursday
 DEAD_DAYS = 28  # alarms this soon after one are the same episode
 Array = np.ndarray  # type: ignore[type-arg]
 
@@ -71,16 +72,31 @@ Method = Callable[[Days, float], Callable[[Days], Runner]]
 
 
 def by_week(alarms: Callable[[Array], bool]) -> Runner:
-    """Return a runner that shows each week's known hours to `alarms`, in one piece; a day or less of them to nobody."""
-    kept: list[Array] = []
+    """Return a runner that shows each calendar week's known hours to `alarms`, on its Sunday, in one piece.
+
+    Onsets lie 53 days apart and so on all weekdays: a look at weeks counted from a window's first day would fall on
+    the same day after every onset. A first week that is not whole, and a day or less of hours, is shown to nobody.
+    """
+    return _looking(alarms, lambda number: number % WEEK == SUNDAY)
+
+
+def by_day(alarms: Callable[[Array], bool]) -> Runner:
+    """Return a runner that shows the last seven days' known hours to `alarms` on every day."""
+    return _looking(alarms, lambda _: True)
+
+
+def _looking(alarms: Callable[[Array], bool], looks: Callable[[int], bool]) -> Runner:
+    kept: dict[int, Array] = {}
+    begun: int | None = None
 
     def runner(number: int, hours: Array) -> bool:
-        del number
-        kept.append(hours)
-        if len(kept) < WEEK:
+        nonlocal begun
+        begun = number if begun is None else begun
+        kept[number] = hours
+        kept.pop(number - WEEK, None)
+        if number - begun < WEEK - 1 or not looks(number):
             return False
-        now = np.concatenate(kept)
-        kept.clear()
+        now = np.concatenate([own for day, own in kept.items() if day > number - WEEK])
         now = now[np.isfinite(now)]
         return len(now) > 24 and alarms(now)
 

@@ -63,6 +63,10 @@ def _fed(make: Callable[[], Any], usual: Array, read: Callable[[Array], Array]) 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.3, 0.05, 1e-4)),
+    "river ADWIN, daily, looking every day": (
+        daily(lambda s: drift.ADWIN(delta=s, clock=1)),
+        (0.002, 0.05, 0.3, 1e-4),
+    ),
     "river KSWIN, daily": (
         daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)),
         (0.005, 1e-4),

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner, by_week
+from driver import Array, Days, Method, Runner, by_day, by_week
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
@@ -60,37 +60,49 @@ def ours(maker: Callable[[float], Detector]) -> Method:
     return method
 
 
-def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
-    """Return a window statistic: the last week's hourly errors against the history's, looked at once a week."""
+Statistic = Callable[[Array], Callable[[Array], float]]  # the history's hours -> a week's hours -> distance
+
+
+def weekly(statistic: Statistic, limit: float, look: Callable[[Callable[[Array], bool]], Runner] = by_week) -> Method:
+    """Return a window statistic: a week's hourly errors against the history's; once a week, or as `look` says."""
+    learnt: dict[int, tuple[Days, Callable[[Array], float]]] = {}
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
-        usual = history.hours[np.isfinite(history.hours)]
-        usual = usual[:: max(1, len(usual) // 4000)]
+        if id(history) not in learnt:
+            usual = history.hours[np.isfinite(history.hours)]
+            learnt[id(history)] = (history, statistic(usual[:: max(1, len(usual) // 4000)]))
+        away = learnt[id(history)][1]
 
-        return lambda _: by_week(lambda now: statistic(usual, now) > limit * strictness)
+        return lambda _: look(lambda now: away(now) > limit * strictness)
 
     return method
 
 
-def psi(usual: Array, now: Array) -> float:
+def psi(usual: Array) -> Callable[[Array], float]:
     """Population stability index over the history's deciles."""
-    shares = _shares(usual, now)
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-
-
-def _shares(usual: Array, now: Array) -> list[Array]:
     edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
-    return [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
+
+    def shares(part: Array) -> Array:
+        return np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4
+
+    before = shares(usual)
+
+    def away(now: Array) -> float:
+        after = shares(now)
+        return float(((after - before) * np.log(after / before)).sum())
+
+    return away
 
 
-def wasserstein(usual: Array, now: Array) -> float:
+def wasserstein(usual: Array) -> Callable[[Array], float]:
     """Earth mover's distance in standard deviations of the history."""
-    return float(wasserstein_distance(usual, now) / usual.std())
+    spread = usual.std()
+    return lambda now: float(wasserstein_distance(usual, now) / spread)
 
 
-def ks(usual: Array, now: Array) -> float:
+def ks(usual: Array) -> Callable[[Array], float]:
     """-log10 of the Kolmogorov-Smirnov test's p-value."""
-    return float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
+    return lambda now: float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
 
 
 # The first strictness is the default; defaults are what evidently documents: PSI 0.1, Wasserstein 0.1, KS p < 0.05.
@@ -99,6 +111,7 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 0.8, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)),
     "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6, 0.8, 1.2, 1.5, 2.0)),
     "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 12.0, 20.0, 30.0, 45.0)),
+    "PSI of the last week, daily": (weekly(psi, 0.1, by_day), (1.0, 20.0, 30.0, 40.0, 50.0, 60.0)),
     "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 18.0)),
     "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 16.0, 28.0, 40.0)),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +53,29 @@ def test_a_delay_counts_whole_days_from_the_onset_and_a_miss_is_infinite(driver:
     assert driver.delay(threshold, days(driver, [0.0] * 20), 10) == float("inf")
 
 
+def test_weeks_are_those_of_the_calendar_wherever_a_window_begins(driver: ModuleType) -> None:
+    for first in range(20000, 20007):
+        shown: list[tuple[int, float]] = []
+        weekly = driver.by_week(lambda now, shown=shown: bool(shown.append((len(now), float(now[0]))) or False))
+        daily = driver.by_day(lambda now: len(now) == 7 * 24)
+        looks = []
+        for number in range(first, first + 30):
+            before = len(shown)
+            weekly(number, np.full(24, float(number)))
+            assert daily(number, np.full(24, 1.0)) == (number >= first + 6)
+            looks += [number] * (len(shown) > before)
+        assert all(date.fromordinal(719163 + number).weekday() == 6 for number in looks)
+        assert shown == [(168, float(number - 6)) for number in looks]
+        assert len(looks) >= 3
+
+
+def test_a_week_with_a_day_or_less_of_hours_is_shown_to_nobody(driver: ModuleType) -> None:
+    daily = driver.by_day(lambda _: True)
+    assert not any(daily(number, np.full(24, np.nan)) for number in range(20))
+    assert not daily(20, np.zeros(24))
+    assert daily(21, np.zeros(24))
+
+
 def test_intervals_are_those_of_the_books(scoring: ModuleType) -> None:
     assert scoring.poisson(0, 10.0) == pytest.approx((0.0, 0.3689), abs=1e-3)
     assert scoring.poisson(10, 10.0) == pytest.approx((0.4795, 1.8390), abs=1e-3)
@@ -83,7 +107,7 @@ def test_window_statistics_are_zero_for_the_same_days_and_large_for_others() -> 
     rng = np.random.default_rng(1)
     usual = rng.standard_normal(4000)
     for statistic in (rivals.psi, rivals.wasserstein, rivals.ks):
-        same, moved = statistic(usual, usual[::10]), statistic(usual, usual[::10] + 2.0)
+        same, moved = statistic(usual)(usual[::10]), statistic(usual)(usual[::10] + 2.0)
         assert moved > 5 * max(same, 0.01)
 
 
