@@ -14,7 +14,7 @@ os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports its use to its maker
 
 import numpy as np
 import pandas as pd
-from driver import WEEK, Array, Days, Method, Runner, by_day, by_week
+from driver import WEEK, Array, Days, Looking, Method, Runner, by_day, by_week
 from nannyml.chunk import SizeBasedChunker
 from nannyml.drift.univariate.methods import FeatureType, MethodFactory
 from nannyml.thresholds import StandardDeviationThreshold
@@ -24,7 +24,7 @@ HOURS = 24 * WEEK
 KEPT: dict[tuple[str, int], tuple[Days, Any, dict[bytes, float]]] = {}
 
 
-def weekly(key: str, look: Callable[[Callable[[Array], bool]], Runner] = by_week) -> Method:
+def weekly(key: str, look: Callable[[Callable[[Array], bool]], Looking] = by_week) -> Method:
     """Return one of its methods, looked at once a week, or as `look` says."""
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:

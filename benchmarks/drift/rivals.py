@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner, by_day, by_week
+from driver import Array, Days, Looking, Method, Runner, by_day, by_week
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
+from recloser.monitoring.detectors import (
+    ChannelDetector,
+    DayErrors,
+    Detector,
+    EDetector,
+    Monitor,
+    day_errors,
+    seasonal_cusum,
+)
 
 EPOCH = date(1970, 1, 1)
 REBASE = ("channels", "seasonal_cusum")
@@ -23,6 +32,40 @@ def errors_of(days: Days) -> list[DayErrors]:
     return day_errors(dates, days.hours, off)
 
 
+@dataclass
+class OurRunner:
+    """A monitor of the product over days.
+
+    Attributes:
+        monitor: its state.
+        lived: what it will see.
+        rebases: it takes a new normal off itself.
+    """
+
+    monitor: Monitor
+    lived: Days
+    rebases: bool
+
+    def __post_init__(self) -> None:
+        days = self.lived
+        self._known = {(day.day - EPOCH).days: day for day in errors_of(days)}
+        kinds = zip(days.numbers, days.off, days.special, strict=True)
+        self._kinds = {int(number): (bool(off), bool(special)) for number, off, special in kinds}
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        day = self._known.get(number)
+        if day is None:
+            return False
+        if not self.rebases:  # the driver may have taken a new normal off
+            one = day_errors([day.day], hours[None], frozenset())[0]
+            day = DayErrors(day.day, one.blocks, one.absolute, *self._kinds[number])
+        self.monitor, change = self.monitor.step(day)
+        return change is not None
+
+    def fork(self, lived: Days) -> OurRunner:
+        return replace(self, lived=lived)
+
+
 def ours(maker: Callable[[float], Detector]) -> Method:
     """Return a detector of the product as a method; strictness is the factor on its limits."""
     learnt: dict[int, tuple[Days, dict[str, Any]]] = {}
@@ -32,30 +75,8 @@ def ours(maker: Callable[[float], Detector]) -> Method:
         place = id(history)
         if place not in learnt:  # the limits alone depend on the strictness
             learnt[place] = (history, detector.fit(errors_of(history)).to_dict())
-        fitted, fitted_rebases = detector.load(learnt[place][1]), detector.name in REBASE
-
-        def make(lived: Days) -> Runner:
-            monitor = fitted
-            known = {(day.day - EPOCH).days: day for day in errors_of(lived)}
-            kinds = {
-                int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)
-            }
-
-            def runner(number: int, hours: Array) -> bool:
-                nonlocal monitor
-                day = known.get(number)
-                if day is None:
-                    return False
-                if not fitted_rebases:  # the driver may have taken a new normal off
-                    one = day_errors([day.day], hours[None], frozenset())[0]
-                    day = DayErrors(day.day, one.blocks, one.absolute, *kinds[number])
-                monitor, change = monitor.step(day)  # type: ignore[assignment]
-                return change is not None
-
-            runner.rebases = fitted_rebases  # type: ignore[attr-defined]
-            return runner
-
-        return make
+        fitted, rebases = detector.load(learnt[place][1]), detector.name in REBASE
+        return lambda lived: OurRunner(fitted, lived, rebases)
 
     return method
 
@@ -63,7 +84,7 @@ def ours(maker: Callable[[float], Detector]) -> Method:
 Statistic = Callable[[Array], Callable[[Array], float]]  # the history's hours -> a week's hours -> distance
 
 
-def weekly(statistic: Statistic, limit: float, look: Callable[[Callable[[Array], bool]], Runner] = by_week) -> Method:
+def weekly(statistic: Statistic, limit: float, look: Callable[[Callable[[Array], bool]], Looking] = by_week) -> Method:
     """Return a window statistic: a week's hourly errors against the history's; once a week, or as `look` says."""
     learnt: dict[int, tuple[Days, Callable[[Array], float]]] = {}
 
