@@ -22,7 +22,7 @@ from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.observer import Observation, Observer
 from recloser.connectors.c37118.reading import PieceCollector, read_configuration
 from recloser.connectors.c37118.rows import C37118Rows
-from recloser.connectors.c37118.stamps import StampWatch
+from recloser.connectors.stamps import StampWatch
 
 __all__ = [
     "Aligned",

@@ -11,6 +11,7 @@ from recloser.simulation.devices.iec104_station import Iec104Station
 from recloser.simulation.devices.modbus_server import ModbusServer
 from recloser.simulation.devices.pmu import PmuServer, WaveFeed
 from recloser.simulation.devices.serving import Device, Opened
+from recloser.simulation.devices.sttp_publisher import SttpPublisher
 
 __all__ = [
     "FAULT_KINDS",
@@ -26,6 +27,7 @@ __all__ = [
     "Now",
     "Opened",
     "PmuServer",
+    "SttpPublisher",
     "WaveFeed",
     "parse_fault",
     "parse_grid_event",
