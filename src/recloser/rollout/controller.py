@@ -137,6 +137,8 @@ class RolloutController:
             outcome = Outcome(rollout, action, writes)
             if action.changes(rollout):
                 return outcome
+            if fresh:  # its days alone were written, by a swap of the fence: it stands one further, if nobody else came
+                world = replace(world, fence=world.fence + 1)
             if trial is not None and rollout.key == trial.key:
                 self._warn(silence_of(rollout, evidence, now), now)
         self._renew(world, now)

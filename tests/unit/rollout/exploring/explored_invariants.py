@@ -279,10 +279,12 @@ class I10:
 
 
 class Whole:
-    """What holds besides: the table is kept, one trial at a time, and the records agree with each other."""
+    """What holds besides: no look is in its own way, the table is kept, one trial at a time, records agree."""
 
     @staticmethod
     def check(step: Step) -> None:
+        look = not step.order and not step.disturbed
+        assert not (look and step.refused), "a look was refused although nobody else had come"
         for old, new in step.moved():
             ends = {to for table in (TABLE, BY_OTHERS) for found in table.get(old.state, {}).values() for to in found}
             assert new.state in ends, f"{old.state} -> {new.state} is not in the table"
