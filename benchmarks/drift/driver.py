@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 WEEK = 7
+SUNDAY = 3  # of a day's number: 1970-01-01 was a Thursday
 DEAD_DAYS = 28  # alarms this soon after one are the same episode
 Array = np.ndarray  # type: ignore[type-arg]
 
@@ -19,6 +20,10 @@ class Runner(Protocol):
 
     def __call__(self, number: int, hours: Array) -> bool:
         """Count a day: its number since 1970-01-01 and its 24 errors."""
+        ...
+
+    def fork(self, lived: Days) -> Runner:
+        """Return a runner that has seen the same days and goes on with the later ones of `lived`; this one stays."""
         ...
 
 
@@ -70,21 +75,49 @@ class Unit:
 Method = Callable[[Days, float], Callable[[Days], Runner]]
 
 
-def by_week(alarms: Callable[[Array], bool]) -> Runner:
-    """Return a runner that shows each week's known hours to `alarms`, in one piece; a day or less of them to nobody."""
-    kept: list[Array] = []
+@dataclass
+class Looking:
+    """A runner that looks at the last seven days on some days.
 
-    def runner(number: int, hours: Array) -> bool:
-        del number
-        kept.append(hours)
-        if len(kept) < WEEK:
+    Attributes:
+        alarms: the days' known hours, in one piece -> whether they raise an alarm.
+        looks: number of a day -> whether it looks at its end.
+        kept: number of a day -> its hours, the last seven.
+        begun: first day seen.
+    """
+
+    alarms: Callable[[Array], bool]
+    looks: Callable[[int], bool]
+    kept: dict[int, Array] = field(default_factory=dict)
+    begun: int | None = None
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        self.begun = number if self.begun is None else self.begun
+        self.kept[number] = hours
+        self.kept.pop(number - WEEK, None)
+        if number - self.begun < WEEK - 1 or not self.looks(number):
             return False
-        now = np.concatenate(kept)
-        kept.clear()
+        now = np.concatenate([own for day, own in self.kept.items() if day > number - WEEK])
         now = now[np.isfinite(now)]
-        return len(now) > 24 and alarms(now)
+        return len(now) > 24 and self.alarms(now)
 
-    return runner
+    def fork(self, lived: Days) -> Looking:
+        del lived
+        return replace(self, kept=dict(self.kept))
+
+
+def by_week(alarms: Callable[[Array], bool]) -> Looking:
+    """Return a runner that shows each calendar week's known hours to `alarms`, on its Sunday, in one piece.
+
+    Onsets lie 53 days apart and so on all weekdays: a look at weeks counted from a window's first day would fall on
+    the same day after every onset. A first week that is not whole, and a day or less of hours, is shown to nobody.
+    """
+    return Looking(alarms, lambda number: number % WEEK == SUNDAY)
+
+
+def by_day(alarms: Callable[[Array], bool]) -> Looking:
+    """Return a runner that shows the last seven days' known hours to `alarms` on every day."""
+    return Looking(alarms, lambda _: True)
 
 
 def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:
@@ -108,11 +141,39 @@ def false_alarms(make: Callable[[Days], Runner], lived: Days) -> int:
     return count
 
 
-def delay(make: Callable[[Days], Runner], window: Days, onset: int) -> float:
-    """Return days from the onset's morning to the end of the day that raised the first alarm; inf without one."""
-    runner = make(window)
-    for k, (number, hours) in enumerate(zip(window.numbers, window.hours, strict=True)):
-        if runner(int(number), hours) and k >= onset:
+def delays(make: Callable[[Days], Runner], windows: list[tuple[str, Days, int]]) -> dict[str, list[float]]:
+    """Return the delays of each kind of change; windows alike up to their onset share what is run before it."""
+    found: dict[str, list[float]] = {}
+    before: tuple[Days, int, Runner] | None = None
+    for kind, days, onset in windows:
+        if before is None or not _alike(before, days, onset):
+            runner = make(days)
+            for number, hours in zip(days.numbers[:onset], days.hours[:onset], strict=True):
+                runner(int(number), hours)
+            before = (days, onset, runner)
+        found.setdefault(kind, []).append(delay(before[2].fork(days), days, onset))
+    return found
+
+
+def _alike(before: tuple[Days, int, Runner], days: Days, onset: int) -> bool:
+    own = before[0]
+    return (
+        before[1] == onset
+        and np.array_equal(own.numbers[:onset], days.numbers[:onset])
+        and np.array_equal(own.hours[:onset], days.hours[:onset], equal_nan=True)
+    )
+
+
+def delay(runner: Runner, window: Days, onset: int) -> float:
+    """Return days from the onset's morning to the end of the day of the first alarm; inf without one.
+
+    Args:
+        runner: has seen the window up to its onset.
+        window: days.
+        onset: place of the first changed day.
+    """
+    for k in range(onset, len(window.numbers)):
+        if runner(int(window.numbers[k]), window.hours[k]):
             return float(k - onset + 1)
     return float("inf")
 

@@ -14,7 +14,7 @@ os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports its use to its maker
 
 import numpy as np
 import pandas as pd
-from driver import WEEK, Array, Days, Method, Runner, by_week
+from driver import WEEK, Array, Days, Looking, Method, Runner, by_day, by_week
 from nannyml.chunk import SizeBasedChunker
 from nannyml.drift.univariate.methods import FeatureType, MethodFactory
 from nannyml.thresholds import StandardDeviationThreshold
@@ -24,8 +24,8 @@ HOURS = 24 * WEEK
 KEPT: dict[tuple[str, int], tuple[Days, Any, dict[bytes, float]]] = {}
 
 
-def weekly(key: str) -> Method:
-    """Return one of its methods, looked at once a week."""
+def weekly(key: str, look: Callable[[Callable[[Array], bool]], Looking] = by_week) -> Method:
+    """Return one of its methods, looked at once a week, or as `look` says."""
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
         judge, values = _fitted(key, history, strictness)
@@ -36,7 +36,7 @@ def weekly(key: str) -> Method:
                 values[place] = float(judge.calculate(pd.Series(now, name="error")))
             return bool(judge.alert(values[place]))
 
-        return lambda _: by_week(alarms)
+        return lambda _: look(alarms)
 
     return method
 
@@ -57,6 +57,7 @@ def _fitted(key: str, history: Days, strictness: float) -> tuple[Any, dict[bytes
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "NannyML Jensen-Shannon": (weekly("jensen_shannon"), (1.0, 1.5, 2.0, 3.0)),
+    "NannyML Jensen-Shannon of the last week, daily": (weekly("jensen_shannon", by_day), (1.0, 1.5, 2.0, 2.5)),
     "NannyML Wasserstein": (weekly("wasserstein"), (1.0, 1.5, 2.0, 3.0)),
     "NannyML Kolmogorov-Smirnov": (weekly("kolmogorov_smirnov"), (1.0, 1.5, 2.0, 3.0)),
     "NannyML Hellinger": (weekly("hellinger"), (1.0, 1.5, 2.0, 3.0)),

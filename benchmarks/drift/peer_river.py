@@ -6,7 +6,9 @@ also the hourly absolute error. Strictness is what each calls its sensitivity; t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,34 +37,53 @@ def hourly(make: Callable[[float], Any]) -> Method:
     return method
 
 
+@dataclass
+class Fed:
+    """A detector of river over days; it begins afresh after an alarm.
+
+    Attributes:
+        make: makes a fresh one.
+        detector: its state.
+        read: a day's known hours -> the values it is shown.
+        centre, spread: what these are standardised by.
+    """
+
+    make: Callable[[], Any]
+    detector: Any
+    read: Callable[[Array], Array]
+    centre: float
+    spread: float
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        del number
+        known = hours[np.isfinite(hours)]
+        alarm = False
+        for value in self.read(known) if len(known) else ():
+            self.detector.update((value - self.centre) / self.spread)
+            alarm = alarm or self.detector.drift_detected
+        if alarm:
+            self.detector = self.make()
+        return alarm
+
+    def fork(self, lived: Days) -> Fed:
+        del lived
+        return replace(self, detector=copy.deepcopy(self.detector))
+
+
 def _fed(make: Callable[[], Any], usual: Array, read: Callable[[Array], Array]) -> Callable[[Days], Runner]:
     centre, spread = float(usual.mean()), float(usual.std())
-
-    def fresh(lived: Days) -> Runner:
-        del lived
-        detector = make()
-        for value in usual[-200:]:
-            detector.update((value - centre) / spread)
-
-        def runner(number: int, hours: Array) -> bool:
-            nonlocal detector
-            del number
-            known = hours[np.isfinite(hours)]
-            alarm = False
-            for value in read(known) if len(known) else ():
-                detector.update((value - centre) / spread)
-                alarm = alarm or detector.drift_detected
-            if alarm:
-                detector = make()
-            return alarm
-
-        return runner
-
-    return fresh
+    detector = make()
+    for value in usual[-200:]:
+        detector.update((value - centre) / spread)
+    return Fed(make, detector, read, centre, spread).fork
 
 
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "river ADWIN, daily": (daily(lambda s: drift.ADWIN(delta=s)), (0.002, 0.3, 0.05, 1e-4)),
+    "river ADWIN, daily, looking every day": (
+        daily(lambda s: drift.ADWIN(delta=s, clock=1)),
+        (0.002, 0.05, 0.3, 1e-4),
+    ),
     "river KSWIN, daily": (
         daily(lambda s: drift.KSWIN(alpha=s, window_size=60, stat_size=14, seed=1)),
         (0.005, 1e-4),

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from driver import Array, Days, Method, Runner, by_week
+from driver import Array, Days, Looking, Method, Runner, by_day, by_week
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from recloser.monitoring.detectors import ChannelDetector, DayErrors, Detector, EDetector, day_errors, seasonal_cusum
+from recloser.monitoring.detectors import (
+    ChannelDetector,
+    DayErrors,
+    Detector,
+    EDetector,
+    Monitor,
+    day_errors,
+    seasonal_cusum,
+)
 
 EPOCH = date(1970, 1, 1)
 REBASE = ("channels", "seasonal_cusum")
@@ -23,6 +32,40 @@ def errors_of(days: Days) -> list[DayErrors]:
     return day_errors(dates, days.hours, off)
 
 
+@dataclass
+class OurRunner:
+    """A monitor of the product over days.
+
+    Attributes:
+        monitor: its state.
+        lived: what it will see.
+        rebases: it takes a new normal off itself.
+    """
+
+    monitor: Monitor
+    lived: Days
+    rebases: bool
+
+    def __post_init__(self) -> None:
+        days = self.lived
+        self._known = {(day.day - EPOCH).days: day for day in errors_of(days)}
+        kinds = zip(days.numbers, days.off, days.special, strict=True)
+        self._kinds = {int(number): (bool(off), bool(special)) for number, off, special in kinds}
+
+    def __call__(self, number: int, hours: Array) -> bool:
+        day = self._known.get(number)
+        if day is None:
+            return False
+        if not self.rebases:  # the driver may have taken a new normal off
+            one = day_errors([day.day], hours[None], frozenset())[0]
+            day = DayErrors(day.day, one.blocks, one.absolute, *self._kinds[number])
+        self.monitor, change = self.monitor.step(day)
+        return change is not None
+
+    def fork(self, lived: Days) -> OurRunner:
+        return replace(self, lived=lived)
+
+
 def ours(maker: Callable[[float], Detector]) -> Method:
     """Return a detector of the product as a method; strictness is the factor on its limits."""
     learnt: dict[int, tuple[Days, dict[str, Any]]] = {}
@@ -32,65 +75,55 @@ def ours(maker: Callable[[float], Detector]) -> Method:
         place = id(history)
         if place not in learnt:  # the limits alone depend on the strictness
             learnt[place] = (history, detector.fit(errors_of(history)).to_dict())
-        fitted, fitted_rebases = detector.load(learnt[place][1]), detector.name in REBASE
-
-        def make(lived: Days) -> Runner:
-            monitor = fitted
-            known = {(day.day - EPOCH).days: day for day in errors_of(lived)}
-            kinds = {
-                int(n): (bool(o), bool(s)) for n, o, s in zip(lived.numbers, lived.off, lived.special, strict=True)
-            }
-
-            def runner(number: int, hours: Array) -> bool:
-                nonlocal monitor
-                day = known.get(number)
-                if day is None:
-                    return False
-                if not fitted_rebases:  # the driver may have taken a new normal off
-                    one = day_errors([day.day], hours[None], frozenset())[0]
-                    day = DayErrors(day.day, one.blocks, one.absolute, *kinds[number])
-                monitor, change = monitor.step(day)  # type: ignore[assignment]
-                return change is not None
-
-            runner.rebases = fitted_rebases  # type: ignore[attr-defined]
-            return runner
-
-        return make
+        fitted, rebases = detector.load(learnt[place][1]), detector.name in REBASE
+        return lambda lived: OurRunner(fitted, lived, rebases)
 
     return method
 
 
-def weekly(statistic: Callable[[Array, Array], float], limit: float) -> Method:
-    """Return a window statistic: the last week's hourly errors against the history's, looked at once a week."""
+Statistic = Callable[[Array], Callable[[Array], float]]  # the history's hours -> a week's hours -> distance
+
+
+def weekly(statistic: Statistic, limit: float, look: Callable[[Callable[[Array], bool]], Looking] = by_week) -> Method:
+    """Return a window statistic: a week's hourly errors against the history's; once a week, or as `look` says."""
+    learnt: dict[int, tuple[Days, Callable[[Array], float]]] = {}
 
     def method(history: Days, strictness: float) -> Callable[[Days], Runner]:
-        usual = history.hours[np.isfinite(history.hours)]
-        usual = usual[:: max(1, len(usual) // 4000)]
+        if id(history) not in learnt:
+            usual = history.hours[np.isfinite(history.hours)]
+            learnt[id(history)] = (history, statistic(usual[:: max(1, len(usual) // 4000)]))
+        away = learnt[id(history)][1]
 
-        return lambda _: by_week(lambda now: statistic(usual, now) > limit * strictness)
+        return lambda _: look(lambda now: away(now) > limit * strictness)
 
     return method
 
 
-def psi(usual: Array, now: Array) -> float:
+def psi(usual: Array) -> Callable[[Array], float]:
     """Population stability index over the history's deciles."""
-    shares = _shares(usual, now)
-    return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
-
-
-def _shares(usual: Array, now: Array) -> list[Array]:
     edges = np.quantile(usual, np.linspace(0.1, 0.9, 9))
-    return [np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4 for part in (usual, now)]
+
+    def shares(part: Array) -> Array:
+        return np.bincount(np.searchsorted(edges, part), minlength=10) / len(part) + 1e-4
+
+    before = shares(usual)
+
+    def away(now: Array) -> float:
+        after = shares(now)
+        return float(((after - before) * np.log(after / before)).sum())
+
+    return away
 
 
-def wasserstein(usual: Array, now: Array) -> float:
+def wasserstein(usual: Array) -> Callable[[Array], float]:
     """Earth mover's distance in standard deviations of the history."""
-    return float(wasserstein_distance(usual, now) / usual.std())
+    spread = usual.std()
+    return lambda now: float(wasserstein_distance(usual, now) / spread)
 
 
-def ks(usual: Array, now: Array) -> float:
+def ks(usual: Array) -> Callable[[Array], float]:
     """-log10 of the Kolmogorov-Smirnov test's p-value."""
-    return float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
+    return lambda now: float(-np.log10(max(ks_2samp(usual, now, method="asymp").pvalue, 1e-300)))
 
 
 # The first strictness is the default; defaults are what evidently documents: PSI 0.1, Wasserstein 0.1, KS p < 0.05.
@@ -99,6 +132,7 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "seasonal CUSUM": (ours(lambda s: seasonal_cusum(strictness=s)), (1.0, 0.8, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5)),
     "e-detector": (ours(lambda s: EDetector(strictness=s)), (1.0, 0.6, 0.8, 1.2, 1.5, 2.0)),
     "weekly PSI (evidently)": (weekly(psi, 0.1), (1.0, 12.0, 20.0, 30.0, 45.0)),
+    "PSI of the last week, daily": (weekly(psi, 0.1, by_day), (1.0, 20.0, 30.0, 40.0, 50.0, 60.0)),
     "weekly Wasserstein (evidently)": (weekly(wasserstein, 0.1), (1.0, 8.0, 12.0, 18.0)),
     "weekly KS (evidently)": (weekly(ks, 1.3), (1.0, 16.0, 28.0, 40.0)),
 }

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from driver import Days, Method, Runner, Unit, delay, false_alarms
+from driver import Method, Unit, delays, false_alarms
 from scipy.stats import chi2
 
 WITHIN = 9
@@ -41,16 +40,9 @@ def measure(method: Method, strictness: tuple[float, ...], units: list[Unit]) ->
         for unit in units:
             make = method(unit.history, value)
             point.alarms[unit.name] = false_alarms(make, unit.lived)
-            point.delays[unit.name] = _delays(make, unit)
+            point.delays[unit.name] = delays(make, unit.windows)
         points.append(point)
     return points
-
-
-def _delays(make: Callable[[Days], Runner], unit: Unit) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for kind, days, onset in unit.windows:
-        found.setdefault(kind, []).append(delay(make, days, onset))
-    return found
 
 
 def matched(points: list[Point], units: list[Unit], most: float) -> Point | None:

@@ -21,6 +21,7 @@ from recloser.app import OverviewAsk, Platform, overview
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import route_of
 from recloser.app.predictions.forecasts import LedgerForecasts
+from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.app.project.settings import load_project
 from recloser.app.verbs import rollback_in
 from recloser.app.views.sight import Sight
@@ -99,6 +100,7 @@ def size_of(folder: Path) -> int:
 
 def main(folder: Path, assets: int, url: str | None) -> dict[str, Any]:
     """Measure one size."""
+    look_rarely_for_garbage()
     watch = Stopwatch()
     areas = grown(folder, assets)
     if url is not None:

@@ -1,7 +1,7 @@
 """Links of every protocol killed at any time: numbered readings are stored once, and a hole is a recorded gap.
 
 Where the protocol keeps what nobody has confirmed (DNP3, MQTT) nothing may be missing. Where it does not (Modbus,
-OPC UA, C37.118) what is missing must lie where a gap is recorded. IEC 104: `test_chaos_links.py`.
+OPC UA, C37.118, STTP) what is missing must lie where a gap is recorded. IEC 104: `test_chaos_links.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -32,11 +34,13 @@ from recloser.connectors.c37118 import (
     read_envelope,
 )
 from recloser.simulation.devices import Dnp3Outstation, Moment
+from recloser.simulation.devices.sttp_publisher import Subscriber, metadata
 from recloser.store import ReadingTable
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
 KILLS = 4
+STTP_PUBLISHER = Path(__file__).parents[1] / "servers" / "sttp_publisher.py"
 STEP_S = 0.02
 
 
@@ -122,6 +126,48 @@ class Pmu(Counter):
             self.writers.discard(writer)
 
 
+class Sttp(Counter):
+    """Our publisher's side of each connection; each packet has the next number."""
+
+    async def run(self) -> None:
+        signal = UUID(int=1)
+        document = metadata((("P", signal),), 50)
+        connections: dict[asyncio.StreamWriter, Subscriber] = {}
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections[writer] = Subscriber((signal,), document)
+            try:
+                while head := await reader.readexactly(4):
+                    for frame in connections[writer].take(await reader.readexactly(int.from_bytes(head, "big"))):
+                        writer.write(frame)
+            finally:
+                del connections[writer]
+
+        serving = asyncio.create_task(self.serve(answer))
+        while not self.stopped:
+            self.told += 1
+            moment = Moment((float(self.told),), int(time.time() * 1e9))
+            for writer, subscriber in connections.items():
+                writer.write(b"".join(subscriber.values(moment)))
+            await self.pause()
+        await serving
+
+
+class SttpApi(Counter):
+    """The publisher of sttpapi in a process of its own, with its compression."""
+
+    async def run(self) -> None:
+        words = [sys.executable, "-W", "ignore", str(STTP_PUBLISHER), str(self.port), "50"]
+        process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        while not self.stopped:
+            line = (await process.stdout.readline()).decode().strip()
+            self.told = int(line) if line.isdigit() else self.told
+        process.kill()
+        rest, _ = await process.communicate()
+        self.told = max([self.told, *(int(line) for line in rest.decode().split("\n") if line.isdigit())])
+
+
 class OpcUa(Counter):
     """A server of asyncua; each written value is one of the subscription."""
 
@@ -192,6 +238,8 @@ class Case:
 
 
 CASES = {
+    "sttp": Case(Sttp, "P_P", "", "sttp:compact", whole=False),
+    "sttpapi": Case(SttpApi, "SHELBY_VPHM", "", "sttp:tssc", whole=False, needs="sttp"),
     "modbus": Case(Modbus, "1:holding:10:f32", "period_seconds = 0.02", "modbus:poll", whole=False),
     "c37118": Case(Pmu, "7:VA", "idcode = 7", "c37118:data", whole=False),
     "opcua": Case(OpcUa, "ns=2;s=P", "period_seconds = 0.02", "", whole=False, needs="asyncua"),
@@ -240,7 +288,8 @@ def test_numbered_readings_are_stored_once_and_holes_are_gaps(
     case, rng = CASES[name], random.Random(5)
     where = f'host = "127.0.0.1"\nport = {counter.port}'
     where = f'url = "opc.tcp://127.0.0.1:{counter.port}/"' if name == "opcua" else where
-    with link_processes("dev", name, f"{where}\n{case.keys}", f"address,name\n{case.address},P\n") as processes:
+    protocol = "sttp" if name == "sttpapi" else name
+    with link_processes("dev", protocol, f"{where}\n{case.keys}", f"address,name\n{case.address},P\n") as processes:
         folder = processes.folder
         processes.wait(lambda: counted(folder, case.origin).height > 20, "the first readings")
         for turn in range(KILLS):

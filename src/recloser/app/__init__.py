@@ -16,11 +16,13 @@ from recloser.app.gate.waiving import waive_check
 from recloser.app.inlets.hooking import tell_pushes, to_gateway, to_project
 from recloser.app.inlets.telling import list_triggers
 from recloser.app.intake import ingest_file
+from recloser.app.logs.reading import LogAsk
+from recloser.app.logs.told import told
 from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
-from recloser.app.processes.process import Assignment, assigned
+from recloser.app.processes.process import Assignment, assigned, say_of
 from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
 from recloser.app.project.ci.writing import write_ci
@@ -67,6 +69,7 @@ __all__ = [
     "ControlRoom",
     "DemoOptions",
     "Kind",
+    "LogAsk",
     "OverviewAsk",
     "Platform",
     "ReplayOptions",
@@ -125,6 +128,7 @@ __all__ = [
     "run_demo",
     "run_pipeline",
     "run_up",
+    "say_of",
     "scaffold",
     "scaffold_events",
     "score_package",
@@ -136,6 +140,7 @@ __all__ = [
     "tell_pushes",
     "to_gateway",
     "to_project",
+    "told",
     "told_agreement",
     "verify_audit",
     "verify_backup",

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import click
 
 from recloser import __version__
+from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.cli import backups, cluster, operate, prepare, simulate, triggers, watch
 from recloser.cli.field import decode, devices, events, points
 from recloser.cli.look import console
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None, out: TextIO | None = None) -> i
         arguments: the words after the program's name; those of the process when None.
         out: where the result goes; sys.stdout when None.
     """
+    look_rarely_for_garbage()
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     stream = sys.stdout if out is None else out

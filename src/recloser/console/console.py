@@ -83,6 +83,7 @@ class Console:
                 Route("/sign-in", door.sign_in, methods=["POST"]),
                 Route("/sign-in/provider", door.provider.leave),
                 Route("/sign-in/provider/back", door.provider.arrive),
+                Route("/sign-in/provider/logout", door.provider.departed, methods=["POST"]),
                 Route("/sign-out", door.sign_out, methods=["POST"]),
                 Route("/password", door.password, methods=["GET", "POST"]),
                 Route("/events", self.events),

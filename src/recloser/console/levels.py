@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from recloser.app import MAY, ControlRoom, OverviewAsk, Where
+from recloser.app import MAY, ControlRoom, LogAsk, OverviewAsk, Where
 from recloser.console.entry.door import Door, Visit
 from recloser.console.entry.forms import safe_place
 from recloser.console.pages.acts import Person, rollout_acts
@@ -96,12 +96,12 @@ class Levels:
 
     def diagnostics(self, visit: Visit) -> str:
         """Return level 4."""
-        view = self._room.diagnostics(_before(visit.request), word(visit.request, "find").strip())
+        view = self._diagnostics(visit)
         return diagnostics_page(self._shell(visit, "/diagnostics", view), view)
 
     def diagnostics_data(self, visit: Visit) -> object:
         """Return level 4 as data."""
-        return self._room.diagnostics(_before(visit.request), word(visit.request, "find").strip())
+        return self._diagnostics(visit)
 
     def theatre(self, visit: Visit) -> str:
         """Return any moment as it was known then."""
@@ -111,6 +111,11 @@ class Levels:
     def theatre_data(self, visit: Visit) -> object:
         """Return any moment as it was known then, as data."""
         return self._theatre(visit)
+
+    def _diagnostics(self, visit: Visit) -> dict[str, Any]:
+        request = visit.request
+        find = word(request, "find").strip()
+        return self._room.diagnostics(_before(request), find, log_ask(request) if may_read_logs(visit) else None)
 
     def _theatre(self, visit: Visit) -> dict[str, Any]:
         at, step = visit.request.query_params.get("at"), word(visit.request, "step")
@@ -145,6 +150,18 @@ class Levels:
 
 def _before(request: Request) -> int | None:
     return number(request, "before") if request.query_params.get("before") else None
+
+
+def may_read_logs(visit: Visit) -> bool:
+    """Return whether whoever visits may read log lines; where nobody signs in, whoever reaches the pages may."""
+    return visit.session is None or visit.session.account.reads_logs
+
+
+def log_ask(request: Request) -> LogAsk:
+    """Return which log lines are wanted."""
+    until = word(request, "until")
+    before = parse_utc(until, "until").astimezone(UTC) if until else None
+    return LogAsk(word(request, "process"), word(request, "level"), word(request, "line").strip(), before)
 
 
 def person_of(visit: Visit) -> Person | None:

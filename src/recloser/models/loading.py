@@ -64,7 +64,7 @@ def load_model(
             got=kind,
             expected=", ".join(DATA_KINDS),
             where=str(folder),
-            next_step="Allow it in the project file if you trust where it comes from.",
+            next_step="Set allow_code = true under [model] in the project file if you trust where it comes from.",
         )
     if kind == "python":
         return PythonModel.load(folder, facts)

@@ -3,7 +3,7 @@
 Does not read stores, decide on retraining or rollback, or repair data. Pure functions of panels, scored rows and `now`.
 """
 
-from recloser.monitoring.checks import CheckPlan, check_data
+from recloser.monitoring.checks import CheckPlan, LevelLimits, ShiftLimits, check_data
 from recloser.monitoring.drift import (
     Baseline,
     DriftAlarm,
@@ -17,7 +17,6 @@ from recloser.monitoring.drift import (
 )
 from recloser.monitoring.events import EventRule, EventWatch, GridEventSeen, watched
 from recloser.monitoring.finding import Finding, Reconciled, flag_revisions, reconcile, signal_of
-from recloser.monitoring.level import LevelLimits
 from recloser.monitoring.performance import (
     Divergence,
     PerformancePlan,
@@ -36,7 +35,6 @@ from recloser.monitoring.reference import (
     train_reference,
 )
 from recloser.monitoring.residuals import DayScore, daily_errors, pool
-from recloser.monitoring.shift import ShiftLimits
 from recloser.monitoring.signal import Severity, Signal, SignalClass, signal_key
 
 __all__ = [

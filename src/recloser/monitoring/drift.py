@@ -228,8 +228,8 @@ def drift_signal(alarm: DriftAlarm, at: datetime, areas: tuple[str, ...] = ()) -
     """Return the signal of an alarm; `areas` empty means the whole fleet."""
     since = datetime(alarm.since.year, alarm.since.month, alarm.since.day, tzinfo=UTC)
     reason = (
-        f"Load runs {abs(alarm.change):.1%} {alarm.direction} the forecast since about {alarm.since.isoformat()} "
-        f"in most areas: the forecast no longer fits how load behaves."
+        f"Load runs {abs(alarm.change):.1%} {alarm.direction} the forecast since about {alarm.since.isoformat()}, "
+        f"over all areas together: the forecast no longer fits how load behaves."
     )
     evidence = {
         "kind": "level",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,9 +49,58 @@ def test_alarms_of_one_episode_count_once_and_its_level_becomes_normal(driver: M
 
 
 def test_a_delay_counts_whole_days_from_the_onset_and_a_miss_is_infinite(driver: ModuleType) -> None:
-    assert driver.delay(threshold, days(driver, [0.0] * 10 + [2.0] * 5), 10) == 1.0
-    assert driver.delay(threshold, days(driver, [2.0] + [0.0] * 12 + [2.0] * 5), 10) == 4.0
-    assert driver.delay(threshold, days(driver, [0.0] * 20), 10) == float("inf")
+    runner = threshold(None)
+    assert driver.delay(runner, days(driver, [0.0] * 10 + [2.0] * 5), 10) == 1.0
+    assert driver.delay(runner, days(driver, [2.0] + [0.0] * 12 + [2.0] * 5), 10) == 4.0
+    assert driver.delay(runner, days(driver, [0.0] * 20), 10) == float("inf")
+
+
+@pytest.mark.parametrize("name", ["ours: channels", "e-detector", "weekly PSI (evidently)"])
+def test_windows_that_share_their_days_before_have_the_delays_of_windows_run_alone(
+    driver: ModuleType, name: str
+) -> None:
+    method, grid = importlib.import_module("rivals").METHODS[name]
+    rng = np.random.default_rng(4)
+    levels = 0.02 * rng.standard_normal(500)
+    learnt = days(driver, levels[:300].tolist())
+    windows = []
+    for onset in (20, 60, 60):
+        for kind, step in (("none", 0.0), ("up", 0.03), ("far", 0.2)):
+            put_in = levels[300:400] + step * (np.arange(100) >= onset)
+            lived = days(driver, put_in.tolist())
+            windows.append((kind, replace(lived, numbers=lived.numbers + 300), onset))
+    make = method(learnt, grid[0])
+    alone: dict[str, list[float]] = {}
+    for kind, lived, onset in windows:
+        runner = make(lived)
+        for number, hours in zip(lived.numbers[:onset], lived.hours[:onset], strict=True):
+            runner(int(number), hours)
+        alone.setdefault(kind, []).append(driver.delay(runner, lived, onset))
+    assert driver.delays(make, windows) == alone
+    assert max(alone["far"]) < 30.0
+
+
+def test_weeks_are_those_of_the_calendar_wherever_a_window_begins(driver: ModuleType) -> None:
+    for first in range(20000, 20007):
+        shown: list[tuple[int, float]] = []
+        weekly = driver.by_week(lambda now, shown=shown: bool(shown.append((len(now), float(now[0]))) or False))
+        daily = driver.by_day(lambda now: len(now) == 7 * 24)
+        looks = []
+        for number in range(first, first + 30):
+            before = len(shown)
+            weekly(number, np.full(24, float(number)))
+            assert daily(number, np.full(24, 1.0)) == (number >= first + 6)
+            looks += [number] * (len(shown) > before)
+        assert all(date.fromordinal(719163 + number).weekday() == 6 for number in looks)
+        assert shown == [(168, float(number - 6)) for number in looks]
+        assert len(looks) >= 3
+
+
+def test_a_week_with_a_day_or_less_of_hours_is_shown_to_nobody(driver: ModuleType) -> None:
+    daily = driver.by_day(lambda _: True)
+    assert not any(daily(number, np.full(24, np.nan)) for number in range(20))
+    assert not daily(20, np.zeros(24))
+    assert daily(21, np.zeros(24))
 
 
 def test_intervals_are_those_of_the_books(scoring: ModuleType) -> None:
@@ -83,7 +134,7 @@ def test_window_statistics_are_zero_for_the_same_days_and_large_for_others() -> 
     rng = np.random.default_rng(1)
     usual = rng.standard_normal(4000)
     for statistic in (rivals.psi, rivals.wasserstein, rivals.ks):
-        same, moved = statistic(usual, usual[::10]), statistic(usual, usual[::10] + 2.0)
+        same, moved = statistic(usual)(usual[::10]), statistic(usual)(usual[::10] + 2.0)
         assert moved > 5 * max(same, 0.01)
 
 

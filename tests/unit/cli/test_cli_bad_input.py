@@ -241,6 +241,9 @@ SCENARIOS = {
     "creeping = 3": "'from' and 'per_day'",
     "[creeping]\nperday = 1": "'from' and 'per_day'",
     "[[candidate]]\nat = 2020-04-02\nreason = 'x'\nsabotage = 'creeping'": "[creeping]",
+    "[[candidate]]\nat=2020-04-02\nreason = 'x'\nsabotage = 'creeping'\n[creeping]\nfrom = 2020-04-03\nper_day = 2.0": (
+        "allow_code = true"
+    ),
     "[[candidate]]\nat = 2020-04-02\nreason = 'x'\nsabotage = 'corupted'": "Did you mean 'corrupted'?",
     "[[candidate]]\nat = 2020-04-02": "'reason'",
     "[[candidate]]\nat = 2020-04-02\nraison = 'x'": "reason",

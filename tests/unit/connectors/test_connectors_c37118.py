@@ -197,6 +197,14 @@ def test_data_before_its_configuration_has_no_values_and_data_after_has(tmp_path
     assert [row["version"] for row in found] == [2, 1, 2]
 
 
+@pytest.mark.parametrize("version", [0, 3, 15])
+def test_a_frame_of_any_version_is_read(tmp_path: Path, version: int) -> None:
+    known = configuration()
+    data = data_frame(known, numbers(known), (100, 0), version=version)
+    found = rows(tmp_path, CaptureBuilder().udp(PMU, PDC, configuration_frames(known)[0]).udp(PMU, PDC, data))
+    assert [(row["type"], row["version"], "pmus" in row) for row in found[1:]] == [("DATA", version, True)]
+
+
 def test_a_changed_configuration_rules_from_its_own_frame_on(tmp_path: Path) -> None:
     old, new = configuration(), configuration(pmu(phasors=5), pmu(15))
     frames = [configuration_frames(old)[0], data_frame(old, numbers(old), (1, 0)), configuration_frames(new)[0]]

@@ -159,3 +159,33 @@ def test_udp_and_odd_ports_are_known_by_their_check_word(tmp_path: Path) -> None
 @pytest.mark.parametrize("data", [b"", b"\xc0", b"\xc0\x81\x00"])
 def test_fragments_too_short_for_a_function_are_errors(data: bytes) -> None:
     assert read_fragment(data).error is not None
+
+
+def test_variation_zero_names_points_without_objects() -> None:
+    freeze = b"\xc0\x0b\x32\x02\x07\x01" + TIME + struct.pack("<I", 60_000)
+    read = read_fragment(freeze + bytes.fromhex("1400000009 15002801000700"))
+    assert [(p.group, p.variation, p.index, p.parts.get("range"), p.error) for p in read.points] == [
+        (50, 2, 0, None, None),
+        (20, 0, None, [0, 9], None),
+        (21, 0, 7, None, None),
+    ]
+    assert read.points[0].parts == {"t_ns": MS * 1_000_000, "reading": 60_000}
+
+
+def test_a_qualifier_that_is_not_defined_ends_the_fragment() -> None:
+    read = read_fragment(response(bytes.fromhex("0102030000000001000000 8101")))
+    assert [(point.group, point.error) for point in read.points] == [(1, "qualifier 0x03 is not defined")]
+
+
+def test_a_status_is_seven_bits() -> None:
+    analog, relay = b"\x29\x02\x17\x01\x05\xe8\x03\x84", b"\x0c\x01\x17\x01\x02\x41\x01" + bytes(8) + b"\x81"
+    read = read_fragment(b"\xc0\x05" + analog + relay)
+    assert [(point.parts["reading"], point.parts["status"]) for point in read.points] == [(1000, 4), (0x41, 1)]
+
+
+def test_a_fragment_whose_first_segment_came_last_is_of_that_packet(tmp_path: Path) -> None:
+    one, two = frames(response(bytes.fromhex("1e02000001") + b"\1\5\0\1\6\0"), size=8)
+    capture = CaptureBuilder().tcp(OUTSTATION, MASTER, b"", at=0, flags=2)
+    capture.tcp(OUTSTATION, MASTER, two, at=1 + len(one)).tcp(OUTSTATION, MASTER, one, at=1)
+    found = list(decode_file("dnp3", capture.write(tmp_path / "a.pcap")))
+    assert [(row["packet"], row["index"], row["reading"]) for row in found] == [(3, 0, 5), (3, 1, 6)]

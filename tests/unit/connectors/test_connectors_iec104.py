@@ -86,6 +86,14 @@ def test_commands_tell_their_qualifiers_and_stamps_that_are_no_date_no_time(tmp_
     assert two["qualifier"] == {"ql": 1, "se": 1}
 
 
+@pytest.mark.parametrize(("hour", "seconds"), [(13, 48_601), (0x80 | 13, 45_001), (0x80, -1_799)])
+def test_an_hour_of_summer_time_is_one_ahead(tmp_path: Path, hour: int, seconds: int) -> None:
+    stamp = struct.pack("<HBBBBB", 1_500, 30, hour, 1, 1, 24)
+    (row,) = stream(tmp_path, unit(asdu(30, address(1) + b"\1" + stamp)))
+    assert row["t_ns"] == (1_704_067_200 + seconds) * 1_000_000_000 + 500_000_000
+    assert row["time"]["su"] == hour >> 7
+
+
 def test_control_units_private_and_undefined_types(tmp_path: Path) -> None:
     start, supervise = bytes.fromhex("680407000000"), bytes.fromhex("680401000a00")
     found = stream(tmp_path, start + supervise + unit(asdu(200, b"secret")) + unit(asdu(22, b"x")) + unit(b"\1\2"))

@@ -46,9 +46,14 @@ def test_a_goose_message_with_every_data_type(tmp_path: Path) -> None:
         (node(0x87, b"\x08" + struct.pack(">f", 1.5)), "floating-point", 1.5),
         (node(0x87, b"\x0b" + struct.pack(">d", -2.5)), "floating-point", -2.5),
         (node(0x87, b"\x08\x7f\x80\0\0"), "floating-point", None),
+        (node(0x88, b"\x031.5"), "real", "03312e35"),
         (node(0x89, b"\1\2"), "octet-string", "0102"),
         (node(0x8A, b"text"), "visible-string", "text"),
         (node(0x8C, b"\0\0\0\1"), "binary-time", "00000001"),
+        (node(0x8D, b"\x42"), "bcd", 66),
+        (node(0x8E, b"\x04\xf0"), "boolean-array", "1111"),
+        (node(0x8F, b"\x2a\x86\x48\x03"), "object-identifier", "1.2.840.3"),
+        (node(0x8F, b"\x88\x37\x03"), "object-identifier", "2.999.3"),
         (node(0x90, "Ü".encode()), "mms-string", "Ü"),
         (node(0x91, UTC), "utc-time", 1_700_000_000_500_000_000),
         (node(0x9E, b"\7"), "tag 0x9e", "07"),
@@ -80,6 +85,7 @@ def test_a_goose_message_with_every_data_type(tmp_path: Path) -> None:
         envelope(node(0x61, b"\x9f\x1f\0")),
         envelope(goose(node(0x84, b"\x09\0"))),
         envelope(goose(node(0x87, b"\1\2\3"))),
+        envelope(goose(node(0x8F, b"\x2a\x86"))),
         envelope(goose(node(0xA2, node(0xA2, node(0xA2, b"\x83"))))),
     ],
 )
@@ -87,6 +93,13 @@ def test_malformed_goose_is_a_row_with_an_error(tmp_path: Path, payload: bytes) 
     good = envelope(goose(node(0x83, b"\1")))
     rows = decode(tmp_path, "goose", 0x88B8, payload, good)
     assert [("error" in row) for row in rows] == [True, False]
+
+
+def test_an_entry_that_cannot_be_read_costs_itself_and_what_follows(tmp_path: Path) -> None:
+    entries = node(0x83, b"\1") + node(0x87, b"\1\2\3") + node(0x83, b"\0")
+    (row,) = decode(tmp_path, "goose", 0x88B8, envelope(goose(entries, 3)))
+    assert row["entries"] == [{"type": "boolean", "value": True}]
+    assert (row["st_num"], row["error"]) == (255, "entry 2: a floating-point number of 3 bytes")
 
 
 def test_a_data_set_that_nests_without_end_is_an_error(tmp_path: Path) -> None:
@@ -110,6 +123,18 @@ def test_sampled_values_one_row_a_unit(tmp_path: Path) -> None:
     assert (first["sv_id"], first["smp_cnt"], first["conf_rev"], first["appid"]) == ("MU01", 4, 1, 0x4000)
     assert first["samples"] == [{"value": -100, "quality": 0}, {"value": 2**31 - 1, "quality": 0x2000}]
     assert (second["samples"], second["raw"], second["asdu"]) == (None, "010203", 1)
+
+
+def test_a_unit_that_cannot_be_read_costs_itself(tmp_path: Path) -> None:
+    clock = node(0x30, node(0x80, b"MU02") + node(0x89, bytes(range(8))))
+    units = unit(4, bytes(8)) + node(0x30, b"\x80\x55") + clock
+    rows = decode(tmp_path, "sv", 0x88BA, envelope(node(0x60, node(0x80, b"\3") + node(0xA2, units))))
+    assert [(row["asdu"], row.get("sv_id"), "error" in row) for row in rows] == [
+        (0, "MU01", False),
+        (1, None, True),
+        (2, "MU02", False),
+    ]
+    assert [row.get("gm_identity") for row in rows] == [None, None, "0001020304050607"]
 
 
 @pytest.mark.parametrize("body", [node(0x60, b""), node(0x61, b""), node(0x60, node(0xA2, b"\x30\x05"))])

@@ -176,10 +176,19 @@ def diagnostics_view() -> dict[str, Any]:
         "triggers": [{**trigger, "at": AT}],
         "gateways": [{"worker": NASTY, "host": NASTY, "pid": 3, "epoch": 4, "problem": NASTY}],
         "answers": answers_view(),
+        "logs": logs_view(),
         "length": 9,
         "entries": view()["events"],
         "older": 4,
     }
+
+
+def logs_view() -> dict[str, Any]:
+    line = {**dict.fromkeys(("process", "host", "text", "trace"), NASTY), "at": AT, "pid": 3}
+    about = {"release": [NASTY + "!"] * 5, "device": [NASTY + "!"], NASTY: [NASTY + "!"]}
+    lines = [{**line, "level": level, "about": about} for level in ("debug", "info", "warning", "error")]
+    asked = {"process": NASTY, "level": "warning", "find": NASTY, "before": AT, "older": AT, "looked_to": AT}
+    return {**asked, "levels": ["debug", "info", "warning", "error"], "processes": lines, "lines": lines, "damaged": 2}
 
 
 def answers_view() -> dict[str, Any]:
@@ -292,6 +301,38 @@ def test_colour_is_for_the_abnormal_and_never_alone(state: int, word: str, sign:
     assert f"{sign} {word}" in found
 
 
+def test_log_lines_say_how_grave_they_are_with_sign_and_word_and_keep_the_filter_in_every_link() -> None:
+    found = diagnostics_page(SHELL, diagnostics_view())
+    part = found[found.index('<section id="logs">') : found.index('<section id="ledger">')]
+    assert part.count("▲ warning") == part.count("■ error") == 2
+    links = re.findall(r'href="(/diagnostics\?[^"]*)"', part)
+    assert len(links) == 6
+    assert all("level=warning" in link and "line=" in link and "process=" in link for link in links)
+    assert "and 2 more" in part
+    assert "2 lines on the way cannot be read" in part
+    assert '<option value="warning" selected>' in part
+
+
+def test_who_may_not_read_logs_is_told_who_may() -> None:
+    found = diagnostics_page(SHELL, diagnostics_view() | {"logs": None})
+    assert "for the roles operator, engineer, approver and auditor" in found
+    assert 'id="log-lines"' not in found
+
+
+def test_without_any_log_the_page_says_what_writes_one() -> None:
+    empty: dict[str, Any] = {
+        "processes": [],
+        "lines": [],
+        "older": None,
+        "looked_to": None,
+        "damaged": 0,
+        "before": None,
+    }
+    assert "recloser up" in diagnostics_page(SHELL, diagnostics_view() | {"logs": logs_view() | empty})
+    one = logs_view() | {"lines": [], "older": None, "looked_to": None, "damaged": 0, "before": None}
+    assert "No line is like that" in diagnostics_page(SHELL, diagnostics_view() | {"logs": one})
+
+
 def test_an_area_without_a_forecast_has_a_row() -> None:
     empty = {"trend": [], "actual": [], "peak_mw": None, "data_until": None, "issued_at": None, "served_by": None}
     found = overview_page(SHELL, view(**empty, state=2, trust="do not use", release=None, peak_at=None))
@@ -342,6 +383,8 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, "/why?name=F01&at=2001-01-01T00:00:00Z").status_code == 404
     assert "staging.pass" in ask(app, "/diagnostics").text
     assert ask(app, "/diagnostics.json?before=3").json()["entries"][0]["seq"] == 2
+    assert ask(app, "/diagnostics.json").json()["logs"]["lines"] == []
+    assert ask(app, "/diagnostics?until=tomorrow").status_code == 404
     assert ask(app, "/nothing").status_code == 404
     assert ask(app, "/", "POST").status_code == 405
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -146,7 +147,11 @@ def test_every_command_that_is_started_is_a_verb() -> None:
 def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:
     image = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     assert re.findall(r"^FROM (.+)$", image, flags=re.MULTILINE) == ["${BASE} AS build", "${BASE}"]
-    assert "--require-hashes --no-deps -r requirements.lock" in image
+    installs = re.findall(r"pip install (.+?)(?: \\\\)?$", image, flags=re.MULTILINE)
+    from_outside = [line for line in installs if "--no-deps ." not in line and "--dry-run" not in line]
+    assert len(from_outside) == 2
+    assert all("--require-hashes --no-deps" in line for line in from_outside)
+    assert "is not pinned by a digest" in image
     final = image.split("\nFROM ")[-1]
     assert int(re.findall(r"^USER (\d+):\d+$", final, flags=re.MULTILINE)[0]) > 0
     root = DEPLOY.parent
@@ -158,10 +163,30 @@ def test_the_image_is_built_in_stages_and_runs_as_nobody() -> None:
     assert {line[1:] for line in ignored if line.startswith("!")} == copied
 
 
+def test_of_the_lock_is_taken_what_pip_would_install_and_nothing_without_a_hash() -> None:
+    found = run_path(str(DEPLOY / "pinned.py"))
+    lock = (DEPLOY.parent / "requirements-dev.lock").read_text(encoding="utf-8")
+    pinned = found["pinned_in"](lock)
+    assert len(pinned) > 100
+    some = [{"metadata": {"name": name, "version": version}} for name, version in list(pinned)[:40]]
+    plan = {"install": [{"metadata": {"name": "Recloser", "version": "0"}}, *some]}
+    chosen = found["chosen"](plan, lock)
+    assert len(chosen) == 40
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in chosen)
+    name = next(iter(pinned))[0]
+    with pytest.raises(LookupError, match="not pinned"):
+        found["chosen"]({"install": [{"metadata": {"name": name, "version": "0.0.0"}}]}, lock)
+    bare = "a==1\nb==2 \\\n    --hash=sha256:" + "0" * 64
+    assert set(found["pinned_in"](bare)) == {("b", "2")}
+
+
 def test_the_compose_file_gives_no_more_than_is_needed() -> None:
     file = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
     ours, ledger = file["services"]["recloser"], file["services"]["ledger"]
     assert (ours["read_only"], ours["cap_drop"], ours["user"]) == (True, ["ALL"], "65532:65532")
+    assert ledger["read_only"] is True
+    assert "@" not in str(ledger["image"])  # a digest of ours would age: the file asks for one
+    assert all("digest" in str(told) for told in (ledger["image"], ours["build"]["args"]["BASE"]))
     assert all(port.startswith("127.0.0.1:") for port in ours["ports"])
     assert "ports" not in ledger
     assert ledger["networks"] == ["inside"]

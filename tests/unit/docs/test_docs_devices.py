@@ -59,6 +59,7 @@ def test_every_protocol_has_an_example() -> None:
         "dnp3",
         "modbus",
         "c37118",
+        "sttp",
         "mqtt",
         "sparkplug",
         "opcua",

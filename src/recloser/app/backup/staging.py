@@ -48,7 +48,7 @@ def stage(layout: Layout, staging: Path, *, private: bool) -> dict[str, Content]
                 with ExitStack() as locked:
                     locked.enter_context(writer_lock(folder))
                     found |= _pictured(folder, layout, staging)
-        apart = {layout.links, layout.predictions, layout.store, layout.state / STAGING}
+        apart = {layout.links, layout.predictions, layout.store, layout.logs, layout.state / STAGING}
         for path in sorted(layout.state.iterdir()):
             if path.is_dir() and path not in apart:
                 found |= _pictured(path, layout, staging)

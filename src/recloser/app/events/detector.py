@@ -13,6 +13,7 @@ import polars as pl
 
 from recloser.app.events.labels import CLASS
 from recloser.app.events.windows import DRILL, LIVE, SEEN_SCHEMA, WindowStore
+from recloser.app.logs.told import told
 from recloser.app.platform import Platform
 from recloser.app.project.tables.events import EventsSection
 from recloser.core import RecloserError, format_utc, short_id
@@ -160,9 +161,8 @@ class Detector:
         if begun is not None:
             over = _closed(begun, seen.over_at, probability=seen.probability)
             self._unwritten.append(over)
-            self._say(
-                f"{seen.kind.replace('_', ' ')} is over after {(seen.over_at - begun.since).total_seconds():.1f} s"
-            )
+            lasted = (seen.over_at - begun.since).total_seconds()
+            self._say(told(f"{seen.kind.replace('_', ' ')} is over after {lasted:.1f} s"))
 
     def _write(self, now: datetime) -> None:
         """Write what waits into the ledger, in order; what cannot be written now waits on."""

@@ -19,13 +19,14 @@ from recloser.app.events.ring import PhasorRing
 from recloser.app.events.windows import WindowStore
 from recloser.app.links.linking import until_told
 from recloser.app.links.opening import device_named, stream_of
+from recloser.app.logs.told import told
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.platform import Platform
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.following import RouteFollower
 from recloser.app.processes.hosts.identity import Identity
-from recloser.connectors.c37118.phasors import PhasorReader
-from recloser.connectors.live import Link, LinkEvent
+from recloser.connectors.c37118.batches.phasors import PhasorReader
+from recloser.connectors.live import Link, LinkEvent, LinkState
 from recloser.connectors.live.c37118.client import Read, StreamReader
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.points import PointRegistry, Readings, nanoseconds
@@ -135,7 +136,8 @@ class GapsOnly:
 
     def tell_link(self, event: LinkEvent) -> None:
         """Tell a change of the connection."""
-        self._say(f"detector {event.source}: {event.state.value}: {event.reason}")
+        level = "warning" if event.state is LinkState.DOWN else "info"
+        self._say(told(f"detector {event.source}: {event.state.value}: {event.reason}", level, device=event.source))
 
 
 def watch_phasors(folder: Path, port: int, say: Callable[[str], None]) -> int:

@@ -15,11 +15,12 @@ from recloser.app.clock import SystemClock
 from recloser.app.links.encryption import first_to_end
 from recloser.app.links.opening import client_of, device_named
 from recloser.app.links.state import LinkFolders, LinkReport, read_link, write_report
+from recloser.app.logs.told import told
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import load_project
 from recloser.app.project.tables.links import DeviceSection, LinksSection
 from recloser.app.security.certificates import Certificate
-from recloser.connectors.live import Backoff, Link, LinkEvent
+from recloser.connectors.live import Backoff, Link, LinkEvent, LinkState
 from recloser.connectors.points import Readings, nanoseconds
 from recloser.connectors.spool import Spool, SpoolPolicy
 from recloser.core import Clock, RecloserError, Unavailable
@@ -69,7 +70,8 @@ class SpoolOutput:
 
     def tell_link(self, event: LinkEvent) -> None:
         """Record a change of the link; where the disk takes nothing the log and the heartbeat tell it alone."""
-        self._say(f"link {event.source}: {event.state.value}: {event.reason}")
+        level = "warning" if event.state is LinkState.DOWN else "info"
+        self._say(told(f"link {event.source}: {event.state.value}: {event.reason}", level, device=event.source))
         with suppress(Unavailable):
             self.spool.tell_link(event.source, event.state.value, event.at_ns, event.reason)
 

@@ -24,6 +24,8 @@ from recloser.connectors.live import (
     LiveClient,
     ModbusClient,
     Stream,
+    SttpClient,
+    SttpTiming,
     Transport,
 )
 from recloser.connectors.points import PointRegistry, read_registry
@@ -135,11 +137,17 @@ def _c37118(root: Path, device: DeviceSection, registry: PointRegistry, clock: C
     return ConcentratingClient(device.name, streams, registry, clock, waits, answer_s=answer_s)
 
 
+def _sttp(root: Path, device: DeviceSection, registry: PointRegistry, clock: Clock) -> LiveClient:
+    timing = SttpTiming(device.answer_seconds, device.silence_seconds, device.compressed)
+    return SttpClient(device.name, endpoint_of(root, device), registry, clock, timing)
+
+
 CLIENTS: dict[str, Callable[[Path, DeviceSection, PointRegistry, Clock], LiveClient]] = {
     "iec104": _iec104,
     "dnp3": _dnp3,
     "modbus": _modbus,
     "c37118": _c37118,
+    "sttp": _sttp,
     "mqtt": mqtt_client,
     "sparkplug": mqtt_client,
     "opcua": opcua_client,

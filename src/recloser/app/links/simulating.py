@@ -25,11 +25,12 @@ from recloser.simulation.devices import (
     Iec104Station,
     ModbusServer,
     PmuServer,
+    SttpPublisher,
     WaveFeed,
 )
 from recloser.simulation.phasors import GridEvent, PhasorPlan
 
-PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua")
+PROTOCOLS = ("iec104", "dnp3", "modbus", "c37118", "sttp", "mqtt", "sparkplug", "opcua")
 OPCUA_PORT = 4840
 MOST_DAYS = 400
 
@@ -90,6 +91,8 @@ def device_of(options: DeviceOptions) -> Device:
         return Dnp3Outstation(feed, 1.0 / options.rate)
     if options.protocol == "modbus":
         return ModbusServer(feed)
+    if options.protocol == "sttp":
+        return SttpPublisher(feed, options.rate)
     return extra_device(options.protocol, feed, 1.0 / options.rate)
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from recloser.app.cluster.hosting import hosting
 from recloser.app.delivery.thread import delivering
+from recloser.app.logs.entries import EntryTeller
+from recloser.app.logs.told import told
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.router import releases_of
 from recloser.app.platform import Platform
@@ -75,19 +77,19 @@ class Standby:
 
 def stand_by(platform: Platform, stack: ExitStack, standby: Standby) -> Leadership | None:
     """Return the lead once nobody else has it, entered into the stack; None if told to end first."""
-    told = ""
+    known = ""
     while not standby.ended.is_set():
         try:
             return stack.enter_context(leading(platform))
         except (Unavailable, Refused) as error:
-            if error.what != told:
-                standby.say(f"controller stands by: {error.explain()}")
-            told = error.what
+            if error.what != known:
+                standby.say(told(f"controller stands by: {error.explain()}"))
+            known = error.what
         if platform.project.store.url is not None:
             try:
                 standby.predictions.tick(platform.clock.now())
             except RecloserError as error:
-                standby.say(f"controller stands by: {error.explain()}")
+                standby.say(told(f"controller stands by: {error.explain()}"))
         standby.ended.wait(TICK_S)
     return None
 
@@ -134,6 +136,7 @@ class Rounds:
         self._minute = -1
         self._steady: bool | None = None
         self._told: dict[str, str] = {}
+        self._entries = EntryTeller(platform.ledger, say)
 
     def go(self, now: datetime) -> str:
         """Do what is due at `now` (aware UTC); return why this process should begin anew, or an empty text.
@@ -168,6 +171,7 @@ class Rounds:
             self._tried("packages", self._share.tick)
             self._tried("lineage", lambda: carry_on(self._platform))
         self._tried("predictions", lambda: self._predictions.tick(now))
+        self._tried("log", self._entries.tick)
         return ""
 
     def _tried(self, name: str, step: Callable[[], object]) -> None:

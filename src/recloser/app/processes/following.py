@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from recloser.app.logs.gateways import GatewayTeller
 from recloser.app.loop.book import ONLINE
 from recloser.app.loop.control_loop import ControlLoop
 from recloser.app.loop.router import LEARNED_FROM, RELEARN, releases_of
@@ -66,6 +67,7 @@ class RouteFollower(threading.Thread):
         self._loader = ReleaseLoader(self._open, self._woken.set)
         self._learner = LimitsLearner(self._known_limits, self._woken.set)
         self._told: dict[str, str] = {}
+        self._teller = GatewayTeller(loop.router.gateway)
         self._cuts_changed = FolderLook(cuts_folder(platform.layout.state))
         loop.router.gateway.on_trip(self._keep_trip)
 
@@ -106,6 +108,7 @@ class RouteFollower(threading.Thread):
                 step()
             except RecloserError:
                 continue
+        self._teller.look()
         try:
             self._agree()
         except OSError:  # the disk is full or gone: the others learn nothing new from us for now
@@ -126,6 +129,7 @@ class RouteFollower(threading.Thread):
         self._tell_problems()
         if not missing:
             router.set_route(route)
+            self._teller.follows(route)
             self._cut_off(route.epoch)
             self._release()
         elif route.champion not in missing and router.gateway.route.epoch < route.epoch - 1:

@@ -8,26 +8,26 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.app.events.watching import watch_phasors
 from recloser.app.links.collecting import collect
 from recloser.app.links.linking import run_link
+from recloser.app.logs.keeping import ProcessLog, begin_log
+from recloser.app.logs.told import told
 from recloser.app.processes.controller import control
+from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
+from recloser.app.project.layout import Layout
+from recloser.app.project.settings import load_project
 from recloser.app.watchman.watching import watch_over
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 from recloser.serving.foreign import hang_on
 
 GRACE_S = 4.0
-
-
-def say(line: str) -> None:
-    """Print a line for the log on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,27 @@ def assigned(words: Sequence[str]) -> Assignment:
     return Assignment(Path(folder), host, int(port), None if at == "-" else VirtualClock(parse_utc(at)))
 
 
+def say_of(name: str, task: Assignment) -> ProcessLog:
+    """Return what a process says things to, after everything that is logged in it goes there too.
+
+    Lines go to stderr and into the project's logs; of a standing clock, which shows what is over, only to stderr.
+    """
+    layout, as_json = Layout(task.folder), False
+    with suppress(RecloserError):  # a project file that is wrong is told by who needs it, here too
+        as_json = load_project(task.folder).observability.logs == "json"
+    folder = layout.logs if task.clock is None and layout.state.is_dir() else None
+    log = ProcessLog(folder, name, os.getpid(), sys.stderr, as_json=as_json)
+    begin_log(log)
+    return log
+
+
 def main(words: Sequence[str]) -> int:
     """Run the named process and return its exit code."""
     name, task = words[0], assigned(words[1:6])
     hang_on(os.environ)
+    say = say_of(known_as(name, words[6:]), task)
+    if name != "gateway":
+        look_rarely_for_garbage()
     try:
         if name == "run":
             return make_run(task.folder, words[6], say)
@@ -66,11 +83,19 @@ def main(words: Sequence[str]) -> int:
             inherited = os.environ.get(LISTENING)
             worker = os.environ.get(WORKER, "1")
             place = Place(task.host, task.port, worker, None if inherited is None else int(inherited))
-            return serve(task.folder, place, task.clock, lambda _url: None)
+            return serve(task.folder, place, task.clock, lambda url: say(told(f"gateway serves on {url}")))
         return control(task.folder, say)
     except RecloserError as error:
-        say(f"{name}: {error.explain()}")
+        say(told(f"{name}: {error.explain()}", "error"))
         return error.exit_code
+
+
+def known_as(name: str, more: Sequence[str]) -> str:
+    """Return how the supervisor calls a process: links by their device, gateways by their number if there are more."""
+    if name == "link":
+        return f"link {more[0]}"
+    worker = os.environ.get(WORKER, "")
+    return f"{name} {worker}" if name == "gateway" and LISTENING in os.environ else name
 
 
 def end_with_parent(parent: int) -> None:

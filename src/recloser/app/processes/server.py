@@ -109,6 +109,7 @@ def config_of(app: ASGIApp, options: Mapping[str, Any]) -> uvicorn.Config:
     """Return how uvicorn serves a gateway's application, with the options of its security."""
     return uvicorn.Config(
         app,
+        log_config=None,  # what it logs goes where this process's log goes
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,

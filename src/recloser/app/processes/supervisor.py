@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from recloser.app.foreign import ONE_THREAD
+from recloser.app.logs.keeping import ProcessLog, beside, forget_logs
+from recloser.app.logs.told import told
 from recloser.app.platform import Platform
 from recloser.app.processes.reports import forget_reports
 from recloser.app.processes.server import LISTENING, WORKER, listen
@@ -82,11 +84,11 @@ def run_up(
         gateway = platform.project.gateway
         devices = [device.name for device in platform.project.links.devices]
         detects = platform.project.events is not None and platform.project.events.device is not None
-        state = platform.layout.state
+        layout = platform.layout
     where, first = host or gateway.host, gateway.port if port is None else port
     shared = listen(where, first)
     first = shared.getsockname()[1]
-    forget_reports(state, first)
+    forget_reports(layout.state, first)
     listen(where, first + 1).close()
     if gateway.grpc_port:
         require_grpc()
@@ -98,7 +100,10 @@ def run_up(
     address = f"{scheme_of(gateway.tls)}://{where}:{first}"
     pages = f"{scheme_of(gateway.tls)}://{where}:{first + 1}"
     ready({"gateway": address, "console": pages})
-    say(f"gateway {address}  console {pages}  (stop with Ctrl-C)")
+    log = ProcessLog(layout.logs if at is None else None, "supervisor", os.getpid())
+    forget_logs(layout.logs, time.time())
+    say = beside(say, log)
+    say(told(f"gateway {address}  console {pages}  (stop with Ctrl-C)"))
     try:
         return supervise(children, say)
     finally:
@@ -117,7 +122,7 @@ def supervise(children: list[Child], say: Callable[[str], None]) -> int:
             ended.wait(0.25)
     finally:
         stop(children)
-    say("stopped")
+    say(told("stopped"))
     return 0
 
 
@@ -190,7 +195,7 @@ def watch(child: Child, say: Callable[[str], None]) -> None:
     if now - child.started > HEALTHY_S:
         child.wait_s = FIRST_WAIT_S
     child.restarts += 1
-    say(f"{child.name} ended with code {code}; restarting in {child.wait_s:.1f} s")
+    say(told(f"{child.name} ended with code {code}; restarting in {child.wait_s:.1f} s", "error"))
     child.process, child.due = None, now + child.wait_s
     child.wait_s = min(child.wait_s * 2.0, LONGEST_WAIT_S)
 

@@ -35,6 +35,11 @@ class Layout:
         return self.state / "predictions"
 
     @property
+    def logs(self) -> Path:
+        """Return the folder of what the processes say."""
+        return self.state / "logs"
+
+    @property
     def links(self) -> Path:
         """Return the folder of live links: a spool and a state for each device, and the table of readings."""
         return self.state / "links"

@@ -56,7 +56,7 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         {"report_json", "report_html", "table", "totals"}.
 
     Raises:
-        InvalidInput: no data, an empty window, or an unreadable scenario.
+        InvalidInput: no data, an empty window, an unreadable scenario, or one that the project cannot live through.
     """
     with Platform.open(folder) as platform:
         extent = platform.store.extent(LOAD)
@@ -98,6 +98,12 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None
         project = platform.project
     scenario = Scenario() if options.scenario is None else load_scenario(options.scenario, platform.watched)
+    if any(candidate.sabotage == "creeping" for candidate in scenario.candidates) and not project.model.allow_code:
+        raise InvalidInput(
+            "a creeping candidate is a model with code of its own, which this project does not open",
+            where=str(options.scenario),
+            next_step=f"Set allow_code = true under [model] in {FILE_NAME}, or leave the candidate out.",
+        )
     report = run_replay(project, (text, code), panel, scenario, options, say)
     return finish(report, options.out, project, f"Replay of {project.project.name}", say)
 

@@ -33,6 +33,8 @@ MAY = {
     "override": frozenset({"approver"}),
 }
 """What is done, and by which roles. Whether a person may say yes to this very release is the rollout's to judge."""
+READERS_OF_LOGS = frozenset({"operator", "engineer", "approver", "auditor"})
+"""Roles that may read what processes log: it names hosts, devices and people."""
 MACHINES = frozenset({"rollout", "gateway", "monitoring", "controller", "pipeline", "triggers", "console"})
 """Actors of the audit log that are no people; no account bears such a name."""
 LEAST, MOST = 10, 200
@@ -67,6 +69,11 @@ class Account:
     roles: frozenset[str]
     stamp: str
     issuer: str | None = None
+
+    @property
+    def reads_logs(self) -> bool:
+        """Return whether one of the roles allows reading the processes' logs."""
+        return bool(self.roles & READERS_OF_LOGS)
 
     def may(self, kind: str) -> bool:
         """Return whether one of the roles allows this kind of act."""

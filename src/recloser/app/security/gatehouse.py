@@ -13,6 +13,7 @@ from recloser.app.security.accounts import Account, AccountBook, set_password
 from recloser.app.security.gatekeeping import printable
 from recloser.app.security.oidc.claims import Identity
 from recloser.app.security.oidc.flow import SingleSignOn
+from recloser.app.security.oidc.logout import Origin, note_departure
 from recloser.app.security.sessions import Attempts, Session, Sessions, refused
 from recloser.core import Clock, InvalidInput, Refused
 from recloser.ledger import Ledger
@@ -100,7 +101,22 @@ class Gatehouse:
             )
         account = Account(identity.name, identity.roles, single.stamp, identity.issuer)
         with self._lent() as ledger:
-            return self._sessions.begin(ledger, account, address, identity.subject)
+            origin = Origin(identity.issuer, identity.subject, identity.sid, identity.issued_at)
+            return self._sessions.begin(ledger, account, address, origin)
+
+    def departed(self, token: str) -> None:
+        """End the sessions of somebody who has left, by the provider's logout token.
+
+        Raises:
+            Refused: nobody signs in by a provider, the token is none of its own for us and now, or was used before.
+            Unavailable: its keys cannot be had, or the ledger cannot be written now.
+        """
+        single = self.single()
+        if single is None:
+            raise Refused("no provider to sign out by", where="console.oidc")
+        departure = single.departure(token)
+        with self._lent() as ledger:
+            note_departure(ledger, departure, self._clock.now())
 
     def turned_away(self, name: str, address: str, why: str) -> None:
         """Write down a sign-in by the provider that came to nothing, and count it against the caller.

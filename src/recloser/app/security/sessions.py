@@ -10,13 +10,14 @@ import hmac
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from recloser.app.security.accounts import Account, AccountBook
+from recloser.app.security.oidc.logout import Origin, has_departed
 from recloser.app.security.oidc.owners import Ownership
-from recloser.core import Clock, format_utc, parse_utc
+from recloser.core import Clock, Refused, format_utc, parse_utc
 from recloser.ledger import Ledger, StateRecord
 
 LASTS = timedelta(hours=12)
@@ -57,29 +58,32 @@ class Sessions:
         self._lock = threading.Lock()
         self._active: dict[str, datetime] = {}
 
-    def begin(self, ledger: Ledger, account: Account, address: str, subject: str | None = None) -> Session:
+    def begin(self, ledger: Ledger, account: Account, address: str, origin: Origin | None = None) -> Session:
         """Begin a session and write who signed in from where.
 
         Args:
             ledger: of the project.
             account: who it is; of a provider's word with its roles.
             address: where the request came from.
-            subject: who it is to the provider; the name is kept for him alone from then on.
+            origin: of a provider's word, what it is about; the name is kept for its subject alone from then on.
 
         Raises:
-            Refused: the name is another person's of the provider.
+            Refused: the name is another person's of the provider, or he has left there since.
             Unavailable: the ledger cannot be written now.
         """
         now, secret = self._clock.now(), secrets.token_urlsafe(32)
         state: dict[str, Any] = {"account": account.name, "stamp": account.stamp, "ends_at": format_utc(now + LASTS)}
         facts: dict[str, Any] = {"address": address, "ends_at": state["ends_at"]}
-        if account.issuer is not None:
-            state |= {"issuer": account.issuer, "roles": sorted(account.roles)}
-            facts |= {"issuer": account.issuer, "subject": subject, "roles": sorted(account.roles)}
+        if origin is not None:
+            if has_departed(ledger, origin):
+                raise Refused("you have signed out at the provider meanwhile", next_step="Sign in again.")
+            roles = sorted(account.roles)
+            state |= {"issuer": origin.issuer, "roles": roles, "origin": asdict(origin)}
+            facts |= {"issuer": origin.issuer, "subject": origin.subject, "roles": roles}
         owned = Ownership(ledger, account.name)
         with ledger.change(account.name, now) as change:
-            if account.issuer is not None and subject is not None:
-                owned.claim(change, now, account.issuer, subject)
+            if origin is not None:
+                owned.claim(change, now, origin.issuer, origin.subject)
             change.put(StateRecord(_key(secret), now, state))
             change.note("console.sign_in", account.name, facts)
         with self._lock:
@@ -100,6 +104,8 @@ class Sessions:
             return None
         account = self._account(record.state)
         if account is None or account.stamp != record.state["stamp"]:
+            return None
+        if "origin" in record.state and has_departed(ledger, Origin(**record.state["origin"])):
             return None
         with self._lock:
             last = self._active.setdefault(record.key, now)

@@ -1,4 +1,4 @@
-"""Owns the diagnostics (level 4): data and quality, links, signals, runs, gateways, answers, the ledger by pages."""
+"""Owns the diagnostics (level 4): data and quality, links, signals, runs, gateways, answers, logs, ledger."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import polars as pl
 
 from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import links_document
+from recloser.app.logs.reading import LogAsk
 from recloser.app.platform import Platform
 from recloser.app.processes.hosts.word import living
 from recloser.app.views.answers import answers_document
 from recloser.app.views.area import signal_row
+from recloser.app.views.logs import logs_document
 from recloser.app.views.overview import event_rows
 from recloser.core import LOAD, format_utc
 from recloser.core.quality import describe
@@ -25,18 +27,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENTRIES, SIGNALS, RUNS, AREAS = 50, 30, 15, 100
 
 
-def diagnostics_document(platform: Platform, before: int | None = None, find: str = "") -> dict[str, Any]:
+def diagnostics_document(
+    platform: Platform, before: int | None = None, find: str = "", logs: LogAsk | None = None
+) -> dict[str, Any]:
     """Return how data, processes and the ledger are, JSON-ready.
 
     Args:
         platform: project.
         before: audit entries with smaller numbers; None for the newest.
         find: what to look for among the answers; see `answers_document`.
+        logs: which log lines; None for none.
 
     Returns:
         {"now", "store", "quality" (by area of the last week, worst first), "links", "signals", "runs", "triggers",
-        "gateways", "answers" (see `answers_document`), "length", "entries", "older" (number to ask with for the next
-        page, None at the end)}.
+        "gateways", "answers" (see `answers_document`), "logs" (see `logs_document`),
+        "length", "entries", "older" (number to ask with for the next page, None at the end)}.
 
     Raises:
         Unavailable: ledger or store cannot be read now.
@@ -63,6 +68,7 @@ def diagnostics_document(platform: Platform, before: int | None = None, find: st
             for t in ledger.find(TriggerRecord, order_by="at", descending=True, limit=RUNS)
         ],
         "answers": answers_document(platform, find),
+        "logs": logs_document(platform, logs),
         "gateways": [report.document() for report in living(platform.layout.state, ledger, now)],
         "length": ledger.length(),
         "entries": event_rows(entries),

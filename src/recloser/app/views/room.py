@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.clock import SystemClock
+from recloser.app.logs.reading import LogAsk
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.people.desk import LoopDesk
 from recloser.app.people.freezes import freezes_in
@@ -126,14 +127,14 @@ class ControlRoom:
                 theatre = self._theatre
             return theatre.document(area, where)
 
-    def diagnostics(self, before: int | None = None, find: str = "") -> dict[str, Any]:
+    def diagnostics(self, before: int | None = None, find: str = "", logs: LogAsk | None = None) -> dict[str, Any]:
         """Return level 4; see `diagnostics_document`.
 
         Raises:
             RecloserError: the project cannot be opened or read now.
         """
         with self._project() as (platform, _):
-            return diagnostics_document(platform, before, find)
+            return diagnostics_document(platform, before, find, logs)
 
     def alarms(self) -> dict[str, Any]:
         """Return the alarms; see `alarms_document`.

@@ -4,8 +4,8 @@ Layers: envelope and check word (`frame`), finding frames (`framer`), meaning (`
 conversations (`observer`). Does not own sockets.
 """
 
-from recloser.connectors.c37118.batch import DataBatch, begins_frame, leading_frames, read_batch
-from recloser.connectors.c37118.concentrator import Aligned, Concentrator, StreamTally, Waits
+from recloser.connectors.c37118.batches.batch import DataBatch, begins_frame, leading_frames, read_batch
+from recloser.connectors.c37118.batches.concentrator import Aligned, Concentrator, StreamTally, Waits
 from recloser.connectors.c37118.configuration import (
     AnalogChannel,
     Configuration,
@@ -22,7 +22,7 @@ from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.observer import Observation, Observer
 from recloser.connectors.c37118.reading import PieceCollector, read_configuration
 from recloser.connectors.c37118.rows import C37118Rows
-from recloser.connectors.c37118.stamps import StampWatch
+from recloser.connectors.stamps import StampWatch
 
 __all__ = [
     "Aligned",

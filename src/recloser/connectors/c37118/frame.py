@@ -74,8 +74,8 @@ class Envelope:
 
 
 def plausible(data: bytes | bytearray | memoryview) -> bool:
-    """Return whether bytes (at least four) may begin a frame: SYNC, a known type, a version, a possible size."""
-    return data[0] == SYNC and data[1] < 0x60 and bool(data[1] & 15) and (data[2] << 8 | data[3]) >= SMALLEST
+    """Return whether bytes (at least four) may begin a frame: SYNC, a known type, a possible size."""
+    return data[0] == SYNC and data[1] < 0x60 and (data[2] << 8 | data[3]) >= SMALLEST
 
 
 def read_envelope(frame: bytes | bytearray | memoryview) -> Envelope:

@@ -13,6 +13,9 @@ from recloser.connectors.dnp3.objects import SIZED, Layout, attribute_size, layo
 
 RESPONSES = {129, 130, 131}
 BARE = {0, 1, 7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24}  # functions whose headers have no objects
+RANGES = {0, 1, 2, 6, 7, 8, 9, 11}
+DEFAULTED = {*range(1, 5), *range(10, 14), *range(20, 24), *range(30, 35), *range(40, 44), 60}
+"""Groups whose variation 0 asks for, or names, points in whatever variation: such a header has no objects."""
 FUNCTIONS = {
     0: "confirm",
     1: "read",
@@ -125,11 +128,15 @@ def _points(cursor: _Cursor, *, bare: bool) -> Iterator[Point]:
         group, variation, qualifier = (*head, 0, 0)[:3]
         try:
             cursor.take(3)
+            if qualifier & 15 not in RANGES:
+                yield Point(group, variation, qualifier, None, error=f"qualifier 0x{qualifier:02x} is not defined")
+                return
             indexes = _range(cursor, qualifier)
-            if indexes is None or (bare and not qualifier >> 4 & 7):
+            without = bare or (variation == 0 and group in DEFAULTED)
+            if indexes is None or (without and not qualifier >> 4 & 7):
                 yield Point(group, variation, qualifier, None, _told(indexes))
                 continue
-            for point in _objects(cursor, (group, variation, qualifier), indexes, common_ms, bare=bare):
+            for point in _objects(cursor, (group, variation, qualifier), indexes, common_ms, bare=without):
                 if group == 51 and "t_ns" in point.parts:
                     common_ms = point.parts["t_ns"] // 1_000_000
                 yield point

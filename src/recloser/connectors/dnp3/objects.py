@@ -47,6 +47,8 @@ LAYOUTS: dict[int, tuple[str, ...]] = {
 }
 STRINGS = {110, 111, 112, 113}
 SIZED = {0, 70, 81, 82, 83, 85, 86, 87, 88, 90, 91, 120, 121, 122}
+STATUS = 0x7F
+"""Bits of a status code; the top bit is reserved, or the state of a relay command's event."""
 OPERATIONS = {0: "nul", 1: "pulse on", 2: "pulse off", 3: "latch on", 4: "latch off"}
 
 
@@ -120,9 +122,9 @@ def _piece(letter: str, raw: bytes, common_ms: int | None) -> dict[str, Any]:
     if letter == "D":
         return {"flags": raw[0], "reading": raw[0] >> 6}
     if letter == "S":
-        return {"status": raw[0]}
+        return {"status": raw[0] & STATUS}
     if letter == "K":
-        return {"status": raw[0] & 0x7F, "reading": raw[0] >> 7}
+        return {"status": raw[0] & STATUS, "reading": raw[0] >> 7}
     return {"reading": struct.unpack("<" + letter, raw)[0]}
 
 
@@ -137,7 +139,7 @@ def _relay(raw: bytes) -> dict[str, Any]:
         "on_ms": on_ms,
         "off_ms": off_ms,
     }
-    return {"reading": code, "control": control, "status": status}
+    return {"reading": code, "control": control, "status": status & STATUS}
 
 
 def attribute_size(data: bytes) -> int:

@@ -55,11 +55,11 @@ class Dnp3Rows:
         if frame.error is not None or not frame.carries or not frame.data:
             yield row | _bare(frame)
             return
-        fragment = self._transport.add((source, target, frame.source, frame.target), frame.data)
+        fragment = self._transport.add((source, target, frame.source, frame.target), frame.data, cut.packet)
         if isinstance(fragment, str):
             yield row | {"error": fragment}
         elif fragment is not None:
-            yield from fragment_rows(row, read_fragment(fragment))
+            yield from fragment_rows(row | {"packet": self._transport.packet}, read_fragment(fragment))
 
 
 def _datagram(chunk: Chunk) -> Iterator[Cut]:

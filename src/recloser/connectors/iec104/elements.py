@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 Parts = dict[str, Any]
+SUMMER_SECONDS = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,10 @@ def _field(name: str, form: str) -> Callable[[bytes], Parts]:
 
 
 def _cp56(raw: bytes) -> Parts:
-    """Return the time as UTC: the stamp names no zone, as Wireshark reads it; None where it is no date."""
+    """Return the time as UTC: the stamp names no zone, as Wireshark reads it; None where it is no date.
+
+    SU says that the hour is that of summer time, one ahead of the station's standard time (IEC 60870-5-4, clause 6.8).
+    """
     ms, minute, hour, day, month, year = struct.unpack("<HBBBBB", raw)
     marks = {"iv": minute >> 7, "genuine": minute >> 6 & 1, "su": hour >> 7}
     minute, hour, day, month, year = minute & 63, hour & 31, day & 31, month & 15, year & 127
@@ -123,7 +127,8 @@ def _cp56(raw: bytes) -> Parts:
         at = datetime(1900 + year if year >= 70 else 2000 + year, month, day, hour, minute, ms // 1000)  # noqa: DTZ001
     except ValueError:
         return {"t_ns": None, "time": marks}
-    return {"t_ns": (timegm(at.timetuple()) * 1000 + ms % 1000) * 1_000_000, "time": marks}
+    seconds = timegm(at.timetuple()) - (SUMMER_SECONDS if marks["su"] else 0)
+    return {"t_ns": (seconds * 1000 + ms % 1000) * 1_000_000, "time": marks}
 
 
 def _cp24(raw: bytes) -> Parts:

@@ -16,6 +16,8 @@ from recloser.connectors.iec61850.envelope import Row, read_envelope, rows_of, u
 
 ETHERTYPE, GOOSE = 0x88B8, 0x61
 DEPTH = 16
+BYTES = {0x88: "real", 0x89: "octet-string", 0x8C: "binary-time"}
+"""Types whose bytes are told as hexadecimal."""
 
 
 class GooseRows:
@@ -40,7 +42,7 @@ def _message(payload: bytes) -> Row:
     def words(tag: int) -> str | None:
         return fields[tag].text() if tag in fields else None
 
-    entries = [entry(node) for node in read_nodes(fields[0xAB].content)] if 0xAB in fields else []
+    entries, error = _entries(fields[0xAB].content) if 0xAB in fields else ([], None)
     count = number(0x8A)
     row: Row = {
         "simulated": envelope.simulated,
@@ -57,9 +59,19 @@ def _message(payload: bytes) -> Row:
         "nds_com": fields[0x89].boolean() if 0x89 in fields else None,
         "entries": entries,
     }
-    if count is not None and count != len(entries):
-        row["error"] = f"the message tells {count} entries, {len(entries)} are there"
-    return row
+    if error is None and count is not None and count != len(entries):
+        error = f"the message tells {count} entries, {len(entries)} are there"
+    return row if error is None else row | {"error": error}
+
+
+def _entries(content: bytes) -> tuple[list[Row], str | None]:
+    """Return the values of a data set up to the first that cannot be read, and what is wrong with that one."""
+    entries: list[Row] = []
+    try:
+        entries.extend(entry(node) for node in read_nodes(content))
+    except Unreadable as error:
+        return entries, f"entry {len(entries) + 1}: {error}"
+    return entries, None
 
 
 def entry(node: Node, depth: int = 0) -> Row:
@@ -82,20 +94,20 @@ def _plain(node: Node) -> tuple[str, Any]:
     match node.tag:
         case 0x83:
             return "boolean", node.boolean()
-        case 0x84:
-            return "bit-string", bit_string(raw)
+        case 0x84 | 0x8E:
+            return "bit-string" if node.tag == 0x84 else "boolean-array", bit_string(raw)
         case 0x85:
             return "integer", node.integer()
-        case 0x86:
-            return "unsigned", node.integer(signed=False)
+        case 0x86 | 0x8D:
+            return "bcd" if node.tag == 0x8D else "unsigned", node.integer(signed=False)
         case 0x87:
             return "floating-point", _floating(raw)
-        case 0x89:
-            return "octet-string", raw.hex()
+        case 0x88 | 0x89 | 0x8C:
+            return BYTES[node.tag], raw.hex()
         case 0x8A:
             return "visible-string", node.text()
-        case 0x8C:
-            return "binary-time", raw.hex()
+        case 0x8F:
+            return "object-identifier", _identifier(raw)
         case 0x90:
             return "mms-string", node.text()
         case 0x91:
@@ -113,6 +125,24 @@ def bit_string(raw: bytes) -> str:
         raise Unreadable("a bit string without a fitting count of padding")
     bits = "".join(f"{byte:08b}" for byte in raw[1:])
     return bits[: len(bits) - raw[0]]
+
+
+def _identifier(raw: bytes) -> str:
+    """Return an object identifier with dots: seven bits a byte, the first two numbers in one (ISO/IEC 8825-1, 8.19).
+
+    Raises:
+        Unreadable: empty, or it ends inside a number.
+    """
+    if not raw or raw[-1] & 0x80:
+        raise Unreadable(f"an object identifier of {len(raw)} bytes that ends inside a number")
+    numbers, number = [], 0
+    for byte in raw:
+        number = number << 7 | byte & 0x7F
+        if not byte & 0x80:
+            numbers.append(number)
+            number = 0
+    root = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (root, numbers[0] - 40 * root, *numbers[1:])))
 
 
 def _floating(raw: bytes) -> float | None:

@@ -36,11 +36,18 @@ def _units(payload: bytes) -> list[Row]:
     units = [node for node in read_nodes(fields[UNITS].content) if node.tag == UNIT]
     count = fields[COUNT].integer(signed=False) if COUNT in fields else None
     rows: list[Row] = [
-        {"simulated": envelope.simulated, "asdu": place} | _unit(node) for place, node in enumerate(units)
+        {"simulated": envelope.simulated, "asdu": place} | _unit_or_error(node) for place, node in enumerate(units)
     ]
     if count is not None and count != len(units):
         rows.append({"error": f"the message tells {count} data units, {len(units)} are there"})
     return rows
+
+
+def _unit_or_error(node: Node) -> Row:
+    try:
+        return _unit(node)
+    except Unreadable as error:
+        return {"error": str(error)}
 
 
 def _unit(node: Node) -> Row:
@@ -60,6 +67,7 @@ def _unit(node: Node) -> Row:
         "smp_rate": number(0x86),
         "samples": _samples(data),
         "smp_mod": number(0x88),
+        "gm_identity": fields[0x89].content.hex() if 0x89 in fields else None,
     }
     return row if not len(data) % 8 else row | {"raw": data.hex()}
 

@@ -15,6 +15,8 @@ from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.link import Backoff, LinkEvent, LinkOutput, LinkState, LinkStatus
 from recloser.connectors.live.modbus.client import ModbusClient
 from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads
+from recloser.connectors.live.sttp.client import SttpClient
+from recloser.connectors.live.sttp.session import SttpSession, SttpTiming
 from recloser.connectors.live.supervision import Link, LiveClient
 
 __all__ = [
@@ -40,6 +42,9 @@ __all__ = [
     "ModbusRead",
     "SessionRules",
     "Stream",
+    "SttpClient",
+    "SttpSession",
+    "SttpTiming",
     "Transport",
     "plan_reads",
 ]

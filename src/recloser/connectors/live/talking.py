@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.points import PointReading, nanoseconds
+from recloser.connectors.points import Missed, PointReading, nanoseconds
 from recloser.core import Clock, Unavailable
 
 PIECE = 65_536
@@ -62,7 +62,7 @@ class Talk:
     async def run(
         self,
         begin: Callable[[float], Session[Unit]],
-        read: Callable[[Unit, int], Iterable[PointReading]],
+        read: Callable[[Unit, int], Iterable[PointReading | Missed]],
         up: Callable[[], None],
         deliver: Deliver,
     ) -> None:
@@ -70,7 +70,8 @@ class Talk:
 
         Args:
             begin: makes the session, told monotonic seconds.
-            read: tells the readings of a unit and its time of arrival, ns since 1970 UTC.
+            read: tells the readings of a unit, and what is missing between them; it is told the unit and its time of
+                arrival, ns since 1970 UTC.
             up: see `LiveClient`.
             deliver: see `LiveClient`.
 

@@ -17,6 +17,7 @@ from recloser.connectors.points.mapping import (
     iec104_quality,
     opcua_overflowed,
     opcua_quality,
+    sttp_quality,
 )
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
@@ -49,5 +50,6 @@ __all__ = [
     "registry_text",
     "run_of",
     "sample_quality",
+    "sttp_quality",
     "worded",
 ]

@@ -1,6 +1,7 @@
 """Owns the mapping of each protocol's quality onto the one vocabulary. Pure tables; the raw flags stay in the record.
 
-Sources: IEC 60870-5-101:2003, 7.2.6; IEEE 1815-2012, 11.6; OPC 10000-4, 7.39; IEEE C37.118.2-2011, table 7.
+Sources: IEC 60870-5-101:2003, 7.2.6; IEEE 1815-2012, 11.6; OPC 10000-4, 7.39; IEEE C37.118.2-2011, table 7;
+IEEE 2664-2024, measurement state flags.
 """
 
 from __future__ import annotations
@@ -36,6 +37,40 @@ OPCUA: dict[int, Q] = {
     0x4093_0000: Q.INACCURATE,  # UncertainSensorNotAccurate
     0x4094_0000: Q.OVERFLOW,  # UncertainEngineeringUnitsExceeded
     0x0096_0000: Q.SUBSTITUTED,  # GoodLocalOverride
+}
+# What only says that the process is high or low, or that a value was calculated, says nothing against it.
+STTP: dict[int, Q] = {
+    0x0000_0001: Q.INVALID,  # bad data
+    0x0000_0002: Q.UNCERTAIN,  # suspect data
+    0x0000_0004: Q.OVERFLOW,  # over range
+    0x0000_0008: Q.OVERFLOW,  # under range
+    0x0000_0100: Q.BLOCKED,  # flat-line alarm
+    0x0000_0200: Q.UNCERTAIN,  # comparison alarm
+    0x0000_0400: Q.UNCERTAIN,  # rate-of-change alarm
+    0x0000_0800: Q.INVALID,  # received as bad
+    0x0000_2000: Q.INVALID,  # calculation error
+    0x0000_4000: Q.UNCERTAIN,  # calculation warning
+    0x0000_8000: Q.UNCERTAIN,  # reserved, of quality
+    0x0001_0000: Q.TIME_INVALID,  # bad time
+    0x0002_0000: Q.UNSYNCHRONISED,  # suspect time
+    0x0004_0000: Q.UNSYNCHRONISED,  # late time alarm
+    0x0008_0000: Q.UNSYNCHRONISED,  # future time alarm
+    0x0010_0000: Q.DATA_MODIFIED,  # up-sampled
+    0x0020_0000: Q.DATA_MODIFIED,  # down-sampled
+    0x0040_0000: Q.INVALID,  # discarded value
+    0x0080_0000: Q.UNSYNCHRONISED,  # reserved, of time
+    0x1000_0000: Q.TEST,  # simulated data
+    0x2000_0000: Q.INVALID,  # system error
+    0x4000_0000: Q.UNCERTAIN,  # system warning
+    0x8000_0000: Q.INVALID,  # measurement error
+}
+# A compact flag stands for any of several: the worst of them. Of 'data range' most are alarms of the process.
+STTP_COMPACT = {
+    0x01: Q.UNCERTAIN,  # data range
+    0x02: Q.INVALID,  # data quality
+    0x04: Q.TIME_INVALID,  # time quality
+    0x08: Q.INVALID,  # system issue
+    0x20: Q.INVALID,  # discarded value
 }
 LIMITED = {0x0100: Q.OVERFLOW, 0x0200: Q.OVERFLOW, 0x0300: Q.BLOCKED}
 
@@ -112,3 +147,13 @@ def c37118_quality(stat: int, time_quality: int = 0) -> Q:
     result |= Q.DATA_MODIFIED if stat & 0x0200 else Q.GOOD
     clock = time_quality & 0x0F
     return result | (Q.TIME_INVALID if clock == 0x0F else Q.UNSYNCHRONISED if clock >= 0x0B else Q.GOOD)
+
+
+@lru_cache(maxsize=4096)
+def sttp_quality(flags: int, *, compact: bool = False) -> Q:
+    """Return the quality of a value by its state flags: 32 bits, or the 8 of the compact form."""
+    result = Q.GOOD
+    for bit, flag in (STTP_COMPACT if compact else STTP).items():
+        if flags & bit:
+            result |= flag
+    return result

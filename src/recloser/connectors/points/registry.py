@@ -30,6 +30,7 @@ ADDRESSES: dict[str, tuple[str, str]] = {
         "UNIT:TABLE:ADDRESS:TYPE such as 1:holding:100:f32",
     ),
     "c37118": (r"\d{1,5}:.+", "IDCODE:CHANNEL such as 241:VA"),
+    "sttp": (r"[^;{}'\s][^;{}']*", "a signal's UUID or point tag such as SHELBY_FREQ"),
     "opcua": (r"(ns=\d+;)?[isgb]=.+", "a node id such as ns=2;s=Feeder1.P"),
     "mqtt": (r"[^#+]+", "a topic without wildcards"),
     "sparkplug": (r"[^/+#|]+/[^/+#|]+(/[^/+#|]+)?\|.+", "GROUP/EDGE_NODE[/DEVICE]|METRIC such as Grid/Bay3|Feeder1/P"),

@@ -50,7 +50,7 @@ def course_chart(view: Mapping[str, Any], zone: ZoneInfo, link: Callable[[str], 
 
 def _frame(plane: Plane, zone: ZoneInfo) -> list[Markup]:
     right, bottom = plane.left + plane.width, plane.top + plane.height
-    shapes = [el("text", "error %", x=4, y=plane.top + 10, class_="tick")]
+    shapes = [el("text", "error %", x=2, y=plane.top + plane.height / 2 - 6, class_="tick")]
     for number in ticks(plane.low, plane.high, 3):
         y = f"{plane.y(number):.1f}"
         shapes.append(el("line", x1=plane.left, x2=right, y1=y, y2=y, class_="grid"))

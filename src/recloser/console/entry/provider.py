@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from recloser.app import ControlRoom, Session, SingleSignOn
-from recloser.console.entry.forms import safe_place
+from recloser.console.entry.forms import posted, safe_place
 from recloser.console.pages.entry import arrived_page, left_page, sign_in_page
 from recloser.core import InvalidInput, RecloserError, Refused
 
+LOG = logging.getLogger(__name__)
 LEAVES, RETURNS = "/sign-in/provider", "/sign-in/provider/back"
 COOKIE, COOKIE_S = "recloser_leaving", 600
 LONGEST = 4_096
@@ -79,6 +82,20 @@ class ByProvider:
             return RedirectResponse("/sign-in", 303, headers=self._headers)
         after = self._returns(request, single.section.public_url).removesuffix(RETURNS) + "/sign-in"
         return HTMLResponse(left_page(single.leave(after), single.section.label), headers=self._headers)
+
+    async def departed(self, request: Request) -> Response:
+        """Take the provider's word that somebody has left, sent by itself, not by a browser.
+
+        Answers as OpenID Connect Back-Channel Logout 1.0, 2.8, says: 200, or 400 with what does not fit.
+        """
+        try:
+            token = (await posted(request)).get("logout_token", "")
+            await to_thread.run_sync(self._room.gatehouse.departed, token)
+        except RecloserError as error:
+            LOG.warning("a logout token is refused: %s", error.explain())
+            told = {"error": "invalid_request", "error_description": error.what}
+            return JSONResponse(told, status_code=400, headers=self._headers)
+        return Response(status_code=200, headers=self._headers)
 
     def _single(self) -> SingleSignOn:
         single = self._room.gatehouse.single()

@@ -20,6 +20,12 @@ def stamp(text: str | None, zone: ZoneInfo) -> Markup:
     return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
 
 
+def moment(text: str, zone: ZoneInfo, *, day: bool = False) -> Markup:
+    """Return an instant (ISO 8601 UTC) as local wall time to the millisecond, with its day or without."""
+    at = parse_utc(text).astimezone(zone)
+    return el("time", (f"{at:%a %d %b} " if day else "") + f"{at:%H:%M:%S.%f}"[:-3], datetime=text, title=text)
+
+
 def text_of(at: datetime | str | None) -> str | None:
     """Return an instant as ISO 8601 UTC, however a document holds it."""
     return format_utc(at) if isinstance(at, datetime) else at

@@ -13,8 +13,10 @@ from recloser.rollout import (
     CommandKind,
     CutOff,
     Evidence,
+    Harm,
     Order,
     PairedDay,
+    Rival,
     Rollout,
     RolloutController,
     RolloutState,
@@ -73,6 +75,7 @@ def enabled(world: World) -> Iterator[Event]:
     if trial is not None:
         yield from _labels(trial)
     yield from _protections(world, trial)
+    yield from _harm(world, trial)
     yield from _faults(world)
     asked = next((r for r in world.rollouts() if r.state in TRYING), None)
     yield from _people(world, asked)
@@ -117,6 +120,25 @@ def _protections(world: World, trial: Rollout | None) -> Iterator[Event]:
         yield Event("it diverges", lambda world: world.evidence.update({trial.release: far}))
         unready = Evidence(ready=False, ready_reason="not loaded")
         yield Event("it is not ready", lambda world: world.evidence.update({trial.release: unready}))
+
+
+def _harm(world: World, trial: Rollout | None) -> Iterator[Event]:
+    """A changed relation harms the champion: the one before it, or a rung of the ladder, would have been better."""
+    champion = next((r for r in world.rollouts() if r.state is S.CHAMPION), None)
+    if champion is None:
+        return
+    former = () if champion.champion is None else (champion.champion,)
+    rivals = tuple(
+        Rival(name, name in former, 9, 1.0, loss, 0.1, 0.5, better=True)
+        for name, loss in ((*((name, 0.5) for name in former), ("persistence", 0.7)))
+    )
+    guard = Evidence(incidents={champion.release: 3})
+    for words, critical in (("harms", False), ("ruins", True)):
+        harm = Evidence(harm=Harm(("sig-1",), critical, "It is harmed.", rivals), rung_at_hand="persistence")
+        yield Event(f"a changed relation {words} it", lambda world, harm=harm: said(world, champion, harm))
+    if trial is not None:
+        for words, told in (("it is ruined", harm), ("the guard refuses it", guard)):
+            yield Event(f"a day ends, and {words}", lambda w, told=told: said(a_day(w, trial, GOOD), champion, told))
 
 
 def _faults(world: World) -> Iterator[Event]:
@@ -170,10 +192,11 @@ def new_release(world: World) -> None:
         change.note("release.accept", name)
 
 
-def a_day(world: World, trial: Rollout, difference: float) -> None:
+def a_day(world: World, trial: Rollout, difference: float) -> World:
     """Let a day go by whose labels are there at its end."""
     shift(world, DAY)
     offer(world, trial, (PairedDay(world.now().date(), difference, 24, world.now()),))
+    return world
 
 
 def a_day_without_labels(world: World) -> None:
@@ -203,6 +226,10 @@ def offer(world: World, trial: Rollout, days: tuple[PairedDay, ...]) -> None:
 
 def known(world: World, release: str, incidents: dict[str, int]) -> None:
     world.evidence[release] = Evidence(incidents=incidents)
+
+
+def said(world: World, champion: Rollout, evidence: Evidence) -> None:
+    world.evidence[champion.release] = evidence
 
 
 def tamper(world: World, release: str) -> None:

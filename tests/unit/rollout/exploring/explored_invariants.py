@@ -211,7 +211,9 @@ class I7:
             assert told.epoch <= route.epoch
             assert told.canary is not None
             known = step.before.route is not None and told.epoch <= step.before.route.epoch
-            came_back = step.before.kept.told is None or step.before.kept.told.epoch < told.epoch
+            heard = step.before.kept.told
+            # Gateways that had been away hear a decision, or a lease made longer, that the ledger has had for a while.
+            came_back = heard is None or heard.epoch < told.epoch or heard != step.before.route
             back = step.after.kept.now < step.before.kept.now
             assert not known or came_back or back, "the canary got more without a decision"
 
@@ -279,10 +281,12 @@ class I10:
 
 
 class Whole:
-    """What holds besides: the table is kept, one trial at a time, and the records agree with each other."""
+    """What holds besides: no look is in its own way, the table is kept, one trial at a time, records agree."""
 
     @staticmethod
     def check(step: Step) -> None:
+        look = not step.order and not step.disturbed
+        assert not (look and step.refused), "a look was refused although nobody else had come"
         for old, new in step.moved():
             ends = {to for table in (TABLE, BY_OTHERS) for found in table.get(old.state, {}).values() for to in found}
             assert new.state in ends, f"{old.state} -> {new.state} is not in the table"

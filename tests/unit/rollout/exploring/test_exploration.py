@@ -27,7 +27,11 @@ ROOM = Path(__file__).parents[4] / "docs/rooms/rollout.md"
 S = RolloutState
 
 
-@pytest.fixture(scope="module", params=["plain", "people"])
+# Those who share an exploration are run by one worker, so that it is explored once.
+GROUPED = [pytest.param(plan, marks=pytest.mark.xdist_group(f"explored {plan}")) for plan in ("plain", "people")]
+
+
+@pytest.fixture(scope="module", params=GROUPED)
 def explored(request: pytest.FixtureRequest) -> tuple[str, Counts]:
     return request.param, explore(World(request.param), DEPTH, roots_of(request.param))
 

@@ -13,7 +13,7 @@ from explored_world import World
 from recloser.rollout import changes, controller
 from recloser.rollout.control.verifying import ReleaseVerifier
 from recloser.rollout.controller import RolloutController
-from recloser.rollout.machine import forward
+from recloser.rollout.machine import forward, harm
 from recloser.rollout.machine.action import Target, target_of
 from recloser.rollout.moves import rollback_subject
 from recloser.rollout.rollout import Rollout, RolloutState
@@ -23,6 +23,7 @@ CHAMPION = "submit, tick"
 SHADOW = f"{CHAMPION}, submit, tick"
 CANARY = f"{SHADOW}, a good day"
 PROBATION = f"{CANARY}, a good day, a good day"
+SECOND = f"{PROBATION}, a good day"
 ASKED = "submit, tick, ann approves, ben approves, tick, submit, tick, a good day"
 
 
@@ -91,6 +92,7 @@ MUTANTS = [
         "I1", "a bad package under a canary is not noticed", ReleaseVerifier, "watched", lambda _s, _r, e, _n: e, CANARY
     ),
     Mutant("I2", "the target is taken as good", ReleaseVerifier, "target_ready", lambda *_: True, PROBATION),
+    Mutant("I2", "a harmed champion falls back to whoever was before it", harm, "_may", lambda *_: True, SECOND),
     Mutant("I3", "a rollback is not heard", decide, "RULES", without("rollback"), CANARY),
     Mutant("I3", "the trial goes, not the traffic", controller, "rollback_subject", the_last, f"{CANARY}, submit"),
     Mutant("I4", "the former champion is unloaded", forward, "target_of", unload, CANARY),

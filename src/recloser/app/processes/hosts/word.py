@@ -117,8 +117,8 @@ def told_reports(ledger: Ledger) -> list[Report]:
     """
     if not ledger.shared:
         return []
-    records = ledger.find(StateRecord, since=("key", GATEWAYS), limit=MOST)
-    told = [record for record in records if record.key.startswith(GATEWAYS) and not record.state.get(ENDED)]
+    records = ledger.find(StateRecord, since=("key", GATEWAYS), until=("key", f"{GATEWAYS}~"), limit=MOST)
+    told = [record for record in records if not record.state.get(ENDED)]
     reports = [Report.read(record.state, record.key) for record in told]
     return [report for report in reports if report is not None]
 

@@ -10,8 +10,8 @@ from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput
 from recloser.core.quantities import LOAD, TEMPERATURE, dimension_of
 
-PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "mqtt": 1883, "sparkplug": 1883}
-TLS_PORTS = {"c37118": 4712, "iec104": 19998, "dnp3": 20_000, "modbus": 802, "mqtt": 8883, "sparkplug": 8883}
+PORTS = {"iec104": 2404, "dnp3": 20_000, "modbus": 502, "c37118": 4712, "sttp": 7165, "mqtt": 1883, "sparkplug": 1883}
+TLS_PORTS = PORTS | {"iec104": 19998, "modbus": 802, "mqtt": 8883, "sparkplug": 8883}
 OWN_KEYS = {
     "iec104": ("interrogate_seconds",),
     "dnp3": ("period_seconds", "integrity_seconds", "outstation", "master", "unsolicited"),
@@ -20,6 +20,7 @@ OWN_KEYS = {
         *("idcode", "transport", "data_port", "configuration"),
         *("streams", "lag_seconds", "lead_seconds", "lag_from"),
     ),
+    "sttp": ("compressed", "silence_seconds"),
     "mqtt": (
         *("client_id", "username", "password_file"),
         *("payload_value", "payload_time", "payload_time_unit", "payload_quality"),
@@ -51,7 +52,7 @@ class DeviceSection(Section):
     """One device: `[[links.devices]]`; files are relative to the project."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
-    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "mqtt", "sparkplug", "opcua"]
+    protocol: Literal["iec104", "dnp3", "modbus", "c37118", "sttp", "mqtt", "sparkplug", "opcua"]
     points: str
     host: str | None = None
     port: Port | None = None
@@ -72,6 +73,8 @@ class DeviceSection(Section):
     lag_seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     lead_seconds: Annotated[float, Field(ge=0, le=3600)] = 1.0
     lag_from: Literal["instant", "arrival"] = "instant"
+    compressed: bool = True
+    silence_seconds: Annotated[float, Field(gt=0, le=3600)] = 20.0
     client_id: str | None = None
     username: str | None = None
     password_file: str | None = None

@@ -108,11 +108,9 @@ def _counts_table(report: ReplayReport) -> str:
     keys = sorted({key for row in counts.values() for key in row})
     if not keys:
         return ""
-    spent = {name: f"{report.cpu_s[name]:.0f}" if name in report.cpu_s else "-" for name in counts}
-    rows = [
-        [NAMES.get(name, name), *(str(row.get(key, 0)) for key in keys), spent[name]] for name, row in counts.items()
-    ]
-    head = ["policy", *(key.replace("_", " ") for key in keys), "CPU s"]
+    rows = [[key.replace("_", " "), *(str(row.get(key, 0)) for row in counts.values())] for key in keys]
+    rows.append(["CPU s", *(f"{report.cpu_s[name]:.0f}" if name in report.cpu_s else "-" for name in counts)])
+    head = ["what", *(NAMES.get(name, name) for name in counts)]
     return _table("What each policy did, and what it asked of people", head, rows)
 
 

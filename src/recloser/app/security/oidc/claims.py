@@ -14,16 +14,22 @@ from recloser.core import Refused
 OLDEST = timedelta(minutes=10)
 """A token was issued at most so long ago: it is the answer to a sign-in that goes on now."""
 LONGEST_NAME, LONGEST_SUBJECT = 100, 255
+SIGN_IN = "an ID token"
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person as the provider knows him: issuer and subject never change hands; name and roles are as of now."""
+    """A person as the provider knows him: issuer and subject never change hands; name and roles are as of now.
+
+    `sid` is the provider's own session if it tells one, `issued_at` when it wrote the ID token (seconds since 1970).
+    """
 
     issuer: str
     subject: str
     name: str
     roles: frozenset[str]
+    sid: str = ""
+    issued_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +51,34 @@ def require_claims(claims: Mapping[str, Any], expected: Expected) -> None:
     Raises:
         Refused: it is not; the sentence says which claim.
     """
-    _same("iss", claims.get("iss"), expected.issuer)
     _same("nonce", claims.get("nonce"), expected.nonce)
-    audience = claims.get("aud")
-    audiences = audience if isinstance(audience, list) else [audience]
-    if expected.client_id not in audiences:
-        raise _refused("aud", audience, expected.client_id)
-    if len(audiences) > 1 or "azp" in claims:
+    require_addressed(claims, expected)
+    audience = claims["aud"]
+    if (isinstance(audience, list) and len(audience) > 1) or "azp" in claims:
         _same("azp", claims.get("azp"), expected.client_id)
-    skew, now = expected.skew, expected.now
-    if _instant("exp", claims) <= now.timestamp() - skew.total_seconds():
-        raise _refused("exp", claims["exp"], f"> {now.timestamp():.0f}")
-    issued = _instant("iat", claims)
-    if not (now - OLDEST - skew).timestamp() <= issued <= (now + skew).timestamp():
-        raise _refused("iat", claims["iat"], f"within minutes of {now.timestamp():.0f}: are the clocks right?")
-    if "nbf" in claims and _instant("nbf", claims) > (now + skew).timestamp():
-        raise _refused("nbf", claims["nbf"], f"<= {now.timestamp():.0f}")
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT:
-        raise _refused("sub", type(subject).__name__, "a subject")
+        raise refusal("sub", type(subject).__name__, "a subject")
+
+
+def require_addressed(claims: Mapping[str, Any], expected: Expected, what: str = SIGN_IN) -> None:
+    """See that a token is of this provider, for us among others, and in its time.
+
+    Raises:
+        Refused: it is not; the sentence says which claim.
+    """
+    _same("iss", claims.get("iss"), expected.issuer, what)
+    audience = claims.get("aud")
+    if expected.client_id not in (audience if isinstance(audience, list) else [audience]):
+        raise refusal("aud", audience, expected.client_id, what)
+    skew, now = expected.skew, expected.now
+    if instant_of("exp", claims, what) <= now.timestamp() - skew.total_seconds():
+        raise refusal("exp", claims["exp"], f"> {now.timestamp():.0f}", what)
+    issued = instant_of("iat", claims, what)
+    if not (now - OLDEST - skew).timestamp() <= issued <= (now + skew).timestamp():
+        raise refusal("iat", claims["iat"], f"within minutes of {now.timestamp():.0f}: are the clocks right?", what)
+    if "nbf" in claims and instant_of("nbf", claims, what) > (now + skew).timestamp():
+        raise refusal("nbf", claims["nbf"], f"<= {now.timestamp():.0f}", what)
 
 
 def identity_of(claims: Mapping[str, Any], section: OidcSection) -> Identity:
@@ -90,7 +105,9 @@ def identity_of(claims: Mapping[str, Any], section: OidcSection) -> Identity:
             where=f"claim {section.roles_claim}",
             next_step="Ask for a group that [console.oidc] roles names.",
         )
-    return Identity(str(claims["iss"]), str(claims["sub"]), name, roles)
+    sid = claims.get("sid")
+    session = sid if isinstance(sid, str) and len(sid) <= LONGEST_SUBJECT else ""
+    return Identity(str(claims["iss"]), str(claims["sub"]), name, roles, session, instant_of("iat", claims))
 
 
 def at_path(claims: Mapping[str, Any], path: str) -> Any:
@@ -105,24 +122,30 @@ def at_path(claims: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def _instant(name: str, claims: Mapping[str, Any]) -> float:
+def instant_of(name: str, claims: Mapping[str, Any], what: str = SIGN_IN) -> float:
+    """Return a claim that is an instant, in seconds since 1970.
+
+    Raises:
+        Refused: it is none.
+    """
     given = claims.get(name)
     if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
-        raise _refused(name, given, "seconds since 1970")
+        raise refusal(name, given, "seconds since 1970", what)
     return float(given)
 
 
-def _same(name: str, given: Any, wanted: str) -> None:
+def _same(name: str, given: Any, wanted: str, what: str = SIGN_IN) -> None:
     if not isinstance(given, str) or given != wanted:
-        raise _refused(name, given, wanted)
+        raise refusal(name, given, wanted, what)
 
 
-def _refused(name: str, given: Any, wanted: str) -> Refused:
+def refusal(name: str, given: Any, wanted: str, what: str = SIGN_IN) -> Refused:
+    """Return that a claim does not fit; a nonce is not told."""
     hidden = name == "nonce"
     return Refused(
-        f"an ID token that does not fit: {name}",
+        f"{what} that does not fit: {name}",
         got=None if hidden else str(given)[:200],
         expected=None if hidden else wanted,
         where="console.oidc",
-        next_step="Sign in again.",
+        next_step="Sign in again." if what == SIGN_IN else None,
     )

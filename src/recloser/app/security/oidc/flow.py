@@ -1,6 +1,6 @@
 """Owns one sign-in by a provider, from leaving for it to coming back: state, nonce, proof of possession, browser.
 
-Fetches nothing itself. Sources: RFC 6749, 7636 and 9207, OpenID Connect Core 1.0.
+Fetches nothing itself. Sources: RFC 6749, 7636 and 9207, OpenID Connect Core 1.0, Back-Channel Logout 1.0.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from recloser.app.project.tables.console import OidcSection
 from recloser.app.security.oidc.claims import Expected, Identity, at_path, identity_of, require_claims
 from recloser.app.security.oidc.joserfc_tokens import SIGNED_BY, header_of, key_of, require_joserfc, verified
+from recloser.app.security.oidc.logout import Departure, departure_of
 from recloser.app.security.oidc.provider import Provider
 from recloser.core import Clock, Refused, Unavailable, digest_of
 
@@ -160,17 +161,34 @@ class SingleSignOn:
     def _claims(self, token: object, nonce: str) -> dict[str, object]:
         if not isinstance(token, str):
             raise Refused("the provider gave no ID token", where="console.oidc")
+        _, claims = self._signed(token)
+        require_claims(claims, self._expected(nonce))
+        return claims
+
+    def departure(self, token: str) -> Departure:
+        """Return who has left, by a logout token that the provider sent.
+
+        Raises:
+            Refused: it is none of this provider's for us, or not fresh.
+            Unavailable: its keys cannot be had now, or the extra `oidc` is not installed.
+        """
+        require_joserfc()
+        header, claims = self._signed(token)
+        return departure_of(header, claims, self._expected(""))
+
+    def _signed(self, token: str) -> tuple[Mapping[str, object], dict[str, object]]:
+        """Return header and claims of a token whose signature holds by a key of the provider."""
         header = header_of(token)
         kid = header.get("kid")
         key = key_of(header, self.provider.keys(kid if isinstance(kid, str) else None))
         if key is None:
-            raise Refused("an ID token signed by a key that the provider does not name", got=str(kid)[:100])
+            raise Refused("a token signed by a key that the provider does not name", got=str(kid)[:100])
         told = self.provider.description().get("id_token_signing_alg_values_supported", ["RS256"])
-        claims = verified(token, key, [name for name in SIGNED_BY if name in told])
+        return header, verified(token, key, [name for name in SIGNED_BY if name in told])
+
+    def _expected(self, nonce: str) -> Expected:
         skew = timedelta(seconds=self.section.clock_skew_seconds)
-        expected = Expected(str(self.section.issuer), str(self.section.client_id), nonce, self._clock.now(), skew)
-        require_claims(claims, expected)
-        return claims
+        return Expected(str(self.section.issuer), str(self.section.client_id), nonce, self._clock.now(), skew)
 
     def _more(self, access_token: object, subject: object) -> dict[str, object]:
         """Return claims of the provider's endpoint about the person, if it is about the same one."""

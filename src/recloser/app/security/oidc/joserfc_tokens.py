@@ -44,14 +44,14 @@ def header_of(token: str) -> Mapping[str, Any]:
         Refused: it is none.
     """
     if len(token) > LONGEST or token.count(".") != 2:
-        raise Refused("an ID token that is none", where="console.oidc")
+        raise Refused("a token that is none", where="console.oidc")
     part = token.partition(".")[0]
     try:
         header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     except (binascii.Error, ValueError) as error:
-        raise Refused("an ID token that is none", where="console.oidc") from error
+        raise Refused("a token that is none", where="console.oidc") from error
     if not isinstance(header, dict):
-        raise Refused("an ID token that is none", where="console.oidc")
+        raise Refused("a token that is none", where="console.oidc")
     return header
 
 
@@ -82,9 +82,7 @@ def verified(token: str, key: Mapping[str, Any], algorithms: Sequence[str]) -> d
         )
         claims = json.loads(found.payload or b"")
     except (_JoseError, ValueError, TypeError, KeyError) as error:
-        raise Refused(
-            "an ID token whose signature does not hold", got=str(error)[:200], where="console.oidc"
-        ) from error
+        raise Refused("a token whose signature does not hold", got=str(error)[:200], where="console.oidc") from error
     if not isinstance(claims, dict):
-        raise Refused("an ID token without claims", where="console.oidc")
+        raise Refused("a token without claims", where="console.oidc")
     return claims

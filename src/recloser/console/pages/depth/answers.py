@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from recloser.console.markup import Child, Markup, el
 from recloser.console.pages.shell import Shell
 from recloser.console.pages.tables import none, release_link, table
-from recloser.console.pages.words import stamp, who
-from recloser.core import parse_utc
+from recloser.console.pages.words import moment, stamp, who
 
 LATENCY = ("release", "requests", "half within ms", "95 % within ms", "99 % within ms", "longest ms")
 LINES = ("at", "request", "model asked", "area", "who served", "release", "ms", "why, or what was held back")
@@ -54,7 +53,7 @@ def _search(find: str) -> Markup:
 def _lines(answers: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
     rows = [
         (
-            _moment(row["made_at"], zone),
+            moment(row["made_at"], zone),
             el("code", row["request_id"] or "-"),
             row["asked"],
             row["area"],
@@ -69,10 +68,6 @@ def _lines(answers: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
         return [none("No answer within the last hour is like that." if answers["find"] else "No answers to show.")]
     more = f"The latest {len(rows)} of {answers['found']}."
     return [none(more), table(LINES, rows, numbers=(6,), id_="answer-lines")]
-
-
-def _moment(at: str, zone: ZoneInfo) -> Markup:
-    return el("time", f"{parse_utc(at).astimezone(zone):%H:%M:%S.%f}"[:-3], datetime=at, title=at)
 
 
 def _why(row: Mapping[str, Any]) -> Child:

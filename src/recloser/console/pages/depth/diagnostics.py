@@ -1,4 +1,4 @@
-"""Owns the diagnostics page (ISA-101 level 4): data quality, links, signals, runs, gateways, answers, the ledger."""
+"""Owns the diagnostics page (ISA-101 level 4): data quality, links, signals, runs, gateways, answers, logs, ledger."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 from recloser.console.markup import Markup, el
 from recloser.console.pages.depth.answers import answers_section
+from recloser.console.pages.depth.logs import logs_section
 from recloser.console.pages.overview import area_link, events_table
 from recloser.console.pages.releases import told
 from recloser.console.pages.shell import Shell, page
 from recloser.console.pages.tables import none, release_link, table
 from recloser.console.pages.words import age, stamp
 
-SECTIONS = ("Data", "Links", "Signals", "Runs", "Gateways", "Answers", "Ledger")
+SECTIONS = ("Data", "Links", "Signals", "Runs", "Gateways", "Answers", "Logs", "Ledger")
 
 
 def diagnostics_page(shell: Shell, view: Mapping[str, Any]) -> str:
     """Return the page of `app`'s diagnostics document."""
-    parts = (_data, _links, _signals, _runs, _gateways, answers_section, _ledger)
+    parts = (_data, _links, _signals, _runs, _gateways, answers_section, logs_section, _ledger)
     sections = [
         el("section", el("h2", name), *part(view, shell), id=name.lower())
         for name, part in zip(SECTIONS, parts, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -69,6 +70,17 @@ class FakeProvider:
         told = {name: value for name, value in {**told, **self.lies}.items() if value is not None}
         signer = self.keys[self.signs]
         return jwt.encode({"alg": self.algorithm, "kid": signer.kid}, told, signer, algorithms=[self.algorithm])
+
+    def logout_token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Sign a logout token (OpenID Connect Back-Channel Logout 1.0, 2.4); None takes a claim away."""
+        now = int(time.time())
+        event = {"http://schemas.openid.net/event/backchannel-logout": {}}
+        told = {"iss": self.url, "aud": CLIENT, "sub": "u-1", "iat": now, "exp": now + 120, "events": event}
+        told |= {"jti": secrets.token_hex(8), **claims}
+        told = {name: value for name, value in told.items() if value is not None}
+        signer = self.keys[self.signs]
+        top = {"typ": "logout+jwt", "alg": self.algorithm, "kid": signer.kid, **(header or {})}
+        return jwt.encode({k: v for k, v in top.items() if v is not None}, told, signer, algorithms=[self.algorithm])
 
     def answer(self, path: str, form: dict[str, str], headers: Any) -> tuple[int, Any]:
         """Return status and document of a request."""

@@ -1,4 +1,4 @@
-"""Owns the run of all data checks over a Panel as of now. Finds and names faults; repairs and decides nothing."""
+"""Owns what the data checks are told (`CheckPlan`) and their run over a Panel as of now. Repairs nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recloser.core import (
     parse_zone,
     require_utc,
 )
-from recloser.monitoring.exact import (
+from recloser.monitoring.checks.exact import (
     Expectation,
     explained,
     find_dead,
@@ -30,9 +30,9 @@ from recloser.monitoring.exact import (
     find_temperature_unit,
     find_unit,
 )
+from recloser.monitoring.checks.level import LevelLimits, find_alone, find_unbalanced
+from recloser.monitoring.checks.shift import ShiftLimits, find_shift
 from recloser.monitoring.finding import Finding, group
-from recloser.monitoring.level import LevelLimits, find_alone, find_unbalanced
-from recloser.monitoring.shift import ShiftLimits, find_shift
 from recloser.monitoring.window import Blocks, Days, Window, blocks_of, calendar_of, fold, median, window_of
 
 

@@ -1,0 +1,1 @@
+"""Owns a live link to STTP publishers (IEEE 2664). Decoding: `connectors/sttp`."""

@@ -1,0 +1,61 @@
+"""Owns the codec of STTP (IEEE 2664): frames, packets, its compression TSSC, metadata. No sockets, no registry."""
+
+from recloser.connectors.sttp.metadata import Signal, read_metadata
+from recloser.connectors.sttp.packets import (
+    CompactValue,
+    SignalTable,
+    is_leap_second,
+    nanoseconds_of,
+    read_base_times,
+    read_compact,
+    read_signals,
+    ticks_of,
+    write_compact,
+    write_signals,
+)
+from recloser.connectors.sttp.tssc import TsscDamage, TsscDecoder
+from recloser.connectors.sttp.wire import (
+    Answer,
+    Command,
+    PacketFlag,
+    Response,
+    answer,
+    command,
+    measure,
+    measure_command,
+    operational_modes,
+    read_answer,
+    sentence,
+    subscription,
+    unpacked,
+)
+
+__all__ = [
+    "Answer",
+    "Command",
+    "CompactValue",
+    "PacketFlag",
+    "Response",
+    "Signal",
+    "SignalTable",
+    "TsscDamage",
+    "TsscDecoder",
+    "answer",
+    "command",
+    "is_leap_second",
+    "measure",
+    "measure_command",
+    "nanoseconds_of",
+    "operational_modes",
+    "read_answer",
+    "read_base_times",
+    "read_compact",
+    "read_metadata",
+    "read_signals",
+    "sentence",
+    "subscription",
+    "ticks_of",
+    "unpacked",
+    "write_compact",
+    "write_signals",
+]
