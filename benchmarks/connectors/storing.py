@@ -18,7 +18,7 @@ from streams import points_of
 from recloser.app.clock import SystemClock
 from recloser.app.links.sink import TableSink
 from recloser.connectors.c37118 import Configuration, configuration_frames, layout_of
-from recloser.connectors.c37118.points import block_of, choose, selection_of
+from recloser.connectors.c37118.batches.points import block_of, choose, selection_of
 from recloser.connectors.cleaning import Cleaner, ColumnCleaner
 from recloser.connectors.live import C37118Session, SessionRules
 from recloser.connectors.points import nanoseconds

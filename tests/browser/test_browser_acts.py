@@ -161,7 +161,7 @@ def test_an_alarm_is_acknowledged_and_shelved_from_the_overview(page: Page, live
         change.note("signal.open", "s-1", {"reason": "stuck at 7 MW"})
     with console(*lived) as found:
         sign_in(page, found.url, "ann")
-        assert "1 alarms, 1 not acknowledged" in page.text("main")
+        assert "1 alarm, 1 not acknowledged" in page.text("main")
         page.act(lambda: page.click("#alarms"))
         assert "stuck at 7 MW" in page.text("#alarms")
         page.click("#act-acknowledge-s-1 summary")

@@ -19,8 +19,8 @@ import pytest
 
 from recloser.app import Platform
 from recloser.cli import main
-from recloser.ledger import RouteRecord, StateRecord
-from recloser.rollout import RolloutState
+from recloser.ledger import RolloutRecord, RouteRecord, StateRecord
+from recloser.rollout import Rollout, RolloutPlan, RolloutState, new_rollout
 from recloser.testing.apis.kserve_cluster import KServeCluster
 from recloser.testing.puppets import puppet_release, put_on_trial
 
@@ -141,6 +141,52 @@ def test_a_rollback_without_an_api_server_and_a_pod_that_dies(
     assert route is not None
     assert route.canary is None
     assert len(cluster.server.objects()) == 2, "nothing had to be started or deleted for it"
+
+
+def succeed(platform: Platform, release: str) -> str:
+    """Write that a release has become champion, as if its rollout were over; return who was before."""
+    now, route = platform.clock.now(), platform.ledger.get(RouteRecord, "route")
+    assert route is not None
+    assert route.champion is not None
+    crowned = new_rollout(release, route.champion, RolloutPlan(), now, scale=0.1, reason="by a test")
+    crowned = replace(crowned, state=RolloutState.CHAMPION, since=now, tried_at=now, promoted_at=now)
+    with platform.ledger.change("test", now) as change:
+        for record in platform.ledger.find(RolloutRecord, finished_at=None):
+            over = replace(Rollout.from_record(record), state=RolloutState.RETIRED, since=now, finished_at=now)
+            change.put(over.to_record())
+        change.put(crowned.to_record())
+        change.put(replace(route, epoch=route.epoch + 1, champion=release, at=now))
+        change.note("rollout.test", release, {"champion": release})
+    return route.champion
+
+
+def test_a_rollback_to_a_release_without_pods_starts_them_while_the_champion_serves(
+    served: Path, platform: Platform, cluster: KServeCluster, up: Callable[..., Any], until: Any, request_body: Any
+) -> None:
+    strings = served / "strings"
+    strings.write_text("honest")
+    release = puppet_release(platform, strings)
+    former = succeed(platform, release)
+    running = up(served)
+    until(lambda: running.get("/v2/health/live"), "the gateway")
+    until(lambda: list(cluster.server.objects()) == [f"mygrid-{release}"], "the champion alone to be started")
+    with Asking(running, request_body) as asking:
+        until(lambda: asking.now() == {"champion"}, "the champion to answer")
+        status, text = running.ask("/v1/rollback", {"to": former, "reason": "a test"})
+        if status == 409:  # where nobody signs in, whoever reaches the gateway may ask: it does not wait
+            assert "being started" in text
+        asking.answers.clear()
+        assert main(["rollback", "--to", former, "--reason", "a test", "--project", str(served)]) == 0
+        route = platform.ledger.get(RouteRecord, "route")
+        assert route is not None
+        assert route.champion == former
+        until(lambda: asking.now() == {"champion"}, "the former champion to answer")
+        assert {who for _, _, served_by in asking.answers for who in served_by} == {"champion"}
+        assert set(asking.statuses) == {200}
+    assert f"mygrid-{former}" in cluster.server.objects()
+    actions = [entry.action for entry in platform.ledger.entries()]
+    assert "kserve.wish" in actions
+    assert main(["rollback", "--to", "rel-000000000000", "--reason", "x", "--project", str(served)]) == 2
 
 
 def test_a_dead_controller_and_a_dead_control_plane_mean_champion(

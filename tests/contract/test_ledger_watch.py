@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from recloser.core import InvalidInput, Unavailable
-from recloser.ledger import Ledger, StateRecord
+from recloser.ledger import Ledger, LedgerWatch, StateRecord
 
 NOW = datetime(2020, 3, 1, 9, tzinfo=UTC)
 
@@ -46,6 +49,59 @@ def test_a_watch_hears_of_each_change_once(ledger: Ledger, ledger_url: str) -> N
         with pytest.raises(InvalidInput), other.change("test", NOW) as change:  # a record without a note
             change.put(StateRecord("k", NOW, {}))
         assert not watch.changed()
+
+
+def cut_off(url: str, watch: LedgerWatch) -> None:
+    """End the connection that a watch listens on: by the server where there is one, else under its hands."""
+    if url.startswith("sqlite"):
+        watch._link.close()
+        return
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        words = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
+        ended = [row[0] for row in connection.execute(sa.text(words))]
+    engine.dispose()
+    assert ended == [True]
+
+
+def noticed(watch: LedgerWatch) -> bool:
+    """Ask until there is something, as those who watch do: trouble is asked past."""
+    pause = threading.Event()
+    for _ in range(500):
+        try:
+            if watch.changed():
+                return True
+        except Unavailable:
+            pass
+        pause.wait(0.02)
+    return False
+
+
+def test_a_lost_connection_is_noticed_and_nothing_written_meanwhile_or_after_is_missed(
+    ledger: Ledger, ledger_url: str
+) -> None:
+    with closing(ledger.watch()) as watch, Ledger.open(ledger_url) as other:
+        assert watch.changed()
+        cut_off(ledger_url, watch)
+        write(other, "meanwhile")
+        assert noticed(watch), "what was written while nobody listened"
+        assert not watch.changed()
+        write(other, "after")
+        assert noticed(watch), "it listens again"
+        assert not watch.changed()
+
+
+def test_a_change_of_another_process_is_noticed(ledger: Ledger, ledger_url: str) -> None:
+    program = (
+        "import sys; from datetime import UTC, datetime; from recloser.ledger import Ledger\n"
+        "with Ledger.open(sys.argv[1]) as ledger, ledger.change('test', datetime(2020, 3, 1, tzinfo=UTC)) as change:\n"
+        "    change.note('test', 'elsewhere')\n"
+    )
+    with closing(ledger.watch()) as watch:
+        assert watch.changed()
+        assert not watch.changed()
+        subprocess.run([sys.executable, "-c", program, ledger_url], check=True)
+        assert noticed(watch)
 
 
 def test_a_watch_that_was_closed_begins_anew(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from recloser.app.links.sink import TableSink
 from recloser.connectors.c37118 import DataFrame, Found, Layout, Observation, Observer, forms, read_batch
-from recloser.connectors.c37118.points import PARTS, block_of, choose, selection_of
+from recloser.connectors.c37118.batches.points import PARTS, block_of, choose, selection_of
 from recloser.connectors.capture import Chunk, Endpoint, read_traffic
 from recloser.connectors.cleaning import Cleaner, ColumnCleaner
 from recloser.connectors.points import Point, PointQuality, ReadingBlock, c37118_quality

@@ -19,7 +19,7 @@ from recloser.store import TABLE_NAME, AppendResult
 
 PASSED_ON = (
     *("time_format", "ambiguous", "repeated", "delimiter", "decimal", "encoding", "skip_lines", "multiline"),
-    *("quality", "incumbent_unit", "available_at"),
+    *("quality", "incumbent_unit", "available_at", "period"),
 )
 FIRST, LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 

@@ -10,6 +10,7 @@ from typing import Any
 from recloser.app.accuracy.lately import accuracy_lately, accuracy_sentences
 from recloser.app.cluster.hosting import host_releases
 from recloser.app.cluster.opening import engine_of
+from recloser.app.cluster.returning import Caller, bring_back, require_running
 from recloser.app.delivery.commits.opening import forge_document
 from recloser.app.delivery.telling import channel_names, delivery_document, delivery_sentences
 from recloser.app.events.report import detector_document, detector_sentences
@@ -347,17 +348,43 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def operator_rollback(folder: Path, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
+def operator_rollback(
+    folder: Path, *, to: str | None, reason: str, actor: str, say: Callable[[str], None] = lambda _line: None
+) -> dict[str, Any]:
     """Roll back now: traffic returns, unexpired forecasts of the stopped model are recalled.
+
+    Where releases run in pods, one that is to be returned to and does not run is started first, and waited for.
+
+    Args:
+        folder: project.
+        to: release to return to, None for the previous champion.
+        reason: why.
+        actor: who.
+        say: told what is waited for.
 
     Raises:
         InvalidInput: there is no release `to`.
         Refused: nothing to roll back, or the target does not verify.
+        Unavailable: the target's pods did not get ready; nothing was switched.
     """
     with Platform.open(folder) as platform:
+        loop = ControlLoop(platform, LoopOptions())
         if to is not None:
             host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
-        return rollback_in(ControlLoop(platform, LoopOptions()), to=to, reason=reason, actor=actor)
+            _require_return(loop, to, reason=reason, actor=actor)
+            bring_back(platform, to, Caller(actor, reason, say))
+        return rollback_in(loop, to=to, reason=reason, actor=actor)
+
+
+def _require_return(loop: ControlLoop, to: str, *, reason: str, actor: str) -> None:
+    """See that a release may be returned to if it runs, before anything is started or waited for."""
+    ledger = loop.platform.ledger
+    if ledger.get(RouteRecord, "route") is None:
+        raise Refused("nothing serves yet", where="rollback", next_step="Run: recloser run")
+    if ledger.get(ReleaseRecord, to) is None:
+        releases = ledger.find(ReleaseRecord, order_by="created_at", descending=True)
+        raise unknown_name("release", to, [record.key for record in releases], "--to")
+    loop.controller.require_return(to, reason=reason, actor=actor)
 
 
 def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
@@ -366,9 +393,9 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     before = ledger.get(RouteRecord, "route")
     if before is None:
         raise Refused("nothing serves yet", where="rollback", next_step="Run: recloser run")
-    if to is not None and ledger.get(ReleaseRecord, to) is None:
-        releases = ledger.find(ReleaseRecord, order_by="created_at", descending=True)
-        raise unknown_name("release", to, [record.key for record in releases], "--to")
+    if to is not None:
+        _require_return(loop, to, reason=reason, actor=actor)
+        require_running(loop.platform, to, Caller(actor, reason, lambda _line: None))
     outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
     after = ledger.get(RouteRecord, "route")
     trips = () if outcome.writes is None else outcome.writes.trips

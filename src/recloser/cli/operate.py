@@ -98,7 +98,7 @@ def status(project: Path, as_json: bool) -> None:
 @json_option
 def rollback(to: str | None, reason: str, actor: str, project: Path, as_json: bool) -> None:
     """Stop a model with one action: traffic returns at once, its unexpired forecasts are recalled."""
-    result = operator_rollback(project, to=to, reason=reason, actor=actor)
+    result = operator_rollback(project, to=to, reason=reason, actor=actor, say=say)
     emit(result, as_json=as_json, text=sentence)
 
 

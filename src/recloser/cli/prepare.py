@@ -79,6 +79,7 @@ def _scaffolded(folder: Path, template: str, grid: dict[str, Any]) -> dict[str, 
 @click.option(
     "--stamp", type=click.Choice(["start", "end"]), help="Whether a stamp marks the start or the end of its interval."
 )
+@click.option("--period", help="Column with the number of the interval in its local day; --time is then the day's.")
 @click.option("--time-format", help="Pattern such as '%d/%m/%Y %H:%M', or unix_s, unix_ms (default: ISO 8601).")
 @click.option(
     "--ambiguous",

@@ -63,6 +63,8 @@ def usual_step(path: Path | str, mapping: FileMapping) -> timedelta | None:
         Unavailable: the file cannot be read now.
     """
     loose = replace(mapping, resolution=timedelta(minutes=1), ambiguous="earliest", stamp="start")
+    if mapping.period is not None:
+        return _usual_period(_without_blank_rows(open_table(Path(path), loose), loose), loose)
     table = _without_blank_rows(open_table(Path(path), loose), loose)
     areas = _areas(table, loose)
     times = _times(table, areas, [table.frame[column.column] for column in loose.columns()], loose)
@@ -70,6 +72,17 @@ def usual_step(path: Path | str, mapping: FileMapping) -> timedelta | None:
     steps = wide.select(step=pl.col("at").diff().over("area"))["step"].drop_nulls()
     commonest = steps.mode().sort()
     return commonest[0] if len(commonest) else None
+
+
+def _usual_period(table: RawTable, mapping: FileMapping) -> timedelta | None:
+    """Return the length of a day divided by its last period, as most days have it; None where no day is whole."""
+    first = to_instants(table, mapping.time, _areas(table, mapping), replace(mapping, period=None))
+    numbers = table.frame[mapping.period or ""].cast(pl.Float64, strict=False)
+    days = pl.DataFrame({"day": first, "number": numbers}).drop_nulls().group_by("day").agg(pl.col("number").max())
+    days = days.sort("day").with_columns(length=pl.col("day").diff().shift(-1).dt.total_seconds())
+    days = days.filter(pl.col("length").is_between(22 * 3600, 26 * 3600) & (pl.col("number") >= 1))
+    steps = (days["length"] / days["number"]).mode().sort()
+    return timedelta(seconds=steps[0]) if len(steps) and steps[0] == int(steps[0]) else None
 
 
 def _without_blank_rows(table: RawTable, mapping: FileMapping) -> RawTable:

@@ -51,7 +51,9 @@ class FileMapping:
         time_zone: zone of stamps without an offset, such as 'Europe/Amsterdam' or 'Etc/GMT-1' (= UTC+1, no summer
             time).
         time_format: strptime pattern ('%d/%m/%Y %H:%M'), 'unix_s' or 'unix_ms'; None = ISO 8601.
-        stamp: whether a stamp is the 'start' or the 'end' of its interval.
+        stamp: whether a stamp is the 'start' or the 'end' of its interval; of ranges ('00:00 - 00:15') which is taken.
+        period: column with the number of the interval in its local day, counted from 1 as the hours pass (so that the
+            day of the autumn change has one hour's more); `time` is then the column of the day.
         ambiguous: the hour that comes twice in autumn: 'order' (by order of the rows, which must be in time order),
             'earliest' (summer time) or 'latest'.
         availability_delay: from the end of an interval until its measurement is known.
@@ -83,6 +85,7 @@ class FileMapping:
     time_zone: str = "UTC"
     time_format: str | None = None
     stamp: Literal["start", "end"] = "start"
+    period: str | None = None
     ambiguous: Literal["order", "earliest", "latest"] = "order"
     availability_delay: timedelta = timedelta(0)
     available_at: str | None = None
@@ -115,6 +118,13 @@ class FileMapping:
                 got=str(self.resolution),
                 expected="whole seconds, at least one",
                 where=_where("resolution"),
+            )
+        if self.period is not None and self.stamp == "end":
+            raise InvalidInput(
+                "an end stamp beside numbered periods",
+                where=_where("stamp"),
+                expected="stamp = 'start'",
+                next_step="A period is the same interval whichever end names it: leave stamp away.",
             )
         parse_zone(self.time_zone, _where("time_zone"))
         if self.temperature is not None and self.weather is None:
@@ -167,7 +177,14 @@ class FileMapping:
 
     def needed(self) -> list[str]:
         """Return the names of all columns that must be in the file, each once."""
-        names = [self.time, self.area, self.available_at, self.quality, *(c.column for c in self.columns())]
+        names = [
+            self.time,
+            self.period,
+            self.area,
+            self.available_at,
+            self.quality,
+            *(c.column for c in self.columns()),
+        ]
         return list(dict.fromkeys(n for n in names if n is not None and not n.startswith("=")))
 
 

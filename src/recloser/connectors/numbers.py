@@ -9,7 +9,7 @@ from recloser.connectors.problems import bad_rows
 from recloser.connectors.table import RawTable
 from recloser.core import InvalidInput
 
-MISSING_MARKS = ["", "-", "--", "na", "n/a", "#n/a", "nan", "null", "none", "nil"]
+MISSING_MARKS = ["", "-", "--", "na", "n/a", "n/e", "#n/a", "nan", "null", "none", "nil"]
 _GROUPED = r"^[+-]?[0-9]{1,3}(,[0-9]{3})+$"
 
 

@@ -33,6 +33,8 @@ class StampWatch:
         """
         if not rate or not len(t_ns):
             return []
+        if self._latest is not None and int(t_ns.max()) < self._latest - LONGEST_NS:
+            self._latest = None  # the clock was set back, or one stamp was far ahead: what follows is not late
         step = SECOND_NS / rate if rate > 0 else -float(rate) * SECOND_NS
         stamps = t_ns if self._latest is None else np.concatenate(([self._latest], t_ns))
         highest = np.maximum.accumulate(stamps)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Literal
 
 import polars as pl
 
-from recloser.connectors.mapping import FileMapping
+from recloser.connectors.mapping import STAMPS, FileMapping
 from recloser.connectors.problems import bad_rows
 from recloser.connectors.table import RawTable
 from recloser.core import TIME, InvalidInput
 
 READ_AS_UTC = "Stamps carry no offset and are read as UTC; say --time-zone (or [data] time_zone) if they are local."
+READ_RANGES = "Stamps are ranges such as {!r}: the {} of each is taken."
+_RANGE, _ZONE_NAME = r"^(.+?)\s+-\s+(.+)$", r"\s*\([A-Z]{2,5}\)$"
 _OFFSET = r"[0-9](Z|z|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})$"
 _CLOCK = r":[0-9]{2}"
 _AWARE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
@@ -39,16 +41,19 @@ def to_instants(
     A stamp in the hour that does not exist is null too where `valueless` says that its row holds no value: exports
     of 24 rows a day have such rows.
 
-    Stamps with an offset are taken as they are, the others read in the mapping's zone (see `localise`).
+    Stamps with an offset are taken as they are, the others read in the mapping's zone (see `localise`); days with a
+    numbered period as `numbered` says.
 
     Raises:
         InvalidInput: unreadable, mixed with and without offset, in the hour that does not exist, or ambiguous.
     """
     stamps = _parse(table, column, mapping)
+    if mapping.time_zone == "UTC" and not stamps.aware:
+        table.notes.append(READ_AS_UTC)
+    if mapping.period is not None and column == mapping.time:
+        return numbered(table, stamps, mapping)
     if stamps.aware:
         return stamps.instants
-    if mapping.time_zone == "UTC":
-        table.notes.append(READ_AS_UTC)
     empty = pl.Series([False], dtype=pl.Boolean).new_from_index(0, len(areas)) if valueless is None else valueless
     frame = table.cells(column).with_columns(area=areas, stamp=stamps.instants, valueless=empty)
     return localise(frame, (table.file, column), mapping)
@@ -75,10 +80,75 @@ def _parse(table: RawTable, column: str, mapping: FileMapping) -> Stamps:
             next_step="Say time_format='unix_s' or 'unix_ms' if these are seconds or milliseconds since 1970.",
         )
     text = raw.str.strip_chars()
-    text = text.set(text == "", None)
+    text = _ends(table, text.set(text == "", None), column, mapping)
     if mapping.time_format is not None:
         return _parse_format(table, text, column, mapping.time_format)
     return _parse_iso(table, text, column)
+
+
+def _ends(table: RawTable, text: pl.Series, column: str, mapping: FileMapping) -> pl.Series:
+    """Return the wanted ends where all stamps are ranges, such as those of the ENTSO-E platform; else the stamps."""
+    if " - " in (mapping.time_format or "") or not text.str.contains(_RANGE).all() or text.null_count() == len(text):
+        return text
+    wanted = mapping.stamp if column == mapping.time else "start"
+    found = text.str.extract(_RANGE, STAMPS.index(wanted) + 1)
+    table.notes.append(READ_RANGES.format(text.drop_nulls()[0], wanted))
+    return found.str.replace(_ZONE_NAME, "")
+
+
+def numbered(table: RawTable, days: Stamps, mapping: FileMapping) -> pl.Series:
+    """Return the start of the interval that has a number in a local day, aware UTC.
+
+    Numbers count the intervals as they pass: a day has fewer when the clock is put forward, and more when it is put
+    back, so that no hour comes twice.
+
+    Args:
+        table: the file.
+        days: the local days; null where nothing stands.
+        mapping: zone, resolution, and the column of the numbers.
+
+    Raises:
+        InvalidInput: a day with a time or an offset, a number that is none, or one that its day has not.
+    """
+    column = mapping.period or ""
+    raw, place = table.frame[column], (table.file, column)
+    numbers = (raw.str.strip_chars() if raw.dtype == pl.String else raw).cast(pl.Float64, strict=False)
+    day = days.instants.dt.date()
+    if days.aware or (days.instants.dt.time().drop_nulls() != time(0)).any():
+        raise InvalidInput(
+            "times beside numbered periods",
+            where=f"{table.file}, column {mapping.time!r}",
+            expected="days without a time, such as 2024-03-31",
+            next_step="Leave period away if the stamps tell the time.",
+        )
+    frame = pl.DataFrame({"number": numbers, "day": day, "next": day.dt.offset_by("1d")})
+    frame = frame.with_columns(_midnight("day", mapping.time_zone), _midnight("next", mapping.time_zone))
+    at = pl.col("day") + pl.duration(microseconds=(pl.col("number") - 1) * _microseconds(mapping.resolution))
+    frame = frame.with_columns(at=at)
+    known = frame["day"].is_not_null()
+    whole = (numbers >= 1) & (numbers == numbers.floor())
+    within = whole.fill_null(value=False) & (frame["at"] < frame["next"]).fill_null(value=False)
+    if (known & ~within).any():
+        raise bad_rows(
+            table.cells(column).filter(known & ~within),
+            place,
+            f"no period of its day in {mapping.time_zone}",
+            f"a whole number from 1 on, of intervals of {mapping.resolution}",
+            "Say the right zone and resolution, or map a column with the time.",
+        )
+    return frame["at"].alias(mapping.time)
+
+
+def _midnight(name: str, zone: str) -> pl.Expr:
+    """Return the first instant of a day, UTC; where the clock is put forward at midnight, an hour later."""
+    naive = pl.col(name).cast(pl.Datetime("us"))
+    first = naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    later = (naive + pl.duration(hours=1)).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return pl.coalesce(first, later).dt.convert_time_zone("UTC").alias(name)
+
+
+def _microseconds(span: timedelta) -> int:
+    return int(span / timedelta(microseconds=1))
 
 
 def _parse_iso(table: RawTable, text: pl.Series, column: str) -> Stamps:
@@ -204,7 +274,7 @@ def _second_pass(
     frame: pl.DataFrame, twice: pl.Series, gap: pl.Series, place: tuple[str, str], mapping: FileMapping
 ) -> pl.Series:
     """Return a mask of the rows in the second pass of the hour that comes twice."""
-    step_us = int(mapping.resolution / timedelta(microseconds=1))
+    step_us = _microseconds(mapping.resolution)
     stamp = pl.col("stamp")
     marked = frame.with_columns(twice=twice, gap_us=gap.dt.total_microseconds(), place=pl.int_range(pl.len()))
     marked = marked.filter(stamp.is_not_null()).with_columns(

@@ -72,6 +72,8 @@ def held_session(engine: sa.Engine, name: str) -> Iterator[Still]:
         try:
             yield still
         finally:
+            with suppress(exc.SQLAlchemyError):  # now: a server ends a session only some time after it was left
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
             connection.invalidate()  # ends the session, and with it the lock, even if the server is gone
 
 

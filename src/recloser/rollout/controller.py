@@ -169,6 +169,16 @@ class RolloutController:
         writes = self._write(world, moves, target, (), now, actor=actor)
         return Outcome(moves[0].rollout, moves[0].action, writes)
 
+    def require_return(self, to: str, *, reason: str, actor: str) -> None:
+        """See that `rollback` could return to a release, but for whether it verifies; changes nothing.
+
+        Raises:
+            Refused: it serves already, was never champion, or was tripped.
+        """
+        world = self._reader.world()
+        command = Command(short_id("cmd", [actor, reason, to, self._clock.now()]), CommandKind.ROLLBACK, actor, reason)
+        reopening(self._reader.with_releases(world, [to]), to, Evidence(command=command, target_ready=True))
+
     def hold(self, *, reason: str, actor: str) -> Outcome:
         """Stop the rollout on trial where it stands; protections and its deadline go on.
 

@@ -114,3 +114,18 @@ def test_a_cycle_may_be_repeated_and_issues_once(project: Path) -> None:
             assert {record.release for record in records} == {ran["candidate"]}
             issued = [entry for entry in platform.ledger.entries() if entry.action == "forecast.issue"]
             assert len(issued) == 1
+
+
+def test_an_issue_that_nobody_can_answer_is_tried_again_and_told_once(project: Path) -> None:
+    run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)
+    later = datetime(2026, 4, 30, 8, tzinfo=UTC)  # the newest load is six years old
+    clock = VirtualClock(later)
+    with Platform.open(project, clock=clock) as platform:
+        loop = ControlLoop(platform, LoopOptions())
+        for minute in range(4):
+            clock.advance_to(later + timedelta(minutes=minute))
+            loop.cycle(later)
+        told = [entry for entry in platform.ledger.entries() if entry.action == "forecast.issue"]
+        assert platform.ledger.find(ForecastRecord, issued_at=later) == []
+    assert len(told) == 1
+    assert told[0].facts["unavailable"]

@@ -107,7 +107,7 @@ def test_a_gateway_that_is_told_to_stop_closes_its_log(project: Path) -> None:
     log_folder = project / "state" / "predictions" / "log" / "gateway-0"
     gateway = subprocess.Popen(words)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not (opened := (log_folder / "identity").exists()) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert opened

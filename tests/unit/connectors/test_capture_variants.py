@@ -6,6 +6,7 @@ the same files.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import struct
 import subprocess
@@ -71,6 +72,7 @@ WRAPS: dict[str, tuple[int, Wrap]] = {
     "hsr": (1, lambda p: p[:12] + b"\x89\x2f" + struct.pack(">HH", len(p) - 8, 77) + p[12:]),
     "vlan, hsr": (1, lambda p: p[:12] + b"\x81\0\0\5\x89\x2f" + struct.pack(">HH", len(p) - 8, 77) + p[12:]),
     "mpls": (1, lambda p: p[:12] + b"\x88\x47\0\1\0\x40\0\2\1\x40" + p[14:]),
+    "snap": (1, lambda p: p[:12] + struct.pack(">H", len(p) - 6) + b"\xaa\xaa\x03\0\0\0" + p[12:] + b"pad"),
     "pppoe": (1, lambda p: p[:12] + b"\x88\x64\x11\0\0\1" + struct.pack(">HH", len(p) - 12, 0x21) + p[14:]),
     "sll": (113, lambda p: b"\0\0\0\1\0\6" + p[6:12] + b"\0\0" + p[12:]),
     "sll2": (276, lambda p: p[12:14] + b"\0\0\0\0\0\1\0\1\0\6" + p[6:12] + b"\0\0" + p[14:]),
@@ -118,7 +120,9 @@ def section(packets: list[bytes], link: int, order: str, resolution: int, before
 FORMATS: dict[str, Callable[[list[bytes], int], bytes]] = {
     "pcap": pcap,
     "pcap, big-endian, ns": lambda p, link: pcap(p, link, ">", nano=True),
+    "gzip": lambda p, link: gzip.compress(pcap(p, link)),
     "pcapng": lambda p, link: section(p, link, "<", 6),
+    "pcapng, gzip": lambda p, link: gzip.compress(section(p, link, ">", 6)),
     "pcapng, big-endian, powers of two": lambda p, link: section(p, link, ">", 0x80 | 20),
     "custom block": lambda p, link: section(p, link, "<", 6, block(0x0BAD, b"\xed\x7e\0\0whose", "<")),
     "two sections": lambda p, link: section(p[:3], link, "<", 9) + section(p[3:], link, ">", 6),

@@ -67,6 +67,14 @@ def test_a_device_that_stamps_as_it_sends_has_jitter_and_no_gaps() -> None:
     assert len(watch.look(jitter[-1:] + 10 * STEP, 50)) == 1
 
 
+def test_one_stamp_far_ahead_does_not_end_the_watch() -> None:
+    watch = StampWatch()
+    assert watch.look(np.append(stamps(0, 1), 10**18), 50) == []
+    assert watch.look(stamps(2, 3), 50) == []
+    assert watch.look(stamps(6), 50) == [Missed(4 * STEP, 6 * STEP, "2 frames are missing")]
+    assert (watch.missing, watch.late) == (2, 0)
+
+
 def test_instants_leave_in_order_when_they_are_complete_or_have_waited_long_enough() -> None:
     joint = Concentrator[str](3, 50, Waits(lag_s=0.1))
     now = 10 * STEP

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import struct
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,10 +82,30 @@ def test_a_file_cut_short_ends_with_damage_and_no_exception(tmp_path: Path, cut:
     assert isinstance(list(read_traffic(path))[-1], Damage)
 
 
+@pytest.mark.parametrize("spoil", [lambda packed: packed[:-400], lambda packed: packed[:-400] + b"\xff" * 392])
+def test_a_packed_file_that_is_damaged_ends_with_damage(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    noise = random.Random(5)
+    capture = CaptureBuilder()
+    for _ in range(400):
+        capture.udp(A, B, noise.randbytes(100))
+    path = tmp_path / "a.pcap.gz"
+    path.write_bytes(gzip.compress(capture.content()))
+    whole = list(read_packets(path))
+    assert [packet.data for packet in whole if isinstance(packet, Packet)] == capture.packets
+    path.write_bytes(spoil(path.read_bytes()))
+    read = list(read_packets(path))
+    assert isinstance(read[-1], Damage)
+    assert len(read) > 100
+    assert read[100] == whole[100]
+
+
 def test_what_is_no_capture_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     path.write_bytes(b"\x1f\x8b\x08\x00 compressed")
     with pytest.raises(InvalidInput, match="pcap or pcapng"):
+        list(read_packets(path))
+    path.write_bytes(b"BZh9 compressed otherwise")
+    with pytest.raises(InvalidInput, match="than by gzip"):
         list(read_packets(path))
     with pytest.raises(InvalidInput, match="no such file"):
         list(read_packets(tmp_path / "none.pcap"))
@@ -131,6 +153,17 @@ def test_ipv4_fragments_come_together_in_any_order(tmp_path: Path) -> None:
     udp = struct.pack(">HHHH", 5, 6, 8 + 40, 0) + bytes(range(40))
     capture = CaptureBuilder().ip(1, 2, 17, udp[24:], fragment=3).ip(1, 2, 17, udp[:24], fragment=0x2000)
     assert [c.data for c in chunks(capture.write(tmp_path / "a.pcap"))] == [bytes(range(40))]
+
+
+def test_datagrams_of_which_pieces_are_missing_are_told(tmp_path: Path) -> None:
+    capture = CaptureBuilder().ip(1, 2, 17, bytes(24), fragment=0x2000).udp(A, B, b"whole")
+    events = list(read_traffic(capture.write(tmp_path / "a.pcap")))
+    assert [(event.packet, type(event)) for event in events] == [(2, Chunk), (1, Damage)]
+    traffic = Traffic()
+    for ident in range(300):
+        head = struct.pack(">BBHHHBBH", 0x45, 0, 28, ident, 0x2000, 64, 17, 0) + b"\1\0\0\1\1\0\0\2"
+        list(traffic.add(Packet(ident + 1, 0, 101, head + bytes(8))))
+    assert [event.packet for event in traffic.finish()] == list(range(45, 301))
 
 
 @given(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recloser.connectors import FileMapping, Reading, read_file
+from recloser.connectors import FileMapping, Reading, read_file, usual_step
 from recloser.core import SAMPLE_SCHEMA, InvalidInput, Quality
 
 HOUR = timedelta(hours=1)
@@ -46,6 +46,27 @@ DIALECTS: dict[str, tuple[str | bytes, dict[str, Any]]] = {
     "Z": (PLAIN.replace(":00,", ":00Z,"), {}),
     "slashes, year first": (PLAIN.replace("-", "/"), {}),
     "day first, told": (PLAIN.replace("2020-01-01", "01.01.2020"), {"time_format": "%d.%m.%Y %H:%M"}),
+    "ranges": (
+        "t,l\n01.01.2020 00:00 - 01.01.2020 01:00,1.5\n01.01.2020 01:00 - 01.01.2020 02:00,2\n",
+        {"time_format": "%d.%m.%Y %H:%M"},
+    ),
+    "ranges, their ends": (
+        "t,l\n2020-01-01 00:00 - 2020-01-01 01:00,1.5\n2020-01-01 01:00 - 2020-01-01 02:00,2\n",
+        {"stamp": "end"},
+    ),
+    "ranges with the name of the zone": (
+        "t,l\n2020-01-01 01:00 (CET) - 2020-01-01 02:00 (CET),1.5\n2020-01-01 02:00 - 2020-01-01 03:00,2\n",
+        {"time_zone": "Europe/Berlin"},
+    ),
+    "a pattern with a dash": (
+        "t,l\n01.01.2020 - 00:00,1.5\n01.01.2020 - 01:00,2\n",
+        {"time_format": "%d.%m.%Y - %H:%M"},
+    ),
+    "numbered hours": ("t,n,l\n2020-01-01,1,1.5\n2020-01-01,2,2\n", {"period": "n"}),
+    "numbered hours elsewhere": (
+        "t,n,l\n01-JAN-2020, 2,1.5\n01-JAN-2020, 3,2\n",
+        {"period": "n", "time_zone": "Europe/Berlin", "time_format": "%d-%b-%Y"},
+    ),
     "unix seconds": ("t,l\n1577836800,1.5\n1577840400,2\n", {"time_format": "unix_s"}),
     "end stamps": (PLAIN.replace("01:00", "02:00").replace("00:00", "01:00"), {"stamp": "end"}),
     "preamble": ("# export\n# of today\n" + PLAIN, {"skip_lines": 2}),
@@ -279,3 +300,56 @@ def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, numb
     reading = read_file(path, FileMapping(time="t", load="l", area="a", resolution=HOUR))
     assert values(reading) == numbers
     assert reading.flagged == numbers.count(None)
+
+
+@pytest.mark.parametrize(
+    ("day", "periods", "start"),
+    [
+        ("2024-03-31", 46, "2024-03-31T00:00"),
+        ("2024-10-27", 50, "2024-10-26T23:00"),
+        ("2024-06-01", 48, "2024-05-31T23:00"),
+    ],
+)
+@pytest.mark.parametrize("parquet", [False, True])
+def test_settlement_periods_pass_without_a_hole_through_changes_of_the_clock(
+    tmp_path: Path, day: str, periods: int, start: str, *, parquet: bool
+) -> None:
+    rows = pl.DataFrame({"d": [day] * periods, "n": range(1, periods + 1), "l": range(periods)})
+    half, path = timedelta(minutes=30), tmp_path / ("x.parquet" if parquet else "x.csv")
+    rows.write_parquet(path) if parquet else rows.write_csv(path)
+    mapping = FileMapping("d", "l", "=GB", half, period="n", time_zone="Europe/London")
+    at = read_file(path, mapping).frame["at"].to_list()
+    first = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    assert at == [first + place * half for place in range(periods)]
+    rows.with_columns(n=pl.col("n") + 1).write_csv(tmp_path / "more.csv")
+    with pytest.raises(InvalidInput, match=f"row {periods + 1}.*no period of its day"):
+        read_file(tmp_path / "more.csv", mapping)
+
+
+@pytest.mark.parametrize("wrong", ["0", "1.5", "", "x"])
+def test_a_number_that_is_no_period_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(InvalidInput, match=r"row 3.*no period"):
+        read(tmp_path, f"t,n,l\n2020-01-01,1,1.5\n2020-01-01,{wrong},2\n", period="n")
+
+
+def test_periods_stand_beside_days_only(tmp_path: Path) -> None:
+    for stamp in ("2020-01-01 01:00", "2020-01-01T00:00Z"):
+        with pytest.raises(InvalidInput, match="beside numbered periods"):
+            read(tmp_path, f"t,n,l\n{stamp},1,1.5\n", period="n")
+    with pytest.raises(InvalidInput, match="end stamp"):
+        read(tmp_path, PLAIN, period="l", stamp="end")
+
+
+def test_the_usual_step_of_numbered_periods(tmp_path: Path) -> None:
+    days = [("2024-03-30", 48), ("2024-03-31", 46), ("2024-04-01", 48), ("2024-04-02", 3)]
+    lines = [f"{day},{number},1\n" for day, count in days for number in range(1, count + 1)]
+    (tmp_path / "x.csv").write_text("t,n,l\n" + "".join(lines))
+    mapping = FileMapping("t", "l", "=GB", HOUR, period="n", time_zone="Europe/London")
+    assert usual_step(tmp_path / "x.csv", mapping) == timedelta(minutes=30)
+    (tmp_path / "y.csv").write_text("t,n,l\n2024-04-02,1,1\n")
+    assert usual_step(tmp_path / "y.csv", mapping) is None
+
+
+def test_ranges_in_some_rows_only_are_no_ranges(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="unreadable time"):
+        read(tmp_path, "t,l\n2020-01-01 00:00 - 2020-01-01 01:00,1\n2020-01-01 01:00,2\n")

@@ -24,7 +24,7 @@ from recloser.connectors.c37118 import (
     layout_of,
     read_batch,
 )
-from recloser.connectors.c37118.points import block_of, choose, selection_of
+from recloser.connectors.c37118.batches.points import block_of, choose, selection_of
 from recloser.connectors.live import (
     Backoff,
     C37118Client,

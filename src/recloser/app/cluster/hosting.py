@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from recloser.app.cluster.returning import fulfil
 from recloser.app.loop.router import LocalRouter, releases_of
 from recloser.app.platform import Platform
+from recloser.app.processes.alert.repeating import Repeating
 from recloser.connectors.rest import Rest, RestTarget
 from recloser.core import RecloserError, Unavailable
 from recloser.ledger import ReleaseRecord, RouteRecord, StateRecord
@@ -33,6 +35,7 @@ from recloser.serving.wire.rows import quantile_names
 
 BESIDE = ("lead_h",)
 """Columns of a feature frame beside the features: no caller sends them, and no model of a gateway reads them."""
+WISHES_S = 2.0
 ADDRESS = "kserve"
 """Keys of the records that tell where a release runs: 'kserve/<release>'."""
 
@@ -177,17 +180,25 @@ def router_of(platform: Platform, local: LocalRouter, keeper: ServiceKeeper) -> 
         found = {name: digest(name) for name in releases_of(route)}
         return {name: known for name, known in found.items() if known}
 
-    def found(release: str, url: str) -> None:
-        key, now = f"{ADDRESS}/{release}", platform.clock.now()
-        known = platform.ledger.get(StateRecord, key)
-        if known is not None and known.state["url"] == url:
-            return
-        with platform.ledger.change("kserve", now) as change:
-            change.put(StateRecord(key, now, {"url": url}))
-            change.note("kserve.ready", release, {"url": url})
-        platform.give_up(release)
+    return KServeRouter(
+        AskingRouter(platform, local), keeper, needs, digest, lambda release, url: note_address(platform, release, url)
+    )
 
-    return KServeRouter(AskingRouter(platform, local), keeper, needs, digest, found)
+
+def note_address(platform: Platform, release: str, url: str) -> None:
+    """Tell all gateways in the ledger where a release runs, if that is news.
+
+    Raises:
+        Unavailable: the ledger cannot be written now.
+    """
+    key, now = f"{ADDRESS}/{release}", platform.clock.now()
+    known = platform.ledger.get(StateRecord, key)
+    if known is not None and known.state["url"] == url:
+        return
+    with platform.ledger.change("kserve", now) as change:
+        change.put(StateRecord(key, now, {"url": url}))
+        change.note("kserve.ready", release, {"url": url})
+    platform.give_up(release)
 
 
 @contextmanager
@@ -205,5 +216,11 @@ def hosting(platform: Platform, say: Callable[[str], None]) -> Iterator[Callable
     api = api_of(platform)
     patience = Patience(timedelta(minutes=section.start_minutes), timedelta(minutes=section.linger_minutes))
     keeper = ServiceKeeper(api, plan_of(platform), platform.clock, patience)
-    with Tending(keeper, api, say=say):
+    wishes = Repeating(
+        "kserve-wishes",
+        lambda: fulfil(platform, keeper, lambda release, url: note_address(platform, release, url)),
+        WISHES_S,
+        patience_s=5.0,
+    )
+    with Tending(keeper, api, say=say), wishes:
         yield lambda local: router_of(platform, local, keeper)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recloser.connectors.c37118.phasors import Measured, slot_ns
+from recloser.connectors.c37118.batches.phasors import Measured, slot_ns
 from recloser.core import FloatArray
 from recloser.features.phasors import PhasorBlock
 

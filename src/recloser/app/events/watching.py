@@ -25,7 +25,7 @@ from recloser.app.platform import Platform
 from recloser.app.processes.announcing import events_so_far
 from recloser.app.processes.following import RouteFollower
 from recloser.app.processes.hosts.identity import Identity
-from recloser.connectors.c37118.phasors import PhasorReader
+from recloser.connectors.c37118.batches.phasors import PhasorReader
 from recloser.connectors.live import Link, LinkEvent, LinkState
 from recloser.connectors.live.c37118.client import Read, StreamReader
 from recloser.connectors.live.supervision import Deliver

@@ -88,6 +88,7 @@ class ControlLoop:
         self.evidence = evidence_of(platform, self.watch.book)
         self._mirror_wait = FIRST_WAIT
         self._mirror_after: datetime | None = None
+        self._unanswered: tuple[datetime, tuple[str, ...]] | None = None
         self.retraining = Retraining(platform, self.controller, options.say, options.runs)
 
     def restore(self) -> None:
@@ -157,6 +158,10 @@ class ControlLoop:
         rows = self.frames.frame(issued_at, now, self.options.last)
         answer = self.router.gateway.answer(rows, issued_at, now)
         records = [record_of(served) for served in self._with_standby(answer, rows, issued_at, now)]
+        nobody = (issued_at, tuple(sorted(answer.unavailable)))
+        if not records and nobody == self._unanswered and not any(found.release for found in answer.incidents):
+            return answer  # tried again and again until there are loads to go by: that is told once
+        self._unanswered = None if records else nobody
         by = sorted({f"{served.served_by}:{served.release}" for served in answer.served})
         scale = dict(rows.group_by("area").agg(pl.col("scale_mw").first()).iter_rows())
         states = [*self._evidence_states(answer, scale, now), self._issue_memory(issued_at, scale, now)]

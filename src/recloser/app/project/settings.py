@@ -116,6 +116,7 @@ class DataSection(Section):
     incumbent_unit: str | None = None
     time_zone: str = "UTC"
     stamp: Literal["start", "end"] = "start"
+    period: str | None = None
     time_format: str | None = None
     delimiter: str | None = None
     decimal: Literal[".", ","] | None = None

@@ -35,6 +35,7 @@ QUIET = (
     "monitor.step",
     "forecast.issue",
     "http.wish",
+    "gateway.limits",
     "store.maintain",
     "registry.aliases",
     "registry.version",

@@ -4,8 +4,8 @@ Layers: envelope and check word (`frame`), finding frames (`framer`), meaning (`
 conversations (`observer`). Does not own sockets.
 """
 
-from recloser.connectors.c37118.batch import DataBatch, begins_frame, leading_frames, read_batch
-from recloser.connectors.c37118.concentrator import Aligned, Concentrator, StreamTally, Waits
+from recloser.connectors.c37118.batches.batch import DataBatch, begins_frame, leading_frames, read_batch
+from recloser.connectors.c37118.batches.concentrator import Aligned, Concentrator, StreamTally, Waits
 from recloser.connectors.c37118.configuration import (
     AnalogChannel,
     Configuration,

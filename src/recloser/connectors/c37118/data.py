@@ -1,4 +1,4 @@
-"""Owns reading one data frame with the least delay, and the forms of a phasor. Many frames at once: `batch.py`."""
+"""Owns reading one data frame with the least delay, and the forms of a phasor. Many at once: `batches/batch.py`."""
 
 from __future__ import annotations
 

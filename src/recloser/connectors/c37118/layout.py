@@ -1,6 +1,6 @@
 """Owns where each value of a data frame stands and how its number becomes a quantity, worked out once a configuration.
 
-Does not read frames: `data.py` reads one at a time, `batch.py` many at once, both with the same arithmetic.
+Does not read frames: `data.py` reads one at a time, `batches/batch.py` many at once, both with the same arithmetic.
 """
 
 from __future__ import annotations

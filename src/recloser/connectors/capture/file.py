@@ -1,12 +1,14 @@
-"""Owns the two capture file formats, pcap and pcapng, as a stream of packets. Does not look into packets."""
+"""Owns the two capture file formats, pcap and pcapng, gzip too, as a stream of packets. Does not look into packets."""
 
 from __future__ import annotations
 
+import gzip
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from recloser.connectors.capture.events import Damage, Packet
 from recloser.core import InvalidInput, Unavailable
@@ -15,12 +17,13 @@ MICROSECONDS, NANOSECONDS = 0xA1B2C3D4, 0xA1B23C4D
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 COUNTED = {9, 0x0BAD, 0x4000_0BAD}
 """Blocks that are no packets and yet have a number of theirs in Wireshark: journal entries, custom blocks."""
+GZIP = b"\x1f\x8b\x08"
 BYTE_ORDER = 0x1A2B3C4D
 LARGEST = 64 << 20  # bytes of one record: more is damage, not a packet
 
 
 def read_packets(path: Path | str) -> Iterator[Packet | Damage]:
-    """Yield the packets of a pcap or pcapng file; a file cut short ends with a Damage.
+    """Yield the packets of a pcap or pcapng file, also one packed by gzip; a file cut short ends with a Damage.
 
     Raises:
         InvalidInput: no such file, or neither format.
@@ -29,25 +32,45 @@ def read_packets(path: Path | str) -> Iterator[Packet | Damage]:
     place = Path(path)
     if not place.is_file():
         raise InvalidInput("no such file", got=str(path), expected="a capture file", next_step="Check the path.")
+    number = 0
     try:
         with place.open("rb") as file:
-            start = file.read(4)
-            if start == struct.pack("<I", SECTION):
-                yield from _pcapng(file)
-            elif _classic_order(start) is not None:
-                yield from _pcap(file, start)
-            else:
-                raise InvalidInput(
-                    "not a capture file",
-                    got=start.hex(" "),
-                    expected="pcap or pcapng",
-                    where=place.name,
-                    next_step="Save the capture as .pcap or .pcapng; unpack it first if it is compressed.",
-                )
+            for packet in _packets(file, place.name):
+                number = packet.number if isinstance(packet, Packet) else packet.packet
+                yield packet
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        if not number:
+            raise InvalidInput(
+                "not a capture file",
+                got="gzip that cannot be unpacked",
+                expected="pcap or pcapng",
+                where=place.name,
+                next_step="Copy the file again from where it was recorded.",
+            ) from error
+        yield Damage(number + 1, 0, "the compressed file is damaged or cut short from here on")
     except OSError as error:
         raise Unavailable(
             "the capture cannot be read", got=error.strerror, where=place.name, next_step="Check the path and rights."
         ) from error
+
+
+def _packets(file: BinaryIO, name: str) -> Iterator[Packet | Damage]:
+    start = file.read(4)
+    if start[:3] == GZIP:
+        file.seek(0)
+        file = cast("BinaryIO", gzip.GzipFile(fileobj=file))
+        start = file.read(4)
+    if start == struct.pack("<I", SECTION):
+        return _pcapng(file)
+    if _classic_order(start) is not None:
+        return _pcap(file, start)
+    raise InvalidInput(
+        "not a capture file",
+        got=start.hex(" "),
+        expected="pcap or pcapng",
+        where=name,
+        next_step="Save the capture as .pcap or .pcapng; unpack it first if it is compressed otherwise than by gzip.",
+    )
 
 
 def _classic_order(start: bytes) -> str | None:

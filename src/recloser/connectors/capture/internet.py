@@ -29,6 +29,7 @@ class Datagram:
 class _Pieces:
     """The fragments of one datagram that have come."""
 
+    packet: int
     parts: dict[int, bytes] = field(default_factory=dict)
     length: int | None = None
 
@@ -48,9 +49,21 @@ class Internet:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[tuple[object, ...], _Pieces] = OrderedDict()
+        self._packet = 0
+        self._forgotten: list[int] = []
 
-    def open(self, ethertype: int, data: bytes) -> Datagram | None:
+    def take_lost(self, *, at_end: bool = False) -> list[int]:
+        """Return, and forget, the first packet of each datagram given up for lost pieces, at the end of all."""
+        packets = self._forgotten
+        if at_end:
+            packets = sorted([*packets, *(pieces.packet for pieces in self._waiting.values())])
+            self._waiting.clear()
+        self._forgotten = []
+        return packets
+
+    def open(self, ethertype: int, data: bytes, packet: int = 0) -> Datagram | None:
         """Return the datagram that is whole with this packet, or None (a piece, or no IP)."""
+        self._packet = packet
         try:
             return self._open4(data) if ethertype == IPV4 else self._open6(data)
         except (struct.error, IndexError, ValueError):
@@ -91,7 +104,7 @@ class Internet:
     def _piece(self, key: tuple[object, ...], offset: int, payload: bytes, *, more: bool) -> bytes | None:
         if offset + len(payload) > LARGEST:
             return None
-        pieces = self._waiting.setdefault(key, _Pieces())
+        pieces = self._waiting.setdefault(key, _Pieces(self._packet))
         pieces.parts.setdefault(offset, payload)
         if not more:
             pieces.length = offset + len(payload)
@@ -99,7 +112,7 @@ class Internet:
         if whole is not None:
             del self._waiting[key]
         elif len(self._waiting) > WAITING:
-            self._waiting.popitem(last=False)
+            self._forgotten.append(self._waiting.popitem(last=False)[1].packet)
         return whole
 
 

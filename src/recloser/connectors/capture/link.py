@@ -1,6 +1,6 @@
 """Owns taking the link layer off a packet: Ethernet with its tags, Linux cooked, loopback, raw IP. Nothing above.
 
-Tags are VLAN (802.1Q, 802.1ad), HSR (IEC 62439-3), MPLS labels and PPPoE sessions.
+Tags are VLAN (802.1Q, 802.1ad), HSR (IEC 62439-3), MPLS labels, PPPoE sessions, and LLC with SNAP (IEEE 802, RFC 1042).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ MPLS = {0x8847, 0x8848}
 PPP = {0x0021: IPV4, 0x0057: IPV6}
 IP_VERSIONS = {4: IPV4, 6: IPV6}
 MOST_TAGS = 16
+LONGEST_LENGTH, SNAP = 1_500, b"\xaa\xaa\x03\0\0\0"
 NULL, ETHERNET, LOOP, SLL, SLL2 = 0, 1, 108, 113, 276
 RAW = {12, 14, 101}
 SINGLE = {228: IPV4, 229: IPV6}
@@ -51,6 +52,8 @@ def _untagged(kind: int, source: str, payload: bytes) -> tuple[int, str, bytes]:
         elif kind in MPLS and len(payload) >= 4:
             bottom, payload = payload[2] & 1, payload[4:]
             kind = (IP_VERSIONS.get(payload[0] >> 4, 0) if payload else 0) if bottom else kind
+        elif kind <= LONGEST_LENGTH and payload[:6] == SNAP and len(payload) >= 8:  # a length stands for the EtherType
+            kind, payload = int.from_bytes(payload[6:8]), payload[8 : max(kind, 8)]
         elif kind == PPPOE and len(payload) >= 8:
             kind, payload = PPP.get(int.from_bytes(payload[6:8]), 0), payload[8:]
         else:

@@ -48,7 +48,8 @@ class Traffic:
         if ethertype not in {IPV4, IPV6}:
             yield LinkFrame(packet.number, packet.t_ns, ethertype, source, payload)
             return
-        datagram = self._internet.open(ethertype, payload)
+        datagram = self._internet.open(ethertype, payload, packet.number)
+        yield from map(_in_pieces, self._internet.take_lost())
         if datagram is None:
             return
         carried = inside(datagram) if depth < MOST_TUNNELS else None
@@ -61,6 +62,7 @@ class Traffic:
 
     def finish(self) -> Iterator[Event]:
         """Yield what still waits for bytes that never came."""
+        yield from map(_in_pieces, self._internet.take_lost(at_end=True))
         for route, direction in self._directions.items():
             yield from self._chunks(route, direction.give_up())
 
@@ -89,6 +91,10 @@ class Traffic:
         connection = self._connections.get(route, 0)
         for piece in pieces:
             yield Chunk(piece.packet, piece.t_ns, "tcp", *route, piece.data, connection, piece.lost)
+
+
+def _in_pieces(packet: int) -> Damage:
+    return Damage(packet, 0, "a datagram in pieces, of which not all are here")
 
 
 def _udp(packet: Packet, datagram: Datagram) -> Iterator[Event]:

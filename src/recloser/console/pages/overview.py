@@ -59,7 +59,7 @@ def _alarms(alarms: Mapping[str, int]) -> Markup | None:
     if not alarms["active"]:
         return None
     waiting = alarms["unacknowledged"]
-    words = f"{alarms['active']} alarms, {waiting} not acknowledged"
+    words = f"{alarms['active']} alarm{'s' if alarms['active'] > 1 else ''}, {waiting} not acknowledged"
     link = el("a", words, href="/alarms", id="alarms")
     return el("p", "▲ ", link, class_="care") if waiting else el("p", link)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recloser.app.events.ring import PhasorRing
-from recloser.connectors.c37118.phasors import Measured
+from recloser.connectors.c37118.batches.phasors import Measured
 
 RATE = 10
 

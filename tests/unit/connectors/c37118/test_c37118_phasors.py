@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recloser.connectors.c37118 import Configuration, PhasorChannel, PmuConfiguration, data_frame, layout_of, read_batch
-from recloser.connectors.c37118.phasors import PhasorReader, slot_ns, slots_of
+from recloser.connectors.c37118.batches.phasors import PhasorReader, slot_ns, slots_of
 from recloser.core import InvalidInput
 
 POLAR, RECTANGULAR = 0x000F, 0x000E

@@ -251,6 +251,16 @@ def test_missing_frames_are_told_once_the_rate_is_seen_to_be_true() -> None:
     assert (watch.missing, watch.late) == (2, 1)
 
 
+def test_a_stamp_far_ahead_blinds_the_watch_for_one_packet_only() -> None:
+    watch = DeviceWatch(50)
+    assert list(watch.look([0, STEP, 2 * STEP], "S")) == []
+    assert list(watch.look([10**18], "S")) == []
+    assert list(watch.look([3 * STEP, 4 * STEP], "S")) == []
+    (lost,) = watch.look([7 * STEP], "S")
+    assert (lost.start_ns, lost.end_ns) == (5 * STEP, 7 * STEP)
+    assert watch.late == 0
+
+
 def test_a_rate_that_is_not_true_tells_of_no_gap() -> None:
     watch = DeviceWatch(30)
     assert [lost for second in range(10) for lost in watch.look([second * 1_000_000_000], "S")] == []

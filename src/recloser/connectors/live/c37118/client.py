@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recloser.connectors.c37118 import DataBatch, Layout
-from recloser.connectors.c37118.points import Chosen, Selection, block_of, choose, selection_of
+from recloser.connectors.c37118.batches.points import Chosen, Selection, block_of, choose, selection_of
 from recloser.connectors.live.c37118.carrier import Carrier, Stream, Transport, open_carrier
 from recloser.connectors.live.c37118.session import C37118Session, SessionRules
 from recloser.connectors.live.supervision import Deliver

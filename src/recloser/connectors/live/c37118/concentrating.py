@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from recloser.connectors.c37118.concentrator import Concentrator, Waits
-from recloser.connectors.c37118.points import Chosen, Selection, block_of, selection_of
+from recloser.connectors.c37118.batches.concentrator import Concentrator, Waits
+from recloser.connectors.c37118.batches.points import Chosen, Selection, block_of, selection_of
 from recloser.connectors.live.c37118.carrier import Stream
 from recloser.connectors.live.c37118.client import Read, StreamReader, counts_of, offline
 from recloser.connectors.live.latest import LatestReadings

@@ -14,7 +14,7 @@ from recloser.connectors.live.sttp.session import SttpSession, SttpTiming, Told,
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk
 from recloser.connectors.points import Missed, PointQuality, PointReading, PointRegistry, sttp_quality
-from recloser.connectors.stamps import SECOND_NS, StampWatch
+from recloser.connectors.stamps import LONGEST_NS, SECOND_NS, StampWatch
 from recloser.connectors.sttp import is_leap_second, nanoseconds_of
 from recloser.core import Clock
 
@@ -131,6 +131,8 @@ class DeviceWatch:
 
     def look(self, times_ns: Sequence[int], device: str) -> Iterator[Missed]:
         """Yield the runs of frames that are missing before or among these; `times_ns` rise, ns since 1970 UTC."""
+        if self._latest is not None and times_ns and times_ns[-1] < self._latest - LONGEST_NS:
+            self._latest = None
         new = [at_ns for at_ns in times_ns if self._latest is None or at_ns > self._latest]
         self.late += sum(1 for at_ns in times_ns if self._latest is not None and at_ns < self._latest)
         if not new:

@@ -22,7 +22,7 @@ def logs_section(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
     if logs is None:
         return [none("Log lines are for the roles operator, engineer, approver and auditor.")]
     if not logs["processes"]:
-        return [none("No process has written a log here: `recloser up` and `recloser watchman` do.")]
+        return [none("No process has written a log here: the processes of `recloser up` do.")]
     return [
         _processes(logs, view["now"]),
         _search(logs),

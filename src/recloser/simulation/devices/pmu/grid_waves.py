@@ -12,7 +12,7 @@ from recloser.connectors.points import nanoseconds
 from recloser.core import Clock, InvalidInput, unknown_name
 from recloser.simulation.devices.fault import DeviceFault
 from recloser.simulation.devices.feed import Moment
-from recloser.simulation.devices.pmu import INVALID_STAT, WaveFeed
+from recloser.simulation.devices.pmu.server import INVALID_STAT, WaveFeed
 from recloser.simulation.phasors import GridEvent, PhasorPlan
 from recloser.simulation.phasors.happenings import HAPPENINGS
 from recloser.simulation.phasors.stretch import PhasorStretch

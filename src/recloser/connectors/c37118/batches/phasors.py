@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recloser.connectors.c37118.batch import DataBatch, Floats, Integers
+from recloser.connectors.c37118.batches.batch import DataBatch, Floats, Integers
 from recloser.connectors.c37118.configuration import PhasorChannel
 from recloser.connectors.c37118.layout import Layout
 from recloser.core import InvalidInput

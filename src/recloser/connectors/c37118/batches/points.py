@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recloser.connectors.c37118.batch import DataBatch
+from recloser.connectors.c37118.batches.batch import DataBatch
 from recloser.connectors.c37118.configuration import PmuConfiguration
 from recloser.connectors.c37118.layout import Layout
 from recloser.connectors.points import BlockHead, Point, PointQuality, ReadingBlock, c37118_quality

@@ -24,9 +24,9 @@ from recloser.connectors.c37118 import (
 )
 from recloser.connectors.points import Point, PointRegistry, nanoseconds
 from recloser.core import Clock
-from recloser.simulation.devices.datagrams import Say, datagrams_to, listen_datagrams, send_datagrams
 from recloser.simulation.devices.fault import DeviceFault
 from recloser.simulation.devices.feed import HOUR_NS, Moment
+from recloser.simulation.devices.pmu.datagrams import Say, datagrams_to, listen_datagrams, send_datagrams
 from recloser.simulation.devices.serving import Opened, listen, spoilt
 
 TIME_BASE, IDCODE = 1_000_000, 7

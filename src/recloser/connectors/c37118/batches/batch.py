@@ -1,4 +1,4 @@
-"""Owns reading many data frames of one configuration at once, as arrays. One frame with little delay: `data.py`.
+"""Owns reading many data frames of one configuration at once, as arrays. One frame with little delay: `../data.py`.
 
 The bytes of all frames are one matrix of 16-bit words (every field stands at an even place); the words of all fields of
 one kind are gathered in one step, whatever the number of PMUs.
