@@ -53,6 +53,7 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/accuracy/run.py
+	$(BIN)/python benchmarks/staging/clock.py
 	$(BIN)/python benchmarks/store/run.py
 	$(BIN)/python benchmarks/serving/run.py $(if $(PEERS),--make-venvs $(PEERS))
 	$(BIN)/python benchmarks/predictions/run.py

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from recloser.app.replay.demo import DAYS, PEOPLE, START, ZONE, demo_project, demo_scenario
-from recloser.app.replay.shown import STAGES
+from recloser.app.replay.telling.shown import STAGES
 from recloser.cli import main
 from recloser.simulation import GridPlan, SimulatedGrid
 

@@ -22,7 +22,7 @@ import polars as pl
 import pytest
 
 from recloser.app import Platform
-from recloser.app.replay.shown import STAGES, shown
+from recloser.app.replay.telling.shown import STAGES, shown
 from recloser.cli import main
 from recloser.core import LOAD, Quality, format_utc
 from recloser.ledger import ForecastRecord, ReleaseRecord, RolloutRecord, TripRecord, VerdictRecord

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any
 
@@ -103,7 +103,9 @@ class AdaptiveCoverage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
-        return {**asdict(self), "last_day": None if self.last_day is None else self.last_day.isoformat()}
+        own = {item.name: getattr(self, item.name) for item in fields(self)}  # one a day and area: asdict copies deeply
+        day = None if self.last_day is None else self.last_day.isoformat()
+        return {**own, "plan": asdict(self.plan), "last_day": day}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AdaptiveCoverage:

@@ -16,11 +16,11 @@ from recloser.app.project.settings import Project, parse_project
 from recloser.app.replay.answering import Answer
 from recloser.app.replay.live_feed import over_a_socket
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
-from recloser.app.replay.report import write_report
 from recloser.app.replay.run import ReplayOptions, run_replay
 from recloser.app.replay.scenario import Candidate, Scenario
-from recloser.app.replay.shown import shown
-from recloser.app.replay.summary import counts_line, month_table, summary_table
+from recloser.app.replay.telling.report import write_report
+from recloser.app.replay.telling.shown import STAGES, missing, shown
+from recloser.app.replay.telling.summary import counts_line, month_table, summary_table
 from recloser.app.security.accounts import add_account, list_accounts, set_password
 from recloser.core import Panel
 from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, SimulatedGrid, Stuck
@@ -121,6 +121,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
     Staging refuses one, people turn one down, one goes wrong in use; who is asked approves the others.
     """
     feeders = grid.areas
+    wrong_unit = feeders[8 % len(feeders)]
     day = timedelta(days=1)
     spring = datetime(2020, 3, 9, tzinfo=UTC)
     creeping = datetime(2020, 9, 21, tzinfo=UTC)
@@ -132,7 +133,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
                 end=datetime(2020, 1, 17, 12, tzinfo=UTC),
             ),
             Scaled(
-                areas=(feeders[8 % len(feeders)],),
+                areas=(wrong_unit,),
                 start=datetime(2020, 2, 4, 10, tzinfo=UTC),
                 end=datetime(2020, 2, 6, 15, tzinfo=UTC),
             ),
@@ -148,7 +149,7 @@ def demo_scenario(grid: SimulatedGrid, seed: int) -> Scenario:
         answers=(
             Answer(
                 "ben",
-                "F09 reported kW as MW while it learned; train again without those days",
+                f"{wrong_unit} reported kW as MW while it learned; train again without those days",
                 reject=True,
                 about="newer data",
                 after=timedelta(hours=3),
@@ -222,7 +223,8 @@ def story(report: ReplayReport, project: Project, page: Path) -> str:
     lines += ["", "Error by month", "-" * 14, month_table(by_month)]
     lines += ["", "In all", "-" * 6, summary_table(report.document)]
     lived = report.document["policies"]["recloser"]
-    lines += ["", "Shown", "-" * 5, *(f"{name:<10}{said}" for name, said in shown(lived, zone).items())]
+    told = shown(lived, zone) | missing(lived)
+    lines += ["", "Shown", "-" * 5, *(f"{name:<10}{told[name]}" for name in STAGES if name in told)]
     counts = lived["counts"]
     lines += ["", f"The loop: {counts_line(counts)}."]
     lines += [f"Took {report.document['wall_s']:.0f} s, {report.document['cpu_s']:.0f} CPU s.", ""]

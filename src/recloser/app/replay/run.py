@@ -19,9 +19,9 @@ from recloser.app.project.settings import FILE_NAME, Project
 from recloser.app.replay.living import AHEAD, Task, live_all, write_recorded
 from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
 from recloser.app.replay.policies.comparing import human_actions
-from recloser.app.replay.report import write_report
 from recloser.app.replay.scenario import Scenario, load_scenario
-from recloser.app.replay.summary import summary_table
+from recloser.app.replay.telling.report import write_report
+from recloser.app.replay.telling.summary import summary_table
 from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
 from recloser.features.calendar import holiday_dates
 from recloser.models import SeasonalNaive

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -152,8 +152,10 @@ class BiasCorrector:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}  # one a day and area: asdict copies deeply
         days = {name: None if day is None else day.isoformat() for name, day in self._days().items()}
-        return {**asdict(self), **days, "given": {name: list(row) for name, row in self.given.items()}}
+        given = {name: list(row) for name, row in self.given.items()}
+        return {**own, "plan": asdict(self.plan), **days, "given": given}
 
     def _days(self) -> dict[str, date | None]:
         return {"last_day": self.last_day, "off_until": self.off_until}

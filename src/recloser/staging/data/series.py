@@ -40,6 +40,10 @@ class Grid:
         """Return the resolution in hours."""
         return 24.0 / self.steps_per_day
 
+    def row(self, index: int) -> Grid:
+        """Return one area alone."""
+        return replace(self, areas=(self.areas[index],), load=self.load[index : index + 1])
+
     def filled(self) -> FloatArray:
         """Return whether each value is known as 0.0 or 1.0, shape (n_areas, n_steps)."""
         return np.isfinite(self.load).astype(np.float64)
@@ -77,6 +81,22 @@ def profiles(grid: Grid, days: int) -> FloatArray:
         Shape (n_areas, n_blocks, steps_per_day), each profile with mean 0 and norm 1; NaN where an interval of the
         block has no value, or the profile is flat.
     """
+    return _scaled(*_by_interval(grid, days))
+
+
+def rolling_profiles(grid: Grid, days: int) -> FloatArray:
+    """Return mean load by local interval for every `days` neighbouring local days, as `profiles`.
+
+    Returns:
+        Shape (n_areas, n_days - days + 1, steps_per_day); no rows where there are fewer days.
+    """
+    sums, counts = (np.cumsum(part, axis=1) for part in _by_interval(grid, 1))
+    sums, counts = (np.pad(part, ((0, 0), (1, 0), (0, 0))) for part in (sums, counts))
+    return _scaled(sums[:, days:] - sums[:, :-days], counts[:, days:] - counts[:, :-days])
+
+
+def _by_interval(grid: Grid, days: int) -> tuple[FloatArray, FloatArray]:
+    """Return sums and counts of the known load by block and local interval, (n_areas, n_blocks, steps_per_day)."""
     block = (grid.day - grid.day[0]) // days
     cell = block * grid.steps_per_day + grid.slot
     size = (int(block[-1]) + 1) * grid.steps_per_day
@@ -84,10 +104,16 @@ def profiles(grid: Grid, days: int) -> FloatArray:
     known = np.isfinite(grid.load)
     counts = np.array([np.bincount(cell[row], minlength=size) for row in known], dtype=np.float64)
     sums = [np.bincount(cell[k], load[k], minlength=size) for k, load in zip(known, grid.load, strict=True)]
-    means = np.where(counts > 0, np.array(sums) / np.maximum(counts, 1), np.nan).reshape(shape)
-    means = means - means.mean(axis=2, keepdims=True)
+    return np.array(sums).reshape(shape), counts.reshape(shape)
+
+
+def _scaled(sums: FloatArray, counts: FloatArray) -> FloatArray:
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    level = means.mean(axis=2, keepdims=True)
+    means = means - level
     norm = np.linalg.norm(means, axis=2, keepdims=True)
-    result: FloatArray = np.where(norm > 0, means / np.maximum(norm, 1e-300), np.nan)
+    uneven = norm > 1e-9 * np.abs(level)  # what is left of a flat profile is rounding
+    result: FloatArray = np.where(uneven & (norm > 0), means / np.maximum(norm, 1e-300), np.nan)
     return result
 
 

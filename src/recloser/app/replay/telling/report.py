@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from recloser.app.project.files import replace_file
 from recloser.app.replay.outcome import ReplayReport
-from recloser.app.replay.page import render
 from recloser.app.replay.policies.comparing import write_costs
+from recloser.app.replay.telling.page import render
 from recloser.core import jsonable
 
 

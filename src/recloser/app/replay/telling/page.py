@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from recloser.app.replay.matplotlib_plots import coverage_plot, month_plot, window_plot
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
-from recloser.app.replay.summary import NAMES
+from recloser.app.replay.telling.matplotlib_plots import coverage_plot, month_plot, window_plot
+from recloser.app.replay.telling.summary import NAMES
 from recloser.core import format_utc
 
 LOUD = ("TRIPPED", "FELL BACK", "REFUSED", "DRIFT", "DATA FAULT")

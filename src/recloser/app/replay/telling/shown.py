@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,38 @@ def shown(policy: Mapping[str, Any], zone: ZoneInfo) -> dict[str, str]:
         "rejection": [act for act in acts if act["kind"] == "reject"],
     }
     return {name: _sentence(name, seen[name], zone) for name in STAGES if seen[name]}
+
+
+def missing(policy: Mapping[str, Any]) -> dict[str, str]:
+    """Return by stage that never came why it did not, as far as the runs and rollouts tell.
+
+    Args:
+        policy: what a policy lived through: rows of runs, rollouts, trips and acts.
+    """
+    moves, trips, acts = policy["rollouts"], policy["trips"], policy["acts"]
+    tried = [run for run in policy["runs"] if run["candidate"] is not None]
+    refused = [run for run in tried if run["verdict"] != "pass"]
+    begun = {move["release"] for move in moves if move["to"] == "shadow"}
+    served = {move["release"] for move in moves if move["to"] == "canary"}
+    staged = f"{len(refused)} of {len(tried)} candidates did not pass staging"
+    if refused:
+        told = Counter(str(run["reason"]).split(":")[0] for run in refused)
+        check, count = min(told.items(), key=lambda item: (-item[1], item[0]))
+        staged += f", {count} of them by {check}, the last: {refused[-1]['reason']}"
+    ended = [move for move in moves if move["to"] in {"rolled_back", "tripped"}]
+    shadow = f"no rollout went beyond shadow; the last ended so: {ended[-1]['reason']}" if ended else staged
+    why = {
+        "shadow": (begun, staged),
+        "canary": (served, shadow if begun else staged),
+        "trip": (trips, "nothing that went wrong in use was let in" if served else shadow if begun else staged),
+        "recall": (any(trip["recalled"] for trip in trips), "no forecast of a tripped release was in use"),
+        "approval": (any(act["kind"] == "approve" for act in acts), "nobody approved anything"),
+        "rejection": (
+            any(act["kind"] == "reject" for act in acts),
+            "nothing that they would turn down was put to them",
+        ),
+    }
+    return {name: f"never: {reason}" for name, (came, reason) in why.items() if not came}
 
 
 def _sentence(stage: str, rows: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> str:
