@@ -31,10 +31,10 @@ demo: $(VENV)/.run
 	$(BIN)/recloser demo --out demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev
-	RECLOSER_FULL=1 $(BIN)/python -m pytest -n 2 --dist loadgroup tests/chaos tests/unit/rollout tests/contract $(PYTEST_ARGS)
+	RECLOSER_FULL=1 $(BIN)/python -m pytest -n 2 tests/chaos tests/unit/rollout tests/contract $(PYTEST_ARGS)
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto -m "not slow" tests/unit $(PYTEST_ARGS)

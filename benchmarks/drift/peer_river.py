@@ -95,7 +95,7 @@ METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     ),
     "river Page-Hinkley, daily": (
         daily(lambda s: drift.PageHinkley(threshold=s, min_instances=7)),
-        (50.0, 5.0, 10.0, 20.0),
+        (50.0, 5.0, 10.0, 20.0, 100.0),
     ),
 }
 

@@ -32,7 +32,16 @@ from recloser.testing import QUICK, empty_project, small_project
 
 PROGRAM = [sys.executable, "-c", "from recloser.cli.main import run; run()"]
 PATIENCE_S = 240.0
-KINDS = ("gateway", "controller", "recloser.console", "recloser.serving.foreign", "run")
+KINDS = (
+    "gateway",
+    "controller",
+    "recloser.console",
+    "recloser.serving.foreign",
+    "run",
+    "detector",
+    "link",
+    "collector",
+)
 
 
 def wait_until(found: Callable[[], Any], what: str) -> Any:

@@ -26,6 +26,7 @@ from recloser.app import (
     verify_backup,
     write_backup,
 )
+from recloser.app.logs.keeping import ProcessLog
 from recloser.cli.main import main
 from recloser.core import InvalidInput, Refused, Unavailable
 from recloser.ledger import Ledger
@@ -221,3 +222,10 @@ def test_a_killed_backup_leaves_no_archive_and_the_next_one_works(served: Path, 
     told = written(served, out)
     assert verify_backup(out, keys=None, key_id=told["key"])["head"] == told["head"]
     assert not staging.exists()
+
+
+def test_what_processes_said_is_not_in_a_backup(served: Path, tmp_path: Path) -> None:
+    ProcessLog(served / "state" / "logs", "controller", 1)("a line")
+    told = written(served, tmp_path / "grid.backup")
+    restored(tmp_path / "grid.backup", tmp_path / "again", told["key"])
+    assert not (tmp_path / "again" / "state" / "logs").exists()
