@@ -104,7 +104,7 @@ def _by_interval(grid: Grid, days: int) -> tuple[FloatArray, FloatArray]:
     known = np.isfinite(grid.load)
     counts = np.array([np.bincount(cell[row], minlength=size) for row in known], dtype=np.float64)
     sums = [np.bincount(cell[k], load[k], minlength=size) for k, load in zip(known, grid.load, strict=True)]
-    return np.array(sums).reshape(shape), counts.reshape(shape)
+    return np.array(sums, dtype=np.float64).reshape(shape), counts.reshape(shape)
 
 
 def _scaled(sums: FloatArray, counts: FloatArray) -> FloatArray:
