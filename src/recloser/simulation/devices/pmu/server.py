@@ -176,20 +176,36 @@ class PmuServer:
                 say(part)
 
     async def _send(self, say: Say, drain: Callable[[], Awaitable[None]], sending: asyncio.Event) -> None:
-        step_ns = SECOND_NS // self._rate
         latest = -1
         while True:
             await sending.wait()
             moment = self._feed.now()
-            place = moment.at_ns // step_ns
-            if place != latest and not (moment.silent or moment.dropped):
-                latest = place
-                stamp = moment.at_ns // SECOND_NS * SECOND_NS + moment.at_ns % SECOND_NS // step_ns * step_ns
+            stamp = stamp_of(moment.at_ns, self._rate)
+            if stamp != latest and not (moment.silent or moment.dropped):
+                latest = stamp
                 frame = data_frame(self.configuration, moment.numbers, _time(stamp))
                 say(spoilt(frame) if moment.damaged else frame)
                 await drain()
                 self.frames += 1
-            await asyncio.sleep((step_ns - self._feed.now().at_ns % step_ns) / SECOND_NS)
+            now_ns = self._feed.now().at_ns
+            await asyncio.sleep((following(now_ns, self._rate) - now_ns) / SECOND_NS)
+
+
+def stamp_of(at_ns: int, rate: int) -> int:
+    """Return the time of the frame that is due at an instant: frames divide each second evenly (IEEE C37.118.1, 4.3).
+
+    Both in ns since 1970; a step that is no whole number of ns is rounded down, once for each frame.
+    """
+    return at_ns - at_ns % SECOND_NS + _frame_in_second(at_ns, rate) * SECOND_NS // rate
+
+
+def following(at_ns: int, rate: int) -> int:
+    """Return the first instant (ns since 1970) at which the next frame is due."""
+    return at_ns - at_ns % SECOND_NS - (-(_frame_in_second(at_ns, rate) + 1) * SECOND_NS // rate)
+
+
+def _frame_in_second(at_ns: int, rate: int) -> int:
+    return at_ns % SECOND_NS * rate // SECOND_NS
 
 
 async def _at_once() -> None:
