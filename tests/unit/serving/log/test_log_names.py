@@ -50,9 +50,11 @@ def test_one_name_stands_in_the_answer_and_in_the_log(
     logged: str | None,
 ) -> None:
     log = opened()
-    client = kit.Client(kit.service(log=log))
+    service = kit.service(log=log)
+    client = kit.Client(service)
     headers = {} if header is None else {"x-request-id": header}
     answers = [client("POST", INFER, json=body(own), headers=headers) for _ in range(2)]
+    service.plane.close()  # evidence may follow an answer
     assert log.close()
     assert [answer.status_code for answer in answers] == [200, 200]
     names = [answer.headers.get_list("x-request-id") for answer in answers]
@@ -94,7 +96,8 @@ def test_calls_over_grpc_have_a_name_too(kit: SimpleNamespace, opened: Opened, f
         return bytes(request.SerializeToString())
 
     log, told = opened(), []
-    with kit.grpc_port(kit.service(log=log)) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    service = kit.service(log=log)
+    with kit.grpc_port(service) as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for own, given_name in (("", ""), ("", "up-1"), ("r-7", ""), ("r-7", "up-1")):
             metadata = (("x-request-id", given_name),) if given_name else ()
             infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -108,6 +111,7 @@ def test_calls_over_grpc_have_a_name_too(kit: SimpleNamespace, opened: Opened, f
         call = stream(iter([content(""), content("r-8")]), timeout=20, metadata=(("x-request-id", "up-3"),))
         assert len(list(call)) == 2
         assert dict(call.trailing_metadata())["x-request-id"] == "up-3"
+    service.plane.close()
     assert log.close()
     records = [record for _, record in logbook.everything(folder) if isinstance(record, AnswerRecord)]
     assert told[1:] == ["up-1", "r-7", "up-1"]
