@@ -93,7 +93,8 @@ def test_a_log_that_cannot_be_opened_yet_stops_no_answer_and_its_time_is_a_gap(
         return PredictionLog(folder, LogPolicy(pause_s=0.0), VirtualClock(logbook.NOW))
 
     log = StandbyLog(open_log, retry_s=0.01)
-    client = kit.Client(kit.service(log=log))
+    service = kit.service(log=log)
+    client = kit.Client(service)
     for _ in range(3):
         assert client("POST", "/v2/models/forecast/infer", json=body(["a"])).status_code == 200
     pause = threading.Event()
@@ -110,6 +111,7 @@ def test_a_log_that_cannot_be_opened_yet_stops_no_answer_and_its_time_is_a_gap(
             break
         pause.wait(0.01)
     assert client("POST", "/v2/models/forecast/infer", json=body(["a"], "late")).status_code == 200
+    service.plane.close()  # evidence may follow an answer
     assert log.close()
     assert logbook.request_ids(folder) == ["late"]
     [gap] = [record for _, record in logbook.everything(folder) if isinstance(record, GapRecord)]
