@@ -118,7 +118,7 @@ def test_a_rollback_without_an_api_server_and_a_pod_that_dies(
     trial: tuple[str, Any, Asking],
     until: Any,
 ) -> None:
-    release, _, asking = trial
+    release, running, asking = trial
     cluster.server.token = "revoked"
     cluster.server.break_watches()
     assert asking.now() == {"canary"}, "answers need no control plane"
@@ -130,14 +130,14 @@ def test_a_rollback_without_an_api_server_and_a_pod_that_dies(
     began = time.monotonic()
     assert main(["rollback", "--reason", "a test", "--project", str(served)]) == 0
     told = time.monotonic()
+    until(lambda: running.route()["canary"] is None, "the gateway to follow")  # a late canary has a stand-in before
     until(lambda: asking.now() == {"champion"}, "the champion")
     late_ms = 1000.0 * max(0.0, asking.last("canary") - told)
     LOG.info("the command took %.0f ms, the last canary came %.0f ms after it", 1000.0 * (told - began), late_ms)
     count = len(asking.answers)
     until(lambda: len(asking.answers) > count + 20, "more answers")
     after = [served for _, _, served in asking.answers[count:]]
-    assert not any("canary" in served for served in after), after
-    assert frozenset({"champion"}) in after  # on a busy machine a rung may stand in for an answer that is late
+    assert set(after) == {frozenset({"champion"})}, after
     assert set(asking.statuses) == {200}
     route = platform.ledger.get(RouteRecord, "route")
     assert route is not None
