@@ -1,5 +1,6 @@
 """Days by block, what is normal, the false-alarm budget, stamps, the fleet, and whose fault a change is."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -12,6 +13,8 @@ from recloser.monitoring.detectors import (
     Change,
     ChannelDetector,
     DayErrors,
+    Detector,
+    EDetector,
     day_errors,
     discoveries,
     e_discoveries,
@@ -21,6 +24,7 @@ from recloser.monitoring.detectors import (
     stepped,
 )
 from recloser.monitoring.detectors.budget import Resampling, drawn_years, tail_of, yearly_tops
+from recloser.monitoring.detectors.history import believed
 from recloser.monitoring.detectors.stamps import StampLimits, can_tell, stamp_matches, stamp_shift
 from recloser.monitoring.questions import Witnesses, action_of, attribute, change_signals
 
@@ -60,6 +64,34 @@ def test_rows_become_days_of_eight_blocks_in_local_time() -> None:
     assert day.day == date(2020, 1, 7)
     assert day.blocks == pytest.approx((0.1, *[0.0] * 7))
     assert (day.off, day.special) == (False, True)
+
+
+def garbled(history: list[DayErrors], places: list[int], level: float) -> list[DayErrors]:
+    """A feed that was garbage on some days."""
+    bad = {k: replace(history[k], blocks=(level,) * 8, absolute=abs(level)) for k in places}
+    return [bad.get(k, day) for k, day in enumerate(history)]
+
+
+@pytest.mark.parametrize("detector", [ChannelDetector(), seasonal_cusum(), EDetector()], ids=lambda one: one.name)
+def test_a_dozen_days_of_garbage_in_the_history_change_nothing(detector: Detector) -> None:
+    """As in PJM, whose forecast was of a part of the area for twelve days: no change was found in the year after."""
+    sound, places = days(500, 1), list(range(20, 32))
+    without = detector.fit([day for k, day in enumerate(sound) if k not in places])
+    assert detector.fit(garbled(sound, places, 0.9)).to_dict() == without.to_dict()
+    assert detector.fit(garbled(sound, places, -0.9)).to_dict() == without.to_dict()
+
+
+def test_what_is_usual_is_believed_however_large() -> None:
+    sound = days(500, 1)
+    assert believed(sound) == sound
+    heat = garbled(sound, [200, 201, 202], 0.1)  # five deviations: an error, not a fault
+    assert believed(heat) == heat
+    often = garbled(sound, list(range(0, 500, 8)), 0.9)  # an eighth of the days: so the series is
+    assert believed(often) == often
+    still = [replace(day, blocks=(0.0,) * 8, absolute=0.0) for day in sound]
+    assert believed([*still, *sound[:3]]) == [*still, *sound[:3]]
+    hot = [replace(day, size=8.0, blocks=tuple(8.0 * block for block in day.blocks)) for day in sound[:20]]
+    assert believed([*hot, *sound[20:]]) == [*hot, *sound[20:]]
 
 
 def test_a_day_of_few_hours_is_left_out_and_shapes_are_checked() -> None:

@@ -13,6 +13,7 @@ from recloser.core import FloatArray, InvalidInput
 from recloser.monitoring.detectors.budget import Resampling, Tail, drawn_years, tail_of, yearly_tops
 from recloser.monitoring.detectors.day import DayErrors
 from recloser.monitoring.detectors.detector import Change
+from recloser.monitoring.detectors.history import believed
 from recloser.monitoring.detectors.normal import LEVEL, RAW, SCALE, SHAPE, Normal, fit_normal
 from recloser.monitoring.detectors.recent import Recent
 
@@ -83,6 +84,7 @@ class ChannelDetector:
         Raises:
             InvalidInput: fewer than 56 days.
         """
+        history = believed(history)
         normal = fit_normal(history, WIDEST)
         raw = np.stack([normal.standardised(day) for day in history])
         followed, recent = np.empty_like(raw), Recent()

@@ -12,6 +12,7 @@ import numpy as np
 from recloser.core import InvalidInput
 from recloser.monitoring.detectors.day import DayErrors
 from recloser.monitoring.detectors.detector import Change
+from recloser.monitoring.detectors.history import believed
 from recloser.monitoring.detectors.normal import LEVEL, Normal, fit_normal
 
 _BETS = (0.05, 0.1, 0.2, 0.4)
@@ -45,6 +46,7 @@ class EDetector:
         Raises:
             InvalidInput: fewer than 56 days.
         """
+        history = believed(history)
         normal = fit_normal(history, _CLIP)
         level = np.nan_to_num([normal.standardised(day)[LEVEL] for day in history])
         centred = level - level.mean()
