@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from recloser.app.platform import Platform
-from recloser.core import LOAD, Refused, Unavailable, format_utc, parse_utc
-from recloser.ledger import RunRecord, StateRecord, Stored, TriggerRecord
+from recloser.core import LOAD, Unavailable, format_utc, parse_utc
+from recloser.ledger import RunRecord, StateRecord, Stored, TriggerRecord, decided_again
 from recloser.registry import has_commit, read_authors, read_last_change
 from recloser.triggers import Trigger, api_trigger, commit_trigger, data_trigger
 
@@ -23,8 +21,6 @@ KEPT_FOR = timedelta(days=60)
 """An unanswered request is kept so long; before that the triggers' policy gives it up, and says so."""
 MOST = 100
 """Requests that may wait at once."""
-TRIES = 40
-LONGEST_PAUSE_S = 0.1
 ASKERS = 20
 
 
@@ -94,18 +90,15 @@ def put_request(platform: Platform, request: Request) -> Standing:
     Raises:
         Unavailable: the ledger cannot be written now, or too many requests wait.
     """
-    refused: Refused | None = None
-    for tried in range(TRIES):  # of several processes that write at once each is refused by the one before it
-        try:
-            asked = platform.ledger.stored(StateRecord, f"{ASKED}/{request.trigger.key}")
-            if asked is None:
-                _write_first(platform, request)
-                return Standing(request.trigger, repeated=False)
-            return Standing(_write_again(platform, request, asked), repeated=True)
-        except Refused as error:
-            refused = error
-            time.sleep(random.uniform(0.0, min(LONGEST_PAUSE_S, 0.005 * 2**tried)))
-    raise Unavailable("others write requests at the same time", next_step="Ask again in a moment.") from refused
+
+    def attempt() -> Standing:
+        asked = platform.ledger.stored(StateRecord, f"{ASKED}/{request.trigger.key}")
+        if asked is None:
+            _write_first(platform, request)
+            return Standing(request.trigger, repeated=False)
+        return Standing(_write_again(platform, request, asked), repeated=True)
+
+    return decided_again(attempt)
 
 
 def _write_first(platform: Platform, request: Request) -> None:

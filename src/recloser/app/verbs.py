@@ -401,13 +401,23 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     trips = () if outcome.writes is None else outcome.writes.trips
     recalled = [forecast for trip in trips for forecast in trip.recalled]
     serving = None if after is None else after.champion
+    stopped = before.canary or before.champion
+    sentence = f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}"
+    if outcome.action is None and outcome.rollout is not None:
+        over = outcome.rollout
+        stopped, found = over.release, ledger.find(TripRecord, release=over.release, since=("at", over.since))
+        recalled = [forecast for trip in found for forecast in trip.recalled]
+        sentence = (
+            f"{stopped} was stopped a moment before ({over.state}: {over.reason}); nothing more was done: "
+            f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled."
+        )
     return {
-        "from": before.canary or before.champion,
+        "from": stopped,
         "to": serving,
         "epoch": None if after is None else after.epoch,
         "recalled": recalled,
         "reason": reason,
-        "sentence": f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}",
+        "sentence": sentence,
     }
 
 

@@ -2,7 +2,16 @@
 
 from recloser.core.contract import STANDARD_CONTRACT, DataContract, SeriesContract
 from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsonable, short_id, stable_share
-from recloser.core.errors import InvalidInput, RecloserError, Refused, Unavailable, Unproven, nearest, unknown_name
+from recloser.core.errors import (
+    InvalidInput,
+    Overtaken,
+    RecloserError,
+    Refused,
+    Unavailable,
+    Unproven,
+    nearest,
+    unknown_name,
+)
 from recloser.core.model_rows import ModelRows
 from recloser.core.quality import Quality
 from recloser.core.quantities import INCUMBENT, LOAD, TEMPERATURE
@@ -33,6 +42,7 @@ __all__ = [
     "Horizon",
     "InvalidInput",
     "ModelRows",
+    "Overtaken",
     "Panel",
     "Quality",
     "RecloserError",

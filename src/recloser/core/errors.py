@@ -81,6 +81,10 @@ class Refused(RecloserError):
     exit_code = 1
 
 
+class Overtaken(Refused):
+    """Somebody else wrote, in between, what a decision was taken on; nothing was written. Read and decide again."""
+
+
 class Unproven(Refused):
     """Who asks is not proven. `why` is for the log of whoever was asked; the caller is told nothing of it."""
 

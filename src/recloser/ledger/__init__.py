@@ -1,5 +1,6 @@
 """Owns the SQL state and the hash-chained audit log, written in one transaction. Does not decide what to write."""
 
+from recloser.ledger.again import decided_again
 from recloser.ledger.audit.chain import Entry, Verification
 from recloser.ledger.change import Change
 from recloser.ledger.leadership import Leadership
@@ -52,4 +53,5 @@ __all__ = [
     "TripRecord",
     "VerdictRecord",
     "Verification",
+    "decided_again",
 ]

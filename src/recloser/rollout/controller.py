@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from recloser.core import Clock, Refused, Unavailable, short_id
-from recloser.ledger import Ledger, NoticeRecord, ReleaseRecord, RouteRecord, StateRecord
+from recloser.ledger import Ledger, NoticeRecord, ReleaseRecord, RouteRecord, StateRecord, decided_again
 from recloser.rollout.changes import Settings, Writes, renewed, writes_of
 from recloser.rollout.control.reading import FENCE, RolloutReader
 from recloser.rollout.control.router import Router, Verify, named, same_route
@@ -46,12 +46,24 @@ class Outcome:
     writes: Writes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What `RolloutController.submit` is asked; see there."""
+
+    release: str
+    plan: RolloutPlan
+    scale: float | None
+    reason: str
+    proposers: Proposers
+
+
 class RolloutController:
     """Moves rollouts, one step per tick; every tick may be repeated, and a crash at any line only delays it.
 
     The ledger is the truth: nothing is kept between ticks but when releases last verified, and the router is brought
     in line with the ledger first.
-    Two controllers cannot both win: a record changed by the other since it was read makes the change Refused.
+    Two controllers cannot both win: a record changed by the other since it was read makes the change Overtaken. A tick
+    is repeated by whoever runs the controller; what a person asks is decided again here.
     """
 
     def __init__(self, ledger: Ledger, router: Router, clock: Clock, verify: Verify, settings: Settings) -> None:
@@ -83,7 +95,11 @@ class RolloutController:
         Raises:
             Refused: staging has not accepted the release.
         """
-        now = self._clock.now()
+        order = Submission(release, plan, scale, reason, proposers)
+        return decided_again(lambda: self._submit(order))
+
+    def _submit(self, order: Submission) -> Rollout:
+        release, now = order.release, self._clock.now()
         world = self._reader.world()
         before = self._reader.of_release(release)
         alive = [r for r in before if not r.finished]
@@ -100,16 +116,17 @@ class RolloutController:
             )
         # Who comes later is newer, also at one instant and on a clock that was set back.
         started_at = max([now, *(r.started_at + timedelta(microseconds=1) for r in (*world.rollouts, *before))])
-        rollout = new_rollout(release, world.champion, plan, started_at, scale=scale, reason=reason)
+        rollout = new_rollout(release, world.champion, order.plan, started_at, scale=order.scale, reason=order.reason)
         if before:  # submitted, rejected and submitted again at one instant: two rollouts
             rollout = replace(rollout, key=short_id("rollout", [release, started_at, len(before)]))
-        rollout = replace(rollout, proposers=proposers)
+        rollout = replace(rollout, proposers=order.proposers)
         with self._ledger.change(ACTOR, now) as change:
+            change.put(StateRecord(FENCE, now, {"by": ACTOR}), expected_version=world.fence)
             change.add(rollout.to_record())
             if record.state == "retired":  # it stands for a trial again
                 change.put(replace(record, state="accepted"))
-            facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
-            change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
+            facts = {"rollout": rollout.key, "reason": order.reason, "plan": order.plan.to_dict()}
+            change.note("rollout.submit", release, {**facts, "proposers": order.proposers.to_dict()})
         return rollout
 
     def tick(self, source: EvidenceSource) -> Outcome:
@@ -117,7 +134,7 @@ class RolloutController:
 
         Raises:
             Unavailable: ledger, source or router cannot be reached now; tick again later.
-            Refused: another controller changed the records meanwhile; tick again.
+            Overtaken: somebody else changed the records meanwhile; tick again.
         """
         now = self._clock.now()
         world = self._reader.world()
@@ -147,27 +164,54 @@ class RolloutController:
     def rollback(self, *, reason: str, actor: str, to: str | None = None) -> Outcome:
         """Roll back now, in any state: the canary if one has traffic, else the champion; or to a retained release.
 
+        What somebody else writes meanwhile makes it decide again, about the same rollout: if that is over by then, it
+        was stopped without us, nothing more is, and the outcome has no action.
+
         Raises:
             Refused: nothing to roll back, or `to` was never champion, was tripped, or does not verify.
         """
+        if to is not None:
+            return decided_again(lambda: self._return(to, reason=reason, actor=actor))
+        about = rollback_subject(self._reader.world()).key
+        return decided_again(lambda: self._stop(about, reason=reason, actor=actor))
+
+    def _stop(self, about: str, *, reason: str, actor: str) -> Outcome:
         now = self._clock.now()
         world = self._reader.world()
-        command = Command(short_id("cmd", [actor, reason, to, now, world.fence]), CommandKind.ROLLBACK, actor, reason)
-        if to is None:
-            subject = rollback_subject(world)
-            # A shadow whose champion was stopped must not bring that champion back.
-            serves = subject.champion == world.champion
-            evidence = Evidence(command=command, reference_serves=serves)
-            # Whether the one that is stopped still loads does not matter, and may take long to find out.
-            evidence = replace(evidence, target_ready=self._verifier.target_ready(subject, evidence))
-            action = decide(subject, evidence, now)
-            moves, target = [Move(subject, action, evidence)], action.target
-        else:
-            problem = self._verifier.problem(to)
-            evidence = Evidence(command=command, target_ready=not problem, ready_reason=problem)
-            moves, target = reopening(self._reader.with_releases(world, [to]), to, evidence)
+        subject = next((rollout for rollout in world.rollouts if rollout.key == about), None)
+        if subject is None:
+            return self._stopped_before(about, now, reason=reason, actor=actor)
+        command = self._rollback_command(world, None, now, reason=reason, actor=actor)
+        # A shadow whose champion was stopped must not bring that champion back.
+        evidence = Evidence(command=command, reference_serves=subject.champion == world.champion)
+        # Whether the one that is stopped still loads does not matter, and may take long to find out.
+        evidence = replace(evidence, target_ready=self._verifier.target_ready(subject, evidence))
+        action = decide(subject, evidence, now)
+        writes = self._write(world, [Move(subject, action, evidence)], action.target, (), now, actor=actor)
+        return Outcome(subject, action, writes)
+
+    def _stopped_before(self, about: str, now: datetime, *, reason: str, actor: str) -> Outcome:
+        rollout = self._reader.rollout(about)
+        assert rollout is not None, "rollouts are never deleted"
+        with self._ledger.change(actor, now) as change:
+            facts = {"rollout": about, "reason": reason, "state": str(rollout.state), "why": rollout.reason}
+            change.note("rollout.stopped_before", rollout.release, facts)
+        return Outcome(rollout, None, None)
+
+    def _return(self, to: str, *, reason: str, actor: str) -> Outcome:
+        now = self._clock.now()
+        world = self._reader.world()
+        command = self._rollback_command(world, to, now, reason=reason, actor=actor)
+        problem = self._verifier.problem(to)
+        evidence = Evidence(command=command, target_ready=not problem, ready_reason=problem)
+        moves, target = reopening(self._reader.with_releases(world, [to]), to, evidence)
         writes = self._write(world, moves, target, (), now, actor=actor)
         return Outcome(moves[0].rollout, moves[0].action, writes)
+
+    @staticmethod
+    def _rollback_command(world: World, to: str | None, now: datetime, *, reason: str, actor: str) -> Command:
+        key = short_id("cmd", [actor, reason, to, now, world.fence])
+        return Command(key, CommandKind.ROLLBACK, actor, reason)
 
     def require_return(self, to: str, *, reason: str, actor: str) -> None:
         """See that `rollback` could return to a release, but for whether it verifies; changes nothing.
@@ -198,9 +242,15 @@ class RolloutController:
     def order(self, order: Order, source: EvidenceSource | None = None) -> Outcome:
         """Carry out what a person asks of a rollout: hold, resume, reject, or, with a source of evidence, override.
 
+        What somebody else writes meanwhile makes it decide again, about the same rollout.
+
         Raises:
             Refused: no such rollout is alive, or its state or what nobody may override forbids it.
         """
+        about = replace(order, rollout=subject_of(self._reader.world(), order).key)
+        return decided_again(lambda: self._order(about, source))
+
+    def _order(self, order: Order, source: EvidenceSource | None) -> Outcome:
         now = self._clock.now()
         world = self._reader.world()
         subject = against_present(world, subject_of(world, order))
@@ -230,11 +280,16 @@ class RolloutController:
         Raises:
             Refused: it does not await approval, of this case, or not of this person.
         """
+        return decided_again(lambda: self._approve(order, case, lasts, proposers))
+
+    def _approve(self, order: Order, case: str, lasts: timedelta, proposers: Proposers) -> Rollout:
         now = self._clock.now()
-        rollout = subject_of(self._reader.world(), order)
+        world = self._reader.world()
+        rollout = subject_of(world, order)
         require_approvable(rollout, order, case, proposers)
         act = approval_act(rollout, order, now, now + lasts)
         with self._ledger.change(order.actor, now) as change:
+            change.put(StateRecord(FENCE, now, {"by": order.actor}), expected_version=world.fence)
             change.put(act)
             facts = {"rollout": rollout.key, "case": rollout.case, "role": order.role, "reason": order.reason}
             change.note("rollout.approve", rollout.release, {**facts, "expires_at": act.expires_at})

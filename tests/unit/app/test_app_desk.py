@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,3 +66,28 @@ def test_the_desk_tells_freezes_and_rollouts(platform: Platform) -> None:
     assert desk.carry_out(Wish("retrain", None, "ann", "new feeder")).document["actor"] == "ann"
     with pytest.raises(InvalidInput, match="no such rollout"):
         desk.tell("explain", "rel-0")
+
+
+def test_of_one_wish_asked_at_one_moment_by_two_processes_one_is_carried_out(project: Path) -> None:
+    """Whichever comes second is told that it is under way, or what it came to; not that somebody wrote."""
+    said: list[str] = []
+    gate = threading.Barrier(4)
+
+    def ask() -> None:
+        with Platform.open(project) as platform:
+            desk = desk_of(platform)
+            gate.wait()
+            try:
+                said.append("repeated" if desk.carry_out(STORM).repeated else "done")
+            except Refused as error:
+                said.append(error.what)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said.count("done") == 1
+    assert set(said) <= {"done", "repeated", "the same wish is under way, or was when a process ended"}
+    with Platform.open(project) as platform:
+        assert len(platform.ledger.find(FreezeRecord)) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ from recloser.app import Platform, run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.verbs import rollback_in
 from recloser.core import LOAD, VirtualClock
-from recloser.ledger import ForecastRecord, NoticeRecord
+from recloser.ledger import ForecastRecord, Ledger, NoticeRecord, RouteRecord
 
 
 @pytest.mark.slow
@@ -45,3 +47,34 @@ def test_a_recall_of_the_only_release_falls_back_to_the_ladder(project: Path) ->
         alarms = [text for notice in platform.ledger.find(NoticeRecord, kind="alarm") for text in notice.data["alarms"]]
         assert len(alarms) == 1  # only the ladder is left
         assert "no replacement" not in alarms[0]
+
+
+class Meeting:
+    """A ledger in whose first change somebody else's comes first."""
+
+    def __init__(self, ledger: Ledger, rival: Callable[[], object]) -> None:
+        self._ledger, self._rivals = ledger, [rival]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def change(self, *given: Any) -> Any:
+        while self._rivals:
+            self._rivals.pop()()
+        return self._ledger.change(*given)
+
+
+@pytest.mark.slow
+def test_who_stops_what_somebody_else_stopped_a_moment_before_is_told_so(project: Path) -> None:
+    assert run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)["verdict"] == "pass"
+    with Platform.open(project) as platform, Platform.open(project) as theirs:
+        other = ControlLoop(theirs, LoopOptions())
+        champion = getattr(platform.ledger.get(RouteRecord, "route"), "champion", None)
+        meeting: Any = Meeting(platform.ledger, lambda: rollback_in(other, to=None, reason="it flaps", actor="ben"))
+        platform.ledger = meeting
+        told = rollback_in(ControlLoop(platform, LoopOptions()), to=None, reason="it looks wrong", actor="ann")
+    assert (told["from"], told["to"], told["recalled"], told["reason"]) == (champion, None, [], "it looks wrong")
+    assert told["sentence"].startswith(
+        f"{champion} was stopped a moment before (rolled_back: rolled back by ben: it flaps"
+    )
+    assert "nothing more was done: the fallback ladder serves now" in told["sentence"]

@@ -17,7 +17,10 @@ from recloser.ledger import (
     TripRecord,
 )
 from recloser.rollout import (
+    CommandKind,
     Evidence,
+    Order,
+    RolloutController,
     RolloutState,
     explain,
 )
@@ -312,6 +315,91 @@ def test_of_two_controllers_one_is_refused(canary):
     assert canary.state("rel-2") == "tripped"
     assert len(canary.ledger.find(TripRecord)) == 1
     assert canary.ledger.verify().ok
+
+
+class Meeting:
+    """A ledger in whose first change somebody else's comes first."""
+
+    def __init__(self, ledger, rival):
+        self._ledger, self._rival = ledger, rival
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    def change(self, *given):
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            rival()
+        return self._ledger.change(*given)
+
+
+@pytest.fixture
+def meeting(canary):
+    """Return a controller of the bench before whose first change a rival's comes."""
+
+    def build(rival):
+        return RolloutController(
+            Meeting(canary.ledger, rival), canary.router, canary.clock, lambda _: "", canary.settings
+        )
+
+    return build
+
+
+def test_a_rollback_that_meets_a_look_decides_again(canary, meeting):
+    meets = meeting(lambda: canary.pass_days(1, "rel-2"))
+    outcome = meets.rollback(reason="odd", actor="ann")
+    assert (outcome.rollout.release, canary.state("rel-2")) == ("rel-2", "rolled_back")
+    assert (canary.route().champion, canary.route().canary) == ("rel-1", None)
+    assert canary.router.route == canary.route()
+
+
+def test_a_rollback_that_meets_a_trip_stops_nothing_more(canary, meeting):
+    def trip():
+        canary.source.by_release["rel-2"] = Evidence(divergence=2)
+        canary.controller.tick(canary.source)
+
+    outcome = meeting(trip).rollback(reason="odd", actor="ann")
+    assert (outcome.action, outcome.writes) == (None, None)
+    assert (outcome.rollout.release, str(outcome.rollout.state)) == ("rel-2", "tripped")
+    assert (canary.state("rel-1"), canary.route().champion) == ("champion", "rel-1")
+    entry = canary.ledger.entries(subject="rel-2")[-1]
+    assert (entry.actor, entry.action, entry.facts["state"]) == ("ann", "rollout.stopped_before", "tripped")
+
+
+def test_two_people_who_stop_one_canary_at_once_stop_one(canary, meeting):
+    meets = meeting(lambda: canary.controller.rollback(reason="odd", actor="ben"))
+    assert str(meets.rollback(reason="odd", actor="ann").rollout.state) == "rolled_back"
+    assert canary.route().champion == "rel-1"
+    assert len(canary.ledger.find(TripRecord)) == 1
+
+
+def test_whatever_a_person_asks_is_decided_again_and_not_refused_for_a_rival(canary, meeting):
+    rival = canary.another()
+    meeting(lambda: rival.hold(reason="storm", actor="ben")).rollback(reason="odd", actor="ann")
+    assert canary.state("rel-2") == "rolled_back"
+    canary.accept("rel-3")
+    canary.controller.tick(canary.source)
+    meeting(lambda: canary.pass_days(1, "rel-3")).hold(reason="storm", actor="ann")
+    assert canary.state("rel-3") == "held"
+    meeting(lambda: rival.resume(reason="over", actor="ben")).order(Order(CommandKind.REJECT, "ann", "no", "lead"))
+    assert canary.state("rel-3") == "rolled_back"
+    meets = meeting(lambda: rival.rollback(reason="odd", actor="ben"))
+    with pytest.raises(Refused, match="on trial"):  # what is true by then is told, not that somebody wrote
+        meets.hold(reason="storm", actor="ann")
+
+
+def test_two_who_submit_a_release_at_once_begin_one_rollout(canary, meeting):
+    with canary.ledger.change("staging", canary.clock.now()) as change:
+        change.add(canary.build.release("rel-3"))
+        change.note("release.accept", "rel-3")
+
+    def rival():
+        canary.clock.advance_to(canary.clock.now() + HOUR)
+        canary.controller.submit("rel-3", canary.plan, scale=0.1, reason="theirs")
+
+    found = meeting(rival).submit("rel-3", canary.plan, scale=0.1, reason="ours")
+    assert found.reason == "theirs"
+    assert len(canary.ledger.find(RolloutRecord, release="rel-3")) == 1
 
 
 def test_only_releases_that_passed_staging_are_submitted(bench):

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from recloser.app.platform import Platform
 from recloser.core import RecloserError, Refused, Unavailable, format_utc, parse_utc
-from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord
+from recloser.ledger import Ledger, ReleaseRecord, RouteRecord, StateRecord, decided_again
 from recloser.registry import check_golden
 from recloser.serving.kserve import ServiceKeeper
 
@@ -56,9 +56,12 @@ def wish(platform: Platform, release: str, caller: Caller) -> None:
     """Ask the controller to start a release's pods; a wish that counts already is made longer.
 
     Raises:
-        Refused: somebody else wished at the same moment; repeat.
         Unavailable: the ledger cannot be written now.
     """
+    decided_again(lambda: _wish(platform, release, caller))
+
+
+def _wish(platform: Platform, release: str, caller: Caller) -> None:
     ledger, now = platform.ledger, platform.clock.now()
     known = ledger.stored(StateRecord, WISHES)
     lasting = {} if known is None else _lasting(known.record.state, now)

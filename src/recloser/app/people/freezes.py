@@ -10,7 +10,7 @@ from typing import Any
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
 from recloser.core import InvalidInput, Refused, format_utc, short_id, unknown_name
-from recloser.ledger import FreezeRecord
+from recloser.ledger import FreezeRecord, decided_again
 from recloser.rollout import Frozen
 
 
@@ -75,6 +75,10 @@ def lift_freeze(folder: Path, key: str, *, reason: str, actor: str) -> dict[str,
 
 def lift_freeze_in(platform: Platform, key: str, *, reason: str, actor: str) -> dict[str, Any]:
     """Lift a freeze in an open project; see `lift_freeze`."""
+    return decided_again(lambda: _lift(platform, key, reason=reason, actor=actor))
+
+
+def _lift(platform: Platform, key: str, *, reason: str, actor: str) -> dict[str, Any]:
     now = platform.clock.now()
     stored = platform.ledger.stored(FreezeRecord, key)
     if stored is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recloser.core import Clock, InvalidInput, RecloserError, Refused, digest_of, jsonable
-from recloser.ledger import Ledger, StateRecord
+from recloser.ledger import Ledger, StateRecord, decided_again
 from recloser.serving.http import Done, Wish
 
 KEPT = "http.wish"
@@ -28,6 +28,21 @@ def once(ledger: Ledger, clock: Clock, wish: Wish, act: Callable[[], Mapping[str
         return Done(act())
     place = f"{KEPT}/{digest_of([wish.actor, wish.key])}"
     asked = digest_of([wish.kind, wish.subject, wish.reason, jsonable(dict(wish.more))])
+    taken = decided_again(lambda: _take(ledger, clock, (place, wish), asked))
+    if isinstance(taken, Done):
+        return taken
+    try:
+        answer = jsonable(dict(act()))
+    except RecloserError:
+        _keep(ledger, clock, (place, wish), {"asked": asked, "state": "refused"}, taken)
+        raise
+    _keep(ledger, clock, (place, wish), {"asked": asked, "state": "done", "answer": answer}, taken)
+    return Done(answer)
+
+
+def _take(ledger: Ledger, clock: Clock, where: tuple[str, Wish], asked: str) -> Done | int:
+    """Take a key for a wish and return the version of its record, or what the wish came to before."""
+    place, wish = where
     stored = ledger.stored(StateRecord, place)
     if stored is not None:
         known = stored.record.state
@@ -43,14 +58,8 @@ def once(ledger: Ledger, clock: Clock, wish: Wish, act: Callable[[], Mapping[str
                 next_step="Ask again in a moment; if this stays, look what became of it, and use another key.",
             )
     version = 0 if stored is None else stored.version
-    _keep(ledger, clock, (place, wish), {"asked": asked, "state": "begun"}, version)
-    try:
-        answer = jsonable(dict(act()))
-    except RecloserError:
-        _keep(ledger, clock, (place, wish), {"asked": asked, "state": "refused"}, version + 1)
-        raise
-    _keep(ledger, clock, (place, wish), {"asked": asked, "state": "done", "answer": answer}, version + 1)
-    return Done(answer)
+    _keep(ledger, clock, where, {"asked": asked, "state": "begun"}, version)
+    return version + 1
 
 
 def _keep(ledger: Ledger, clock: Clock, where: tuple[str, Wish], state: Mapping[str, Any], version: int) -> None:

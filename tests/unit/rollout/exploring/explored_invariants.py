@@ -58,7 +58,7 @@ class Step:
     Attributes:
         done: the controller came to the end of what it was asked; False if it was refused, failed or died.
         refused: it said no (of an order: it must not be carried out).
-        disturbed: a fault was put into it.
+        disturbed: the kind of fault that was put into it, empty without one.
         order: somebody asked for something; it is not a look of the controller.
     """
 
@@ -68,7 +68,7 @@ class Step:
     verified: frozenset[str]
     done: bool
     refused: bool
-    disturbed: bool
+    disturbed: str
     order: bool
     ledger: MemoryLedger
 
@@ -120,7 +120,11 @@ class I3:
 
     @staticmethod
     def check(step: Step) -> None:
-        if step.event != "rollback" or step.disturbed:
+        if step.event != "rollback" or step.disturbed not in {"", "rival"}:
+            return
+        if step.disturbed:  # whoever else writes meanwhile, what had the traffic has it no more
+            assert not step.refused or not step.before.serving(), "whoever asks must not be refused for a rival"
+            I3._gone(step)
             return
         serving = step.before.serving()
         alive = step.before.trial is not None
@@ -130,6 +134,10 @@ class I3:
             return
         ends = [new for old, new in step.moved() if new.state is S.ROLLED_BACK]
         assert ends, "nothing was rolled back"
+        I3._gone(step)
+
+    @staticmethod
+    def _gone(step: Step) -> None:
         canary = None if step.before.route is None else step.before.route.canary
         gone = canary if canary is not None else (step.before.route.champion if step.before.route else None)
         assert gone not in step.after.serving() or not gone, f"{gone} still has traffic"

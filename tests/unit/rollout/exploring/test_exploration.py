@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
 from explored_events import Event, enabled
 from explored_invariants import INVARIANTS
-from explored_search import Counts, explore, perform, roots_of
-from explored_world import World
+from explored_search import Counts, Fault, begun, explore, outcome, perform, roots_of, settle
+from explored_world import Kept, World
 
+from recloser.core import Refused, Unavailable
 from recloser.rollout import RolloutState
 from recloser.rollout.machine.table import BY_OTHERS, TABLE
 
@@ -86,6 +89,34 @@ def test_nothing_is_left_to_explore(
     assert row is not None
     said = [int(cell.replace(",", "")) for cell in row[1].split("|")]
     assert counts.row()[:4] == pytest.approx(said, rel=0.2)
+
+
+@pytest.mark.parametrize("plan", ["plain", "people"])
+def test_what_two_people_ask_at_once_ends_as_if_one_had_asked_first(plan: str) -> None:
+    """Both in either order, or the one alone whose wish the other had fulfilled, undone or made impossible."""
+    world, pairs = World(plan), 0
+    for number, kept in enumerate(roots_of(plan)):
+        world.begin(kept)
+        orders = [event for event in enabled(world) if event.order and not event.name.startswith("submit")]
+        for first, second in product(orders, repeat=2):
+            met = _end(world, kept, (first,), Fault("rival", 0, second))
+            ends = [_end(world, kept, way) for way in ((first, second), (second, first), (first,), (second,))]
+            assert met in ends, f"root {number}: {first.name} while somebody asks {second.name}"
+            pairs += met != ends[2]
+    assert pairs > 100
+
+
+def _end(world: World, kept: Kept, way: tuple[Event, ...], fault: Fault | None = None) -> tuple[object, object]:
+    begun(world, kept)
+    world.at_point = None if fault is None else fault.strike(world)
+    for event in way:
+        with suppress(Refused, Unavailable):
+            event.act(world, world.controller())
+    world.at_point = None
+    world.rest()
+    settle(world)
+    end = outcome(world)
+    return end["like"], end["trips"]
 
 
 def test_every_invariant_has_a_class_of_its_own() -> None:

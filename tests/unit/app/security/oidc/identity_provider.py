@@ -27,6 +27,19 @@ def key(kid: str, kind: str = "RSA") -> Any:
     return type(made).import_key({**made.as_dict(private=True), "kid": kid, "use": "sig"})
 
 
+@dataclass(frozen=True)
+class FromNow:
+    """A claim of so many seconds after the token is made: a test named by an instant has another name each time."""
+
+    seconds: int
+
+
+def told_at(now: int, claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the claims of a token of an instant (Unix seconds); None takes a claim away."""
+    own = {name: now + value.seconds if isinstance(value, FromNow) else value for name, value in claims.items()}
+    return {name: value for name, value in own.items() if value is not None}
+
+
 @dataclass
 class FakeProvider:
     """The provider's state; `lies` replaces claims, `extra` is told by its endpoint about the person."""
@@ -67,7 +80,7 @@ class FakeProvider:
             "nonce": nonce,
             **self.claims,
         }
-        told = {name: value for name, value in {**told, **self.lies}.items() if value is not None}
+        told = told_at(now, {**told, **self.lies})
         signer = self.keys[self.signs]
         return jwt.encode({"alg": self.algorithm, "kid": signer.kid}, told, signer, algorithms=[self.algorithm])
 
@@ -76,8 +89,7 @@ class FakeProvider:
         now = int(time.time())
         event = {"http://schemas.openid.net/event/backchannel-logout": {}}
         told = {"iss": self.url, "aud": CLIENT, "sub": "u-1", "iat": now, "exp": now + 120, "events": event}
-        told |= {"jti": secrets.token_hex(8), **claims}
-        told = {name: value for name, value in told.items() if value is not None}
+        told = told_at(now, {**told, "jti": secrets.token_hex(8), **claims})
         signer = self.keys[self.signs]
         top = {"typ": "logout+jwt", "alg": self.algorithm, "kid": signer.kid, **(header or {})}
         return jwt.encode({k: v for k, v in top.items() if v is not None}, told, signer, algorithms=[self.algorithm])
@@ -158,4 +170,4 @@ def running_provider() -> Iterator[FakeProvider]:
         server.shutdown()
 
 
-__all__ = ["CLIENT", "SECRET", "FakeProvider", "key", "running_provider"]
+__all__ = ["CLIENT", "SECRET", "FakeProvider", "FromNow", "key", "running_provider"]

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from identity_provider import CLIENT, SECRET, FakeProvider, key
+from identity_provider import CLIENT, SECRET, FakeProvider, FromNow, key
 
 from recloser.app import SystemClock
 from recloser.app.project.tables.console import OidcSection
@@ -87,7 +87,6 @@ def lie(**claims: Any) -> Spoil:
     return lambda provider: provider.lies.update(claims)
 
 
-NOW = int(time.time())
 FORGED: dict[str, tuple[Spoil, str]] = {
     "of another issuer": (lie(iss="https://id.example"), "iss"),
     "for another client": (lie(aud="other"), "aud"),
@@ -95,13 +94,13 @@ FORGED: dict[str, tuple[Spoil, str]] = {
     "given to another": (lie(azp="other"), "azp"),
     "with another nonce": (lie(nonce="x" * 43), "nonce"),
     "without a nonce": (lie(nonce=None), "nonce"),
-    "over": (lie(exp=NOW - 3600), "exp"),
+    "over": (lie(exp=FromNow(-3600)), "exp"),
     "without an end": (lie(exp=None), "exp"),
     "whose end is no number": (lie(exp="9999999999"), "exp"),
     "whose end is true": (lie(exp=True), "exp"),
-    "of an old sign-in": (lie(iat=NOW - 3600), "iat"),
-    "of the future": (lie(iat=NOW + 3600), "iat"),
-    "not valid yet": (lie(nbf=NOW + 3600), "nbf"),
+    "of an old sign-in": (lie(iat=FromNow(-3600)), "iat"),
+    "of the future": (lie(iat=FromNow(3600)), "iat"),
+    "not valid yet": (lie(nbf=FromNow(3600)), "nbf"),
     "without a subject": (lie(sub=None), "sub"),
     "of an empty subject": (lie(sub=""), "sub"),
     "without a name": (lie(preferred_username=None), "name"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from identity_provider import CLIENT, FakeProvider, key
+from identity_provider import CLIENT, FakeProvider, FromNow, key
 
 from recloser.app import Platform
 from recloser.console import Console
@@ -20,7 +20,6 @@ from recloser.testing import empty_project
 Client = httpx.AsyncClient
 PLACE = "/sign-in/provider/logout"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-NOW = int(time.time())
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def entries(folder: Path) -> list[Entry]:
         ({"sub": None, "sid": "s-2"}, False),
         ({"sub": "u-2"}, False),
         ({"aud": ["other", CLIENT]}, True),
-        ({"iat": NOW - 60}, False),
+        ({"iat": FromNow(-60)}, False),
     ],
     ids=str,
 )
@@ -126,10 +125,10 @@ FORGED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "of another issuer": ({"iss": "https://id.example"}, {}),
     "for another client": ({"aud": "other"}, {}),
     "without an audience": ({"aud": None}, {}),
-    "old": ({"iat": NOW - 3_600}, {}),
-    "of the future": ({"iat": NOW + 3_600}, {}),
+    "old": ({"iat": FromNow(-3_600)}, {}),
+    "of the future": ({"iat": FromNow(3_600)}, {}),
     "without an instant": ({"iat": None}, {}),
-    "over": ({"exp": NOW - 3_600}, {}),
+    "over": ({"exp": FromNow(-3_600)}, {}),
     "without an end": ({"exp": None}, {}),
     "without an event": ({"events": None}, {}),
     "of another event": ({"events": {"http://schemas.openid.net/event/other": {}}}, {}),
