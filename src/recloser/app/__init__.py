@@ -22,6 +22,7 @@ from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
+from recloser.app.processes.alone import watch_alone
 from recloser.app.processes.process import Assignment, assigned, say_of
 from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
@@ -58,7 +59,6 @@ from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
 from recloser.app.views.theatre.document import Where
 from recloser.app.views.why import explain_forecast
-from recloser.app.watchman.watching import watch_over
 from recloser.serving.http import Wish
 from recloser.serving.http.people.desk import Kind
 
@@ -148,7 +148,7 @@ __all__ = [
     "verify_dossier",
     "verify_package",
     "waive_check",
-    "watch_over",
+    "watch_alone",
     "write_backup",
     "write_ci",
     "write_context",

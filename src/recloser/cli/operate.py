@@ -14,7 +14,7 @@ from recloser.app import (
     operator_rollback,
     project_status,
     run_up,
-    watch_over,
+    watch_alone,
 )
 from recloser.cli.options import (
     Instant,
@@ -142,7 +142,7 @@ def watchman(project: Path, as_json: bool) -> int:
         if as_json:
             emit(place, as_json=True, text=str)
 
-    return watch_over(project, say, ready)
+    return watch_alone(project, say, ready)
 
 
 VERBS = (forecast, explain, status, rollback, retrain, up, watchman)

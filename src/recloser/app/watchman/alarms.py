@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from recloser.core import format_utc, short_id
-from recloser.ledger import Change, Ledger, NoticeRecord, StateRecord
+from recloser.ledger import Change, Ledger, NoticeRecord, StateRecord, decided_again
 from recloser.monitoring.absence import Absence
 
 KEY = "watchman/absences"
@@ -37,8 +37,10 @@ class AbsenceAlarms:
 
         Raises:
             Unavailable: the ledger cannot be written now; call again.
-            Refused: another watchman wrote at the same moment; call again.
         """
+        return decided_again(lambda: self._update(found, now))
+
+    def _update(self, found: Sequence[Absence], now: datetime) -> list[str]:
         stored = self._ledger.stored(StateRecord, KEY)
         before: dict[str, dict[str, Any]] = {} if stored is None else stored.record.state["open"]
         after = {str(absence.kind): _facts(absence) for absence in found}

@@ -55,6 +55,23 @@ def figures(board: Board) -> dict[str, dict[tuple[str, ...], float]]:
     }
 
 
+def test_of_two_watchmen_that_look_at_one_moment_one_tells(platform: Platform, served: Path) -> None:
+    late = issue_of(platform) + 30 * HOUR
+    with Platform.open(served) as theirs:
+        theirs.clock = VirtualClock(newest_instant(theirs))
+        other, ledger = Watchman(theirs, Board()), platform.ledger
+        change, told_first = ledger.change, list[str]()
+
+        def meets(*given: Any, **named: Any) -> Any:
+            if not told_first:
+                told_first.extend(other.look(late))
+            return change(*given, **named)
+
+        ledger.change = meets  # type: ignore[method-assign]
+        assert Watchman(platform, Board()).look(late) == []
+    assert len(told_first) == len(notices(platform)) > 0
+
+
 def test_a_missing_issue_is_told_once_and_its_end_too(platform: Platform) -> None:
     board, begun = Board(), issue_of(platform)
     watchman = Watchman(platform, board)
@@ -204,3 +221,7 @@ def test_the_process_watches_until_it_is_told_to_stop(served: Path) -> None:
         child.communicate()
     with Platform.open(served) as platform:
         assert {subject for subject, _ in notices(platform)} == {"forecast", "load"}
+        (log,) = platform.layout.logs.glob("*_watchman.jsonl")
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert said.strip() in [line["text"] for line in lines]
+        assert {(line["process"], line["pid"]) for line in lines} == {("watchman", child.pid)}
