@@ -13,7 +13,8 @@ from recloser.app import Platform, run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.verbs import rollback_in
 from recloser.core import LOAD, VirtualClock
-from recloser.ledger import ForecastRecord, Ledger, NoticeRecord, RouteRecord
+from recloser.ledger import ForecastRecord, Ledger, NoticeRecord, RolloutRecord, RouteRecord
+from recloser.rollout import CommandKind, Order, RolloutPlan
 
 
 @pytest.mark.slow
@@ -78,3 +79,18 @@ def test_who_stops_what_somebody_else_stopped_a_moment_before_is_told_so(project
         f"{champion} was stopped a moment before (rolled_back: rolled back by ben: it flaps"
     )
     assert "nothing more was done: the fallback ladder serves now" in told["sentence"]
+
+
+@pytest.mark.slow
+def test_a_look_that_meets_a_persons_order_looks_again(project: Path) -> None:
+    assert run_pipeline(project, as_of=None, engine="local", progress=lambda _line: None)["verdict"] == "pass"
+    with Platform.open(project) as platform, Platform.open(project) as theirs:
+        other = ControlLoop(theirs, LoopOptions())
+        release = getattr(platform.ledger.get(RouteRecord, "route"), "champion", "")
+        rollback_in(other, to=None, reason="it flaps", actor="ben")
+        other.controller.submit(release, RolloutPlan(), scale=None, reason="once more")
+        hold = Order(CommandKind.HOLD, "ben", "storm", rollout=release)
+        meeting: Any = Meeting(platform.ledger, lambda: other.controller.order(hold))
+        platform.ledger = meeting
+        ControlLoop(platform, LoopOptions()).advance()
+        assert [record.state for record in theirs.ledger.find(RolloutRecord, finished_at=None)] == ["held"]

@@ -21,7 +21,7 @@ from recloser.app.loop.router import LocalRouter
 from recloser.app.loop.watch import Watch
 from recloser.app.platform import Platform
 from recloser.core import FloatArray, RecloserError, Served
-from recloser.ledger import ForecastRecord, RouteRecord, StateRecord
+from recloser.ledger import ForecastRecord, RouteRecord, StateRecord, decided_again
 from recloser.monitoring.shapes.fleet import LEVEL_FACTOR, LEVEL_LEAST, Usual, odd_issue
 from recloser.monitoring.shapes.issue import IssueShape, issue_shape, points_an_hour
 from recloser.rollout import Outcome, RolloutController, Router, Settings, record_of, trailing_exceedances
@@ -122,7 +122,11 @@ class ControlLoop:
     def _tick(self) -> Outcome:
         tracing = self.platform.tracing
         tick = self.controller.tick
-        return tick(self.evidence) if tracing is None else tracing.tick(tick, self.evidence)
+
+        def look() -> Outcome:
+            return tick(self.evidence) if tracing is None else tracing.tick(tick, self.evidence)
+
+        return decided_again(look)
 
     def mirror(self) -> None:
         """Make the model registry's aliases as the ledger's route says; it is told, never asked, and may be down."""
