@@ -3,8 +3,8 @@
 from recloser.core.contract import STANDARD_CONTRACT, DataContract, SeriesContract
 from recloser.core.digests import canonical_json, digest_bytes, digest_of, jsonable, short_id, stable_share
 from recloser.core.errors import (
+    Conflict,
     InvalidInput,
-    Overtaken,
     RecloserError,
     Refused,
     Unavailable,
@@ -37,12 +37,12 @@ __all__ = [
     "TEMPERATURE",
     "TIME",
     "Clock",
+    "Conflict",
     "DataContract",
     "FloatArray",
     "Horizon",
     "InvalidInput",
     "ModelRows",
-    "Overtaken",
     "Panel",
     "Quality",
     "RecloserError",

@@ -52,9 +52,13 @@ class RecloserError(Exception):
         return self.explain()
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts as a JSON-ready mapping, for `--json` output and problem documents."""
+        """Return the facts as a JSON-ready mapping, for `--json` output and problem documents.
+
+        `error` is the branch, whatever finer kind within it this is: callers go by what they should do next.
+        """
+        kinds = type(self).__mro__
         return {
-            "error": type(self).__name__,
+            "error": next((kind.__name__ for kind in kinds if RecloserError in kind.__bases__), kinds[0].__name__),
             "what": self.what,
             "got": None if self.got is None else repr(self.got),
             "expected": self.expected,
@@ -81,7 +85,7 @@ class Refused(RecloserError):
     exit_code = 1
 
 
-class Overtaken(Refused):
+class Conflict(Refused):
     """Somebody else wrote, in between, what a decision was taken on; nothing was written. Read and decide again."""
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from recloser.core import Overtaken, Unavailable
+from recloser.core import Conflict, Unavailable
 
 T = TypeVar("T")
 TRIES = 40
@@ -22,19 +22,19 @@ def decided_again(attempt: Callable[[], T]) -> T:
     later ones after a short random pause of real time.
 
     Args:
-        attempt: reads, decides and writes one change; whatever it does after that must not be overtaken.
+        attempt: reads, decides and writes one change; what it does after that must raise no Conflict.
 
     Raises:
         Unavailable: others write at the same time without end; nothing was written.
     """
-    overtaken: Overtaken | None = None
+    conflict: Conflict | None = None
     for tried in range(TRIES):
         try:
             return attempt()
-        except Overtaken as error:
-            overtaken = error
+        except Conflict as error:
+            conflict = error
         if tried:
             time.sleep(random.uniform(0.0, min(LONGEST_PAUSE_S, 0.005 * 2**tried)))
     raise Unavailable(
         "others write at the same time", where="ledger", next_step="Nothing was written. Ask again in a moment."
-    ) from overtaken
+    ) from conflict

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from recloser.core import Overtaken, Refused
+from recloser.core import Conflict, Refused
 from recloser.ledger.audit.chain import Head, StoredEntry, entry_hash
 from recloser.ledger.change import Change, Mode, Write
 from recloser.ledger.mapping import RecordMapping
@@ -38,7 +38,7 @@ def write_change(connection: sa.Connection, change: Change, fence: Fence | None 
     The head row is locked first, which makes writers of a PostgreSQL ledger take turns as SQLite's do.
 
     Raises:
-        Overtaken: a record has another version than expected.
+        Conflict: a record has another version than expected.
         Refused: a newer leader is there than the fence's, or the head is gone.
         sqlalchemy.exc.IntegrityError: a key that must be new is there.
     """
@@ -107,7 +107,7 @@ def _swap(connection: sa.Connection, write: Write) -> None:
         .values(**news, row_version=write.expected_version + 1)
     )
     if done.rowcount != 1:
-        raise Overtaken(
+        raise Conflict(
             "somebody else changed the record in between",
             got=write.row["key"],
             expected=f"version {write.expected_version}",

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from recloser.core import InvalidInput, Overtaken, Refused
+from recloser.core import Conflict, InvalidInput, Refused
 from recloser.ledger.audit.chain import Entry, StoredEntry, Verification
 from recloser.ledger.audit.copying import copy_database
 from recloser.ledger.audit.verification import verify_database
@@ -90,7 +90,7 @@ class Ledger:
 
         Raises:
             InvalidInput: records without a note, or data that does not fit.
-            Overtaken: a key that must be new is there, or a record has another version than expected.
+            Conflict: a key that must be new is there, or a record has another version than expected.
             Unavailable: the database cannot be written now.
         """
         change = Change(actor, now)
@@ -288,7 +288,7 @@ class Ledger:
     def _refusal(self, change: Change) -> Refused:
         for write in change.writes:
             if write.mode == "add" and self.version_of(write.mapping.record_type, write.row["key"]):
-                return Overtaken(
+                return Conflict(
                     "a record of that key is there already",
                     got=write.row["key"],
                     where=f"ledger table {write.mapping.table.name}",

@@ -62,7 +62,7 @@ class RolloutController:
 
     The ledger is the truth: nothing is kept between ticks but when releases last verified, and the router is brought
     in line with the ledger first.
-    Two controllers cannot both win: a record changed by the other since it was read makes the change Overtaken. A tick
+    Two controllers cannot both win: a record changed by the other since it was read makes the change a Conflict. A tick
     is repeated by whoever runs the controller; what a person asks is decided again here.
     """
 
@@ -134,7 +134,7 @@ class RolloutController:
 
         Raises:
             Unavailable: ledger, source or router cannot be reached now; tick again later.
-            Overtaken: somebody else changed the records meanwhile; tick again.
+            Conflict: somebody else changed the records meanwhile; tick again.
         """
         now = self._clock.now()
         world = self._reader.world()

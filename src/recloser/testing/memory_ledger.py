@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self, TypeVar
 
-from recloser.core import InvalidInput, Overtaken, Refused, Unavailable
+from recloser.core import Conflict, InvalidInput, Refused, Unavailable
 from recloser.ledger import Change, Entry, Ledger, LedgerWatch, StateRecord, Stored, Verification
 from recloser.ledger.audit.chain import GENESIS, ChainWalk, Head, StoredEntry
 from recloser.ledger.change import Write
@@ -211,15 +211,15 @@ def _put(rows: dict[str, Row], write: Write) -> None:
     """Write one row, or refuse.
 
     Raises:
-        Overtaken: a key that must be new is there, or the version is another.
+        Conflict: a key that must be new is there, or the version is another.
     """
     key = write.row["key"]
     known = rows.get(key)
     if write.mode == "add" and known is not None:
-        raise Overtaken("a record of that key is there already", got=key, where=WHERE, next_step="Nothing was written.")
+        raise Conflict("a record of that key is there already", got=key, where=WHERE, next_step="Nothing was written.")
     version = 0 if known is None else known.version
     if write.mode == "swap" and version != write.expected_version:
-        raise Overtaken(
+        raise Conflict(
             "somebody else changed the record in between",
             got=key,
             expected=f"version {write.expected_version}",

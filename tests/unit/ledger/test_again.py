@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recloser.core import Overtaken, Refused, Unavailable
+from recloser.core import Conflict, Refused, Unavailable
 from recloser.ledger import Ledger, StateRecord, again, decided_again
 
 NOW = datetime(2020, 3, 2, tzinfo=UTC)
@@ -44,7 +44,7 @@ def test_a_first_record_and_a_later_version_are_both_overtaken(tmp_path: Path) -
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
         assert [decided_again(lambda: count_up(ledger)) for _ in range(2)] == [1, 2]
         for version in (0, 1):
-            with pytest.raises(Overtaken), ledger.change("test", NOW) as change:  # noqa: PT012
+            with pytest.raises(Conflict), ledger.change("test", NOW) as change:  # noqa: PT012
                 change.put(StateRecord("count", NOW, {"count": 9}), expected_version=version)
                 change.note("count", "count")
         assert ledger.stored(StateRecord, "count").record.state == {"count": 2}  # type: ignore[union-attr]
@@ -61,5 +61,5 @@ def test_another_refusal_ends_at_once_and_writers_without_end_are_told() -> None
         decided_again(lambda: refuse(Refused("a gate says no")))
     assert asked == ["a gate says no"]
     with pytest.raises(Unavailable, match="Ask again"):
-        decided_again(lambda: refuse(Overtaken("somebody wrote")))
+        decided_again(lambda: refuse(Conflict("somebody wrote")))
     assert len(asked) == 1 + again.TRIES

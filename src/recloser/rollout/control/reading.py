@@ -35,7 +35,7 @@ class RolloutReader:
     def world(self) -> World:
         """Return the rollouts alive, the route, and the fence; the fence is read first.
 
-        What another controller writes from here on makes our change Overtaken.
+        What another controller writes from here on makes our change a Conflict.
         """
         fence = self.fence()
         records = self._ledger.find(RolloutRecord, state=_ALIVE, order_by="started_at")

@@ -16,7 +16,7 @@ from explored_events import Event, enabled
 from explored_invariants import Seen, Step, hold
 from explored_world import DAY, Crash, Kept, World
 
-from recloser.core import InvalidInput, Overtaken, Refused, Unavailable
+from recloser.core import Conflict, InvalidInput, Refused, Unavailable
 from recloser.ledger import ActRecord, NoticeRecord, RouteRecord, TripRecord
 from recloser.rollout import Evidence, Rollout, RolloutState
 from recloser.rollout.gates import promoted_days, t2_numbers
@@ -82,7 +82,7 @@ def _asked(world: World, before: Seen, event: Event, fault: Fault | None = None)
     try:
         event.act(world, world.controller())
         done = True
-    except Overtaken as error:
+    except Conflict as error:
         if event.order:
             raise AssertionError(f"after {event.name!r}: I3: whoever asks must ask again") from error
         refused = True
