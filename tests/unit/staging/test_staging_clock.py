@@ -51,7 +51,22 @@ def test_what_the_sun_does_to_a_feeder_is_no_wrong_clock() -> None:
         assert found.verdict == "pass", (days, found.reason)
 
 
-@pytest.mark.parametrize(("first", "last"), [(60, 150), (60, 250)], ids=["for a quarter", "for longer"])
+@pytest.mark.parametrize("seed", [10, 18, 24])
+def test_what_the_sun_does_to_a_feeder_each_year_is_no_wrong_clock(seed: int) -> None:
+    """Each had a feeder whose profile moves by an hour for months of a year, and every candidate was refused."""
+    found = check_clock(feeders(seed), None, POLICY)
+    assert found.verdict == "pass", found.reason
+
+
+SPANS = {
+    "for a quarter": (60, 150),
+    "for longer": (60, 250),
+    "for more than a year": (60, 480),
+    "for good": (550, DAYS),
+}
+
+
+@pytest.mark.parametrize(("first", "last"), SPANS.values(), ids=SPANS)
 @pytest.mark.parametrize("hours", [-1.0, 1.0, 3.0])
 @pytest.mark.parametrize("seed", [7, 13])
 def test_a_clock_that_was_set_wrong_is_found(seed: int, hours: float, first: int, last: int) -> None:

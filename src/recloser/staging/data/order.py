@@ -128,22 +128,47 @@ def _shifted_share(area: Grid, policy: GatePolicy) -> float:
     At each midnight the four weeks before are compared with the four weeks after. A step counts when it shows in local
     and in fixed time (at a clock change people's load moves in fixed time and the sun's in local time, a wrong stamp
     moves in both) and at a week of midnights: a wrong stamp stays, while the profile of a feeder with much sun moves
-    by an hour within days of other weather.
+    by an hour within days of other weather. It must be one against the same weeks of another year too, where they are
+    known: the profile of such a feeder moves with the season, each year.
     """
     local, fixed = (rolling_profiles(grid, _SPAN)[0] for grid in (area, on_standard_time(area)))
     if len(local) <= _SPAN:
         return 0.0
     one, two = (_shifts(table[:-_SPAN], table[_SPAN:], policy) for table in (local, fixed))
     hours = np.where(one[0] * two[0] > 0, np.where(np.abs(one[0]) < np.abs(two[0]), one[0], two[0]), 0.0)
+    unlike = np.logical_or(_unlike_other_years(local, policy), _unlike_other_years(fixed, policy))
     phase, left = np.zeros(len(local) + _SPAN - 1), np.maximum(one[1], two[1])
     edges = np.flatnonzero(np.diff(np.sign(hours), prepend=0, append=0))
     for first, last in pairwise(edges.tolist()):
-        if hours[first] and last - first >= _LASTING:
+        if hours[first] and last - first >= _LASTING and unlike[first:last].sum() >= _LASTING:
             sharpest = first + int(left[first:last].argmin())
             phase[sharpest + _SPAN :] += hours[sharpest]
     days = np.unique(area.day[np.isfinite(area.load[0])]) - area.day[0]
     values, counts = np.unique(phase[days], return_counts=True)
     return float((phase[days] != values[counts.argmax()]).mean()) if days.size else 0.0
+
+
+def _unlike_other_years(table: FloatArray, policy: GatePolicy) -> FloatArray:
+    """Return by midnight whether the step there is one beside the year before and the year after, or both are unknown.
+
+    Against another year the weeks before it and the weeks after it lie off by the same hours, mostly none, unless the
+    step is a wrong stamp's of one of the two years.
+
+    Args:
+        table: rolling profiles, shape (n, steps_per_day); NaN where unknown.
+        policy: what counts as a shift.
+    """
+    result: FloatArray = np.ones(len(table) - _SPAN, dtype=bool)
+    if len(table) > _YEAR_DAYS:
+        nothing = np.full_like(table[:_YEAR_DAYS], np.nan)
+        before = np.concatenate([nothing, table[:-_YEAR_DAYS]])
+        after = np.concatenate([table[_YEAR_DAYS:], nothing])
+        for other in (before, after):
+            hours = shift_hours(other, table, policy)
+            known = np.isfinite(other).all(axis=1) & np.isfinite(table).all(axis=1)
+            alike = known[:-_SPAN] & known[_SPAN:] & (hours[:-_SPAN] == hours[_SPAN:])
+            result = np.logical_and(result, ~alike)
+    return result
 
 
 def _against_recent(grid: Grid, recent: Grid, policy: GatePolicy) -> dict[str, float]:
