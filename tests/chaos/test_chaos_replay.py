@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import time
@@ -117,6 +118,8 @@ def test_killed_again_and_again(project: Path, calm: dict[str, Any], tmp_path: P
         assert went_on()
         killed += 1
     assert replay.finished(project, out) == calm
+    report, costs = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("report.json", "costs.json"))
+    assert report["cpu_s"] >= costs["policies"]["recloser"]["cpu_s"] > 0.0, "all lives' CPU time"
 
 
 def test_the_project_itself_was_only_read(project: Path, calm: dict[str, Any]) -> None:
