@@ -43,7 +43,7 @@ class Change:
         self.at = time_text(now, "change.now")
         self.writes: list[Write] = []
         self.notes: list[Note] = []
-        self._added: set[tuple[str, str]] = set()
+        self._written: set[tuple[str, str]] = set()
         self._over = False
 
     def put(self, record: object, *, expected_version: int | None = None) -> None:
@@ -55,6 +55,7 @@ class Change:
 
         Raises:
             InvalidInput: a field does not hold what its annotation says, or the change is over.
+            Refused: 0 is expected of a key that was written in this change before.
         """
         if expected_version is None:
             self._collect(record, "put")
@@ -68,13 +69,9 @@ class Change:
 
         Raises:
             InvalidInput: a field does not hold what its annotation says, or the change is over.
-            Refused: the same key was added in this change before.
+            Refused: the same key was written in this change before.
         """
-        write = self._collect(record, "add")
-        name = (write.mapping.table.name, write.row["key"])
-        if name in self._added:
-            raise Refused("added twice in one change", got=name[1], where=f"ledger table {name[0]}")
-        self._added.add(name)
+        self._collect(record, "add")
 
     def add_all(self, records: Iterable[object]) -> None:
         """Add each record, as `add` does."""
@@ -126,12 +123,15 @@ class Change:
             ]
         ).decode()
 
-    def _collect(self, record: object, mode: Mode, expected_version: int = 0) -> Write:
+    def _collect(self, record: object, mode: Mode, expected_version: int = 0) -> None:
         self._require_open()
         mapping: RecordMapping[Any] = mapping_of(type(record))
         write = Write(mapping, mode, mapping.encode(record), expected_version)
+        name = (mapping.table.name, write.row["key"])
+        if mode == "add" and name in self._written:
+            raise Refused("it cannot be new twice in one change", got=name[1], where=f"ledger table {name[0]}")
+        self._written.add(name)
         self.writes.append(write)
-        return write
 
     def _require_open(self) -> None:
         if self._over:

@@ -10,6 +10,7 @@ import pytest
 
 from recloser.core import Conflict, Refused, Unavailable
 from recloser.ledger import Ledger, StateRecord, again, decided_again
+from recloser.testing import MemoryLedger
 
 NOW = datetime(2020, 3, 2, tzinfo=UTC)
 
@@ -48,6 +49,16 @@ def test_a_first_record_and_a_later_version_are_both_overtaken(tmp_path: Path) -
                 change.put(StateRecord("count", NOW, {"count": 9}), expected_version=version)
                 change.note("count", "count")
         assert ledger.stored(StateRecord, "count").record.state == {"count": 2}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("expected", [None, 0])
+def test_a_key_that_is_new_twice_in_one_change_is_no_conflict(tmp_path: Path, expected: int | None) -> None:
+    for ledger in (Ledger.open(f"sqlite:///{tmp_path}/ledger.db"), MemoryLedger()):
+        with ledger, pytest.raises(Refused, match="new twice") as caught, ledger.change("test", NOW) as change:  # noqa: PT012
+            change.put(StateRecord("count", NOW, {"count": 1}), expected_version=expected)
+            change.note("count", "count")
+            change.add(StateRecord("count", NOW, {"count": 2}))
+        assert type(caught.value) is Refused
 
 
 def test_another_refusal_ends_at_once_and_writers_without_end_are_told() -> None:
