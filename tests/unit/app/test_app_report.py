@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 
 from recloser.app.project.files import replace_file
-from recloser.app.replay.outcome import scored_section
+from recloser.app.replay.outcome import ReplayReport, scored_section
 from recloser.app.replay.scenario import Scenario
 from recloser.app.replay.story import counts, valid_forecasts
+from recloser.app.replay.telling.page import event_windows
 from recloser.core import format_utc
 from recloser.ledger import ForecastRecord, SignalRecord
 from recloser.simulation import Lockdown, Stuck
@@ -135,3 +136,24 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         replace_file(path, None)  # type: ignore[arg-type]
     assert path.read_bytes() == b"new"
+
+
+def test_the_page_shows_the_concerned_area_that_was_off_the_most() -> None:
+    at = datetime(2020, 4, 1, tzinfo=UTC)
+    loads: dict[str, float | None] = {"a": 100.0, "b": 130.0, "c": 160.0, "d": None}
+    rows = [(area, format_utc(at + k * HOUR), load, 80.0, 100.0, 120.0) for area, load in loads.items() for k in (0, 1)]
+    scored = frame([(area, when.replace("Z", "+00:00")[:16] + "+00:00", *rest) for area, when, *rest in rows])
+    signal = {"at": at, "class": "concept_drift", "severity": "warning"}
+    signals = [{**signal, "areas": ["a", "b"]}, {**signal, "areas": []}]
+    trips = [{"at": at, "release": "rel-1", "areas": ["a"]}, {"at": at, "release": "rel-2", "areas": ["gone"]}]
+    document = {"policies": {"recloser": {"trips": trips, "signals": signals}}}
+    found = event_windows(ReplayReport(document, [], {"recloser": scored}), ZONE)
+    assert [(title.split(",")[0], near["area"].unique().to_list(), len(near)) for title, near, _ in found] == [
+        ("Trip of rel-1: a", ["a"], 2),
+        ("Trip of rel-2: c", ["c"], 2),
+        ("Drift found: b", ["b"], 2),
+        ("Drift found: c", ["c"], 2),
+    ]
+    only = scored.filter(pl.col("area") == "d")  # nothing is known of its load
+    (alone, *_) = event_windows(ReplayReport(document, [], {"recloser": only}), ZONE)
+    assert alone[1]["area"].unique().to_list() == ["d"]

@@ -64,7 +64,7 @@ def _timeline(report: ReplayReport, zone: ZoneInfo) -> str:
 
 
 def event_windows(report: ReplayReport, zone: ZoneInfo) -> list[tuple[str, pl.DataFrame, list[tuple[datetime, str]]]]:
-    """Choose up to two trips and two drift signals to show: nine days of the first area concerned."""
+    """Choose up to two trips and two drift signals to show: nine days of the concerned area that was off the most."""
     frame = report.scored.get("recloser")
     policy = report.document["policies"].get("recloser")
     if frame is None or policy is None or frame.is_empty():
@@ -73,17 +73,29 @@ def event_windows(report: ReplayReport, zone: ZoneInfo) -> list[tuple[str, pl.Da
     drifts = [signal for signal in policy["signals"] if signal["class"] == "concept_drift"]
     drifts = sorted(drifts, key=lambda signal: signal["severity"] == "notice")[:2]  # what asks for something first
     chosen = [*trips, *((signal["at"], "Drift found", signal["areas"]) for signal in drifts)]
-    known = sorted(set(frame["area"]))
     windows = []
     for at, caption, areas in chosen:
         instant = at if isinstance(at, datetime) else datetime.fromisoformat(str(at))
-        area = next((name for name in areas if name in known), known[0])
         first, last = instant - timedelta(days=5), instant + timedelta(days=4)
-        near = frame.filter((pl.col("area") == area) & pl.col("at").is_between(first, last)).sort("at")
+        near = _off_the_most(frame.filter(pl.col("at").is_between(first, last)), areas)
         if not near.is_empty():
-            title = f"{caption}: {area}, {instant.astimezone(zone):%Y-%m-%d %H:%M}"
+            title = f"{caption}: {near['area'][0]}, {instant.astimezone(zone):%Y-%m-%d %H:%M}"
             windows.append((title, near, [(instant, caption)]))
     return windows
+
+
+def _off_the_most(frame: pl.DataFrame, areas: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of one area: of those concerned, or of all, the one whose load is furthest off its forecast."""
+    own = frame.filter(pl.col("area").is_in(list(areas)))
+    frame = frame if own.is_empty() else own
+    off = (pl.col("load_mw") - pl.col("q50")).abs().mean() / pl.col("load_mw").abs().mean()
+    most = (
+        frame.group_by("area")
+        .agg(off.alias("off"))
+        .fill_nan(None)
+        .sort("off", "area", descending=[True, False], nulls_last=True)
+    )
+    return frame.filter(pl.col("area") == most["area"][0]).sort("at") if len(most) else frame
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
