@@ -154,6 +154,11 @@ def test_links_and_collector_killed_at_any_time_lose_and_double_nothing(
     assert gaps.height >= 2, "an interrupted wire is a recorded gap"
 
 
+def told_readings(folders: LinkFolders) -> int:
+    link = read_link(folders, "rtu7")
+    return 0 if link is None else link.readings
+
+
 def test_readings_become_a_series_and_the_links_are_told_of(
     project: tuple[Path, int], station: Station, link_kit: SimpleNamespace
 ) -> None:
@@ -164,6 +169,7 @@ def test_readings_become_a_series_and_the_links_are_told_of(
     try:
         processes.wait(lambda: station.acknowledged > 20, "the first events")
         processes.wait(lambda: samples(store).height > 0, "the first closed minute with a value")
+        processes.wait(lambda: told_readings(folders) >= 20, "the link to tell of them")  # it tells once a second
         link, collector = read_link(folders, "rtu7"), read_collector(folders)
         assert link is not None
         assert collector is not None
