@@ -51,7 +51,7 @@ def test_what_the_sun_does_to_a_feeder_is_no_wrong_clock() -> None:
         assert found.verdict == "pass", (days, found.reason)
 
 
-@pytest.mark.parametrize("seed", [10, 18, 24])
+@pytest.mark.parametrize("seed", [5, 17, 18])
 def test_what_the_sun_does_to_a_feeder_each_year_is_no_wrong_clock(seed: int) -> None:
     """Each had a feeder whose profile moves by an hour for months of a year, and every candidate was refused."""
     found = check_clock(feeders(seed), None, POLICY)

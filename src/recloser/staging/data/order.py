@@ -136,6 +136,8 @@ def _shifted_share(area: Grid, policy: GatePolicy) -> float:
         return 0.0
     one, two = (_shifts(table[:-_SPAN], table[_SPAN:], policy) for table in (local, fixed))
     hours = np.where(one[0] * two[0] > 0, np.where(np.abs(one[0]) < np.abs(two[0]), one[0], two[0]), 0.0)
+    if not hours.any():
+        return 0.0
     unlike = np.logical_or(_unlike_other_years(local, policy), _unlike_other_years(fixed, policy))
     phase, left = np.zeros(len(local) + _SPAN - 1), np.maximum(one[1], two[1])
     edges = np.flatnonzero(np.diff(np.sign(hours), prepend=0, append=0))
@@ -160,14 +162,12 @@ def _unlike_other_years(table: FloatArray, policy: GatePolicy) -> FloatArray:
     """
     result: FloatArray = np.ones(len(table) - _SPAN, dtype=bool)
     if len(table) > _YEAR_DAYS:
-        nothing = np.full_like(table[:_YEAR_DAYS], np.nan)
-        before = np.concatenate([nothing, table[:-_YEAR_DAYS]])
-        after = np.concatenate([table[_YEAR_DAYS:], nothing])
-        for other in (before, after):
-            hours = shift_hours(other, table, policy)
-            known = np.isfinite(other).all(axis=1) & np.isfinite(table).all(axis=1)
-            alike = known[:-_SPAN] & known[_SPAN:] & (hours[:-_SPAN] == hours[_SPAN:])
-            result = np.logical_and(result, ~alike)
+        earlier, later = table[:-_YEAR_DAYS], table[_YEAR_DAYS:]
+        hours = shift_hours(earlier, later, policy)
+        known = np.asarray(np.isfinite(earlier).all(axis=1) & np.isfinite(later).all(axis=1))
+        alike = known[:-_SPAN] & known[_SPAN:] & (hours[:-_SPAN] == hours[_SPAN:])
+        result[: len(alike)][alike] = False
+        result[_YEAR_DAYS:][alike] = False
     return result
 
 
