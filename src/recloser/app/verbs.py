@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -398,21 +398,20 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
         require_running(loop.platform, to, Caller(actor, reason, lambda _line: None))
     outcome = loop.controller.rollback(reason=reason, actor=actor, to=to)
     after = ledger.get(RouteRecord, "route")
-    trips = () if outcome.writes is None else outcome.writes.trips
+    over = outcome.rollout if outcome.action is None else None
+    trips: Sequence[TripRecord] = () if outcome.writes is None else outcome.writes.trips
+    if over is not None:
+        trips = ledger.find(TripRecord, release=over.release, since=("at", over.since))
     recalled = [forecast for trip in trips for forecast in trip.recalled]
     serving = None if after is None else after.champion
-    stopped = before.canary or before.champion
-    sentence = f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled. {reason}"
-    if outcome.action is None and outcome.rollout is not None:
-        over = outcome.rollout
-        stopped, found = over.release, ledger.find(TripRecord, release=over.release, since=("at", over.since))
-        recalled = [forecast for trip in found for forecast in trip.recalled]
-        sentence = (
-            f"{stopped} was stopped a moment before ({over.state}: {over.reason}); nothing more was done: "
-            f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled."
-        )
+    sentence = f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled."
+    if over is None:
+        sentence += f" {reason}"
+    else:
+        earlier = f"{over.release} was stopped a moment before ({over.state}: {over.reason}); nothing more was done: "
+        sentence = earlier + sentence
     return {
-        "from": stopped,
+        "from": before.canary or before.champion if over is None else over.release,
         "to": serving,
         "epoch": None if after is None else after.epoch,
         "recalled": recalled,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from recloser.core import Clock, Refused, Unavailable, short_id
-from recloser.ledger import Ledger, NoticeRecord, ReleaseRecord, RouteRecord, StateRecord, decided_again
+from recloser.ledger import Ledger, NoticeRecord, ReleaseRecord, RouteRecord, decided_again
 from recloser.rollout.changes import Settings, Writes, renewed, writes_of
-from recloser.rollout.control.reading import FENCE, RolloutReader
+from recloser.rollout.control.reading import RolloutReader
 from recloser.rollout.control.router import Router, Verify, named, same_route
 from recloser.rollout.control.verifying import ReleaseVerifier, hopeful
-from recloser.rollout.control.writing import put_days, put_writes
+from recloser.rollout.control.writing import put_days, put_fence, put_writes
 from recloser.rollout.decide import Action, Target, decide
 from recloser.rollout.evidence import Command, CommandKind, Evidence, EvidenceSource
 from recloser.rollout.moves import Move, companions, reopening, rollback_subject
@@ -44,17 +44,6 @@ class Outcome:
     rollout: Rollout | None
     action: Action | None
     writes: Writes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What `RolloutController.submit` is asked; see there."""
-
-    release: str
-    plan: RolloutPlan
-    scale: float | None
-    reason: str
-    proposers: Proposers
 
 
 class RolloutController:
@@ -95,11 +84,12 @@ class RolloutController:
         Raises:
             Refused: staging has not accepted the release.
         """
-        order = Submission(release, plan, scale, reason, proposers)
-        return decided_again(lambda: self._submit(order))
+        return decided_again(lambda: self._submit(release, plan, scale=scale, reason=reason, proposers=proposers))
 
-    def _submit(self, order: Submission) -> Rollout:
-        release, now = order.release, self._clock.now()
+    def _submit(
+        self, release: str, plan: RolloutPlan, *, scale: float | None, reason: str, proposers: Proposers
+    ) -> Rollout:
+        now = self._clock.now()
         world = self._reader.world()
         before = self._reader.of_release(release)
         alive = [r for r in before if not r.finished]
@@ -116,17 +106,17 @@ class RolloutController:
             )
         # Who comes later is newer, also at one instant and on a clock that was set back.
         started_at = max([now, *(r.started_at + timedelta(microseconds=1) for r in (*world.rollouts, *before))])
-        rollout = new_rollout(release, world.champion, order.plan, started_at, scale=order.scale, reason=order.reason)
+        rollout = new_rollout(release, world.champion, plan, started_at, scale=scale, reason=reason)
         if before:  # submitted, rejected and submitted again at one instant: two rollouts
             rollout = replace(rollout, key=short_id("rollout", [release, started_at, len(before)]))
-        rollout = replace(rollout, proposers=order.proposers)
+        rollout = replace(rollout, proposers=proposers)
         with self._ledger.change(ACTOR, now) as change:
-            change.put(StateRecord(FENCE, now, {"by": ACTOR}), expected_version=world.fence)
+            put_fence(change, now, world.fence)
             change.add(rollout.to_record())
             if record.state == "retired":  # it stands for a trial again
                 change.put(replace(record, state="accepted"))
-            facts = {"rollout": rollout.key, "reason": order.reason, "plan": order.plan.to_dict()}
-            change.note("rollout.submit", release, {**facts, "proposers": order.proposers.to_dict()})
+            facts = {"rollout": rollout.key, "reason": reason, "plan": plan.to_dict()}
+            change.note("rollout.submit", release, {**facts, "proposers": proposers.to_dict()})
         return rollout
 
     def tick(self, source: EvidenceSource) -> Outcome:
@@ -220,7 +210,7 @@ class RolloutController:
             Refused: it serves already, was never champion, or was tripped.
         """
         world = self._reader.world()
-        command = Command(short_id("cmd", [actor, reason, to, self._clock.now()]), CommandKind.ROLLBACK, actor, reason)
+        command = self._rollback_command(world, to, self._clock.now(), reason=reason, actor=actor)
         reopening(self._reader.with_releases(world, [to]), to, Evidence(command=command, target_ready=True))
 
     def hold(self, *, reason: str, actor: str) -> Outcome:
@@ -289,7 +279,7 @@ class RolloutController:
         require_approvable(rollout, order, case, proposers)
         act = approval_act(rollout, order, now, now + lasts)
         with self._ledger.change(order.actor, now) as change:
-            change.put(StateRecord(FENCE, now, {"by": order.actor}), expected_version=world.fence)
+            put_fence(change, now, world.fence)
             change.put(act)
             facts = {"rollout": rollout.key, "case": rollout.case, "role": order.role, "reason": order.reason}
             change.note("rollout.approve", rollout.release, {**facts, "expires_at": act.expires_at})
@@ -373,7 +363,7 @@ class RolloutController:
         writes = self._planned(world, changing, target, now) if changing else None
         rollout = moves[0].rollout
         with self._ledger.change(actor, now) as change:
-            change.put(StateRecord(FENCE, now, {"by": actor}), expected_version=world.fence)
+            put_fence(change, now, world.fence)
             if fresh:
                 put_days(change, rollout, fresh)
             if writes is not None:
@@ -408,7 +398,7 @@ class RolloutController:
         if self._ledger.get(RouteRecord, "route") != world.route:
             return
         with self._ledger.change(ACTOR, now) as change:
-            change.put(StateRecord(FENCE, now, {"by": ACTOR}), expected_version=fence)
+            put_fence(change, now, fence)
             change.put(longer)
             change.note("rollout.lease", longer.canary or "", {"until": longer.lease_until, "epoch": longer.epoch})
         self._router.set_route(longer)

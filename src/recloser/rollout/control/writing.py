@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from recloser.ledger import Change
+from recloser.ledger import Change, StateRecord
 from recloser.rollout.changes import Writes
+from recloser.rollout.control.reading import FENCE
 from recloser.rollout.paired.pairing import PairedDay, day_to_record
 from recloser.rollout.rollout import Rollout
+
+
+def put_fence(change: Change, now: datetime, fence: int) -> None:
+    """Make a change a Conflict if any other was written since the fence of this version was read."""
+    change.put(StateRecord(FENCE, now, {"by": change.actor}), expected_version=fence)
 
 
 def put_writes(change: Change, writes: Writes) -> None:
