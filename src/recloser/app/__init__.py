@@ -22,7 +22,6 @@ from recloser.app.people.acts import approve_rollout, order_rollout
 from recloser.app.people.advice import told_agreement
 from recloser.app.people.freezes import add_freeze, lift_freeze, list_freezes
 from recloser.app.platform import Platform
-from recloser.app.processes.alone import watch_alone
 from recloser.app.processes.process import Assignment, assigned, say_of
 from recloser.app.processes.server import listen
 from recloser.app.processes.supervisor import run_up
@@ -59,6 +58,7 @@ from recloser.app.views.overview import OverviewAsk, overview
 from recloser.app.views.room import ControlRoom
 from recloser.app.views.theatre.document import Where
 from recloser.app.views.why import explain_forecast
+from recloser.app.watchman.watching import watch_alone
 from recloser.serving.http import Wish
 from recloser.serving.http.people.desk import Kind
 

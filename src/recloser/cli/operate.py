@@ -142,7 +142,7 @@ def watchman(project: Path, as_json: bool) -> int:
         if as_json:
             emit(place, as_json=True, text=str)
 
-    return watch_alone(project, say, ready)
+    return watch_alone(project, ready)
 
 
 VERBS = (forecast, explain, status, rollback, retrain, up, watchman)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from recloser.app.events.watching import watch_phasors
 from recloser.app.links.collecting import collect
 from recloser.app.links.linking import run_link
-from recloser.app.logs.keeping import ProcessLog, begin_log
+from recloser.app.logs.beginning import log_of
+from recloser.app.logs.keeping import ProcessLog
 from recloser.app.logs.told import told
 from recloser.app.processes.controller import control
 from recloser.app.processes.garbage import look_rarely_for_garbage
 from recloser.app.processes.running import make_run
 from recloser.app.processes.server import LISTENING, WORKER, Place, serve
-from recloser.app.project.layout import Layout
-from recloser.app.project.settings import load_project
 from recloser.app.watchman.watching import watch_over
 from recloser.core import Clock, RecloserError, VirtualClock, parse_utc
 from recloser.serving.foreign import hang_on
@@ -48,17 +45,8 @@ def assigned(words: Sequence[str]) -> Assignment:
 
 
 def say_of(name: str, task: Assignment) -> ProcessLog:
-    """Return what a process says things to, after everything that is logged in it goes there too.
-
-    Lines go to stderr and into the project's logs; of a standing clock, which shows what is over, only to stderr.
-    """
-    layout, as_json = Layout(task.folder), False
-    with suppress(RecloserError):  # a project file that is wrong is told by who needs it, here too
-        as_json = load_project(task.folder).observability.logs == "json"
-    folder = layout.logs if task.clock is None and layout.state.is_dir() else None
-    log = ProcessLog(folder, name, os.getpid(), sys.stderr, as_json=as_json)
-    begin_log(log)
-    return log
+    """Return what a process says things to; what a standing clock shows is over, and goes to stderr alone."""
+    return log_of(task.folder, name, kept=task.clock is None)
 
 
 def main(words: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recloser.app.delivery.channels import channels_of
 from recloser.app.delivery.courier import Courier
+from recloser.app.logs.beginning import log_of
 from recloser.app.platform import Platform
 from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.app.watchman.attendance import Roll, plan_of
@@ -46,7 +47,6 @@ class Watchman:
 
         Raises:
             Unavailable: ledger or store cannot be used now; look again.
-            Refused: another watchman wrote at the same moment; look again.
         """
         plan = plan_of(self._platform)
         found = self._roll.call(now, plan, changed=changed)
@@ -100,3 +100,13 @@ def watch_over(
                 board.write("", trouble)
             ended.wait(EVERY_S)
     return 0
+
+
+def watch_alone(folder: Path, ready: Callable[[dict[str, str | None]], None]) -> int:
+    """Watch over a project as `watch_over`, in a process that no supervisor started; it keeps a log as those do.
+
+    Raises:
+        InvalidInput: no project.
+        Unavailable: the port for figures is taken.
+    """
+    return watch_over(folder, log_of(folder, "watchman"), ready)
