@@ -2,6 +2,7 @@
 
 from recloser.testing.builders import daily_load, sample_panel
 from recloser.testing.captures import CaptureBuilder
+from recloser.testing.meeting import Meeting
 from recloser.testing.memory_ledger import MemoryLedger
 from recloser.testing.predictors import ConstantPredictor
 from recloser.testing.projects import COLUMNS, QUICK, empty_project, load_file, small_grid, small_project
@@ -11,6 +12,7 @@ __all__ = [
     "QUICK",
     "CaptureBuilder",
     "ConstantPredictor",
+    "Meeting",
     "MemoryLedger",
     "daily_load",
     "empty_project",

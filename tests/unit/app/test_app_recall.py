@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from recloser.app import Platform, run_pipeline
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.verbs import rollback_in
 from recloser.core import LOAD, VirtualClock
-from recloser.ledger import ForecastRecord, Ledger, NoticeRecord, RolloutRecord, RouteRecord
+from recloser.ledger import ForecastRecord, NoticeRecord, RolloutRecord, RouteRecord
 from recloser.rollout import CommandKind, Order, RolloutPlan
+from recloser.testing import Meeting
 
 
 @pytest.mark.slow
@@ -48,21 +48,6 @@ def test_a_recall_of_the_only_release_falls_back_to_the_ladder(project: Path) ->
         alarms = [text for notice in platform.ledger.find(NoticeRecord, kind="alarm") for text in notice.data["alarms"]]
         assert len(alarms) == 1  # only the ladder is left
         assert "no replacement" not in alarms[0]
-
-
-class Meeting:
-    """A ledger in whose first change somebody else's comes first."""
-
-    def __init__(self, ledger: Ledger, rival: Callable[[], object]) -> None:
-        self._ledger, self._rivals = ledger, [rival]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    def change(self, *given: Any) -> Any:
-        while self._rivals:
-            self._rivals.pop()()
-        return self._ledger.change(*given)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from recloser.rollout import (
     RolloutState,
     explain,
 )
+from recloser.testing import Meeting
 
 S = RolloutState
 HOUR = timedelta(hours=1)
@@ -315,22 +316,6 @@ def test_of_two_controllers_one_is_refused(canary):
     assert canary.state("rel-2") == "tripped"
     assert len(canary.ledger.find(TripRecord)) == 1
     assert canary.ledger.verify().ok
-
-
-class Meeting:
-    """A ledger in whose first change somebody else's comes first."""
-
-    def __init__(self, ledger, rival):
-        self._ledger, self._rival = ledger, rival
-
-    def __getattr__(self, name):
-        return getattr(self._ledger, name)
-
-    def change(self, *given):
-        rival, self._rival = self._rival, None
-        if rival is not None:
-            rival()
-        return self._ledger.change(*given)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from recloser.app.watchman.exporter import Board, told
 from recloser.app.watchman.watching import Watchman
 from recloser.core import Unavailable, VirtualClock
 from recloser.ledger import ForecastRecord, Leadership, NoticeRecord
+from recloser.testing import Meeting
 
 HOUR = timedelta(hours=1)
 
@@ -59,15 +60,9 @@ def test_of_two_watchmen_that_look_at_one_moment_one_tells(platform: Platform, s
     late = issue_of(platform) + 30 * HOUR
     with Platform.open(served) as theirs:
         theirs.clock = VirtualClock(newest_instant(theirs))
-        other, ledger = Watchman(theirs, Board()), platform.ledger
-        change, told_first = ledger.change, list[str]()
-
-        def meets(*given: Any, **named: Any) -> Any:
-            if not told_first:
-                told_first.extend(other.look(late))
-            return change(*given, **named)
-
-        ledger.change = meets  # type: ignore[method-assign]
+        other, told_first = Watchman(theirs, Board()), list[str]()
+        meeting: Any = Meeting(platform.ledger, lambda: told_first.extend(other.look(late)))
+        platform.ledger = meeting
         assert Watchman(platform, Board()).look(late) == []
     assert len(told_first) == len(notices(platform)) > 0
 

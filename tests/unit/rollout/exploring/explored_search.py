@@ -218,9 +218,7 @@ def _interrupt(world: World, kept: Kept, event: Event, points: list[str], counts
             raise AssertionError(f"{fault.kind} {points[fault.index]!r}: {error}") from error
         counts.faults[fault.kind] += 1
         got, wanted = outcome(world), ends
-        if (
-            event.order and fault.kind == "rival"
-        ):  # the same end, by a way of one step more: what the rival did is undone
+        if event.order and fault.kind == "rival":  # the way may have a step more: what the rival did is undone
             got, wanted = state_of(got), [state_of(end) for end in ends]
         assert got in wanted, f"{event.name!r}, {fault.kind} {points[fault.index]!r}: {different(wanted[0], got)}"
 
