@@ -27,7 +27,7 @@ from recloser.app.loop.evidence import DIVERGENCE
 from recloser.ledger import NoticeRecord, ReleaseRecord, RolloutRecord, RouteRecord, StateRecord
 from recloser.registry.golden import read_golden
 from recloser.rollout import Rollout, RolloutPlan, RolloutState, new_rollout
-from recloser.rollout.controller import FENCE
+from recloser.rollout.control.reading import FENCE
 from recloser.simulation import GridPlan, SimulatedGrid
 from recloser.testing import QUICK, small_project
 from recloser.testing.puppets import puppet_release
