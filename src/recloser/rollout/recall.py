@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def record_of(served: Served) -> ForecastRecord:
         release=served.release,
         served_by=served.served_by,
         reason=served.reason,
-        targets=[format_utc(at) for at in served.targets],
+        targets=list(_texts(served.targets)),
         quantiles=list(served.quantiles),
         answers={name: answer.tolist() for name, answer in served.answers.items()},
         void=served.void,
@@ -151,6 +152,12 @@ def served_of(record: ForecastRecord) -> Served:
 def voided(record: ForecastRecord, now: datetime, reason: str, replaced_by: str | None) -> ForecastRecord:
     """Return the record marked void at `now` (aware UTC), with what replaces it."""
     return replace(record, void=True, void_at=now, void_reason=reason, replaced_by=replaced_by)
+
+
+@lru_cache(maxsize=16)
+def _texts(targets: tuple[datetime, ...]) -> tuple[str, ...]:
+    """Return ISO 8601 UTC; all areas of an issue have the same targets."""
+    return tuple(format_utc(at) for at in targets)
 
 
 def _array(answer: Any) -> FloatArray:
