@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from recloser.core import FloatArray, Served, forecast_id, format_utc, parse_utc, require_utc
+from recloser.core import FloatArray, InvalidInput, Served, forecast_id, format_utc, parse_utc, require_utc
 from recloser.ledger import ForecastRecord
 
 
@@ -121,7 +122,7 @@ def record_of(served: Served) -> ForecastRecord:
         release=served.release,
         served_by=served.served_by,
         reason=served.reason,
-        targets=[format_utc(at) for at in served.targets],
+        targets=list(_texts(tuple(require_utc(at, served.id) for at in served.targets))),
         quantiles=list(served.quantiles),
         answers={name: answer.tolist() for name, answer in served.answers.items()},
         void=served.void,
@@ -138,7 +139,7 @@ def served_of(record: ForecastRecord) -> Served:
         area=record.area,
         issued_at=record.issued_at,
         made_at=record.made_at,
-        targets=tuple(at if isinstance(at, datetime) else parse_utc(at, record.key) for at in record.targets),
+        targets=_times(record),
         quantiles=tuple(record.quantiles),
         release=record.release,
         served_by=record.served_by,
@@ -151,6 +152,24 @@ def served_of(record: ForecastRecord) -> Served:
 def voided(record: ForecastRecord, now: datetime, reason: str, replaced_by: str | None) -> ForecastRecord:
     """Return the record marked void at `now` (aware UTC), with what replaces it."""
     return replace(record, void=True, void_at=now, void_reason=reason, replaced_by=replaced_by)
+
+
+# All areas of an issue have the same targets, and a recall reads and writes them once for each area.
+@lru_cache(maxsize=16)
+def _texts(targets: tuple[datetime, ...]) -> tuple[str, ...]:
+    return tuple(format_utc(at) for at in targets)
+
+
+@lru_cache(maxsize=16)
+def _read(targets: tuple[str, ...]) -> tuple[datetime, ...]:
+    return tuple(parse_utc(at) for at in targets)
+
+
+def _times(record: ForecastRecord) -> tuple[datetime, ...]:
+    try:
+        return _read(tuple(record.targets))
+    except (InvalidInput, AttributeError, TypeError):  # times already, or what is none: then the error names the record
+        return tuple(at if isinstance(at, datetime) else parse_utc(at, record.key) for at in record.targets)
 
 
 def _array(answer: Any) -> FloatArray:

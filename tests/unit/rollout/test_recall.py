@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloser.core import Served, forecast_id
+from recloser.core import InvalidInput, Served, forecast_id
 from recloser.rollout import recall_plan, record_of, served_of
 
 HOUR = timedelta(hours=1)
@@ -111,3 +113,18 @@ def test_a_served_forecast_survives_its_record():
     }
     assert np.array_equal(back.answers["rel-old"], original.answers["rel-old"], equal_nan=True)
     assert replace(back, answers={}) == replace(original, answers={})
+
+
+def test_an_hour_that_comes_twice_is_two_targets_in_a_record_whatever_zone_they_are_given_in():
+    zone = ZoneInfo("Europe/Amsterdam")
+    twice = tuple(datetime(2020, 10, 25, 2, tzinfo=zone, fold=fold) for fold in (0, 1))
+    texts = [record_of(replace(served(hours=1), targets=(at,))).targets for at in (*twice, *twice)]
+    assert texts == [["2020-10-25T00:00:00Z"], ["2020-10-25T01:00:00Z"]] * 2
+
+
+def test_the_targets_of_a_record_are_read_as_texts_and_as_times_and_else_the_record_is_named():
+    record = record_of(served(hours=2))
+    assert served_of(replace(record, targets=list(served(hours=2).targets))).targets == served(hours=2).targets
+    with pytest.raises(InvalidInput, match="unreadable time") as caught:
+        served_of(replace(record, targets=["2020-03-03T00:00:00Z", "soon"]))
+    assert caught.value.facts()["where"] == record.key
