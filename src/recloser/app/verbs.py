@@ -19,6 +19,7 @@ from recloser.app.links.state import LinkFolders
 from recloser.app.links.telling import link_sentences, links_document
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.loop.evidence import freezes_of
+from recloser.app.loop.past.walking import check_past
 from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
 from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
@@ -96,6 +97,9 @@ def run_pipeline(
         instant = as_of or newest
         _near_data(instant, newest)
         platform.clock = VirtualClock(instant)
+        past = check_past(platform, instant)
+        if past.flagged:
+            progress(past.told())
         loop = ControlLoop(with_trials(platform), LoopOptions(say=progress))
         here = [] if engine == "local" else [engine]
         key = short_id("run", ["run", instant, platform.store.version(), platform.features.digest, *here])

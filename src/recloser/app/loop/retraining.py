@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from recloser.app.loop.past.walking import Walked, check_past
 from recloser.app.people.proposers import ask_for_run, proposers_of
 from recloser.app.platform import Platform
 from recloser.app.requests import absent_commits, answered, commit_request, data_request, standing_requests
@@ -257,11 +258,14 @@ class Retraining:
         return outcome
 
     def make(self, order: RunOrder) -> RunOutcome:
-        """Run the pipeline and submit nothing.
+        """Run the pipeline and submit nothing; before the first model, history that was never checked is.
 
         Raises:
             RecloserError: a step failed; it is recorded.
         """
+        past = Walked() if self._platform.champion() is not None else check_past(self._platform, order.as_of)
+        if past.flagged:
+            self._say(past.told())
         tracing = self._platform.tracing
         if tracing is None:
             return self._made(order, ())
