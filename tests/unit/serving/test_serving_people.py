@@ -54,6 +54,9 @@ def test_without_tokens_only_this_host_acts_and_may_name_a_person(kit: SimpleNam
         (f"{ABOUT}/hold", {"reason": "  "}, 422),
         (f"{ABOUT}/hold", WHY | {"actor": "eve"}, 422),
         ("/v1/freezes", WHY | {"to": "2026-12-01T06:00:00"}, 422),
+        ("/v1/freezes", WHY | {"to": "9999-12-31T23:59:59Z"}, 422),
+        ("/v1/freezes", WHY | {"to": "9999-12-31T23:59:59-14:00"}, 422),
+        ("/v1/freezes", WHY | {"from": "0001-01-01T00:00:00+14:00"}, 422),
         ("/v1/rollouts/rel-bad/resume", WHY, 409),
     ],
 )
