@@ -22,6 +22,7 @@ from recloser.app.releases.dossiers import sealed_dossier
 from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.accounts import MAY, Account
 from recloser.app.security.gatehouse import Gatehouse
+from recloser.app.security.refusals import Refusals
 from recloser.app.views.alarms import Mark, alarms_document, mark_alarm
 from recloser.app.views.area import area_document
 from recloser.app.views.diagnostics import diagnostics_document
@@ -46,6 +47,7 @@ class ControlRoom:
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._folder, self._clock = folder, clock
         self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger, self._provider)
+        self._refusals = Refusals(self._ledger, SystemClock())
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
@@ -153,7 +155,7 @@ class ControlRoom:
             Refused: no role of the account allows it.
             InvalidInput: there is no such alarm now, or a shelf of another length than may be.
         """
-        _require(account, kind)
+        self._require(account, kind, key, reason)
         with self._project() as (platform, sight):
             now = platform.clock.now()
             alarms = alarms_in(platform, judge(platform, sight, now), now)
@@ -179,7 +181,7 @@ class ControlRoom:
             Refused: no role of the account allows it, or a state or a policy forbids it.
             RecloserError: what the desk raises.
         """
-        _require(account, wish.kind)
+        self._require(account, wish.kind, wish.subject, wish.reason)
         asked = replace(wish, actor=account.name)
         if wish.kind == "rollback":
             with self._project() as (platform, _):
@@ -299,8 +301,10 @@ class ControlRoom:
         if opened is not None:
             opened[0].close()
 
-
-def _require(account: Account, kind: str) -> None:
-    if not account.may(kind):
-        mine, needed = (", ".join(sorted(roles)) for roles in (account.roles, MAY.get(kind, ())))
-        raise Refused(f"your roles do not allow to {kind}", got=mine, expected=needed)
+    def _require(self, account: Account, kind: str, subject: str | None, reason: str) -> None:
+        """See that a role of the account allows an act; a refusal is in the audit log."""
+        if not account.may(kind):
+            told = {"subject": subject, "reason": reason, "roles": sorted(account.roles)}
+            self._refusals.note(account.name, kind, told)
+            mine, needed = (", ".join(sorted(roles)) for roles in (account.roles, MAY.get(kind, ())))
+            raise Refused(f"your roles do not allow to {kind}", got=mine, expected=needed)

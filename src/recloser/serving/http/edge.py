@@ -159,14 +159,23 @@ class Access:
         Raises:
             HTTPException: 401 without a known token, 403 with one that lacks the scope.
         """
-        scheme, _, token = authorization.partition(b" ")
-        found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
-        if scheme.lower() != b"bearer" or found is None:
+        found = self._known(authorization)
+        if found is None:
             raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": CHALLENGE})
         owner, scopes = found
         if needed not in scopes and "admin" not in scopes:
             raise HTTPException(403, f"The token of {owner} lacks the scope {needed!r}.")
         return owner
+
+    def owner(self, authorization: bytes) -> str | None:
+        """Return whose token an Authorization header holds, whatever its scopes; None if it is not known."""
+        found = self._known(authorization)
+        return None if found is None else found[0]
+
+    def _known(self, authorization: bytes) -> tuple[str, frozenset[str]] | None:
+        scheme, _, token = authorization.partition(b" ")
+        found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
+        return found if scheme.lower() == b"bearer" else None
 
 
 def _host_named(headers: Mapping[bytes, bytes]) -> str:
