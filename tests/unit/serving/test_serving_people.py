@@ -65,6 +65,15 @@ def test_what_does_not_fit_is_a_problem(kit: SimpleNamespace, path: str, body: d
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
+def test_a_reason_that_is_too_long_stops_no_rollback_and_else_is_refused(kit: SimpleNamespace) -> None:
+    whole = kit.service()
+    client = kit.Client(whole)
+    assert client("POST", "/v1/rollback", json={"reason": "x" * 5000}).status_code == 200
+    assert whole.desk.wishes[-1].reason == "x" * 1999 + "\u2026"
+    assert client("POST", "/v1/retrain", json={"reason": "x" * 2001}).status_code == 422
+    assert client("POST", "/v1/retrain", json={"reason": "x" * 2000}).status_code == 200
+
+
 def test_a_key_goes_with_the_wish_and_a_repetition_is_told(kit: SimpleNamespace) -> None:
     whole = kit.service()
     client = kit.Client(whole)
