@@ -74,6 +74,15 @@ def test_a_reason_that_is_too_long_stops_no_rollback_and_else_is_refused(kit: Si
     assert client("POST", "/v1/retrain", json={"reason": "x" * 2000}).status_code == 200
 
 
+def test_a_rollout_that_there_is_not_is_not_found_and_405_names_every_method(kit: SimpleNamespace) -> None:
+    client = kit.Client(kit.service())
+    assert client("GET", "/v1/rollouts/nonsense").status_code == 404
+    assert "no such rollout" in client("GET", "/v1/rollouts/nonsense").json()["detail"]
+    for path, methods in (("/v1/freezes", "GET, HEAD, POST"), ("/v1/rollback", "POST"), ("/v1/route", "GET, HEAD")):
+        answer = client("DELETE", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+
+
 def test_a_key_goes_with_the_wish_and_a_repetition_is_told(kit: SimpleNamespace) -> None:
     whole = kit.service()
     client = kit.Client(whole)

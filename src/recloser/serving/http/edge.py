@@ -13,6 +13,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope, Send
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, Unproven, jsonable
@@ -109,7 +110,15 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     members = dialect(request.url.path, error.status_code, error.detail)
     response = problem(error.status_code, title, error.detail, **members)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return what the routes of a path take together; the router itself names those of the first alone."""
+    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 async def on_crash(request: Request, _: Exception) -> Response:
