@@ -1,0 +1,84 @@
+"""Conversations of one capture beside each other: none is read by what another one said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recloser.connectors import decode_file
+from recloser.connectors.c37118 import (
+    Configuration,
+    Location,
+    PhasorChannel,
+    PmuConfiguration,
+    configuration_frames,
+    data_frame,
+)
+from recloser.testing import CaptureBuilder
+
+PMU, ONE, OTHER = (1, 4712), (2, 40_001), (3, 40_002)
+
+
+def rows(path: Path, capture: CaptureBuilder, protocol: str = "c37118") -> list[dict[str, Any]]:
+    return list(decode_file(protocol, capture.write(path / "a.pcap")))
+
+
+def stream(form: int = 0, scale: float = 0.01, nominal: int = 50, kind: int = 2) -> Configuration:
+    pmu = PmuConfiguration("X", 1, form, (PhasorChannel("P", "V", scale),), (), (), nominal, 1)
+    return Configuration(7, 1_000_000, (pmu,), 50, kind)
+
+
+def frame(known: Configuration, re: float) -> bytes:
+    return data_frame(known, [0, re, 0, 0, 0], (1_700_000_000, 0))
+
+
+def told(found: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(row["pmus"][0]["phasors"][0]["re"], row["pmus"][0]["frequency_hz"]) for row in found if "pmus" in row]
+
+
+@pytest.mark.parametrize(("form", "nominal"), [(10, 60), (0, 60)])
+@pytest.mark.parametrize("other", [OTHER, (2, 40_002)])
+def test_two_clients_of_one_server_are_each_read_by_their_own_configuration(
+    tmp_path: Path, form: int, nominal: int, other: tuple[int, int]
+) -> None:
+    one, two = stream(), stream(form, 1.0, nominal)
+    capture = CaptureBuilder().tcp(PMU, ONE, configuration_frames(one)[0]).tcp(PMU, ONE, frame(one, 100))
+    capture.tcp(PMU, other, configuration_frames(two)[0])
+    for _ in range(2):
+        capture.tcp(PMU, other, frame(two, 7)).tcp(PMU, ONE, frame(one, 100))
+    found = rows(tmp_path, capture)
+    assert not [row for row in found if "error" in row]
+    assert told(found) == [(1, 50), (7, 0.0 if form else 60), (1, 50), (7, 0.0 if form else 60), (1, 50)]
+
+
+def test_pieces_of_two_clients_configurations_do_not_mix(tmp_path: Path) -> None:
+    one, two = (
+        replace(known, pmus=(replace(known.pmus[0], location=Location("00" * 16, None, None, None, "M", 0, 0)),))
+        for known in (stream(kind=3), stream(scale=1.0, kind=3))
+    )
+    capture, pieces = CaptureBuilder(), [configuration_frames(known, piece=60) for known in (one, two)]
+    for first, second in zip(*pieces, strict=True):
+        capture.tcp(PMU, ONE, first).tcp(PMU, OTHER, second)
+    capture.tcp(PMU, ONE, frame(one, 100)).tcp(PMU, OTHER, frame(two, 100))
+    assert len(pieces[0]) > 1
+    assert told(rows(tmp_path, capture)) == [(pytest.approx(1), 50), (100, 50)]
+
+
+def test_datagrams_are_read_by_what_their_receiver_was_told_else_by_what_fits(tmp_path: Path) -> None:
+    one, two = stream(), stream(10)
+    capture = CaptureBuilder().tcp(PMU, ONE, configuration_frames(one)[0]).tcp(PMU, OTHER, configuration_frames(two)[0])
+    capture.udp((1, 4713), (2, 6000), frame(one, 100)).udp((1, 4713), (3, 6000), frame(two, 7))
+    capture.udp((1, 4713), (99, 6000), frame(two, 7)).udp((1, 4713), (99, 6000), frame(one, 100))
+    found = rows(tmp_path, capture)
+    assert not [row for row in found if "error" in row]
+    assert [re for re, _ in told(found)] == [1, 7, 7, 1]
+
+
+def test_a_conversation_that_was_told_a_cfg1_alone_is_read_by_the_cfg2_of_another(tmp_path: Path) -> None:
+    could, sends = stream(scale=1.0, kind=1), stream()
+    capture = CaptureBuilder().tcp(PMU, OTHER, configuration_frames(sends)[0])
+    capture.tcp(PMU, ONE, configuration_frames(could)[0]).tcp(PMU, ONE, frame(sends, 100))
+    assert told(rows(tmp_path, capture)) == [(1, 50)]
