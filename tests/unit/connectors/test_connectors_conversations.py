@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,62 @@ def test_a_conversation_that_was_told_a_cfg1_alone_is_read_by_the_cfg2_of_anothe
     capture = CaptureBuilder().tcp(PMU, OTHER, configuration_frames(sends)[0])
     capture.tcp(PMU, ONE, configuration_frames(could)[0]).tcp(PMU, ONE, frame(sends, 100))
     assert told(rows(tmp_path, capture)) == [(1, 50)]
+
+
+SERVER, CLIENT = (1, 502), (2, 40_000)
+SYN, ANSWER = 2, 18
+
+
+def ask(transaction: int) -> bytes:
+    return struct.pack(">HHHBBHH", transaction, 0, 6, 1, 3, 100, 2)
+
+
+def answer(transaction: int) -> bytes:
+    return struct.pack(">HHHBBBHH", transaction, 0, 7, 1, 3, 4, 1, 2)
+
+
+OPENINGS: dict[str, list[tuple[tuple[int, int], int, int, int]]] = {
+    "both": [(CLIENT, 1000, SYN, 0), (SERVER, 5000, ANSWER, 1001)],
+    "the client's alone": [(CLIENT, 1000, SYN, 0)],
+    "the server's alone": [(SERVER, 5000, ANSWER, 1001)],
+    "tried again": [(CLIENT, 77, SYN, 0), (CLIENT, 1000, SYN, 0), (SERVER, 5000, ANSWER, 1001)],
+    "repeated": [(CLIENT, 1000, SYN, 0)] * 2 + [(SERVER, 5000, ANSWER, 1001)] * 2,
+    "in the wrong order": [(SERVER, 5000, ANSWER, 1001), (CLIENT, 1000, SYN, 0)],
+}
+
+
+@pytest.mark.parametrize("first", OPENINGS)
+@pytest.mark.parametrize("second", OPENINGS)
+def test_answers_find_their_requests_however_much_was_seen_of_the_openings(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    capture, packets = CaptureBuilder(), []
+    for base, name in ((0, first), (70_000_000, second)):
+        for source, at, flags, acknowledged in OPENINGS[name]:
+            target = SERVER if source == CLIENT else CLIENT
+            capture.tcp(source, target, b"", base + at, flags, base + acknowledged if acknowledged else 0)
+        capture.tcp(CLIENT, SERVER, ask(2), base + 1001).tcp(SERVER, CLIENT, answer(2), base + 5001)
+        capture.tcp(CLIENT, SERVER, ask(3), base + 1013).tcp(SERVER, CLIENT, answer(3), base + 5014)
+        packets += [len(capture.packets) - 3, len(capture.packets) - 1]
+    found = [row for row in rows(tmp_path, capture, "modbus") if not row["request"]]
+    assert [(row["request_packet"], row["address"], row["registers"]) for row in found] == [
+        (packet, 100, [1, 2]) for packet in packets
+    ]
+
+
+def test_a_late_opening_takes_nothing_back(tmp_path: Path) -> None:
+    capture = CaptureBuilder().tcp(SERVER, CLIENT, b"", 5000, ANSWER, 1001).tcp(CLIENT, SERVER, ask(1), 1001)
+    capture.tcp(CLIENT, SERVER, b"", 1000, SYN).tcp(CLIENT, SERVER, ask(2), 1013).tcp(SERVER, CLIENT, answer(2), 5001)
+    found = rows(tmp_path, capture, "modbus")
+    assert [(row["packet"], row["request"], "error" in row) for row in found] == [
+        (2, True, False),
+        (4, True, False),
+        (5, False, False),
+    ]
+
+
+def test_what_an_old_connection_said_answers_nothing_in_a_new_one(tmp_path: Path) -> None:
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, b"", 1000, SYN).tcp(SERVER, CLIENT, b"", 5000, ANSWER, 1001)
+    capture.tcp(CLIENT, SERVER, ask(2), 1001).tcp(CLIENT, SERVER, b"", 900_000, SYN)
+    capture.tcp(SERVER, CLIENT, b"", 800_000, ANSWER, 900_001).tcp(SERVER, CLIENT, answer(2), 800_001)
+    assert rows(tmp_path, capture, "modbus")[-1]["request_packet"] is None
