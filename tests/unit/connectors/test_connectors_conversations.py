@@ -17,7 +17,9 @@ from recloser.connectors.c37118 import (
     PmuConfiguration,
     configuration_frames,
     data_frame,
+    header_frame,
 )
+from recloser.connectors.dnp3 import link_frame
 from recloser.testing import CaptureBuilder
 
 PMU, ONE, OTHER = (1, 4712), (2, 40_001), (3, 40_002)
@@ -142,3 +144,34 @@ def test_what_an_old_connection_said_answers_nothing_in_a_new_one(tmp_path: Path
     capture.tcp(CLIENT, SERVER, ask(2), 1001).tcp(CLIENT, SERVER, b"", 900_000, SYN)
     capture.tcp(SERVER, CLIENT, b"", 800_000, ANSWER, 900_001).tcp(SERVER, CLIENT, answer(2), 800_001)
     assert rows(tmp_path, capture, "modbus")[-1]["request_packet"] is None
+
+
+UNIT = bytes.fromhex("68040100") + b"\0\0"
+LINK = link_frame(10, 1, b"\xc0\xc0\x01")
+FRAMES = {
+    "c37118": (PMU, [header_frame(7, f"h{n}") for n in range(6)]),
+    "iec104": ((1, 2404), [UNIT] * 6),
+    "dnp3": ((1, 20_000), [LINK] * 6),
+    "modbus": (SERVER, [answer(n) for n in range(6)]),
+}
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+@pytest.mark.parametrize("missing", [0, 3])
+@pytest.mark.parametrize("protocol", FRAMES)
+def test_a_hole_between_two_frames_is_told(tmp_path: Path, protocol: str, missing: int, acknowledged: bool) -> None:  # noqa: FBT001
+    source, frames = FRAMES[protocol]
+    capture, place = CaptureBuilder().tcp(source, ONE, b"", at=0, flags=SYN), 1
+    for number, one in enumerate(frames):
+        if number != missing:
+            capture.tcp(source, ONE, one, at=place)
+        place += len(one)
+    if acknowledged:
+        capture.tcp(ONE, source, b"", at=1, acknowledged=place)
+    found = rows(tmp_path, capture, protocol)
+    if protocol == "c37118" and missing == 0:  # nothing is told of a stream before it is known
+        assert len(found) == 5
+        return
+    assert [row.get("error") for row in found].count(f"{len(frames[missing])} bytes of the stream are missing") == 1
+    assert [row["packet"] for row in found] == sorted(row["packet"] for row in found)
+    assert len(found) == 6

@@ -88,7 +88,11 @@ class StreamFramer:
             lost: bytes missing before them.
         """
         if lost:
-            yield from self.finish(f"{lost} bytes of the stream are missing")
+            reason = f"{lost} bytes of the stream are missing"
+            if len(self._bytes):
+                yield from self.finish(reason)
+            else:
+                yield from self._tell(Found(packet, b"", reason, framed=False))
         self._bytes.append(data, packet)
         while (item := self._next()) is not None:
             yield from self._tell(item)

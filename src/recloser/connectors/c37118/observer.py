@@ -123,7 +123,8 @@ class Observer:
 
     def _observe(self, item: Found, sender: Endpoint, target: Endpoint) -> Observation:
         if not item.framed:
-            return Observation(item.packet, None, crc_ok=False, error=f"{item.error}: {shown(item.data)}")
+            error = f"{item.error}: {shown(item.data)}" if item.data else item.error
+            return Observation(item.packet, None, crc_ok=False, error=error)
         envelope = read_envelope(item.data)
         ends = (target, sender) if envelope.type is FrameType.CMD else (sender, target)
         if item.error is not None:

@@ -18,10 +18,11 @@ class Conversations:
         measure: as for `Cutter`.
         looks_like: whether a piece of a stream is frames of the protocol and nothing else.
         ports: the registered port and others that are told; a connection on one of them is taken to speak the protocol.
+        wary: as for `Cutter`.
     """
 
-    def __init__(self, measure: Measure, looks_like: Looks, ports: Collection[int]) -> None:
-        self._measure, self._looks_like, self._ports = measure, looks_like, frozenset(ports)
+    def __init__(self, measure: Measure, looks_like: Looks, ports: Collection[int], *, wary: bool = False) -> None:
+        self._measure, self._looks_like, self._ports, self._wary = measure, looks_like, frozenset(ports), wary
         self._known: set[Key] = set()
         self._cutters: dict[tuple[Endpoint, Endpoint, int], Cutter] = {}
 
@@ -35,7 +36,7 @@ class Conversations:
         name = (*key, chunk.connection)
         cutter = self._cutters.get(name)
         if cutter is None:
-            cutter = self._cutters[name] = Cutter(self._measure)
+            cutter = self._cutters[name] = Cutter(self._measure, wary=self._wary)
         yield from cutter.feed(chunk.data, chunk.packet, chunk.lost)
 
     def finish(self) -> Iterator[tuple[Cut, Endpoint]]:

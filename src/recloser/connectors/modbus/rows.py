@@ -17,28 +17,25 @@ OPEN_REQUESTS = 1_024  # of one connection
 Route = tuple[Endpoint, Endpoint, int]
 
 
-def _plausible(data: bytes | bytearray, place: int = 0) -> bool:
-    protocol, length = int.from_bytes(data[place + 2 : place + 4]), int.from_bytes(data[place + 4 : place + 6])
-    return protocol == 0 and 2 <= length <= LONGEST - 6
+def measure(data: bytes | bytearray) -> int:
+    """Return the length of the frame at the front of a stream, as `Cutter` asks for it.
 
-
-def measure(data: bytearray) -> int:
-    """Return the length of the frame at the front of a stream, as `Cutter` asks for it."""
-    if len(data) < 6:
+    A frame longer than the standard allows is one all the same: there are servers that answer 127 registers at once.
+    """
+    if len(data) <= HEADER:
         return 0
-    if _plausible(data):
-        return 6 + int(struct.unpack_from(">H", data, 4)[0])
-    place = next((place for place in range(1, len(data) - 5) if _plausible(data, place)), len(data) - 5)
-    return -place
+    protocol, length = struct.unpack_from(">HH", data, 2)
+    return 6 + int(length) if protocol == 0 and length >= 2 and data[HEADER] & 0x7F else -len(data)
 
 
 def looks_like(data: bytes) -> bool:
     """Return whether the bytes are whole frames and nothing else, so that a connection on any port is known."""
     place = 0
     while place + HEADER < len(data):
-        if not _plausible(data, place) or not 1 <= data[place + HEADER] & 0x7F <= 43:
+        length = measure(data[place : place + HEADER + 1])
+        if not 0 < length <= LONGEST or data[place + HEADER] & 0x7F > 43:
             return False
-        place += 6 + int(struct.unpack_from(">H", data, place + 4)[0])
+        place += length
     return 0 < place == len(data)
 
 
@@ -51,7 +48,7 @@ class ModbusRows:
 
     def __init__(self, ports: Collection[int] = ()) -> None:
         self._ports = frozenset((PORT, *ports))
-        self._conversations = Conversations(measure, looks_like, self._ports)
+        self._conversations = Conversations(measure, looks_like, self._ports, wary=True)
         self._clients: dict[Route, Endpoint] = {}
         self._open: dict[Route, OrderedDict[tuple[int, int], tuple[int, Pdu]]] = {}
 
@@ -133,7 +130,7 @@ def _told(pdu: Pdu, asked: Pdu | None) -> Row:
 
 
 def _datagram(chunk: Chunk) -> Iterator[Cut]:
-    cutter = Cutter(measure)
+    cutter = Cutter(measure, wary=True)
     yield from cutter.feed(chunk.data, chunk.packet)
     yield from cutter.finish("the datagram ends inside a frame")
 
