@@ -189,3 +189,24 @@ def test_a_fragment_whose_first_segment_came_last_is_of_that_packet(tmp_path: Pa
     capture.tcp(OUTSTATION, MASTER, two, at=1 + len(one)).tcp(OUTSTATION, MASTER, one, at=1)
     found = list(decode_file("dnp3", capture.write(tmp_path / "a.pcap")))
     assert [(row["packet"], row["index"], row["reading"]) for row in found] == [(3, 0, 5), (3, 1, 6)]
+
+
+@pytest.mark.parametrize("twice", [0, 1, 2, 3])
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_segment_that_comes_twice_costs_nothing(tmp_path: Path, transport: str, twice: int) -> None:
+    objects = b"\x1e\x02\x00\x00\x1d" + b"".join(b"\x01" + struct.pack("<h", n) for n in range(30))
+    parts = frames(response(objects), size=28, first=62)
+    assert len(parts) == 4
+    capture = CaptureBuilder()
+    for part in (*parts[: twice + 1], *parts[twice:], *parts):
+        getattr(capture, transport)(OUTSTATION, MASTER, part)
+    rows = list(decode_file("dnp3", capture.write(tmp_path / "a.pcap")))
+    assert [(row["index"], row["reading"], "error" in row) for row in rows] == [(n, n, False) for n in range(30)] * 2
+    assert {row["packet"] for row in rows[30:]} == {9}
+
+
+def test_a_segment_that_is_only_numbered_as_the_one_before_is_told(tmp_path: Path) -> None:
+    one, two, three = frames(response(bytes.fromhex("1e02000001") + b"\1\5\0\1\6\0"), size=6)
+    other = link_frame(4, 3, b"\x01" + b"other")
+    errors = [row.get("error") for row in stream(tmp_path, one, two, other, three)]
+    assert errors == ["transport segment 1 where 2 was due", "a transport segment without its first"]
