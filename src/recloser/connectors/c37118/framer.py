@@ -75,6 +75,16 @@ class StreamFramer:
         """Return the bytes that are no whole frame yet."""
         return bytes(self._bytes.data)
 
+    @property
+    def holds(self) -> bool:
+        """Return whether frames are held until the stream is known."""
+        return bool(self._held)
+
+    @property
+    def unfinished(self) -> ByteStream | None:
+        """Return the bytes of which something may be told yet; None where there are none."""
+        return self._bytes if len(self._bytes) and (self._sure or len(self._bytes) >= PREFIX.size) else None
+
     def release(self) -> bytes:
         """Return the bytes that are no whole frame yet, and forget them."""
         return self._bytes.take(len(self._bytes))[0] if len(self._bytes) else b""

@@ -12,7 +12,7 @@ from recloser.connectors.c37118.frame import CHECK, PREFIX, Envelope, FrameType,
 from recloser.connectors.c37118.framer import Found, StreamFramer, frames_in_datagram
 from recloser.connectors.c37118.layout import Layout, layout_of
 from recloser.connectors.c37118.reading import PieceCollector, read_configuration, text
-from recloser.connectors.capture import Chunk, Endpoint, shown
+from recloser.connectors.capture import Chunk, Ended, Endpoint, Unfinished, shown
 from recloser.core import InvalidInput
 
 REMEMBERED = 2_048  # configurations, and pieces of them; the longest unused is forgotten
@@ -101,19 +101,30 @@ class Observer:
 
     def __init__(self) -> None:
         self.configurations = Configurations()
+        self._unfinished = Unfinished()
         self._framers: OrderedDict[tuple[Endpoint, Endpoint, int], StreamFramer] = OrderedDict()
         self._pieces: OrderedDict[tuple[Endpoint, Endpoint, int], PieceCollector] = OrderedDict()
 
-    def add(self, chunk: Chunk) -> Iterator[Observation]:
-        """Yield the frames that this piece completes."""
-        if chunk.transport == "udp":
-            found: Iterator[Found] = iter(frames_in_datagram(chunk.data, chunk.packet))
+    def add(self, event: Chunk | Ended) -> Iterator[Observation]:
+        """Yield the frames that a piece of a conversation completes, or what a stream ends with."""
+        key = (event.source, event.target, event.connection)
+        if isinstance(event, Ended):
+            framer = self._framers.pop(key, None)
+            found = iter(()) if framer is None else framer.finish()
+        elif event.transport == "udp":
+            framer, found = None, iter(frames_in_datagram(event.data, event.packet))
         else:
-            key = (chunk.source, chunk.target, chunk.connection)
             framer = self._framers.setdefault(key, StreamFramer())
-            found = framer.feed(chunk.data, chunk.packet, chunk.lost)
+            found = framer.feed(event.data, event.packet, event.lost)
+            self._unfinished.begin(key, event.packet)
         for item in found:
-            yield self._observe(item, chunk.source, chunk.target)
+            yield self._observe(item, event.source, event.target)
+        if framer is not None and not framer.holds:
+            self._unfinished.settle(key, framer.unfinished)
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that an observation made later may name; None where nothing waits."""
+        return self._unfinished.earliest()
 
     def finish(self) -> Iterator[Observation]:
         """Yield what the streams end with, where it is no whole frame."""

@@ -63,6 +63,11 @@ class Cutter:
             self._doubt = length < 0
             yield Cut(latest, taken, None if length > 0 else f"bytes that begin no frame: {shown(taken)}")
 
+    @property
+    def waiting(self) -> ByteStream:
+        """Return the bytes that are no whole frame yet."""
+        return self._bytes
+
     def finish(self, reason: str = "the stream ends inside a frame") -> Iterator[Cut]:
         """Yield what is left, as damage."""
         if len(self._bytes):

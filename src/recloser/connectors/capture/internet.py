@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -52,14 +53,19 @@ class Internet:
         self._packet = 0
         self._forgotten: list[int] = []
 
-    def take_lost(self, *, at_end: bool = False) -> list[int]:
-        """Return, and forget, the first packet of each datagram given up for lost pieces, at the end of all."""
-        packets = self._forgotten
+    def take_lost(self, *, at_end: bool = False) -> Iterator[int]:
+        """Yield, and forget, the first packet of each datagram given up for lost pieces, at the end of all."""
         if at_end:
-            packets = sorted([*packets, *(pieces.packet for pieces in self._waiting.values())])
+            self._forgotten = sorted([*self._forgotten, *(pieces.packet for pieces in self._waiting.values())])
             self._waiting.clear()
-        self._forgotten = []
-        return packets
+        while self._forgotten:
+            yield self._forgotten[0]
+            del self._forgotten[0]
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that may be told as lost; None where none may."""
+        waiting = [pieces.packet for pieces in self._waiting.values()]
+        return min([*self._forgotten, *waiting], default=None)
 
     def open(self, ethertype: int, data: bytes, packet: int = 0) -> Datagram | None:
         """Return the datagram that is whole with this packet, or None (a piece, or no IP)."""

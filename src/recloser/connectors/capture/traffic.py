@@ -28,6 +28,7 @@ class Traffic:
     def __init__(self) -> None:
         self._internet = Internet()
         self._connections: dict[Route, Connections] = {}
+        self._late: set[Connections] = set()  # those of which segments wait
 
     def add(self, packet: Packet, depth: int = 0) -> Iterator[Event]:
         """Yield what the packet brings: pieces of conversations, or a link frame that is not IP.
@@ -58,6 +59,11 @@ class Traffic:
         elif datagram.protocol == TCP:
             yield from self._tcp(packet, datagram)
 
+    def pending(self) -> int | None:
+        """Return the earliest packet of which something may be told yet; None where nothing waits."""
+        waiting = [self._internet.pending(), *(connections.oldest for connections in self._late)]
+        return min((packet for packet in waiting if packet is not None), default=None)
+
     def finish(self) -> Iterator[Event]:
         """Yield what still waits for bytes that never came."""
         yield from map(_in_pieces, self._internet.take_lost(at_end=True))
@@ -75,6 +81,10 @@ class Traffic:
         if connections is None:
             connections = self._connections[route] = Connections(route)
         yield from connections.add(route, segment, acknowledged)
+        if connections.oldest is None:
+            self._late.discard(connections)
+        else:
+            self._late.add(connections)
 
 
 def _in_pieces(packet: int) -> Damage:
@@ -92,14 +102,18 @@ def _udp(packet: Packet, datagram: Datagram) -> Iterator[Event]:
         yield Chunk(packet.number, packet.t_ns, "udp", source, target, data)
 
 
-def read_traffic(path: Path | str) -> Iterator[Event]:
-    """Yield everything in a capture file, in capture order; damage is told and does not end the reading.
+def read_traffic(path: Path | str, traffic: Traffic | None = None) -> Iterator[Event]:
+    """Yield everything in a capture file, in the order in which it is known; damage does not end the reading.
+
+    Args:
+        path: the capture file.
+        traffic: what follows its conversations; a new one unless given.
 
     Raises:
         InvalidInput: neither pcap nor pcapng.
         Unavailable: the file cannot be read now.
     """
-    traffic = Traffic()
+    traffic = traffic or Traffic()
     for packet in read_packets(path):
         if isinstance(packet, Damage):
             yield packet

@@ -27,6 +27,10 @@ class GooseRows:
         """Return the row of a frame on the station bus."""
         return rows_of(event, ETHERTYPE, lambda payload: (_message(payload),))
 
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return None
+
     def finish(self) -> Iterator[Row]:
         """Yield nothing: a frame is whole or is none."""
         return iter(())

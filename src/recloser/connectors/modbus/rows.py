@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
+from recloser.connectors.capture import Chunk, Cut, Cutter, Ended, Endpoint, Event
 from recloser.connectors.capture.conversations import Conversations
 from recloser.connectors.modbus.pdu import EXCEPTIONS, Pdu, read_pdu
 
@@ -54,23 +54,22 @@ class ModbusRows:
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of the frames that this event completes."""
-        if not isinstance(event, Chunk):
-            return
-        if event.transport == "tcp":
-            cuts = self._conversations.add(event)
-        elif not self._ports.isdisjoint((event.source.port, event.target.port)):
-            cuts = _datagram(event)
-        else:
-            return
-        for cut in cuts:
-            yield self._row(cut, event)
+        for cut, place in self._conversations.add(event):
+            yield self._row(cut, place)
+        if isinstance(event, Chunk) and event.transport == "udp":
+            known = not self._ports.isdisjoint((event.source.port, event.target.port))
+            yield from (self._row(cut, event) for cut in (_datagram(event) if known else ()))
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return self._conversations.pending()
 
     def finish(self) -> Iterator[Row]:
         """Yield the rows of frames that the capture ends in."""
         for cut, _ in self._conversations.finish():
             yield _damaged(cut)
 
-    def _row(self, cut: Cut, chunk: Chunk) -> Row:
+    def _row(self, cut: Cut, chunk: Chunk | Ended) -> Row:
         if cut.error is not None:
             return _damaged(cut)
         transaction, _, _, unit = struct.unpack_from(">HHHB", cut.data)
@@ -91,7 +90,7 @@ class ModbusRows:
             row["request_packet"] = None if asked is None else asked[0]
         return row | _told(pdu, None if asked is None else asked[1])
 
-    def _is_request(self, route: Route, chunk: Chunk) -> bool:
+    def _is_request(self, route: Route, chunk: Chunk | Ended) -> bool:
         """Return whether a frame is a request: sent to the registered port, else by who spoke first."""
         if (chunk.source.port in self._ports) != (chunk.target.port in self._ports):
             return chunk.target.port in self._ports
