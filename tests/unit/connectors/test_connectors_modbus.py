@@ -151,3 +151,32 @@ def test_a_large_piece_of_noise_is_gone_over_in_bounded_work(tmp_path: Path) -> 
         capture.tcp(SERVER, CLIENT, b"\xff" + heads)
     found = rows(tmp_path, capture.tcp(SERVER, CLIENT, ANSWER))
     assert [row["packet"] for row in found if "error" not in row] == [21]
+
+
+@pytest.mark.parametrize("ports", [(5020, 40_000), (40_000, 5020), (502, 502)])
+@pytest.mark.parametrize("first", [ANSWER, frame(b"\x83\x02", 2), frame(b"\x06\0\x01\0\x02", 2)])
+def test_a_capture_that_begins_with_an_answer_tells_who_asks_by_the_form(
+    tmp_path: Path, ports: tuple[int, int], first: bytes
+) -> None:
+    server, client = (1, ports[0]), (2, ports[1])
+    capture = CaptureBuilder().tcp(server, client, first)
+    for transaction in (3, 4):
+        capture.tcp(client, server, frame(b"\x03\0\x64\0\x02", transaction))
+        capture.tcp(server, client, frame(b"\x03\x04\0\x01\0\x02", transaction))
+    found = rows(tmp_path, capture)
+    assert [row["request"] for row in found[1:]] == [True, False, True, False]
+    assert [row["address"] for row in found[1:]] == [100] * 4
+    assert found[0]["request"] is (first[7] == 6)  # both readings fit: who spoke first
+    assert not [row for row in found if "error" in row]
+
+
+def test_who_asks_is_told_once(tmp_path: Path) -> None:
+    one, other = (1, 5020), (2, 40_000)
+    capture = CaptureBuilder().tcp(other, one, ASK).tcp(one, other, ANSWER).tcp(other, one, ANSWER).tcp(one, other, ASK)
+    found = rows(tmp_path, capture)
+    assert [(row["request"], "error" in row) for row in found] == [
+        (True, False),
+        (False, False),
+        (True, True),
+        (False, True),
+    ]

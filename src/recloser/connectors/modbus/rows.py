@@ -49,7 +49,7 @@ class ModbusRows:
     def __init__(self, ports: Collection[int] = ()) -> None:
         self._ports = frozenset((PORT, *ports))
         self._conversations = Conversations(measure, looks_like, self._ports, wary=True)
-        self._clients: dict[Route, Endpoint] = {}
+        self._clients: dict[Route, tuple[Endpoint, bool]] = {}  # and whether a frame has shown it
         self._open: dict[Route, OrderedDict[tuple[int, int], tuple[int, Pdu]]] = {}
 
     def add(self, event: Event) -> Iterator[Row]:
@@ -75,7 +75,7 @@ class ModbusRows:
         transaction, _, _, unit = struct.unpack_from(">HHHB", cut.data)
         first, second = sorted((chunk.source, chunk.target), key=lambda end: (end.host, end.port))
         route = (first, second, chunk.connection)
-        request = self._is_request(route, chunk)
+        request = self._is_request(route, chunk, cut.data[HEADER:])
         pdu = read_pdu(cut.data[HEADER:], request=request)
         row: Row = {"packet": cut.packet, "transaction": transaction, "unit": unit, "function": pdu.function}
         row["request"] = request
@@ -90,11 +90,20 @@ class ModbusRows:
             row["request_packet"] = None if asked is None else asked[0]
         return row | _told(pdu, None if asked is None else asked[1])
 
-    def _is_request(self, route: Route, chunk: Chunk | Ended) -> bool:
-        """Return whether a frame is a request: sent to the registered port, else by who spoke first."""
+    def _is_request(self, route: Route, chunk: Chunk | Ended, data: bytes) -> bool:
+        """Return whether a frame is a request: sent to the registered port, else by its form, else by who spoke first.
+
+        The first frame whose length fits the one or the other alone tells which side is the client.
+        """
         if (chunk.source.port in self._ports) != (chunk.target.port in self._ports):
             return chunk.target.port in self._ports
-        return self._clients.setdefault(route, chunk.source) == chunk.source
+        client, shown = self._clients.get(route, (chunk.source, False))
+        if not shown:
+            asks, answers = (read_pdu(data, request=request).error is None for request in (True, False))
+            if asks != answers:
+                client, shown = chunk.source if asks else chunk.target, True
+            self._clients[route] = client, shown
+        return client == chunk.source
 
 
 def _told(pdu: Pdu, asked: Pdu | None) -> Row:
