@@ -111,9 +111,12 @@ def in_capture_order(rows: Iterator[Row], pending: Callable[[], int | None]) -> 
         fresh.append((row["packet"], count, row))
         if len(fresh) == NEAR:
             earliest = pending()
-            yield from order.add(fresh, math.inf if earliest is None else earliest)
+            limit = math.inf if earliest is None else earliest
+            order.add(fresh, limit)
             fresh.clear()
-    yield from order.add(fresh, math.inf)
+            yield from order.due(limit)
+    order.add(fresh, math.inf)
+    yield from order.due(math.inf)
 
 
 class _Order:
@@ -123,12 +126,15 @@ class _Order:
         self._kept: list[tuple[int, int, Row | str]] = []
         self._bytes = 0
 
-    def add(self, rows: Iterable[tuple[int, int, Row]], earliest: float) -> Iterator[Row]:
-        """Yield the rows, kept ones too, that no row to come may precede."""
+    def add(self, rows: Iterable[tuple[int, int, Row]], earliest: float) -> None:
+        """Take rows; those after the earliest packet that may come yet are kept as text."""
         for packet, count, row in rows:
             item = row if packet <= earliest else json.dumps(row)
             self._bytes += len(item) if isinstance(item, str) else 0
             heapq.heappush(self._kept, (packet, count, item))
+
+    def due(self, earliest: float) -> Iterator[Row]:
+        """Yield the rows that no row to come may precede."""
         while self._kept and (self._kept[0][0] <= earliest or self._bytes > KEPT):
             item = heapq.heappop(self._kept)[2]
             self._bytes -= len(item) if isinstance(item, str) else 0

@@ -151,7 +151,8 @@ class Observer:
             configuration = self._configuration(frame, envelope, ends)
             t_ns = self._time(envelope, ends)
             return Observation(item.packet, envelope, True, t_ns, configuration=configuration)
-        t_ns = self._time(envelope, ends)
+        known = self.configurations.of(*ends, envelope.idcode, envelope.size)
+        t_ns = None if known is None else envelope.t_ns(known.configuration.time_base)
         if envelope.type is FrameType.CMD:
             if len(payload) < 2:
                 raise InvalidInput("a command frame without a command")
@@ -159,7 +160,6 @@ class Observer:
             return Observation(item.packet, envelope, True, t_ns, command=number, extended=payload[2:])
         if envelope.type is FrameType.HEADER:
             return Observation(item.packet, envelope, True, t_ns, header=text(payload))
-        known = self.configurations.of(*ends, envelope.idcode, envelope.size)
         data = None if known is None else read_data(frame, known)
         return Observation(item.packet, envelope, True, t_ns, data=data)
 
