@@ -99,8 +99,8 @@ def decode_events(decoder: RowDecoder, events: Iterator[Event]) -> Iterator[Row]
 def in_capture_order(rows: Iterator[Row], pending: Callable[[], int | None]) -> Iterator[Row]:
     """Yield rows by packet: none is told before one of an earlier packet that may come yet.
 
-    Rows that wait are kept as JSON, at most `KEPT` bytes. A stream that hangs for longer than that (a hole that nobody
-    fills, a frame that never ends) has its own row where it is known, after rows of later packets.
+    Rows that wait are kept as JSON, all but a few, at most `KEPT` bytes. A stream that hangs for longer than that (a
+    hole that nobody fills, a frame that never ends) has its own row where it is known, after rows of later packets.
 
     Args:
         rows: in the order in which they are known.
@@ -127,9 +127,9 @@ class _Order:
         self._bytes = 0
 
     def add(self, rows: Iterable[tuple[int, int, Row]], earliest: float) -> None:
-        """Take rows; those after the earliest packet that may come yet are kept as text."""
+        """Take rows; of those that wait for an earlier packet all but a few are kept as text."""
         for packet, count, row in rows:
-            item = row if packet <= earliest else json.dumps(row)
+            item = row if packet <= earliest or len(self._kept) < 2 * NEAR else json.dumps(row)
             self._bytes += len(item) if isinstance(item, str) else 0
             heapq.heappush(self._kept, (packet, count, item))
 
