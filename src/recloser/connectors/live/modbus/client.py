@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.modbus.blocks import Answer, Blocks
 from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
@@ -49,16 +50,21 @@ class ModbusClient:
             Unavailable: it cannot be made, is lost, or the device does not answer as it must.
         """
         reader, writer = await self._endpoint.open(self._answer_s, self._source)
-        loop, told = asyncio.get_running_loop(), False
+
+        async def ask(read: ModbusRead) -> Answer:
+            pdu = await self._ask(reader, writer, read)
+            return Answer(read, pdu.exception, list(self._readings(read, pdu)))
+
+        loop, told, blocks = asyncio.get_running_loop(), False, Blocks(self._reads, ask)
         try:
             while True:
                 started = loop.time()
-                for read in self._reads:
-                    answer = await self._ask(reader, writer, read)
+                for read in blocks.round():
+                    answers = await blocks.answers(read)
                     if not told:
                         up()
                         told = True
-                    deliver(list(self._readings(read, answer)))
+                    deliver([reading for answer in answers for reading in answer.readings])
                 await asyncio.sleep(max(0.0, self._period_s - (loop.time() - started)))
         except OSError as error:
             raise Unavailable("the connection broke", got=str(error), where=self._source) from error
