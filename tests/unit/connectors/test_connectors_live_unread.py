@@ -10,7 +10,16 @@ from typing import Any
 
 from recloser.connectors.capture import Cutter
 from recloser.connectors.dnp3 import Fragment, link_frame, measure, read_fragment, read_link
-from recloser.connectors.live import Dnp3Addresses, Dnp3Client, Dnp3Session, Dnp3Timing, Endpoint
+from recloser.connectors.live import (
+    Dnp3Addresses,
+    Dnp3Client,
+    Dnp3Session,
+    Dnp3Timing,
+    Endpoint,
+    Iec104Client,
+    Iec104Session,
+    Iec104Timing,
+)
 from recloser.connectors.points import Missed, Point, PointReading, PointRegistry
 from recloser.core import VirtualClock
 
@@ -120,3 +129,52 @@ def test_the_confirmation_of_an_event_that_nobody_can_read_comes_after_its_gap_i
     assert "object 200 variation 1" in gap.reason
     assert rest[:2] == ["confirmed", "asked for everything"]
     assert client.counts() == {"unreadable": 1}
+
+
+def unit(sequence: int, type_id: int = 13, count: int = 1) -> bytes:
+    body = struct.pack("<BBBBH", type_id, count, 3, 0, 10) + b"\x07\0\0" + struct.pack("<fB", sequence, 0)
+    return bytes([0x68, len(body) + 4]) + struct.pack("<HH", sequence << 1, 0) + body
+
+
+RESERVED_AND_MISCOUNTED = unit(0) + unit(1, type_id=22) + unit(2, count=2) + unit(3)
+
+
+def test_a_data_unit_that_cannot_be_read_is_acknowledged_with_its_neighbours() -> None:
+    session = Iec104Session([10], Iec104Timing(unacknowledged=4), 0.0)
+    session.feed(bytes.fromhex("68040b000000"), 0.1)
+    session.outgoing(0.1)
+    units = session.feed(RESERVED_AND_MISCOUNTED, 1.0)
+    assert [unit.error is None for unit in units] == [True, False, False, True]
+    session.taken()
+    assert session.outgoing(1.0) == bytes.fromhex("680401000800")
+
+
+def test_a_data_unit_that_cannot_be_read_is_a_gap_and_the_station_stays() -> None:
+    registry = PointRegistry("iec104", (Point("10:7", "load", "MW"),))
+    log: list[Any] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(6)
+        writer.write(bytes.fromhex("68040b000000"))
+        await reader.readexactly(16)  # the interrogation
+        writer.write(RESERVED_AND_MISCOUNTED)
+        assert await reader.readexactly(6) == bytes.fromhex("680401000800")
+        log.append("acknowledged")
+        writer.close()
+
+    def deliver(found: Sequence[Any]) -> None:
+        log.extend(found)
+
+    async def main() -> Iec104Client:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1])
+            client = Iec104Client("rtu", endpoint, registry, CLOCK, Iec104Timing(unacknowledged=4))
+            (ended,) = await asyncio.gather(client.run(lambda: None, deliver), return_exceptions=True)
+            assert "closed the connection" in str(ended)
+            return client
+
+    client = asyncio.run(main())
+    kinds = [item if isinstance(item, str) else type(item).__name__ for item in log]
+    assert kinds == ["PointReading", "Missed", "Missed", "PointReading", "acknowledged"]
+    assert "type identification 22" in log[1].reason
+    assert client.counts() == {"unreadable": 2}
