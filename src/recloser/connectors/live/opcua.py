@@ -23,6 +23,7 @@ from recloser.connectors.points import (
     PointQuality,
     PointReading,
     PointRegistry,
+    measured,
     nanoseconds,
     opcua_overflowed,
     opcua_quality,
@@ -178,23 +179,21 @@ class OpcUaClient:
         """Return the reading of a data value; a value that is no number is a reading without one."""
         point = self._points[node_id]
         raw = None if data.Value is None else data.Value.Value
-        number = float(raw) if isinstance(raw, bool | int | float) else None
+        found = measured(point, raw)
         status = int(data.StatusCode.value) if data.StatusCode is not None else 0
-        quality = opcua_quality(status) | (PointQuality.INVALID if number is None else PointQuality.GOOD)
         stamp = data.SourceTimestamp
         stamp = stamp.replace(tzinfo=UTC) if stamp is not None and stamp.tzinfo is None else stamp
-        scaled = None if number is None else number * point.scale + point.offset
         return PointReading(
             source=self._source,
             point=point.name,
             source_ns=None if stamp is None else nanoseconds(stamp),
             receive_ns=self._now_ns(),
-            number=scaled,
+            number=found.number,
             unit=point.unit,
-            quality=quality,
+            quality=opcua_quality(status) | found.quality,
             raw_flags=status,
             origin="opcua:change",
-            raw=None if scaled == number else number,
+            raw=found.raw,
         )
 
     def _now_ns(self) -> int:

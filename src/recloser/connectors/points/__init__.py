@@ -19,6 +19,7 @@ from recloser.connectors.points.mapping import (
     opcua_quality,
     sttp_quality,
 )
+from recloser.connectors.points.measured import Measured, measured
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
 from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
@@ -27,6 +28,7 @@ __all__ = [
     "PROTOCOLS",
     "ROLES",
     "BlockHead",
+    "Measured",
     "Missed",
     "Point",
     "PointQuality",
@@ -41,6 +43,7 @@ __all__ = [
     "has_any",
     "iec104_quality",
     "import_sheet",
+    "measured",
     "merged",
     "nanoseconds",
     "opcua_overflowed",

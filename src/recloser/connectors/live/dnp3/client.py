@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing, unrea
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk, Unread
-from recloser.connectors.points import Missed, Point, PointQuality, PointReading, PointRegistry, dnp3_quality
+from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, dnp3_quality, measured
 from recloser.core import Clock
 
 TICK_S = 0.1
@@ -98,19 +97,17 @@ def readings_of(fragment: Fragment, points: dict[str, Point], source: str, recei
 
 def _reading(item: Object, point: Point, source: str, receive_ns: int, *, synchronised: bool) -> PointReading:
     value, flags, t_ns = item.parts.get("reading"), item.parts.get("flags"), item.parts.get("t_ns")
-    number = float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    found = measured(point, value)
     quality = dnp3_quality(item.group, flags, synchronised=synchronised or t_ns is None)
-    quality |= PointQuality.INVALID if number is None else PointQuality.GOOD
-    scaled = None if number is None else number * point.scale + point.offset
     return PointReading(
         source=source,
         point=point.name,
         source_ns=t_ns,
         receive_ns=receive_ns,
-        number=scaled,
+        number=found.number,
         unit=point.unit,
-        quality=quality,
+        quality=quality | found.quality,
         raw_flags=flags or 0,
         origin="dnp3:event" if item.group in EVENT else "dnp3:static",
-        raw=None if scaled == number else number,
+        raw=found.raw,
     )

@@ -11,7 +11,7 @@ from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk, Unread
-from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, iec104_quality
+from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, iec104_quality, measured
 from recloser.core import Clock
 
 MONITORED = range(1, 45)  # type identifications that carry measured values and states
@@ -83,6 +83,7 @@ def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: i
         value = item.parts.get("element")
         if point is None or value is None:
             continue
+        found = measured(point, value)
         bits = item.parts.get("quality") or {}
         quality = iec104_quality(
             bits,
@@ -91,18 +92,17 @@ def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: i
             carry=bool(item.parts.get("carry")),
         )
         raw_flags = sum(1 << place for name, place in FLAG_PLACES.items() if bits.get(name))
-        scaled = value * point.scale + point.offset
         yield PointReading(
             source=source,
             point=point.name,
             source_ns=item.parts.get("t_ns"),
             receive_ns=receive_ns,
-            number=scaled,
+            number=found.number,
             unit=point.unit,
-            quality=quality,
+            quality=quality | found.quality,
             raw_flags=raw_flags,
             origin=origin,
-            raw=None if scaled == value else float(value),
+            raw=found.raw,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import struct
 from collections.abc import Callable, Iterator
 
@@ -12,7 +11,7 @@ from recloser.connectors.live.modbus.blocks import Answer, Blocks
 from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
-from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import PointReading, PointRegistry, measured, nanoseconds
 from recloser.core import Clock, Unavailable
 
 
@@ -100,18 +99,17 @@ class ModbusClient:
         now_ns = nanoseconds(self._clock.now())
         values = answer.bits if read.function <= 2 else answer.registers
         for place in read.places:
-            raw = math.nan if answer.exception is not None or values is None else value_of(place, read.start, values)
-            good = math.isfinite(raw)
-            scaled = raw * place.point.scale + place.point.offset
+            absent = answer.exception is not None or values is None
+            found = measured(place.point, None if absent else value_of(place, read.start, values or ()))
             yield PointReading(
                 source=self._source,
                 point=place.point.name,
                 source_ns=None,
                 receive_ns=now_ns,
-                number=scaled if good else None,
+                number=found.number,
                 unit=place.point.unit,
-                quality=PointQuality.GOOD if good else PointQuality.INVALID,
+                quality=found.quality,
                 raw_flags=answer.exception or 0,
                 origin="modbus:poll" if answer.exception is None else f"modbus:exception {answer.exception}",
-                raw=raw if good and scaled != raw else None,
+                raw=found.raw,
             )

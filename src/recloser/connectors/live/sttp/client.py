@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -13,7 +12,7 @@ from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.sttp.session import SttpSession, SttpTiming, Told, Value
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk
-from recloser.connectors.points import Missed, PointQuality, PointReading, PointRegistry, sttp_quality
+from recloser.connectors.points import Missed, PointQuality, PointReading, PointRegistry, measured, sttp_quality
 from recloser.connectors.stamps import LONGEST_NS, SECOND_NS, StampWatch
 from recloser.connectors.sttp import is_leap_second, nanoseconds_of
 from recloser.core import Clock
@@ -159,21 +158,19 @@ def readings_of(told: Told, source: str, receive_ns: int) -> Iterator[PointReadi
 
 
 def _reading(value: Value, source: str, receive_ns: int, origin: str, *, compact: bool) -> PointReading:
-    point, number = value.point, value.number if math.isfinite(value.number) else None
-    quality = sttp_quality(value.flags, compact=compact)
-    quality |= PointQuality.INVALID if number is None else PointQuality.GOOD
+    point, found = value.point, measured(value.point, value.number)
+    quality = sttp_quality(value.flags, compact=compact) | found.quality
     leap = value.ticks is not None and is_leap_second(value.ticks)  # second 59 again: two times would be one
     quality |= PointQuality.TIME_INVALID if leap else PointQuality.GOOD
-    scaled = None if number is None else number * point.scale + point.offset
     return PointReading(
         source=source,
         point=point.name,
         source_ns=None if value.ticks is None else nanoseconds_of(value.ticks),
         receive_ns=receive_ns,
-        number=scaled,
+        number=found.number,
         unit=point.unit,
         quality=quality,
         raw_flags=value.flags,
         origin=origin,
-        raw=None if scaled == number else number,
+        raw=found.raw,
     )
