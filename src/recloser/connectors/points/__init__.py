@@ -1,5 +1,6 @@
 """Owns what all SCADA and PMU sources give: one record, one quality vocabulary, the registry of a device's points."""
 
+from recloser.connectors.points.addresses import PROTOCOLS
 from recloser.connectors.points.block import (
     BlockHead,
     ReadingBlock,
@@ -22,7 +23,7 @@ from recloser.connectors.points.mapping import (
 from recloser.connectors.points.measured import Measured, measured
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
-from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
+from recloser.connectors.points.registry import ROLES, Point, PointRegistry, read_registry, registry_text
 
 __all__ = [
     "PROTOCOLS",
