@@ -198,7 +198,8 @@ Times = tuple[NDArray[np.int64], list[str]]
 def _by_rate(configuration: ComtradeConfiguration, numbers: NDArray[np.float64]) -> Times | None:
     """Return the times that sample numbers have at the rates told; None where no rate is told.
 
-    Sample n comes (n - 1) / rate after the first, and a rate holds up to the number of its last sample (clauses 7 and 8).
+    Sample n comes (n - 1) / rate after the first, and a rate holds up to the number of its last sample
+    (clauses 7 and 8).
     """
     if not all(rate > 0 for rate, _ in configuration.rates):
         return None
