@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from recloser.connectors.live.conversation import Heard, Opening
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, measured, nanoseconds
+from recloser.connectors.points import (
+    Point,
+    PointQuality,
+    PointReading,
+    PointRegistry,
+    measured,
+    nanoseconds,
+    source_time,
+)
 from recloser.core import InvalidInput, parse_utc
 
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -134,7 +142,7 @@ def _quality(raw: Any) -> PointQuality:
 def _time_ns(raw: Any, unit: str) -> int | None:
     if unit == "iso":
         try:
-            return nanoseconds(parse_utc(raw, "time")) if isinstance(raw, str) else None
+            return source_time(nanoseconds(parse_utc(raw, "time")))[0] if isinstance(raw, str) else None
         except (InvalidInput, OverflowError, ValueError):
             return None
     number = _number(raw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ from recloser.connectors.points import (
     nanoseconds,
     opcua_overflowed,
     opcua_quality,
+    source_time,
 )
 from recloser.core import Clock, InvalidInput, Unavailable
 
 TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
+NO_TIME = datetime(1601, 1, 1, tzinfo=UTC)  # a DateTime of 0: not told (OPC 10000-6, 5.2.2.5)
 POLICIES = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
     "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
@@ -183,14 +185,16 @@ class OpcUaClient:
         status = int(data.StatusCode.value) if data.StatusCode is not None else 0
         stamp = data.SourceTimestamp
         stamp = stamp.replace(tzinfo=UTC) if stamp is not None and stamp.tzinfo is None else stamp
+        told = None if stamp is None or stamp <= NO_TIME else nanoseconds(stamp)
+        source_ns, timed = source_time(told)
         return PointReading(
             source=self._source,
             point=point.name,
-            source_ns=None if stamp is None else nanoseconds(stamp),
+            source_ns=source_ns,
             receive_ns=self._now_ns(),
             number=found.number,
             unit=point.unit,
-            quality=opcua_quality(status) | found.quality,
+            quality=opcua_quality(status) | found.quality | timed,
             raw_flags=status,
             origin="opcua:change",
             raw=found.raw,

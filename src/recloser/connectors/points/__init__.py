@@ -20,7 +20,7 @@ from recloser.connectors.points.mapping import (
     opcua_quality,
     sttp_quality,
 )
-from recloser.connectors.points.measured import Measured, measured
+from recloser.connectors.points.measured import Measured, measured, source_time
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
 from recloser.connectors.points.registry import ROLES, Point, PointRegistry, read_registry, registry_text
@@ -54,6 +54,7 @@ __all__ = [
     "registry_text",
     "run_of",
     "sample_quality",
+    "source_time",
     "sttp_quality",
     "worded",
 ]

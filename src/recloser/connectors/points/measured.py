@@ -1,4 +1,4 @@
-"""Owns what a raw number of a protocol becomes as the number of a point. Does not own the protocol's quality."""
+"""Owns what a raw number or time of a protocol becomes in a reading of a point. Does not own the protocol's quality."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Measured:
     quality: PointQuality
 
 
+LATEST_NS = 1 << 63
 NOTHING = Measured(None, None, PointQuality.INVALID)
 
 
@@ -34,3 +35,13 @@ def measured(point: Point, value: Any) -> Measured:
     if not math.isfinite(scaled):
         return NOTHING
     return Measured(scaled, None if scaled == raw else raw, PointQuality.GOOD)
+
+
+def source_time(at_ns: int | None) -> tuple[int | None, PointQuality]:
+    """Return a source's time, ns since 1970 UTC, with GOOD; None with TIME_INVALID for what no clock can mean.
+
+    That is what lies before 1970, or after 2262, beyond 64 bits: such a reading could not even be kept.
+    """
+    if at_ns is None or 0 <= at_ns < LATEST_NS:
+        return at_ns, PointQuality.GOOD
+    return None, PointQuality.TIME_INVALID

@@ -11,7 +11,7 @@ from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing, unrea
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk, Unread
-from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, dnp3_quality, measured
+from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, dnp3_quality, measured, source_time
 from recloser.core import Clock
 
 TICK_S = 0.1
@@ -96,7 +96,8 @@ def readings_of(fragment: Fragment, points: dict[str, Point], source: str, recei
 
 
 def _reading(item: Object, point: Point, source: str, receive_ns: int, *, synchronised: bool) -> PointReading:
-    value, flags, t_ns = item.parts.get("reading"), item.parts.get("flags"), item.parts.get("t_ns")
+    value, flags = item.parts.get("reading"), item.parts.get("flags")
+    t_ns, timed = source_time(item.parts.get("t_ns"))
     found = measured(point, value)
     quality = dnp3_quality(item.group, flags, synchronised=synchronised or t_ns is None)
     return PointReading(
@@ -106,7 +107,7 @@ def _reading(item: Object, point: Point, source: str, receive_ns: int, *, synchr
         receive_ns=receive_ns,
         number=found.number,
         unit=point.unit,
-        quality=quality | found.quality,
+        quality=quality | found.quality | timed,
         raw_flags=flags or 0,
         origin="dnp3:event" if item.group in EVENT else "dnp3:static",
         raw=found.raw,
