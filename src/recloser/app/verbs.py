@@ -367,7 +367,10 @@ def operator_rollback(
         Refused: nothing to roll back, or the target does not verify.
         Unavailable: the target's pods did not get ready; nothing was switched.
     """
-    with Platform.open(folder) as platform:
+    opened, problem = Platform.open_to_stop(folder)
+    with opened as platform:
+        if problem:
+            say(f"{problem} What follows goes by the settings that could be used last.")
         loop = ControlLoop(platform, LoopOptions())
         if to is not None:
             host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
@@ -405,6 +408,11 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     recalled = [forecast for trip in trips for forecast in trip.recalled]
     serving = None if after is None else after.champion
     sentence = f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled."
+    if outcome.writes is not None and serving is not None:
+        own = sum(record.key not in set(recalled) for record in outcome.writes.voided)
+        left = _standing_in(loop.platform)
+        sentence += f" {own} forecasts that stood in for its own gave way to them." if own else ""
+        sentence += f" {left} forecasts in force are of the fallback ladder, until the next issue." if left else ""
     if over is None:
         sentence += f" {reason}"
     else:
@@ -418,6 +426,13 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
         "reason": reason,
         "sentence": sentence,
     }
+
+
+def _standing_in(platform: Platform) -> int:
+    """Return how many areas have an answer of the ladder in force that is not over yet."""
+    ahead, ladder = ("last_target", platform.clock.now() - platform.project.resolution), platform.ladder(None)
+    found = [platform.ledger.find(ForecastRecord, release=rung, void=False, since=ahead) for rung in ladder]
+    return len({record.area for records in found for record in records})
 
 
 def show_audit(folder: Path, *, subject: str | None, action: str, limit: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, ReleaseReco
 from recloser.rollout.decide import Target, apply
 from recloser.rollout.moves import Move
 from recloser.rollout.notices import acts_of, event_of, facts_of, is_trip, notices_of, trip_of
-from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
+from recloser.rollout.recall import RecallPlan, recall_plan, record_of, return_plan, served_of, voided
 from recloser.rollout.rollout import BARRED, STOPPED, Rollout, RolloutState, World
 
 _S = RolloutState
@@ -68,7 +68,7 @@ def writes_of(
         world: as read before.
         moves: at least one; the first names the event.
         target: the route wanted; None leaves it.
-        forecasts: by release, those not void of every release to be recalled.
+        forecasts: by release or rung, those not void of every release to be recalled, and of the ladder on a return.
         settings: of the project.
         now: aware UTC.
     """
@@ -88,8 +88,14 @@ def writes_of(
         for move in moves
         if move.action.recall
     }
+    reasons = {move.rollout.release: move.action.reason for move in moves}
+    if first.action.event == "rollback_to" and serving is not None:
+        for rung in settings.fallback:
+            stood_in = [served_of(record) for record in forecasts.get(rung, ())]
+            plans[rung] = return_plan(stood_in, now, serving, resolution=settings.resolution)
+            reasons[rung] = first.action.reason
     trips = [trip_of(world, move, plans.get(move.rollout.release), now) for move in moves if is_trip(move.action)]
-    voids, reissues = _recalled(plans, forecasts, moves, now)
+    voids, reissues = _recalled(plans, forecasts, reasons, now)
     lost = [name for plan in plans.values() for name in plan.unrecallable]
     alarms = [move.action.alarm for move in moves if move.action.alarm]
     if lost:
@@ -198,10 +204,9 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
 def _recalled(
     plans: Mapping[str, RecallPlan],
     forecasts: Mapping[str, Sequence[ForecastRecord]],
-    moves: Sequence[Move],
+    reasons: Mapping[str, str],
     now: datetime,
 ) -> tuple[tuple[ForecastRecord, ...], tuple[ForecastRecord, ...]]:
-    reasons = {move.rollout.release: move.action.reason for move in moves}
     voids: list[ForecastRecord] = []
     reissues: dict[str, ForecastRecord] = {}
     for release, plan in plans.items():
