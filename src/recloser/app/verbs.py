@@ -45,7 +45,7 @@ from recloser.ledger import (
     SignalRecord,
     TripRecord,
 )
-from recloser.rollout import agreement
+from recloser.rollout import agreement, reach_words
 
 Say = Callable[[str], None]
 STALE = timedelta(days=7)
@@ -295,6 +295,7 @@ def record_dict(route: RouteRecord) -> dict[str, Any]:
         "champion": route.champion,
         "canary": route.canary,
         "share": route.share,
+        "cohort": list(route.cohort),
         "shadow": route.shadow,
         "fallback": route.fallback,
         "lease_until": route.lease_until,
@@ -325,7 +326,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     else:
         lines.append(f"Champion {route['champion']} serves (route epoch {route['epoch']}: {route['reason']}).")
         if route["canary"]:
-            lines.append(f"Canary {route['canary']} answers for {100 * route['share']:.0f} % of the {areas}.")
+            lines.append(f"Canary {route['canary']} answers for {reach_words(route, areas)}.")
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]

@@ -107,7 +107,7 @@ def writes_of(
         subject=first.rollout.release,
         facts={**facts_of(first), "recalled": len(voids), "unrecallable": lost, "alarms": alarms},
         rollouts=tuple(rollouts.values()),
-        route=None if target is None else route_of(world, target, first.action.reason, cohort, settings, now),
+        route=None if target is None else route_of(world, target, _route_reason(first, target), cohort, settings, now),
         releases=_releases(world, moves, serving),
         trips=tuple(trips),
         voided=voids,
@@ -136,6 +136,14 @@ def route_of(
         reason=reason,
         at=now,
     )
+
+
+def _route_reason(first: Move, target: Target) -> str:
+    """Return why the route is what it is; what stopped one release must not read as said of the one that serves."""
+    stopped = (
+        first.action.state in {_S.TRIPPED, _S.ROLLED_BACK, _S.ABORTED} and first.rollout.release != target.champion
+    )
+    return f"{first.rollout.release} was stopped: {first.action.reason}" if stopped else first.action.reason
 
 
 def renewed(route: RouteRecord, settings: Settings, now: datetime) -> RouteRecord | None:
