@@ -23,6 +23,7 @@ from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
 from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
 from recloser.app.platform import Platform
+from recloser.app.project.ballast import spend_ballast
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.core import (
@@ -392,7 +393,16 @@ def _require_return(loop: ControlLoop, to: str, *, reason: str, actor: str) -> N
 
 
 def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
-    """Roll back in an open project; see `operator_rollback`."""
+    """Roll back in an open project; see `operator_rollback`. On a full disk it takes the space that is kept for it."""
+    try:
+        return _rolled_back(loop, to=to, reason=reason, actor=actor)
+    except Unavailable:
+        if not spend_ballast(loop.platform.layout):
+            raise
+        return _rolled_back(loop, to=to, reason=reason, actor=actor)
+
+
+def _rolled_back(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
     ledger = loop.platform.ledger
     before = ledger.get(RouteRecord, "route")
     if before is None:
