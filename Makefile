@@ -43,7 +43,20 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(MAKE) --no-print-directory --keep-going --jobs=1 $(benchmarks:%=types-of-%)
 	$(BIN)/lint-imports
+
+# The types of one directory of benchmarks, by itself, as their modules share names, beside what it puts on sys.path.
+benchmarks := $(notdir $(patsubst %/,%,$(sort $(dir $(wildcard benchmarks/*/*.py)))))
+beside_console := tests/browser
+beside_hosts := benchmarks/rollback:benchmarks/serving:tests/servers
+beside_rollback := benchmarks/serving
+beside_rollout := benchmarks/accuracy
+beside_sizing := tests
+whole_store := -p benchmarks.store
+
+types-of-%: $(VENV)/.dev
+	MYPYPATH=$(beside_$*) $(BIN)/mypy --no-error-summary $(or $(whole_$*),benchmarks/$*)
 
 check: lint test
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -22,12 +22,14 @@ def samples(frame: pl.DataFrame, quantity: str, available: pl.Expr, quality: pl.
         pl.col("value").cast(pl.Float64),
         (pl.lit(0) if quality is None else quality).cast(pl.Int32).alias("quality"),
         pl.lit("file").alias("source"),
-    ).cast(dict(SAMPLE_SCHEMA))
+    ).cast(pl.Schema(SAMPLE_SCHEMA))
 
 
 def as_panel(parts: list[pl.DataFrame], resolution: timedelta) -> Panel:
     frame = pl.concat(parts).sort("area", "quantity", "at", "available_at")
-    return Panel(frame, resolution, frame["available_at"].max())
+    latest = frame["available_at"].max()
+    assert isinstance(latest, datetime)
+    return Panel(frame, resolution, latest)
 
 
 def victoria() -> Panel:

@@ -91,8 +91,10 @@ def show(title: str, rows: list[dict[str, object]], notes: list[str]) -> None:
         cells = []
         for name in names:
             item = row.get(name)
-            fits = isinstance(item, float) and np.isfinite(item)
-            cells.append(shapes.get(name, "{:.2f}".format)(item) if fits else "-" if item is None else str(item))
+            if isinstance(item, float) and np.isfinite(item):
+                cells.append(shapes.get(name, "{:.2f}".format)(item))
+            else:
+                cells.append("-" if item is None else str(item))
         print("| " + " | ".join(cells) + " |")
     for note in notes:
         print(f"- {note}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 from data import DATA, victoria
 from ours import run_ours
@@ -81,7 +82,7 @@ def _coverage_note(answers: pl.DataFrame, horizon: Horizon) -> str:
     inside = pl.col("load_mw").is_between(pl.col("q10"), pl.col("q90")).cast(pl.Float64)
     day = pl.col("at").dt.convert_time_zone(horizon.zone.key).dt.date()
     days = answers.group_by(day.alias("day")).agg(inside.mean().alias("share")).sort("day")["share"]
-    shares = ", ".join(f"{100 * days.gather_every(4, offset).mean():.1f}" for offset in range(4))  # type: ignore[operator]
+    shares = ", ".join(f"{100 * np.nanmean(days.gather_every(4, offset).to_numpy()):.1f}" for offset in range(4))
     noise = 100 * float(days.std()) / 91**0.5  # type: ignore[arg-type]
     return f"coverage of the four ways to take every fourth day: {shares} (standard error of each {noise:.1f})"
 

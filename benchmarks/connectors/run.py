@@ -96,13 +96,13 @@ def end_to_end(seconds: int) -> dict[str, Any]:
     selector, held, numbers, frames = selectors.DefaultSelector(), {}, 0, 0
     for _ in range(STREAMS):
         link, _address = server.accept()
-        selector.register(link, selectors.EVENT_READ)
+        selector.register(link, selectors.EVENT_READ, link)
         held[link] = bytearray()
     started = time.process_time()
     while selector.get_map():
         for key, _mask in selector.select():
-            link = key.fileobj
-            data = link.recv(1 << 18)  # type: ignore[union-attr]
+            link = key.data
+            data = link.recv(1 << 18)
             if not data:
                 selector.unregister(link)
                 continue

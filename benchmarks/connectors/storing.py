@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,12 @@ def received(frames: bytes) -> list[bytes]:
     server = socket.create_server(("127.0.0.1", 0))
     sender = socket.create_connection(server.getsockname())
     link, _ = server.accept()
-    thread = threading.Thread(target=lambda: (sender.sendall(frames), sender.close()))
+
+    def send() -> None:
+        sender.sendall(frames)
+        sender.close()
+
+    thread = threading.Thread(target=send)
     thread.start()
     pieces = []
     while data := link.recv(1 << 16):
@@ -67,12 +73,11 @@ def to_store(known: Configuration, frames: list[bytes], *, columns: bool) -> dic
         spool = Spool(Path(folder, "spool"), SpoolPolicy(most_bytes=1 << 32), clock, time.monotonic)
         session, count = C37118Session(known.idcode, SessionRules(), time.monotonic()), 0
         for piece in pieces:
-            batches = timed("decode", lambda piece=piece: session.feed(piece, time.monotonic()))
+            batches = timed("decode", partial(session.feed, piece, time.monotonic()))
             for batch in batches:
-                now_ns = nanoseconds(clock.now())
-                made = timed("readings", lambda b=batch, n=now_ns: block_of(b, selection, n))
-                made = made if columns else timed("readings", lambda made=made: tuple(made))
-                timed("spool", lambda made=made: spool.accept(made))
+                made = timed("readings", partial(block_of, batch, selection, nanoseconds(clock.now())))
+                made = made if columns else timed("readings", partial(tuple, made))
+                timed("spool", partial(spool.accept, made))
                 count += len(made)
         table, by_name = ReadingTable(Path(folder, "table")), {point.name: point for point in points}
         cleaner = ColumnCleaner if columns else Cleaner

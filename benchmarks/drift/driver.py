@@ -12,7 +12,7 @@ import numpy as np
 WEEK = 7
 SUNDAY = 3  # of a day's number: 1970-01-01 was a Thursday
 DEAD_DAYS = 28  # alarms this soon after one are the same episode
-Array = np.ndarray  # type: ignore[type-arg]
+Array = np.ndarray
 
 
 class Runner(Protocol):

@@ -100,7 +100,7 @@ def relation(own: pl.DataFrame, zone: str) -> list[str]:
     return lines + _skill(days, load, errors, level)
 
 
-def _skill(days: list[date], load: np.ndarray, errors: np.ndarray, level: float) -> list[str]:  # type: ignore[type-arg]
+def _skill(days: list[date], load: np.ndarray, errors: np.ndarray, level: float) -> list[str]:
     naive = np.full(load.shape, np.nan)
     naive[7:] = (load[7:] - load[:-7]) / level
     lines = []

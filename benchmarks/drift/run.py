@@ -158,8 +158,8 @@ def report(points: dict[str, list[Point]], units: list[Unit]) -> None:
         ("real, operator and reference together", {"operator", "reference"}),
         ("real, all three forecasts together", {"operator", "reference", "champion"}),
     ):
-        own = [u for u in units if u.real and u.kind in wanted]
-        groups[title] = ([u for u in own if u.forward], [u for u in own if not u.forward])
+        chosen = [u for u in units if u.real and u.kind in wanted]
+        groups[title] = ([u for u in chosen if u.forward], [u for u in chosen if not u.forward])
     kinds = (NOTHING, *CHANGES)
     for title, (later, earlier) in groups.items():
         if not later:

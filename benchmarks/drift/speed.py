@@ -24,7 +24,7 @@ def speed(days: int = 2000) -> str:
         monitor = detector.fit(day_errors(names[:400], hours[:400], frozenset()))
         begun = time.process_time()
         for name, one in zip(names[400:], hours[400:], strict=True):
-            monitor, _ = monitor.step(day_errors([name], one[None], frozenset())[0])  # type: ignore[assignment]
+            monitor, _ = monitor.step(day_errors([name], one[None], frozenset())[0])
         spent = time.process_time() - begun
         size = len(json.dumps(monitor.to_dict()))
         tracemalloc.start()

@@ -131,7 +131,7 @@ def references(
     """
     days, load, warm = what
     blocks = tuple(f"{name}/{k:02d}" for k in range(24))
-    level = np.nanmean(load)
+    level = float(np.nanmean(load))
     found = []
     for year in years:
         inside = np.array([day.year == year for day in days])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -119,9 +120,9 @@ def chosen(found: list[Answered]) -> EventRule:
     return min(rules, key=cost)
 
 
-def judged(found: list[Answered], rule: EventRule) -> dict[str, object]:
+def judged(found: list[Answered], rule: EventRule) -> dict[str, Any]:
     """Return what is found in unseen scenes, by kind, and wrong events per quiet hour."""
-    rows: dict[str, dict[str, object]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     delays: dict[str, list[float]] = {kind: [] for kind in CLASSES}
     outcome: dict[str, Counter[str]] = {event.value: Counter() for event in GridEvent}
     quiet_s, quiet_wrong = 0.0, 0
@@ -172,7 +173,7 @@ def main() -> None:
     rule = chosen(answered(detector, 3, arguments.tune, 50.0))
     found = answered(detector, 2, arguments.test, 60.0)
     kinds = Counter(kind for one in found for end_s, kind in events_of(one, rule) if end_s <= one.scene.begins_s)
-    result = {
+    result: dict[str, Any] = {
         "fixed": judged(found, EventRule(begin=2)),
         "chosen": judged(found, rule),
         "wrong_kinds": dict(kinds),
@@ -181,11 +182,11 @@ def main() -> None:
     for name in ("fixed", "chosen"):
         part = result[name]
         print(f"{name} rule: {part['rule']}")
-        for kind, row in part["kinds"].items():  # type: ignore[attr-defined]
+        for kind, row in part["kinds"].items():
             delay = row["median_delay_s"] or 0
             print(f"  {kind:<20} {row['found']:>3}/{row['scenes']}  {delay:5.1f} s  {row['first_named']}")
         print(f"  wrong events: {part['wrong_events']} in {part['quiet_hours']:.2f} quiet hours")
-    for size, ms in result["features_ms"].items():  # type: ignore[attr-defined]
+    for size, ms in result["features_ms"].items():
         print(f"features of a window, {size}: {ms:.1f} ms")
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))

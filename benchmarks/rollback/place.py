@@ -196,9 +196,9 @@ class Place:
         with ledger.change("benchmark", now) as change:
             for record in self._rollouts:
                 change.put(replace(record, state="retired", finished_at=now))
-            for record in self._releases:
-                state = "champion" if record.key == self.canary else "retired"
-                change.put(replace(record, state=state))
+            for release in self._releases:
+                state = "champion" if release.key == self.canary else "retired"
+                change.put(replace(release, state=state))
             for record in alive:
                 change.put(replace(record, state="aborted", finished_at=now))
             change.put(rollout.to_record())

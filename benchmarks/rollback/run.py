@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,13 +170,16 @@ def repeat(place: Place, way: str, times: int, workers: int, rate: float = 100.0
     witness = Witness(place.port, place.requests(areas), rate, connections=12 * workers)
     witness.watch_for(place.canary)
     witness.start()
+
+    def more_than(count: int) -> bool:
+        return witness.counts[place.canary] > count
+
     for _ in range(times):
         if way == "older":
             place.crown()
         else:
             place.arm()
-        seen = witness.counts[place.canary]
-        until(lambda seen=seen: witness.counts[place.canary] > seen + 20, "answers of the canary")
+        until(partial(more_than, witness.counts[place.canary] + 20), "answers of the canary")
         followed(place, workers)
         after = place.platform.ledger.entries()[-1].seq
         begun = time.time()

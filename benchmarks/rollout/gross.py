@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from pairs import Pair
 
@@ -12,7 +14,7 @@ from recloser.monitoring.shapes.issue import issue_shape
 
 STAGING_DAYS, FITS, EVERY = 56, 4, 5
 AREA = "area"
-FAULTS = {
+FAULTS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
     "x 1000": lambda level, _hour: level * 1000.0,
     "/ 1000": lambda level, _hour: level / 1000.0,
     "sign flipped": lambda level, _hour: -level,

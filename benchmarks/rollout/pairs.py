@@ -77,7 +77,9 @@ def answers(*, quick: bool = False) -> dict[str, FloatArray]:
 def _answers(panel: Panel, horizon: Horizon, features: FeatureSet, years: range) -> dict[str, FloatArray]:
     """Refit each half-year on what had come true, answer the days up to the next fit."""
     starts = [horizon.issue_on(date(year, month, 1)) for year in years for month in (1, 7)]
-    begin = max(panel.frame["at"].min() + timedelta(days=35), starts[0] - timedelta(days=850))  # type: ignore[operator]
+    first = panel.frame["at"].min()
+    assert isinstance(first, datetime)
+    begin = max(first + timedelta(days=35), starts[0] - timedelta(days=850))
     end = min(horizon.issue_on(date(years[-1], 12, 30)), panel.as_of or datetime.max.replace(tzinfo=UTC))
     rows = attach_truth(features.compute(panel, list(horizon.issues(begin, end))), panel)
     found: dict[str, list[pl.DataFrame]] = {name: [] for name in MODELS}
@@ -113,14 +115,13 @@ def pairs(table: dict[str, FloatArray]) -> list[Pair]:
     for area in dict.fromkeys(key.split("/")[0] for key in table):
         own = {name: table[f"{area}/{name}"] for name in MODELS}
         whole = np.all([np.isfinite(days).all(axis=(0, 2)) for days in own.values()], axis=0)
-        own = {name: per_unit(days[:, whole]) for name, days in own.items()}
-        champion = side(*own["champion"])
+        scaled = {name: per_unit(days[:, whole]) for name, days in own.items()}
+        champion = side(*scaled["champion"])
         for kind in KINDS:
-            mine = side(*own[kind])
-            truly = {key: one.over(mine) for key, one in harmed(own[kind], own["poor"]).items()}
-            levels = own[kind][0][1], own["champion"][0][1]
-            equal = [one.over(one) for one in (mine, champion)]
-            result.append(Pair(f"{area} {kind}", *equal, *levels, truly))
+            mine = side(*scaled[kind])
+            truly = {key: one.over(mine) for key, one in harmed(scaled[kind], scaled["poor"]).items()}
+            levels = scaled[kind][0][1], scaled["champion"][0][1]
+            result.append(Pair(f"{area} {kind}", mine.over(mine), champion.over(champion), *levels, truly))
     return [*result, *(one for kind in KINDS for one in _pooled(result, kind))]
 
 
@@ -130,14 +131,13 @@ def _pooled(found: list[Pair], kind: str) -> list[Pair]:
     if len(own) < 2:
         return []
     days = min(len(pair.champion.loss) for pair in own)
-    sides = [_mean([get(pair) for pair in own], days) for get in (lambda p: p.candidate, lambda p: p.champion)]
-    truly = {key: _mean([pair.truly[key] for pair in own], days) for key in own[0].truly}
-    levels = [
-        np.mean([getattr(pair, name)[-days:] for pair in own], axis=0) for name in ("candidate_level", "champion_level")
-    ]
-    truly = {key: one.over(sides[0]) for key, one in truly.items()}
-    equal = [one.over(one) for one in sides]
-    return [Pair(f"{len(own)} areas {kind}", *equal, *levels, truly)]
+    mine, champion = _mean([pair.candidate for pair in own], days), _mean([pair.champion for pair in own], days)
+    truly = {key: _mean([pair.truly[key] for pair in own], days).over(mine) for key in own[0].truly}
+    levels = (
+        np.mean([pair.candidate_level[-days:] for pair in own], axis=0),
+        np.mean([pair.champion_level[-days:] for pair in own], axis=0),
+    )
+    return [Pair(f"{len(own)} areas {kind}", mine.over(mine), champion.over(champion), *levels, truly)]
 
 
 def _mean(sides: list[Side], days: int) -> Side:

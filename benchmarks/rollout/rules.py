@@ -173,11 +173,11 @@ RULES: dict[str, Rule] = {
 OURS = {name: rule for name, rule in RULES.items() if name.startswith("ours")}
 
 
-def _first(hits: np.ndarray) -> float:  # type: ignore[type-arg]
+def _first(hits: np.ndarray) -> float:
     return float(hits.argmax()) + 1.0 if hits.any() else NEVER
 
 
-def _first_point(hits: np.ndarray, per_day: int) -> float:  # type: ignore[type-arg]
+def _first_point(hits: np.ndarray, per_day: int) -> float:
     return float(hits.argmax() // per_day) + 1.0 if hits.any() else NEVER
 
 
@@ -188,7 +188,7 @@ def _running(gap: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     return count, mean, spread
 
 
-def _split(canary: Canary) -> tuple[FloatArray, FloatArray, tuple[np.ndarray, np.ndarray]]:  # type: ignore[type-arg]
+def _split(canary: Canary) -> tuple[FloatArray, FloatArray, tuple[np.ndarray, np.ndarray]]:
     """Give every point to one of both at random; return their errors and the days of them."""
     to_canary = canary.draw.random(canary.candidate_error.shape) < 0.5
     day = np.broadcast_to(np.arange(len(to_canary))[:, None], to_canary.shape)

@@ -54,7 +54,7 @@ def main() -> None:
         print(f"\nEqual candidates it trips: {monthly:.3f} per model-month ({days} days)")
 
 
-def _table(path: Path | None, *, quick: bool) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _table(path: Path | None, *, quick: bool) -> dict[str, np.ndarray]:
     if path is not None and path.exists():
         with np.load(path) as stored:
             return {key.replace("|", "/"): stored[key] for key in stored}
@@ -125,7 +125,7 @@ def _in_order(group: list[Pair], rule: Rule, worse: float) -> Iterator[float]:
                 yield rule(_canary(sides[0].times(1.0 + worse).part(days), sides, staging, days, rng))
 
 
-def acts(pair: Pair, rule: Rule, worse: float, draws: int, harmed: Side | None = None) -> np.ndarray:  # type: ignore[type-arg]
+def acts(pair: Pair, rule: Rule, worse: float, draws: int, harmed: Side | None = None) -> np.ndarray:
     """Return the day on which the rule acts, for canaries whose errors are (1 + worse) times as large, or harmed."""
     rng = np.random.default_rng(7)
     result = np.empty(draws)
@@ -160,7 +160,7 @@ def _blocks(rng: np.random.Generator, count: int) -> IntArray:
     return result
 
 
-def _median(days: np.ndarray) -> str:  # type: ignore[type-arg]
+def _median(days: np.ndarray) -> str:
     middle = float(np.median(days))
     found = f"{100 * np.isfinite(days).mean():.0f} %"
     return f"- ({found})" if middle == NEVER else f"{middle:.0f} d ({found})"

@@ -15,7 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from functools import partial
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -305,7 +306,7 @@ async def drive(job: Job, plan: Plan) -> Outcome:
     """Load a server on this host in a closed loop and return what it answered."""
     outcome, loop, begun = Outcome(), asyncio.get_running_loop(), time.perf_counter()
     made = [
-        await loop.create_connection(lambda k=k: Connection(job.requests, k * 7, outcome, plan), "127.0.0.1", job.port)
+        await loop.create_connection(partial(Connection, job.requests, k * 7, outcome, plan), "127.0.0.1", job.port)
         for k in range(job.connections)
     ]
     await asyncio.gather(*(protocol.done for _, protocol in made))
@@ -326,14 +327,14 @@ def load(job: Job, check: Check | None = None) -> Outcome:
     return outcome
 
 
-def put(stream: BinaryIO, message: Job | Outcome) -> None:
+def put(stream: IO[bytes], message: Job | Outcome) -> None:
     """Write a message behind its length."""
     text = msgspec.msgpack.encode(message)
     stream.write(len(text).to_bytes(8, "big") + text)
     stream.flush()
 
 
-def get(stream: BinaryIO) -> bytes:
+def get(stream: IO[bytes]) -> bytes:
     """Read the bytes of the next message, none at the end."""
     return stream.read(int.from_bytes(stream.read(8), "big"))
 

@@ -11,10 +11,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from world import COLUMNS, POLICY, START, Named, body, gateway, models, route
 
+from recloser.serving import Gateway
+from recloser.serving.answer import Scoring
 from recloser.serving.guard import answer_faults, input_faults
 from recloser.serving.predictor import ask
 from recloser.serving.wire.oip import Reply, read_call, write_reply
@@ -26,7 +29,8 @@ QUANTILES = (0.1, 0.5, 0.9)
 def us(call: Callable[[], object], seconds: float = 0.4) -> float:
     """Return the median time of a call in microseconds."""
     call()
-    times, end = [], time.perf_counter() + seconds
+    times: list[float] = []
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
         begun = time.perf_counter()
         call()
@@ -48,13 +52,17 @@ def measure(predictors: dict[str, Named], n: int) -> dict[str, float]:
     assert not isinstance(mw, str), mw
     found["input guard"] = us(lambda: input_faults(batch, gate.limits, POLICY))
     found["answer guard"] = us(lambda: answer_faults(mw, batch, gate.limits))
+
+    def scored(gate: Gateway) -> Scoring:
+        return gate.score(rows.batch()[0], now)
+
     for name, chosen in (
         ("score: champion", route()),
         ("score: + canary split", route(share=0.5)),
         ("score: + shadow", route(shadow="rel-canary")),
     ):
         gate = gateway(predictors, chosen)
-        found[name] = us(lambda gate=gate: gate.score(rows.batch()[0], now))
+        found[name] = us(partial(scored, gate))
         assert not gate.tripped
     scoring = gate.score(batch, now)
     answers = rows_of(scoring, batch, order, 3)

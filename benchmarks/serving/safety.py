@@ -29,6 +29,7 @@ from load import Job, Outcome, load, request
 from processes import free_port, ours, started, wrk
 from world import AREAS, COLUMNS, FEATURES, LIMITS, POLICY, START, Named, body, gateway, models, route
 
+from recloser.core import ModelRows
 from recloser.models import Model
 from recloser.serving.wire.oip import read_call
 from recloser.serving.wire.rows import rows_from_tensors, rows_of
@@ -200,6 +201,7 @@ def by_model(model: Model) -> list[list[list[float]]]:
     found = []
     for text in texts:
         batch, order = rows_from_tensors(read_call(text, None).tensors, COLUMNS).batch()
+        assert isinstance(batch.rows, ModelRows)
         found.append(model.predict(batch.rows.frame())[order.argsort()].tolist())
     return found
 

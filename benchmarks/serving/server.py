@@ -52,7 +52,9 @@ def ours(options: argparse.Namespace) -> Any:
         folders = {name: options.folder / f"{name}-{options.trees}" for name in TRAINED}
         Swapper(gate, folders, options.swap, options.swap_log).start()
     if options.one_by_one:
-        job.joinable = lambda *_: False
+        from unittest.mock import patch  # noqa: PLC0415
+
+        patch.object(job, "joinable", lambda *_: False).start()  # raises if it is not there
     log = PredictionLog(options.log, LogPolicy(), Present()) if options.log else None
     return build_app(Service(gate, Present(), COLUMNS, Nothing(), EventBuffer(), Nobody(), log=log))
 

@@ -12,11 +12,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from world import NAIVE, Named, frame
+from world import Named, frame
 
 from recloser.core import RecloserError, Refused
 from recloser.models import Model, load_model
-from recloser.serving import Gateway, Predictor, Route
+from recloser.serving import NAIVE, Gateway, Predictor, Route
 
 KINDS = ("good", "good", "broken", "good", "tampered", "slow")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
@@ -22,7 +24,7 @@ from recloser.models import (
     train_lightgbm,
 )
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Predictor, Route
-from recloser.serving.http import InputColumns
+from recloser.serving.http import CurrentForecast, InputColumns
 
 AREAS = tuple(f"feeder-{k:02d}" for k in range(40))
 STEP = timedelta(hours=1)
@@ -104,11 +106,18 @@ class Nothing:
     def current(self, _: str) -> None:
         """Return nothing."""
 
+    def many(self, _: Sequence[str]) -> dict[str, CurrentForecast]:
+        """Return nothing."""
+        return {}
+
+    def find(self, _: str) -> None:
+        """Return nothing."""
+
 
 class Nobody:
     """A desk at which nobody may ask for anything."""
 
-    def carry_out(self, _: object) -> None:
+    def carry_out(self, *_: object) -> NoReturn:
         """Refuse."""
         raise Refused("nothing is carried out in a benchmark")
 
@@ -121,7 +130,7 @@ def route(*, share: float = 0.0, shadow: str | None = None) -> Route:
     return Route(1, "rel-champion", canary, share, shadow=shadow, fallback=NAIVE)
 
 
-def gateway(predictors: dict[str, Predictor], chosen: Route, trip_after: int = 3) -> Gateway:
+def gateway(predictors: Mapping[str, Predictor], chosen: Route, trip_after: int = 3) -> Gateway:
     """Return a gateway over the world's areas."""
     return Gateway(predictors, chosen, dict.fromkeys(AREAS, LIMITS), replace(POLICY, trip_after=trip_after))
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,16 +136,17 @@ def _reads(
     suffix: str,
 ) -> None:
     start, end = window
+
+    def read(areas: list[str]) -> int:
+        return store.read(areas, ["load_mw"], start, end, as_of=LATER).frame.height
+
+    def scan(chosen: pl.Expr) -> int:
+        return pl.scan_parquet(plain / "*.parquet").filter(chosen).collect().height
+
     for name, areas in groups.items():
-        got = meter.best(
-            f"read_{name}{suffix}",
-            lambda areas=areas: store.read(areas, ["load_mw"], start, end, as_of=LATER).frame.height,
-        )
+        got = meter.best(f"read_{name}{suffix}", partial(read, areas))
         chosen = pl.col("area").is_in(areas) & (pl.col("at") >= start) & (pl.col("at") < end)
-        limit = meter.best(
-            f"read_{name}{suffix}_plain",
-            lambda chosen=chosen: pl.scan_parquet(plain / "*.parquet").filter(chosen).collect().height,
-        )
+        limit = meter.best(f"read_{name}{suffix}_plain", partial(scan, chosen))
         if not suffix and got != limit:
             sys.exit(f"the store gives {got} rows, the plain folder {limit}")
 

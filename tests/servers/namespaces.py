@@ -163,7 +163,7 @@ def switch(cables: dict[str, int]) -> None:
     watch.register(sys.stdin, selectors.EVENT_READ)
     while True:
         for key, _ in watch.select():
-            if key.fileobj is sys.stdin:
+            if key.fd == sys.stdin.fileno():
                 word, _, name = sys.stdin.readline().strip().partition(" ")
                 if not word:
                     return

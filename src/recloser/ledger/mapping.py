@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 import types
 import typing
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 TEXT = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 _INT64 = 1 << 63
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+"""Canonical JSON of data that JSON knows as it is, in half the time: a recall digests each of its rows."""
 
 
 def time_text(instant: datetime, where: str = "time") -> str:
@@ -234,5 +237,9 @@ def _stored(column: Column, item: Any, where: str) -> Any:
 
 def row_digest(table_name: str, values: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a row's stored values. Null fields do not count, so that a nullable one may be added."""
-    present = {name: item for name, item in values.items() if item is not None}
-    return hashlib.sha256(canonical_json([table_name, present])).hexdigest()
+    row = [table_name, {name: item for name, item in values.items() if item is not None}]
+    try:
+        text = _PLAIN(row).encode()
+    except (TypeError, ValueError):  # not what the ledger stores; canonical JSON says what that is
+        text = canonical_json(row)
+    return hashlib.sha256(text).hexdigest()

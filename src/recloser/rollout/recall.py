@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from recloser.core import FloatArray, Served, forecast_id, format_utc, parse_utc, require_utc
+from recloser.core import FloatArray, InvalidInput, Served, forecast_id, format_utc, parse_utc, require_utc
 from recloser.ledger import ForecastRecord
+
+RECALLED = "recall of "
+"""How the reason of a re-issue begins; the forecast that it replaces follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,24 @@ def recall_plan(
     return RecallPlan(tuple(recalls), tuple(sorted(lost)))
 
 
+def return_plan(forecasts: Iterable[Served], now: datetime, champion: str, *, resolution: timedelta) -> RecallPlan:
+    """Plan what a person's return to a release gives back: its own answers where a recall had to name another model.
+
+    Only re-issues of a recall that hold answers of `champion` for all that is ahead are replaced; what the guard or a
+    missing answer gave to the ladder stays, and so does a re-issue of this very instant.
+
+    Args:
+        forecasts: those in force of the ladder's rungs.
+        now: aware UTC; made_at of the re-issues.
+        champion: the release that serves again.
+        resolution: length of one target interval.
+    """
+    instant = require_utc(now, "return_plan")
+    stand_ins = [old for old in forecasts if old.reason.startswith(RECALLED) and old.made_at < instant]
+    plan = recall_plan(stand_ins, instant, champion, resolution=resolution, ladder=())
+    return RecallPlan(plan.recalls, ())
+
+
 def _rung(old: Served, rows: list[int], champion: str | None, ladder: Sequence[str]) -> str | None:
     for name in (champion, *ladder):
         if name is None or name == old.release or name not in old.answers:
@@ -104,7 +126,7 @@ def _reissue(old: Served, rows: list[int], rung: str, champion: str | None, now:
         targets=tuple(old.targets[row] for row in rows),
         release=rung,
         served_by="champion" if rung == champion else f"fallback:{rung}",
-        reason=f"recall of {old.id} by {old.release}",
+        reason=f"{RECALLED}{old.id} by {old.release}",
         answers={name: answer[rows] for name, answer in old.answers.items() if answer.shape == shape},
     )
 
@@ -121,7 +143,7 @@ def record_of(served: Served) -> ForecastRecord:
         release=served.release,
         served_by=served.served_by,
         reason=served.reason,
-        targets=[format_utc(at) for at in served.targets],
+        targets=list(_texts(tuple(require_utc(at, served.id) for at in served.targets))),
         quantiles=list(served.quantiles),
         answers={name: answer.tolist() for name, answer in served.answers.items()},
         void=served.void,
@@ -138,7 +160,7 @@ def served_of(record: ForecastRecord) -> Served:
         area=record.area,
         issued_at=record.issued_at,
         made_at=record.made_at,
-        targets=tuple(at if isinstance(at, datetime) else parse_utc(at, record.key) for at in record.targets),
+        targets=_times(record),
         quantiles=tuple(record.quantiles),
         release=record.release,
         served_by=record.served_by,
@@ -151,6 +173,24 @@ def served_of(record: ForecastRecord) -> Served:
 def voided(record: ForecastRecord, now: datetime, reason: str, replaced_by: str | None) -> ForecastRecord:
     """Return the record marked void at `now` (aware UTC), with what replaces it."""
     return replace(record, void=True, void_at=now, void_reason=reason, replaced_by=replaced_by)
+
+
+# All areas of an issue have the same targets, and a recall reads and writes them once for each area.
+@lru_cache(maxsize=16)
+def _texts(targets: tuple[datetime, ...]) -> tuple[str, ...]:
+    return tuple(format_utc(at) for at in targets)
+
+
+@lru_cache(maxsize=16)
+def _read(targets: tuple[str, ...]) -> tuple[datetime, ...]:
+    return tuple(parse_utc(at) for at in targets)
+
+
+def _times(record: ForecastRecord) -> tuple[datetime, ...]:
+    try:
+        return _read(tuple(record.targets))
+    except (InvalidInput, AttributeError, TypeError):  # times already, or what is none: then the error names the record
+        return tuple(at if isinstance(at, datetime) else parse_utc(at, record.key) for at in record.targets)
 
 
 def _array(answer: Any) -> FloatArray:

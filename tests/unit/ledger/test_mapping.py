@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloser.core import InvalidInput, Refused
+from recloser.core import InvalidInput, Refused, digest_of
 from recloser.ledger import RECORD_TYPES, PairedDayRecord, PinRecord, StateRecord
 from recloser.ledger.mapping import RecordMapping, read_time, row_digest, time_text
 from recloser.ledger.schema import MAPPINGS
@@ -120,6 +120,12 @@ def test_what_numpy_and_python_mean_as_json_is_stored_as_json() -> None:
 def test_a_whole_number_in_a_float_field_becomes_a_float() -> None:
     row = MAPPINGS[PairedDayRecord].encode(PairedDayRecord("k", "r", "d", 1, 1, NOW, {}))
     assert isinstance(row["difference"], float)
+
+
+@given(st.dictionaries(texts, json | st.floats() | st.binary(max_size=4), max_size=4))
+def test_a_digest_is_that_of_canonical_json_whatever_a_row_holds(row: dict[str, Any]) -> None:
+    present = {name: item for name, item in row.items() if item is not None}
+    assert row_digest("t", row) == digest_of(["t", present])
 
 
 def test_null_fields_do_not_count_in_the_digest() -> None:

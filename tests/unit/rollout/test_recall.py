@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloser.core import Served, forecast_id
+from recloser.core import InvalidInput, Served, forecast_id
 from recloser.rollout import recall_plan, record_of, served_of
+from recloser.rollout.recall import return_plan
 
 HOUR = timedelta(hours=1)
 ISSUED = datetime(2020, 3, 2, 9, tzinfo=UTC)
@@ -102,6 +105,22 @@ def test_two_answers_for_one_issue_share_one_reissue_of_the_later():
     assert all(recall.new.handed_out()[0, 1] == 70.0 for recall in plan.recalls)
 
 
+def test_a_return_gives_back_what_a_recall_took_and_nothing_that_the_ladder_answered_itself():
+    recalled = recall_plan([served()], FIRST, None, resolution=HOUR).recalls[0].new
+    assert recalled.served_by == "fallback:seasonal_naive"
+    guarded = replace(served("b"), release="seasonal_naive", served_by="fallback:seasonal_naive", reason="not finite")
+    unknown = replace(recalled, id="other", answers={"seasonal_naive": recalled.answers["seasonal_naive"]})
+    asked = [recalled, guarded, unknown]
+    assert return_plan(asked, FIRST, "rel-new", resolution=HOUR).recalls == ()  # made at this very instant
+    plan = return_plan(asked, FIRST + HOUR, "rel-new", resolution=HOUR)
+    assert [recall.old for recall in plan.recalls] == [recalled.id]
+    assert plan.unrecallable == ()
+    back = plan.recalls[0].new
+    assert (back.release, back.served_by) == ("rel-new", "champion")
+    assert back.targets == recalled.targets[1:]
+    assert back.handed_out().tolist() == served().answers["rel-new"][1:].tolist()
+
+
 def test_a_served_forecast_survives_its_record():
     original = served()
     original.answers["rel-old"][0, 0] = np.nan
@@ -111,3 +130,18 @@ def test_a_served_forecast_survives_its_record():
     }
     assert np.array_equal(back.answers["rel-old"], original.answers["rel-old"], equal_nan=True)
     assert replace(back, answers={}) == replace(original, answers={})
+
+
+def test_an_hour_that_comes_twice_is_two_targets_in_a_record_whatever_zone_they_are_given_in():
+    zone = ZoneInfo("Europe/Amsterdam")
+    twice = tuple(datetime(2020, 10, 25, 2, tzinfo=zone, fold=fold) for fold in (0, 1))
+    texts = [record_of(replace(served(hours=1), targets=(at,))).targets for at in (*twice, *twice)]
+    assert texts == [["2020-10-25T00:00:00Z"], ["2020-10-25T01:00:00Z"]] * 2
+
+
+def test_the_targets_of_a_record_are_read_as_texts_and_as_times_and_else_the_record_is_named():
+    record = record_of(served(hours=2))
+    assert served_of(replace(record, targets=list(served(hours=2).targets))).targets == served(hours=2).targets
+    with pytest.raises(InvalidInput, match="unreadable time") as caught:
+        served_of(replace(record, targets=["2020-03-03T00:00:00Z", "soon"]))
+    assert caught.value.facts()["where"] == record.key
