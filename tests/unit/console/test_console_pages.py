@@ -403,9 +403,8 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
 
 def test_a_project_that_cannot_be_opened_is_told_not_thrown(tmp_path: Path) -> None:
     folder = empty_project(tmp_path / "grid")
-    app = Console(folder, None).app()
-    assert ask(app, "/").status_code == 200
     (folder / "recloser.toml").write_text("[projct]\n")
+    app = Console(folder, None).app()
     page, data = ask(app, "/"), ask(app, "/overview.json")
     assert (page.status_code, data.status_code) == (503, 503)
     assert "projct" in page.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,9 +32,11 @@ from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
 from recloser.app.views.theatre.document import Theatre, Where
 from recloser.app.views.why import why_document
-from recloser.core import Clock, Refused
+from recloser.core import Clock, InvalidInput, Refused
 from recloser.ledger import Ledger, LedgerWatch, RolloutRecord, RouteRecord
 from recloser.serving.http import Done, Wish
+
+LOG = logging.getLogger(__name__)
 
 
 class ControlRoom:
@@ -260,12 +263,28 @@ class ControlRoom:
         with self._lock:
             stamp = self._found()
             if self._open is None or stamp != self._stamp:
-                self._shut()
-                # a replay was lived apart from what the project file names, and is looked at apart from it
-                platform = Platform.open(self._folder, clock=self._clock, isolated=is_scratch(self._folder))
-                self._open, self._stamp = (platform, Sight(platform)), stamp
+                self._reopen(stamp)
             opened = self._open
+        assert opened is not None
         yield opened
+
+    def _reopen(self, stamp: tuple[int, int] | None) -> None:
+        """Follow the project file; one that cannot be used takes nobody's page away, nor the power to stop a model."""
+        apart = is_scratch(
+            self._folder
+        )  # a replay was lived apart from what the project file names; so it is looked at
+        try:
+            platform = Platform.open(self._folder, clock=self._clock, isolated=apart)
+        except InvalidInput as error:
+            LOG.warning("the project's files cannot be used; what could be used last holds: %s", error.explain())
+            if self._open is not None:
+                self._stamp = stamp
+                return
+            if apart:
+                raise
+            platform, _ = Platform.open_to_stop(self._folder, clock=self._clock)
+        self._shut()
+        self._open, self._stamp = (platform, Sight(platform)), stamp
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
