@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from recloser.app import ControlRoom, SystemClock
+from recloser.app import ControlRoom
 from recloser.console.entry.acting import Acting
 from recloser.console.entry.door import Door, Visit
 from recloser.console.levels import Levels, word
@@ -50,7 +51,7 @@ class Console:
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._room = ControlRoom(folder, clock)
         self._pulse = Pulse(self._room)
-        self._door = Door(self._room, HEADERS, SystemClock().now)
+        self._door = Door(self._room, HEADERS, time.monotonic)
         self._acting = Acting(self._room, self._door, HEADERS)
         self._levels = Levels(self._room, self._door, standing=clock is not None)
         package = resources.files("recloser.console.static")

@@ -25,6 +25,7 @@ from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
 from recloser.console.pages.why import why_page
+from recloser.console.pages.words import stamp
 from recloser.testing import empty_project, small_project
 
 NASTY = "<script>alert('x')</script>\"&"
@@ -36,6 +37,12 @@ FREEZES = {
 }
 PERSON = Person(NASTY, (NASTY,), frozenset(MAY), "c" * 64, "/")
 SHELL = Shell(NASTY, datetime(2020, 3, 1, 12, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"), person=PERSON)
+
+
+def test_a_freeze_until_the_end_of_the_calendar_is_shown() -> None:
+    for text in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        for zone in ("Europe/Amsterdam", "America/New_York"):
+            assert f'datetime="{text}"' in str(stamp(text, ZoneInfo(zone)))
 
 
 def ask(app: ASGIApp, path: str, method: str = "GET") -> httpx.Response:
@@ -370,6 +377,11 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, "/area.json?name=F01").json()["area"] == "F01"
     assert ask(app, "/area?name=nowhere").status_code == 404
     assert ask(app, "/area?name=F01&until=tomorrow").status_code == 404
+    for at in ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00"):
+        for place in ("/area?name=F01&until", "/why?name=F01&at", "/theatre?at", "/diagnostics?until"):
+            assert ask(app, f"{place}={at}").status_code == 404
+    for at in ("1900-01-01T00:00:00Z", "2199-12-31T00:00:00Z"):
+        assert ask(app, f"/area?name=F01&until={at}").status_code == 200
     assert ask(app, "/?page=junk&find=zzz").text.count("No area is like that") == 1
     assert ask(app, "/static/console.css").headers["content-type"].startswith("text/css")
     assert ask(app, "/static/..%2Fconsole.py").status_code == 404
@@ -391,9 +403,8 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
 
 def test_a_project_that_cannot_be_opened_is_told_not_thrown(tmp_path: Path) -> None:
     folder = empty_project(tmp_path / "grid")
-    app = Console(folder, None).app()
-    assert ask(app, "/").status_code == 200
     (folder / "recloser.toml").write_text("[projct]\n")
+    app = Console(folder, None).app()
     page, data = ask(app, "/"), ask(app, "/overview.json")
     assert (page.status_code, data.status_code) == (503, 503)
     assert "projct" in page.text

@@ -60,7 +60,7 @@ class Acting:
         kind, subject = fields.get("kind", ""), fields.get("subject", "")[:200] or None
         told = [fields.get("preset", "").strip(), fields.get("reason", "").strip()]
         reason = ": ".join(text for text in told if text)
-        if not reason or len(reason) > 2_100:
+        if not reason or (len(reason) > 2_100 and kind != "rollback"):
             raise InvalidInput("no reason given" if not reason else "a reason that is too long", where="reason")
         if kind in MARKS:
             hours = _hours(fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,10 @@ def stamp(text: str | None, zone: ZoneInfo) -> Markup:
     """Return an instant (ISO 8601 UTC) as local wall time; a dash without one."""
     if text is None:
         return el("span", "-", class_="quiet")
-    return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
+    at = parse_utc(text)
+    with suppress(OverflowError):  # the last hours of the calendar are told in UTC
+        at = at.astimezone(zone)
+    return el("time", f"{at:%a %d %b %H:%M}", datetime=text, title=text)
 
 
 def moment(text: str, zone: ZoneInfo, *, day: bool = False) -> Markup:
