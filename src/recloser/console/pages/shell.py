@@ -100,7 +100,7 @@ def _bar(shell: Shell) -> Markup:
         [
             el("strong", shell.project, class_="project"),
             el("nav", links, aria_label="Levels"),
-            el("span", words, class_="quiet", id="clock"),
+            el("span", words, class_="quiet", id="clock", data_at=local(shell.now, shell.zone)),
             _person(shell),
         ]
     )
