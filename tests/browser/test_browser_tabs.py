@@ -1,4 +1,4 @@
-"""Open pages stay honest: many tabs of one browser share a stream, and a page that is old says so, whatever the cause."""
+"""Open pages stay honest: many tabs of a browser share one stream, and a page that is old says so and why."""
 
 from __future__ import annotations
 
