@@ -262,7 +262,7 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
     asked = {"case": "a" * 64, "given": [{"name": NASTY, "role": "lead"}], "missing": []}
 
     def offered(person: Person | None, state: str, **more: Any) -> set[str]:
-        found = rollout_acts(person, {**rollout, "approval": None, "state": state, **more}, "rel-1", "accepted")
+        found = rollout_acts(person, {**rollout, "approval": None, "state": state, **more}, "rel-1", may_return=False)
         return set(re.findall(r'name="kind" value="(\w+)"', found or ""))
 
     approver = Person("ann", ("approver",), frozenset({"approve", "reject", "override"}), "c", "/")
@@ -272,10 +272,11 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
     assert offered(PERSON, "probation") == {"hold"}
     assert offered(approver, "canary") == {"reject", "override"}
     assert offered(PERSON, "tripped", finished=True) == offered(None, "canary") == set()
-    found = rollout_acts(PERSON, None, "rel-1", "retired")
+    assert rollout_acts(PERSON, None, "rel-1", may_return=False) is None
+    found = rollout_acts(PERSON, None, "rel-1", may_return=True)
     assert found is not None
     assert "Return to this release" in found
-    approve = rollout_acts(approver, {**rollout, "approval": asked}, "rel-1", "accepted")
+    approve = rollout_acts(approver, {**rollout, "approval": asked}, "rel-1", may_return=False)
     assert approve is not None
     assert f'name="evidence" value="{"a" * 64}"' in approve
     assert approve.count("required") == 3  # no act without a reason
