@@ -334,6 +334,17 @@ def test_without_any_log_the_page_says_what_writes_one() -> None:
     assert "No line is like that" in diagnostics_page(SHELL, diagnostics_view() | {"logs": one})
 
 
+def test_a_date_of_another_year_than_the_pages_own_names_it() -> None:
+    old = {**release_view(), "created_at": "2018-12-31T23:30:00Z"}
+    found = release_page(SHELL, old)
+    assert ">Tue 01 Jan 2019 00:30</time>" in found  # the local year, not that of UTC
+    assert ">Sun 01 Mar 01:00</time>" in found
+    logged = {**logs_view(), "lines": [{**logs_view()["lines"][0], "at": "2019-03-01T00:00:00Z"}]}
+    assert ">Fri 01 Mar 2019 01:00:00.000</time>" in diagnostics_page(SHELL, diagnostics_view() | {"logs": logged})
+    assert "Tue 25 Feb to Thu 05 Mar" in area_page(SHELL, {**area_view(), "days": 9})
+    assert '<span class="quiet" id="clock" data-at="Sun 01 Mar 2020 13:00 CET">' in found  # printed with every page
+
+
 def test_an_area_without_a_forecast_has_a_row() -> None:
     empty = {"trend": [], "actual": [], "peak_mw": None, "data_until": None, "issued_at": None, "served_by": None}
     found = overview_page(SHELL, view(**empty, state=2, trust="do not use", release=None, peak_at=None))

@@ -24,7 +24,7 @@ def releases_page(shell: Shell, view: Mapping[str, Any], freezes: Mapping[str, A
     rows = [
         (
             release_link(row["release"]),
-            stamp(row["created_at"], shell.zone),
+            stamp(row["created_at"], shell.wall),
             told(row["state"]),
             told(row["verdict"] or "-"),
             told(row["rollout"] or "-"),
@@ -53,8 +53,8 @@ def _freezes(shell: Shell, freezes: Mapping[str, Any]) -> list[Markup | None]:
     rows = [
         (
             item["reason"],
-            stamp(text_of(item["from"]), shell.zone),
-            stamp(text_of(item["to"]), shell.zone) if item["to"] else "until it is lifted",
+            stamp(text_of(item["from"]), shell.wall),
+            stamp(text_of(item["to"]), shell.wall) if item["to"] else "until it is lifted",
             None if person is None else act(person, "lift", "Lift", item["freeze"]),
         )
         for item in freezes["declared"]
@@ -111,7 +111,7 @@ def told(word: str) -> Markup:
 def trips_table(trips: Sequence[Mapping[str, Any]], shell: Shell) -> Markup:
     """Return trips as a table."""
     rows = [
-        (stamp(t["at"], shell.zone), release_link(t["release"]), t["tier"], linked(t["reason"]), t["recalled"])
+        (stamp(t["at"], shell.wall), release_link(t["release"]), t["tier"], linked(t["reason"]), t["recalled"])
         for t in trips
     ]
     return table(("at", "release", "tier", "reason", "recalled"), rows, numbers=(4,), id_="trips")
@@ -121,7 +121,7 @@ def release_page(shell: Shell, view: Mapping[str, Any], acts: Child = None) -> s
     """Return the page of `app`'s release document; `acts` is what the signed-in person may do about it."""
     trigger = view["trigger"]
     facts = (
-        ("Made", stamp(view["created_at"], shell.zone)),
+        ("Made", stamp(view["created_at"], shell.wall)),
         ("Asked for by", "-" if trigger is None else f"{trigger['kind']}: {trigger['reason']}"),
         ("Run", view["run"]),
         ("Package digest", el("code", view["digest"][:16])),
@@ -138,7 +138,7 @@ def release_page(shell: Shell, view: Mapping[str, Any], acts: Child = None) -> s
         *_evidence(view),
         *_verdict(view["verdict"], shell),
         el("h2", "History"),
-        events_table(view["history"], shell.zone),
+        events_table(view["history"], shell.wall),
     )
 
 
@@ -160,7 +160,7 @@ def _trips(trips: Sequence[Mapping[str, Any]], shell: Shell) -> list[Markup]:
         el(
             "p",
             "■ Tripped ",
-            stamp(trip["at"], shell.zone),
+            stamp(trip["at"], shell.wall),
             f" by {trip['tier']}: ",
             trip["reason"],
             f". {trip['recalled']} forecasts recalled.",
@@ -177,7 +177,7 @@ def _rollout(rollout: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
     return [
         el("h2", "Rollout"),
         el(
-            "p", told(rollout["state"]), " since ", stamp(rollout["since"], shell.zone), ": ", linked(rollout["reason"])
+            "p", told(rollout["state"]), " since ", stamp(rollout["since"], shell.wall), ": ", linked(rollout["reason"])
         ),
         *[
             el(
@@ -253,7 +253,7 @@ def _verdict(verdict: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
             "p",
             told(verdict["verdict"]),
             " ",
-            stamp(verdict["at"], shell.zone),
+            stamp(verdict["at"], shell.wall),
             ": ",
             verdict["reason"],
             " Evidence ",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el, join
 from recloser.console.pages.acts import Person, stop
-from recloser.console.pages.words import local
+from recloser.console.pages.words import Wall, local
 from recloser.core import format_utc
 
 PLACES = (
@@ -43,6 +43,11 @@ class Shell:
     place: str = "/"
     person: Person | None = None
     told: tuple[str, bool] | None = None
+
+    @property
+    def wall(self) -> Wall:
+        """The clock that its dates are told by."""
+        return Wall(self.zone, self.now)
 
 
 def page(shell: Shell, title: str, *content: Child) -> str:
