@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from recloser.app import MAY, current_forecast, run_pipeline
 from recloser.console import Console
+from recloser.console.markup import el
 from recloser.console.pages.acts import Person, rollout_acts
 from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
@@ -345,6 +346,32 @@ def test_a_date_of_another_year_than_the_pages_own_names_it() -> None:
     assert '<span class="quiet" id="clock" data-at="Sun 01 Mar 2020 13:00 CET">' in found  # printed with every page
 
 
+def test_instants_in_sentences_are_told_by_the_projects_clock_and_what_only_looks_like_one_is_left() -> None:
+    said = ["Last trip: rel-0123456789ab at 2019-11-27T22:13:53.281768Z: x", "a drill until 2020-13-41T99:00:00Z"]
+    found = overview_page(SHELL, view() | {"sentences": said})
+    assert ">Wed 27 Nov 2019 23:13</time>: x" in found
+    assert "until 2020-13-41T99:00:00Z" in found
+    freezes = {**FREEZES, "declared": [{"freeze": "f", "from": AT, "to": "9999-12-31T23:59:59Z", "reason": "x"}]}
+    assert ">Fri 31 Dec 9999 23:59</time>" in releases_page(SHELL, releases_view(), freezes)
+    assert "not known" in alarms_page(
+        SHELL, {**alarms_view(), "alarms": [{**alarms_view()["alarms"][0], "since": None}]}
+    )
+
+
+def test_rungs_of_the_ladder_are_told_in_words() -> None:
+    found = overview_page(SHELL, view(served_by="fallback:seasonal_naive", release="seasonal_naive"))
+    found += why_page(SHELL, why_view() | {"release": "seasonal_naive"})
+    assert "fallback: seasonal naive" in found
+    assert "seasonal_naive" not in found
+
+
+def test_a_word_longer_than_any_languages_may_end_its_line_and_plain_elements_stay_plain() -> None:
+    name = "<" + 74 * "F"
+    found = overview_page(SHELL, view() | {"areas": [{**row(), "area": name}]})
+    assert f">&lt;{19 * 'F'}<wbr>{20 * 'F'}<wbr>{20 * 'F'}<wbr>{15 * 'F'}</a>" in found
+    assert "<wbr>" not in str(el("title", name)) + str(el("option", name)) + str(el("p", 40 * "F"))
+
+
 def test_an_area_without_a_forecast_has_a_row() -> None:
     empty = {"trend": [], "actual": [], "peak_mw": None, "data_until": None, "issued_at": None, "served_by": None}
     found = overview_page(SHELL, view(**empty, state=2, trust="do not use", release=None, peak_at=None))
@@ -366,6 +393,9 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert before.status_code == 200
     assert "No champion serves yet" in before.text
     assert "nothing was forecast yet" in before.text
+    never = next(alarm for alarm in ask(app, "/alarms.json").json()["alarms"] if alarm["key"] == "never")
+    assert never["since"] is None
+    assert "not known" in ask(app, "/alarms").text
     assert run_pipeline(folder, as_of=None, engine="local", progress=lambda _line: None)["verdict"] == "pass"
     current_forecast(folder, area=None, as_of=None)
     after = ask(app, "/")

@@ -46,8 +46,8 @@ def _row(row: Mapping[str, Any], now: str, shell: Shell) -> list[Child]:
         ]
     return [
         _priority(row),
-        [stamp(row["since"], shell.wall), " (", age(row["since"], now), ")"],
-        linked(row["sentence"]),
+        [stamp(row["since"], shell.wall), " (", age(row["since"], now), ")"] if row["since"] else "not known",
+        linked(row["sentence"], shell.wall),
         areas,
         row["response"],
         _mark(mark, shell),

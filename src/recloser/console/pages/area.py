@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from recloser.console.drawing.trends import area_chart
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked, release_link
+from recloser.console.pages.tables import linked, model_link, release_link
 from recloser.console.pages.words import Wall, age, stamp, state, who
 from recloser.core import format_utc, parse_utc
 
@@ -30,11 +30,11 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
         shell,
         view["area"],
         el("h1", view["area"], " ", state(view["state"], view["trust"])),
-        el("p", linked(view["why"]), class_="why"),
+        el("p", linked(view["why"], wall), class_="why"),
         el("p", el("a", "Why this forecast?", href=f"/why?{urlencode({'name': view['area']})}", id="why"))
         if view["issued_at"]
         else None,
-        el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
+        el("ul", [el("li", linked(line, wall)) for line in view["others"]], class_="facts") if view["others"] else None,
         _facts(view, wall),
         el("figure", area_chart(view, wall.zone), legend(), id="chart"),
         _days(view, wall),
@@ -47,7 +47,7 @@ def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
 def _facts(view: Mapping[str, Any], wall: Wall) -> Markup:
     peak = "-" if view["peak_mw"] is None else f"{view['peak_mw']:.2f} MW"
     pairs = (
-        ("Who serves", [who(view["served_by"]), " ", release_link(view["release"])]),
+        ("Who serves", [who(view["served_by"]), " ", model_link(view["release"])]),
         ("Issued", [stamp(view["issued_at"], wall), " (", age(view["issued_at"], view["now"]), " ago)"]),
         ("Forecast peak", [peak, " at ", stamp(view["peak_at"], wall)]),
         ("Load known until", [stamp(view["data_until"], wall), " (", age(view["data_until"], view["now"]), " ago)"]),
@@ -116,7 +116,7 @@ def _served(spans: Sequence[Mapping[str, Any]], wall: Wall) -> list[Markup]:
             el("td", stamp(span["from"], wall)),
             el("td", stamp(span["to"], wall)),
             el("td", who(span["served_by"])),
-            el("td", linked(span["release"])),
+            el("td", release_link(span["release"])),
             el("td", span["reason"] or "as planned"),
         )
         for span in spans

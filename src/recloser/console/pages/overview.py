@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from recloser.console.drawing.trends import band_points, line_points, small_trend
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked
+from recloser.console.pages.tables import linked, model_link
 from recloser.console.pages.words import CLASSES, Wall, age, stamp, state, who
 from recloser.core import parse_utc
 
@@ -32,7 +32,7 @@ def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abno
         el("h1", "Overview"),
         _counts(view["counts"]),
         _alarms(view["alarms"]),
-        el("ul", [el("li", linked(line)) for line in view["sentences"]], class_="facts"),
+        el("ul", [el("li", linked(line, shell.wall)) for line in view["sentences"]], class_="facts"),
         _filter(find, abnormal=abnormal),
         table if rows else empty,
         _pager(view, find, abnormal=abnormal),
@@ -78,7 +78,7 @@ def _row(row: Mapping[str, Any], now: str, wall: Wall) -> Markup:
     peak = "-" if row["peak_mw"] is None else f"{row['peak_mw']:.2f} MW"
     others = f" And {len(row['others'])} more." if row["others"] else ""
     trend = small_trend(band_points(row["trend"]), line_points(row["actual"]), parse_utc(now))
-    served = el("td", who(row["served_by"]), el("br"), el("span", linked(row["release"] or ""), class_="quiet small"))
+    served = el("td", who(row["served_by"]), el("br"), el("span", model_link(row["release"]), class_="quiet small"))
     return el(
         "tr",
         el("th", el("a", row["area"], href=area_link(row["area"])), scope="row"),
@@ -87,7 +87,7 @@ def _row(row: Mapping[str, Any], now: str, wall: Wall) -> Markup:
         el("td", age(row["data_until"], now), " ago" if row["data_until"] else ""),
         served,
         el("td", state(row["state"], row["trust"])),
-        el("td", linked(row["why"]), others),
+        el("td", linked(row["why"], wall), others),
         class_=CLASSES[row["state"]],
     )
 
@@ -129,7 +129,7 @@ def events_table(events: Sequence[Mapping[str, Any]], wall: Wall) -> Markup:
             el("td", event["actor"]),
             el("td", event["action"]),
             el("td", linked(event["subject"])),
-            el("td", linked(event["reason"])),
+            el("td", linked(event["reason"], wall)),
         )
         for event in events
     ]

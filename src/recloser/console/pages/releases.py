@@ -28,7 +28,7 @@ def releases_page(shell: Shell, view: Mapping[str, Any], freezes: Mapping[str, A
             told(row["state"]),
             told(row["verdict"] or "-"),
             told(row["rollout"] or "-"),
-            linked(row["reason"] or row["verdict_reason"] or ""),
+            linked(row["reason"] or row["verdict_reason"] or "", shell.wall),
         )
         for row in view["releases"]
     ]
@@ -177,13 +177,18 @@ def _rollout(rollout: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
     return [
         el("h2", "Rollout"),
         el(
-            "p", told(rollout["state"]), " since ", stamp(rollout["since"], shell.wall), ": ", linked(rollout["reason"])
+            "p",
+            told(rollout["state"]),
+            " since ",
+            stamp(rollout["since"], shell.wall),
+            ": ",
+            linked(rollout["reason"], shell.wall),
         ),
         *[
             el(
                 "details",
                 el("summary", head),
-                el("ul", [el("li", linked(line)) for line in lines]),
+                el("ul", [el("li", linked(line, shell.wall)) for line in lines]),
                 open=True,
                 id=f"list-{k}",
             )
@@ -244,7 +249,12 @@ def _verdict(verdict: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
     checks = sorted(verdict["checks"], key=lambda check: rank.get(check["verdict"], 2))
     rows = [(told(check["verdict"]), check["name"], check["reason"]) for check in checks]
     waivers = [
-        el("li", f"{w['check']} set aside by {w['name']} until {w['expires_at']}: {w['reason']}")
+        el(
+            "li",
+            f"{w['check']} set aside by {w['name']} until ",
+            stamp(w["expires_at"], shell.wall),
+            f": {w['reason']}",
+        )
         for w in verdict["waivers"]
     ]
     return [

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el, join
 from recloser.console.pages.acts import Person, stop
+from recloser.console.pages.tables import linked
 from recloser.console.pages.words import Wall, local
 from recloser.core import format_utc
 
@@ -79,7 +80,13 @@ def _told(shell: Shell) -> Markup | None:
     if shell.told is None:
         return None
     sentence, well = shell.told
-    return el("p", sentence if well else f"▲ {sentence}", class_="done" if well else "care", role="status", id="told")
+    return el(
+        "p",
+        linked(sentence if well else f"▲ {sentence}", shell.wall),
+        class_="done" if well else "care",
+        role="status",
+        id="told",
+    )
 
 
 def _person(shell: Shell) -> Markup | None:

@@ -30,7 +30,7 @@ def why_page(shell: Shell, view: Mapping[str, Any]) -> str:
         el(
             "p",
             f"Between {view['q10']:.2f} and {view['q90']:.2f} MW with 80 % probability; {who(view['served_by'])} ",
-            release_link(view["release"]) if view["release"].startswith("rel-") else view["release"],
+            release_link(view["release"]),
             ", issued ",
             stamp(view["issued_at"], shell.wall),
             ".",

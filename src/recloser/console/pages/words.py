@@ -23,8 +23,15 @@ class Wall:
 
     def day(self, at: datetime) -> str:
         """Return the local day of an instant, with the year where that is not the page's own."""
-        there = at.astimezone(self.zone)
-        return f"{there:%a %d %b}" if there.year == self.now.astimezone(self.zone).year else f"{there:%a %d %b %Y}"
+        there = self.there(at)
+        return f"{there:%a %d %b}" if there.year == self.there(self.now).year else f"{there:%a %d %b %Y}"
+
+    def there(self, at: datetime) -> datetime:
+        """Return an instant in the zone; at the ends of all dates, such as a freeze for ever, as it is."""
+        try:
+            return at.astimezone(self.zone)
+        except OverflowError:
+            return at
 
 
 def stamp(text: str | None, wall: Wall) -> Markup:
@@ -32,13 +39,13 @@ def stamp(text: str | None, wall: Wall) -> Markup:
     if text is None:
         return el("span", "-", class_="quiet")
     at = parse_utc(text)
-    return el("time", f"{wall.day(at)} {at.astimezone(wall.zone):%H:%M}", datetime=text, title=text)
+    return el("time", f"{wall.day(at)} {wall.there(at):%H:%M}", datetime=text, title=text)
 
 
 def moment(text: str, wall: Wall, *, day: bool = False) -> Markup:
     """Return an instant (ISO 8601 UTC) as local wall time to the millisecond, with its day or without."""
     at = parse_utc(text)
-    there = f"{at.astimezone(wall.zone):%H:%M:%S.%f}"[:-3]
+    there = f"{wall.there(at):%H:%M:%S.%f}"[:-3]
     return el("time", f"{wall.day(at)} {there}" if day else there, datetime=text, title=text)
 
 

@@ -14,7 +14,7 @@ from recloser.console.markup import Child, Markup, el
 from recloser.console.pages.area import LEGEND, legend
 from recloser.console.pages.overview import events_table
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked, none, release_link, table
+from recloser.console.pages.tables import linked, model_link, none, release_link, table
 from recloser.console.pages.words import Wall, span_words, stamp, state, who
 from recloser.core import format_utc, parse_utc
 
@@ -98,8 +98,8 @@ def _moment(view: Mapping[str, Any], wall: Wall, link: Link) -> list[Child]:
             data_step=view["step"],
         ),
         _ways(view, link),
-        el("p", state(then["state"], then["trust"]), " ", linked(then["why"]), class_="why", id="verdict"),
-        el("ul", [el("li", linked(line)) for line in then["others"]], class_="facts") if then["others"] else None,
+        el("p", state(then["state"], then["trust"]), " ", linked(then["why"], wall), class_="why", id="verdict"),
+        el("ul", [el("li", linked(line, wall)) for line in then["others"]], class_="facts") if then["others"] else None,
         _facts(then, wall),
         el("figure", area_chart(then, wall.zone), legend(THEN), id="chart"),
         _all_areas(view),
@@ -124,7 +124,7 @@ def _ways(view: Mapping[str, Any], link: Link) -> Markup:
 
 def _facts(then: Mapping[str, Any], wall: Wall) -> Markup:
     pairs = (
-        ("Who serves", [who(then["served_by"]), " ", release_link(then["release"])]),
+        ("Who serves", [who(then["served_by"]), " ", model_link(then["release"])]),
         ("Issued", _before(then["issued_at"], then["now"], wall)),
         ("Load known until", _before(then["data_until"], then["now"], wall)),
     )
