@@ -19,13 +19,13 @@ from recloser.app import ControlRoom
 from recloser.console.entry.acting import Acting
 from recloser.console.entry.door import Door, Visit
 from recloser.console.levels import Levels, word
-from recloser.console.live import MOST, Pulse, stream
+from recloser.console.live import MOST, Pulse, state_of, stream
 from recloser.console.pages.shell import problem
 from recloser.core import Clock, InvalidInput, RecloserError, jsonable
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,
@@ -35,7 +35,12 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+FILES = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "stream.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 ASKED = {"area", "release", "until", "at"}
 """Where an error lies that is about what was asked for, not about the project."""
 
@@ -88,6 +93,7 @@ class Console:
                 Route("/sign-out", door.sign_out, methods=["POST"]),
                 Route("/password", door.password, methods=["GET", "POST"]),
                 Route("/events", self.events),
+                Route("/events.json", self._data(self._state)),
                 Route("/static/{name}", self.static),
             ],
             lifespan=self._lifespan,
@@ -104,6 +110,10 @@ class Console:
         if self._pulse.listeners >= MOST:
             return JSONResponse({"error": "too many open pages"}, status_code=503, headers=HEADERS)
         return StreamingResponse(stream(self._pulse, self._room), media_type="text/event-stream", headers=HEADERS)
+
+    def _state(self, _visit: Visit) -> object:
+        """Return once what the stream tells, for browsers that cannot share one among their tabs."""
+        return state_of(self._pulse, self._room)
 
     def dossier(self, request: Request) -> Response:
         """Give the signed dossier of a release as a file: a page to read, or with form=json the document."""

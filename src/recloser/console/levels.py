@@ -69,7 +69,7 @@ class Levels:
         """Return level 3 of one release, with what the person may do about it."""
         view = self._room.release(word(visit.request, "name"))
         shell = self._shell(visit, "/release", view)
-        acts = rollout_acts(shell.person, view["rollout"], view["release"], view["state"])
+        acts = rollout_acts(shell.person, view["rollout"], view["release"], may_return=view["may_return"])
         return release_page(shell, view, acts)
 
     def release_data(self, visit: Visit) -> object:

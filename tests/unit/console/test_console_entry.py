@@ -163,6 +163,8 @@ def test_acts_have_a_pace_and_forms_a_size(folder: Path) -> None:
         for k in range(31):
             await client.post("/act", data={"kind": "lift", "subject": f"f{k}", "reason": "x", "csrf": csrf})
         assert "too many acts within a minute" in (await client.get("/")).text
+        await client.post("/act", data={"kind": "rollback", "reason": "fire", "csrf": csrf})
+        assert "nothing serves yet" in (await client.get("/")).text  # not kept back by whatever was done before
         assert (await client.post("/act", data={"reason": "x" * 20_000, "csrf": csrf})).status_code == 403
         twice = f"csrf={csrf}&csrf={csrf}&kind=lift"
         headers = {"content-type": "application/x-www-form-urlencoded"}

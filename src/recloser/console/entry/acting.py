@@ -56,7 +56,7 @@ class Acting:
             InvalidInput: an unknown kind, no reason, or a field that does not fit.
             Refused: too many acts within a minute, no role for it, or a state or policy forbids it.
         """
-        self._door.pace(session)
+        self._door.pace(session, stops=fields.get("kind") == "rollback")
         kind, subject = fields.get("kind", ""), fields.get("subject", "")[:200] or None
         told = [fields.get("preset", "").strip(), fields.get("reason", "").strip()]
         reason = ": ".join(text for text in told if text)

@@ -51,7 +51,7 @@ class Door:
         self.provider = ByProvider(room, headers, enter, address_of)
         self._lock = threading.Lock()
         self._told: OrderedDict[str, tuple[str, bool]] = OrderedDict()
-        self._acts: dict[str, deque[float]] = {}
+        self._acts: dict[tuple[str, bool], deque[float]] = {}
 
     def visit(self, request: Request) -> Visit | None:
         """Return who comes; None if somebody must sign in first.
@@ -153,15 +153,19 @@ class Door:
             raise Refused("the form was not made for this session", next_step="Load the page again.")
         return session, fields
 
-    def pace(self, session: Session) -> None:
+    def pace(self, session: Session, *, stops: bool) -> None:
         """See that a person, or what uses his session, does not act faster than a person.
+
+        Args:
+            session: who acts.
+            stops: he stops what serves; that is counted by itself, so that no other act ever keeps him from it.
 
         Raises:
             Refused: too many acts within a minute.
         """
-        now, name = self._timer(), session.account.name
+        now, about = self._timer(), (session.account.name, stops)
         with self._lock:
-            acts = self._acts.setdefault(name, deque())
+            acts = self._acts.setdefault(about, deque())
             while acts and now - acts[0] > WITHIN_S:
                 acts.popleft()
             if len(acts) >= ACTS:
