@@ -16,10 +16,11 @@ import polars as pl
 from recloser import __version__
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME, Project
+from recloser.app.replay.happening import Surroundings
 from recloser.app.replay.living import Task, live_all, write_recorded
 from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
 from recloser.app.replay.policies.comparing import human_actions
-from recloser.app.replay.scenario import Scenario, load_scenario
+from recloser.app.replay.scenario import Scenario, load_scenario, must_fit
 from recloser.app.replay.scoring import (
     AHEAD,
     faults_of_its_own,
@@ -105,7 +106,11 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         pipeline = platform.layout.pipeline_file
         code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None
         project = platform.project
-    scenario = Scenario() if options.scenario is None else load_scenario(options.scenario, platform.watched)
+    scenario = Scenario()
+    if options.scenario is not None:
+        around = Surroundings(platform.watched, panel.frame["quantity"].unique().sort().to_list(), project.zone.key)
+        scenario = load_scenario(options.scenario, platform.watched, around)
+        must_fit(scenario, options.scenario, panel.frame, (options.start, options.end))
     if any(candidate.sabotage == "creeping" for candidate in scenario.candidates) and not project.model.allow_code:
         raise InvalidInput(
             "a creeping candidate is a model with code of its own, which this project does not open",
