@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from recloser.core import FloatArray
+from recloser.core import TIME, FloatArray
 from recloser.core.scores import score_table
 
+DOUBTED: dict[str, Any] = {"area": pl.String, "at": TIME, "quality": pl.Int64}
+"""Samples that are not usable: which, and their bits of `Quality`."""
 LEVELS = (0.1, 0.5, 0.9)
 METRICS = ("mape", "wmape", "rcrps", "rmae", "coverage80", "bias_pct", "n")
 
@@ -31,6 +33,7 @@ class PolicyResult:
         cpu_s: CPU time that living through it took.
         incumbent: what was found out about operators' forecasts (`incumbent_document`); None without any.
         corrector: what the last champion's bias correctors did at the end (`corrector_document`); None without any.
+        doubted: area, at, quality of the loads that its store holds as not usable at the end.
     """
 
     name: str
@@ -45,6 +48,7 @@ class PolicyResult:
     cpu_s: float = 0.0
     incumbent: dict[str, Any] | None = None
     corrector: dict[str, Any] | None = None
+    doubted: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DOUBTED))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
+from recloser.app.replay.scoring import left_out_sentence
 from recloser.app.replay.telling.matplotlib_plots import coverage_plot, month_plot, window_plot
 from recloser.app.replay.telling.summary import NAMES
 from recloser.core import format_utc
@@ -112,7 +113,8 @@ def _summary_table(document: dict[str, Any]) -> str:
     digits = {"mape": 2, "wmape": 2, "rcrps": 4, "coverage80": 1, "bias_pct": 2}
     rows = [[name, *(_number(t[key], n) for key, n in digits.items()), str(t["n"])] for name, t in totals]
     head = ("policy", "MAPE %", "wMAPE %", "rCRPS", "80 % coverage", "bias %", "n")
-    return _table("Accuracy over the whole time", head, rows)
+    told = left_out_sentence(document)
+    return _table("Accuracy over the whole time", head, rows) + (f"<p>{html.escape(told)}</p>" if told else "")
 
 
 def _counts_table(report: ReplayReport) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from recloser.app.replay.scoring import left_out_sentence
+
 NAMES = {"recloser": "with the loop", "never": "never retrained", "weekly": "weekly", "monthly": "monthly"}
 
 
 def summary_table(document: Mapping[str, Any]) -> str:
-    """Return accuracy in all and, by month, wMAPE of each policy and the naive, in percent; then what the loop did."""
+    """Return accuracy in all of each policy, the naive and the operator, in percent, and what is in no score."""
     rows = [(NAMES.get(name, name), policy["total"]) for name, policy in document["policies"].items()]
     if document.get("naive"):
         rows.append(("seasonal naive", document["naive"]["total"]))
@@ -20,7 +22,8 @@ def summary_table(document: Mapping[str, Any]) -> str:
         cells = [_n(total["mape"], 2), _n(total["wmape"], 2), _n(total["rcrps"], 4), _n(total["coverage80"], 1)]
         bias = _n(total["bias_pct"], 2)
         lines.append(f"{name:<18}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>11}{bias:>8}{total['n']:>10}")
-    return "\n".join(lines)
+    told = left_out_sentence(document)
+    return "\n".join([*lines, told] if told else lines)
 
 
 def month_table(by_month: Mapping[str, list[tuple[str, dict[str, Any]]]]) -> str:
