@@ -23,7 +23,7 @@ from recloser.pipelines.judging import Evidence, judged
 from recloser.pipelines.pipeline import Pipeline, Step, When
 from recloser.pipelines.proving import attest_verdict
 from recloser.pipelines.verdicts import record_verdict, release_record
-from recloser.pipelines.windows import Share, Windows, shared_out, split
+from recloser.pipelines.windows import Share, Starts, Windows, shared_out, split, starts
 from recloser.pipelines.workbench import Contender, Workbench, union
 from recloser.registry import Golden, Package, PackageFacts, RunFacts, build_package, make_golden, open_package
 from recloser.registry.content.description import describe
@@ -71,10 +71,11 @@ def take_snapshot(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]
 def train(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Train a candidate on features as known at each issue; save it with its fallback ladder in the run's folder."""
     panel, windows = _panel(bench, inputs), _windows(bench, inputs)
-    areas = tuple(area for area in bench.areas if area not in set(inputs["parameters"].get("excluded", ())))
-    shares = _shares(bench, windows.training, areas)
+    begun = _starts(bench, panel, windows)
+    barred = {*inputs["parameters"].get("excluded", ()), *begun.left_out}
+    shares = _shares(bench, windows.training, tuple(area for area in bench.areas if area not in barred))
     rows = pl.concat([_with_truth(bench.features, panel, share.issues, share.areas) for share in shares])
-    rows = rows.sort("area", "issued_at", "at")
+    rows = begun.rows(rows).sort("area", "issued_at", "at")
     sabotage = bench.saboteur.get(str(inputs["parameters"].get("sabotage", "")))
     if sabotage is not None:
         rows = sabotage.rows(rows)
@@ -194,8 +195,12 @@ def judge_candidate(bench: Workbench, inputs: Mapping[str, Any]) -> dict[str, An
     run = str(inputs["parameters"]["run"])
     if bench.trial is not None:  # its process asks the ledger which package the release is
         record_candidate(bench, opened, run)
-    evidence = Evidence.read(folder, opened, _panel(bench, inputs), inputs["take_snapshot"]["snapshot"]["digest"])
-    evidence = replace(evidence, trigger=str(inputs["parameters"].get("trigger", "")))
+    panel, windows = _panel(bench, inputs), _windows(bench, inputs)
+    evidence = Evidence.read(folder, opened, panel, inputs["take_snapshot"]["snapshot"]["digest"])
+    begun = _starts(bench, panel, windows)
+    late = begun.later_than(windows.training[0])
+    trigger = str(inputs["parameters"].get("trigger", ""))
+    evidence = replace(evidence, trigger=trigger, late=late, left_out=begun.left_out)
     verdict = judged(bench, evidence)
     record_verdict(bench.ledger, opened, run, verdict, bench.clock.now())
     checks = verdict.to_dict()["checks"]
@@ -268,6 +273,10 @@ def _windows(bench: Workbench, inputs: Mapping[str, Any]) -> Windows:
     return split(bench.features.horizon, snapshot.selection.as_of, days, first, reference)
 
 
+def _starts(bench: Workbench, panel: Panel, windows: Windows) -> Starts:
+    return starts(panel, bench.areas, bench.features.memory, windows.training)
+
+
 def _history_days(bench: Workbench, inputs: Mapping[str, Any]) -> int:
     """Return how far back the run looks: as its parameters say, else as the project does."""
     return int(inputs["parameters"].get("history_days", bench.recipe.history_days))
@@ -297,7 +306,10 @@ def _with_truth(features: FeatureSet, panel: Panel, issues: tuple[Any, ...], are
 
 def _holdout_rows(bench: Workbench, inputs: Mapping[str, Any], champion: Contender | None) -> pl.DataFrame:
     features = union(bench.features, None if champion is None else champion.features)
-    return _with_truth(features, _panel(bench, inputs), _windows(bench, inputs).holdout, bench.areas)
+    panel, windows = _panel(bench, inputs), _windows(bench, inputs)
+    begun = _starts(bench, panel, windows)
+    areas = tuple(area for area in bench.areas if area not in begun.left_out)
+    return begun.rows(_with_truth(features, panel, windows.holdout, areas))
 
 
 def _ladder(features: FeatureSet, rows: pl.DataFrame) -> dict[str, Model]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -80,6 +80,8 @@ class Evidence:
         digests: name -> SHA-256 of the files and snapshots these come from.
         folder: the run's files; what is measured once is kept there.
         trigger: what started the run.
+        late: area -> issue from which on it counts, of areas that begin later than the rest.
+        left_out: area -> days it has to learn from, of areas with too few.
     """
 
     package: Package
@@ -90,6 +92,8 @@ class Evidence:
     digests: dict[str, str]
     folder: Path
     trigger: str = ""
+    late: Mapping[str, datetime] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, package: Package, panel: Panel, snapshot: str) -> Evidence:
@@ -156,9 +160,11 @@ def _data_checks(bench: Workbench, evidence: Evidence) -> Sequence[CheckResult]:
         bench.features.names,
         zone,
         recent.select("area", "at", LOAD),
-        whole.select("area", "at", LOAD),
+        whole.filter(~pl.col("area").is_in(list(evidence.left_out))).select("area", "at", LOAD),
         windows,
         faults=known_faults(bench, panel),
+        late=evidence.late,
+        left_out=evidence.left_out,
     )
     found = {**evidence.of("training", "snapshot"), "policy": digest_of(bench.policy.to_dict())}
     return check_data(data, bench.policy, bench.timer, found)

@@ -52,11 +52,22 @@ def rare_days(horizon: Horizon, last: date) -> dict[str, date]:
 
 
 def _rows(features: FeatureSet, panel: Panel, areas: Sequence[str], day: date, last: date) -> pl.DataFrame:
-    needed = features.memory + SLACK
+    """Return the rows of one day: of areas whose history holds it as it was, of the others made."""
     issue = features.horizon.issue_for(local_midnight(day, features.horizon.zone))
-    first = panel.frame["at"].min()
-    known = isinstance(first, datetime) and first <= issue - needed
-    weeks = 0 if known else (last - day).days // 7
+    early = (pl.col("quantity") == LOAD) & (pl.col("at") <= instant(issue - features.memory - SLACK))
+    holding = set(panel.frame.filter(early)["area"].unique().to_list())
+    weeks = (last - day).days // 7
+    parts = [
+        _made(features, panel, mine, day, shift)
+        for shift, mine in ((0, [a for a in areas if a in holding]), (weeks, [a for a in areas if a not in holding]))
+        if mine
+    ]
+    return pl.concat(parts).sort("area", "issued_at", "at")
+
+
+def _made(features: FeatureSet, panel: Panel, areas: Sequence[str], day: date, weeks: int) -> pl.DataFrame:
+    """Return the rows of one day of the data `weeks` later."""
+    issue, needed = features.horizon.issue_for(local_midnight(day, features.horizon.zone)), features.memory + SLACK
     source = Panel(_near(panel.frame, issue + weeks * WEEK, needed), panel.resolution, panel.as_of)
     moved = source.frame.with_columns(pl.col("at", "available_at") - weeks * WEEK)
     end = max(panel.as_of - weeks * WEEK, issue)

@@ -1,13 +1,16 @@
-"""Owns which issues a run trains on and which it holds out. Pure."""
+"""Owns which issues a run trains on and which it holds out, and from when on each area counts. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from recloser.core import Horizon, InvalidInput, format_utc
+import polars as pl
+
+from recloser.core import LOAD, TIME, Horizon, InvalidInput, Panel, format_utc
 
 LEAST_DAYS = 28
 MOST_TURNS = 24
@@ -59,13 +62,7 @@ def split(
     barred = {day + k for day in chosen for k in range(1 - horizon.days, horizon.days)}
     training = tuple(t for t in issues if _day(horizon, t) not in barred)
     if len(training) < LEAST_DAYS:
-        raise InvalidInput(
-            "too little history to train on",
-            got=f"{len(training)} days before {format_utc(as_of)}",
-            expected=f">= {LEAST_DAYS} days",
-            where="pipeline",
-            next_step="Ingest more history, or choose a later --as-of.",
-        )
+        raise too_little(len(training), as_of)
     return Windows(training, held)
 
 
@@ -81,6 +78,67 @@ def _held_days(horizon: Horizon, since: datetime, newest: datetime) -> frozenset
     every = 2 * horizon.days + (1 if 2 * horizon.days % 7 == 0 else 0)
     days = range(_day(horizon, since), _day(horizon, newest) + horizon.days + 1)
     return frozenset(day for day in days if day % every == 0 and horizon.issue_on(date.fromordinal(day)) >= since)
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """From when on each area counts: an area has no rows before its own history does.
+
+    Attributes:
+        since: area -> earliest issue that has the area's own load as far back as features look (aware UTC).
+        left_out: area -> days it has to learn from, of areas with fewer than `LEAST_DAYS`: not learned from nor judged.
+    """
+
+    since: Mapping[str, datetime] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def rows(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows (area, issued_at, ...) that count, in their order."""
+        begin = pl.col("area").replace_strict(
+            list(self.since), list(self.since.values()), default=None, return_dtype=TIME
+        )
+        return frame.filter(pl.col("issued_at") >= begin)
+
+    def later_than(self, issue: datetime) -> dict[str, datetime]:
+        """Return the areas that count from after `issue` on."""
+        return {area: begin for area, begin in self.since.items() if begin > issue}
+
+
+def starts(panel: Panel, areas: Sequence[str], memory: timedelta, issues: Sequence[datetime]) -> Starts:
+    """Return from when on each area counts. A gap after an area's first load is a gap: it moves nothing.
+
+    Args:
+        panel: history.
+        areas: which areas.
+        memory: how far before an issue features look.
+        issues: those to learn from, ascending (aware UTC).
+
+    Raises:
+        InvalidInput: no area has four weeks to learn from.
+    """
+    known = panel.frame.filter((pl.col("quantity") == LOAD) & pl.col("value").is_finite())
+    first: dict[str, datetime] = dict(known.group_by("area").agg(pl.col("at").min()).iter_rows())
+    since, left_out = dict[str, datetime](), dict[str, int]()
+    for area in areas:
+        days = len(issues) - bisect_left(issues, first[area] + memory) if area in first else 0
+        if days >= LEAST_DAYS:
+            since[area] = first[area] + memory
+        else:
+            left_out[area] = days
+    if not since:
+        raise too_little(max(left_out.values(), default=0), panel.as_of)
+    return Starts(since, left_out)
+
+
+def too_little(days: int, as_of: datetime) -> InvalidInput:
+    """Return the error for a history too short to learn from."""
+    return InvalidInput(
+        "too little history to train on",
+        got=f"{days} days before {format_utc(as_of)}",
+        expected=f">= {LEAST_DAYS} days",
+        where="pipeline",
+        next_step="Ingest more history, or choose a later --as-of.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

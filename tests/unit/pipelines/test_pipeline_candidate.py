@@ -20,6 +20,7 @@ from recloser.ledger import PinRecord, ReleaseRecord, RouteRecord, VerdictRecord
 from recloser.models import Model
 from recloser.pipelines import Pipeline, Step, candidate_pipeline, split, union
 from recloser.simulation import corrupt
+from recloser.testing import small_grid, small_project
 
 NOW = datetime(2020, 4, 30, tzinfo=UTC)
 Run = Callable[..., RunOutcome]
@@ -180,6 +181,54 @@ def test_excluded_areas_are_not_learned_from_but_still_judged(project: Path, run
         folder = platform.layout.runs / "run-1"
         assert pl.read_parquet(folder / "training.parquet")["area"].unique().to_list() == ["F01"]
         assert sorted(pl.read_parquet(folder / "evaluation.parquet")["area"].unique()) == ["F01", "F02"]
+
+
+def with_only(folder: Path, area: str, kept: pl.Expr) -> Path:
+    """Make the project with only those samples of one area, F02 or a third; the others have all of their 120 days."""
+    samples = small_grid(feeders=int(area[1:])).frame()
+    return small_project(folder, frame=samples.filter((pl.col("area") != area) | kept))
+
+
+def check_of(outcome: RunOutcome, name: str) -> dict[str, Any]:
+    return next(check for check in outcome.results["judge"]["checks"] if check["name"] == name)
+
+
+def test_an_area_that_begins_later_counts_from_its_own_history_on(tmp_path: Path, run: Run) -> None:
+    """Leap day, 29 February, is not in its history: it is made of newer days, for that area alone."""
+    began = datetime(2020, 2, 10, tzinfo=UTC)
+    with opened(with_only(tmp_path / "grid", "F02", pl.col("at") >= began)) as platform:
+        outcome = run(platform, "run-1")
+        since = began + platform.features.memory
+        folder = platform.layout.runs / "run-1"
+    assert (outcome.verdict, outcome.results["judge"]["reason"][:3]) == ("pass", "all")
+    training = pl.read_parquet(folder / "training.parquet")
+    issued = dict(training.group_by("area").agg(pl.col("issued_at").min()).iter_rows())
+    assert issued["F01"] < since <= issued["F02"] < since + timedelta(days=2)
+    assert training.filter(pl.col("area") == "F02")["load_lag_28d"].is_not_null().all()
+    assert f"F02 counts from {since:%Y-%m-%d} on" in check_of(outcome, "data.completeness")["reason"]
+    assert "leap day 2020-02-29" in check_of(outcome, "safety.days")["reason"]
+
+
+def test_an_area_with_too_little_history_is_left_out_and_told(tmp_path: Path, run: Run) -> None:
+    began = datetime(2020, 3, 25, tzinfo=UTC)
+    with opened(with_only(tmp_path / "grid", "F03", pl.col("at") >= began)) as platform:
+        outcome = run(platform, "run-1")
+        folder = platform.layout.runs / "run-1"
+    assert outcome.verdict == "pass"
+    for name in ("training", "holdout", "evaluation"):
+        assert pl.read_parquet(folder / f"{name}.parquet")["area"].unique().sort().to_list() == ["F01", "F02"]
+    completeness = check_of(outcome, "data.completeness")
+    assert "F03 is left out with 3 of 28 days to learn from" in completeness["reason"]
+    assert completeness["numbers"]["left_out"] == {"F03": 3}
+
+
+def test_a_gap_after_an_areas_first_load_is_refused_as_before(tmp_path: Path, run: Run) -> None:
+    gap = pl.col("at").is_between(datetime(2020, 1, 2, tzinfo=UTC), datetime(2020, 3, 10, tzinfo=UTC))
+    with opened(with_only(tmp_path / "grid", "F02", ~gap)) as platform:
+        outcome = run(platform, "run-1")
+    assert outcome.verdict == "refuse"
+    refused = check_of(outcome, "data.completeness")
+    assert (refused["verdict"], refused["numbers"]["worst"]["area"]) == ("refuse", "F02")
 
 
 def nothing(_bench: Any, _inputs: Any) -> dict[str, Any]:

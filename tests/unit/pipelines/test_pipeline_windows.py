@@ -6,12 +6,15 @@ from collections import Counter
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recloser.core import Horizon, InvalidInput
+from recloser.core import LOAD, TIME, Horizon, InvalidInput, Panel
 from recloser.pipelines import shared_out, split
+from recloser.pipelines.windows import LEAST_DAYS, starts
+from recloser.testing import sample_panel
 
 ZONES = ("UTC", "Europe/Amsterdam", "Australia/Melbourne", "America/New_York", "Pacific/Apia")
 FIRST = datetime(2019, 1, 1, tzinfo=UTC)
@@ -115,3 +118,43 @@ def test_turns_keep_weekdays_balanced_and_weeks_covered_in_every_area(turns: int
 def test_nothing_to_share_out_is_nothing() -> None:
     assert shared_out([], ["a"], 48, 1000, ZoneInfo("UTC")) == ()
     assert shared_out([FIRST], [], 48, 1000, ZoneInfo("UTC")) == ()
+
+
+ISSUES = [FIRST + k * DAY for k in range(100)]
+
+
+def of_two(first_of_b: datetime) -> Panel:
+    """Return a hundred days of A and B, B without load before `first_of_b`; both with all their weather."""
+    panel = sample_panel(("A", "B"), 100, start=FIRST)
+    kept = (pl.col("area") != "B") | (pl.col("quantity") != LOAD) | (pl.col("at") >= first_of_b)
+    return Panel(panel.frame.filter(kept), panel.resolution, panel.as_of)
+
+
+@pytest.mark.parametrize("days", range(LEAST_DAYS - 2, LEAST_DAYS + 2))
+def test_an_area_counts_once_it_has_four_weeks_to_learn_from(days: int) -> None:
+    memory = 28 * DAY
+    first_of_b = ISSUES[-days] - memory
+    found = starts(of_two(first_of_b), ["A", "B"], memory, ISSUES)
+    enough = days >= LEAST_DAYS
+    assert found.since == {"A": FIRST + memory} | ({"B": ISSUES[-days]} if enough else {})
+    assert found.left_out == ({} if enough else {"B": days})
+    rows = pl.DataFrame({"area": ["A", "B", "B"], "issued_at": [ISSUES[-1], ISSUES[-days] - DAY, ISSUES[-1]]})
+    rows = rows.with_columns(pl.col("issued_at").cast(TIME))
+    assert found.rows(rows).equals(rows[[0, 2]] if enough else rows[[0]])
+    assert set(found.later_than(FIRST + memory)) == ({"B"} if enough else set())
+
+
+def test_areas_that_begin_together_lose_no_row() -> None:
+    panel, memory = of_two(FIRST), 28 * DAY
+    found = starts(panel, ["A", "B"], memory, [at for at in ISSUES if at >= FIRST + memory])
+    assert not found.left_out
+    assert not found.later_than(FIRST + memory)
+    rows = panel.frame.select("area", issued_at=pl.col("at")).filter(pl.col("issued_at") >= FIRST + memory)
+    assert found.rows(rows).equals(rows)
+
+
+def test_an_area_without_any_load_is_left_out_and_none_with_enough_is_refused() -> None:
+    panel = of_two(FIRST)
+    assert starts(panel, ["A", "NONE"], 28 * DAY, ISSUES).left_out == {"NONE": 0}
+    with pytest.raises(InvalidInput, match="too little history"):
+        starts(panel, ["NONE"], 28 * DAY, ISSUES)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 
-from recloser.core import LOAD, STANDARD_CONTRACT, TEMPERATURE, DataContract
+from recloser.core import LOAD, STANDARD_CONTRACT, TEMPERATURE, DataContract, format_utc
 from recloser.staging.data.contract import SeriesWindow, check_contract
 from recloser.staging.data.faults import KnownFaults, check_known_faults
 from recloser.staging.data.order import check_clock, check_order
@@ -19,6 +19,8 @@ from recloser.staging.data.stuck import in_runs
 from recloser.staging.data.units import check_temperature, check_units
 from recloser.staging.policy import GatePolicy
 from recloser.staging.verdict import HOLD, PASS, REFUSE, CheckResult, timed
+
+TOLD = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,8 @@ class TrainingData:
         series: windows of the stored series that are read by the contract; none: not read.
         contract: what they promise.
         faults: what monitoring knows to be wrong with the load; None: nobody watched.
+        late: area -> issue from which on it has rows (aware UTC), of areas whose history begins later than the rest's.
+        left_out: area -> days it has to learn from, of areas with too few: they have no rows here. Both are told.
     """
 
     frame: pl.DataFrame
@@ -46,6 +50,8 @@ class TrainingData:
     series: tuple[SeriesWindow, ...] = ()
     contract: DataContract = STANDARD_CONTRACT
     faults: KnownFaults | None = None
+    late: Mapping[str, datetime] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_data(
@@ -136,7 +142,10 @@ def check_shape(data: TrainingData, policy: GatePolicy) -> CheckResult:
 
 
 def check_completeness(data: TrainingData, policy: GatePolicy) -> CheckResult:
-    """Check the missing share per area and column, so that one dead column cannot hide in an average."""
+    """Check the missing share per area and column, so that one dead column cannot hide in an average.
+
+    An area has no rows before its history begins; a gap after that is missing. Who begins late or is left out is told.
+    """
     columns = [LOAD, *data.feature_names]
     missing = (~pl.col(columns).cast(pl.Float64).is_finite().fill_null(value=False)).mean()
     shares = data.frame.group_by("area").agg(missing).sort("area")
@@ -146,14 +155,29 @@ def check_completeness(data: TrainingData, policy: GatePolicy) -> CheckResult:
     )
     worst = long.sort("share", "area", "column", descending=[True, False, False]).row(0, named=True)
     numbers = {"worst": worst, "dead": bad.head(20).to_dicts()}
+    if data.late or data.left_out:
+        late = {area: format_utc(issue) for area, issue in sorted(data.late.items())}
+        numbers |= {"late": late, "left_out": dict(sorted(data.left_out.items()))}
     thresholds = {"max_missing_share": policy.max_missing_share}
     if bad.is_empty():
-        reason = f"at most {worst['share']:.1%} missing ({worst['column']} of {worst['area']})"
+        reason = f"at most {worst['share']:.1%} missing ({worst['column']} of {worst['area']}){_begun(data, policy)}"
         return CheckResult("data.completeness", PASS, reason, numbers, thresholds)
     kind = "is dead" if worst["share"] >= 0.999 else f"is {worst['share']:.0%} missing"
     more = f", and {bad.height - 1} more" if bad.height > 1 else ""
-    reason = f"{worst['column']} of {worst['area']} {kind}{more}"
+    reason = f"{worst['column']} of {worst['area']} {kind}{more}{_begun(data, policy)}"
     return CheckResult("data.completeness", REFUSE, reason, numbers, thresholds)
+
+
+def _begun(data: TrainingData, policy: GatePolicy) -> str:
+    """Return in words which areas begin late and which are left out; empty where all begin together."""
+    late = [f"{area} counts from {issue:%Y-%m-%d} on" for area, issue in sorted(data.late.items())]
+    few = [
+        f"{area} is left out with {days} of {policy.training_days} days to learn from"
+        for area, days in sorted(data.left_out.items())
+    ]
+    told = [*late[:TOLD], *([f"{len(late) - TOLD} more begin late"] if late[TOLD:] else [])]
+    told += [*few[:TOLD], *([f"{len(few) - TOLD} more are left out"] if few[TOLD:] else [])]
+    return "".join(f"; {one}" for one in told)
 
 
 def check_duplicates(frame: pl.DataFrame) -> CheckResult:
