@@ -393,6 +393,15 @@ def test_pages_of_many_areas_keep_what_was_asked() -> None:
     assert area_link("a/b?c") == "/area?name=a%2Fb%3Fc"
 
 
+def _asked_about_the_ends_of_the_calendar(app: ASGIApp) -> None:
+    for at in ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00"):
+        for place in ("/area?name=F01&until", "/why?name=F01&at", "/theatre?at", "/diagnostics?until"):
+            assert ask(app, f"{place}={at}").status_code == 404
+    assert ask(app, "/diagnostics?until=tomorrow").status_code == 404
+    for at in ("1900-01-01T00:00:00Z", "2199-12-31T00:00:00Z"):
+        assert ask(app, f"/area?name=F01&until={at}").status_code == 200
+
+
 def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Path) -> None:
     folder = small_project(tmp_path / "grid")
     app = Console(folder, None).app()
@@ -419,11 +428,7 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, "/area.json?name=F01").json()["area"] == "F01"
     assert ask(app, "/area?name=nowhere").status_code == 404
     assert ask(app, "/area?name=F01&until=tomorrow").status_code == 404
-    for at in ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00"):
-        for place in ("/area?name=F01&until", "/why?name=F01&at", "/theatre?at", "/diagnostics?until"):
-            assert ask(app, f"{place}={at}").status_code == 404
-    for at in ("1900-01-01T00:00:00Z", "2199-12-31T00:00:00Z"):
-        assert ask(app, f"/area?name=F01&until={at}").status_code == 200
+    _asked_about_the_ends_of_the_calendar(app)
     assert ask(app, "/?page=junk&find=zzz").text.count("No area is like that") == 1
     assert ask(app, "/static/console.css").headers["content-type"].startswith("text/css")
     assert ask(app, "/static/..%2Fconsole.py").status_code == 404
@@ -438,7 +443,6 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert "staging.pass" in ask(app, "/diagnostics").text
     assert ask(app, "/diagnostics.json?before=3").json()["entries"][0]["seq"] == 2
     assert ask(app, "/diagnostics.json").json()["logs"]["lines"] == []
-    assert ask(app, "/diagnostics?until=tomorrow").status_code == 404
     assert ask(app, "/nothing").status_code == 404
     assert ask(app, "/", "POST").status_code == 405
 
