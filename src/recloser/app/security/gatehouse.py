@@ -186,7 +186,9 @@ class Gatehouse:
         callers = _callers(name, address)
         _require_no_wait(self._attempts.begin(*callers))
         account = self._book.check(name, password)
-        if account is not None:
+        if account is None:
+            self._attempts.missed(*callers)
+        else:
             self._attempts.spare(callers[0])
             self._attempts.succeeded(callers[1])
         return account

@@ -175,9 +175,14 @@ class Attempts:
     def spare(self, *callers: str) -> None:
         """Take back an attempt of each caller that had begun and was no failure."""
         with self._lock:
-            for caller in callers:
-                if failures := self._failures.get(caller):
-                    failures.pop()
+            self._take_back(callers)
+
+    def missed(self, *callers: str) -> None:
+        """Let the wait after an attempt of each caller that had begun run from now, when it was found to be wrong."""
+        now = self._timer()
+        with self._lock:
+            self._take_back(callers)
+            self._count(callers, now)
 
     def failed(self, *callers: str) -> None:
         """Count a failure of each caller, whether it must wait or not."""
@@ -190,6 +195,11 @@ class Attempts:
         with self._lock:
             for caller in callers:
                 self._failures.pop(caller, None)
+
+    def _take_back(self, callers: Sequence[str]) -> None:
+        for caller in callers:
+            if failures := self._failures.get(caller):
+                failures.pop()
 
     def _count(self, callers: Sequence[str], now: float) -> None:
         for caller in callers:

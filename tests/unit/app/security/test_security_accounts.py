@@ -191,6 +191,10 @@ def test_an_attempt_counts_from_before_it_is_judged_and_a_good_one_is_taken_back
     assert attempts.wait_s("ann at a") == 1.0
     attempts.succeeded("ann at a")
     assert attempts.begin("a", "ann at a") == 0.0
+    clock.advance_to(START + timedelta(minutes=2))  # a slow machine looked at the password for so long
+    attempts.missed("a", "ann at a")
+    assert attempts.wait_s("a") == 1.0
+    assert attempts.wait_s("ann at a") == 0.0
 
 
 def test_of_many_passwords_at_once_no_more_are_judged_than_one_by_one(folder: Path, ledger: Ledger) -> None:
