@@ -54,6 +54,9 @@ def test_faults_of_the_history_itself_are_in_nobodys_score(tmp_path: Path, capsy
         other = clean["policies"].get("never" if name in faulty["policies"] else name) or clean[name]
         assert mine["total"]["n"] == clean["naive"]["total"]["n"] - left["samples"]
         assert mine["total"]["wmape"] == pytest.approx(other["total"]["wmape"], rel=0.25), name
+    operator = faulty["incumbent"]["total"]  # one number, no band
+    assert (operator["rcrps"], operator["coverage80"]) == (None, None)
+    assert {policy["never_served"] for policy in faulty["policies"].values()} == {None}
     assert clean["left_out"] == {"samples": 0, "by_area": {}, "by_reason": {}}
     page = (tmp_path / "a" / "out" / "report.html").read_text(encoding="utf-8")
     for told in (page, printed):

@@ -18,7 +18,7 @@ from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME, Project
 from recloser.app.replay.happening import Surroundings
 from recloser.app.replay.living import Task, live_all, write_recorded
-from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
+from recloser.app.replay.outcome import PolicyResult, ReplayReport, never_served, scored_section
 from recloser.app.replay.policies.comparing import human_actions
 from recloser.app.replay.scenario import Scenario, load_scenario, must_fit
 from recloser.app.replay.scoring import (
@@ -62,7 +62,7 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
     """Replay a project's recorded history; the project itself is only read.
 
     Returns:
-        {"report_json", "report_html", "table", "totals"}.
+        {"report_json", "report_html", "table", "totals", "never_served"}.
 
     Raises:
         InvalidInput: no data, an empty window, an unreadable scenario, or one that the project cannot live through.
@@ -125,11 +125,13 @@ def finish(report: ReplayReport, out: Path, project: Project, title: str, say: S
     """Write both files and return where they are, with the table for people."""
     json_path, html_path = write_report(report, out, project.zone, title)
     say(f"wrote {json_path} and {html_path}")
-    totals = {name: policy["total"] for name, policy in report.document["policies"].items()}
+    policies = report.document["policies"]
+    totals = {name: policy["total"] for name, policy in policies.items()}
     return {
         "report_json": str(json_path),
         "report_html": str(html_path),
         "table": summary_table(report.document),
+        "never_served": {name: one["never_served"] for name, one in policies.items() if one["never_served"]},
         "totals": totals | {"naive": report.document["naive"]["total"]},
     }
 
@@ -183,13 +185,14 @@ def run_replay(
         scored[name] = common(result.forecasts)
         document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result, project)
         document["policies"][name]["accuracy"] = detail_of(scored[name], result, project)
+        document["policies"][name]["never_served"] = never_served(result)
     scored["naive"] = common(naive)
     document["naive"] = scored_section(scored["naive"], project.zone)
     main = results.get("recloser") or next(iter(results.values()))
     incumbent = incumbent_frame(panel, window)
     if incumbent is not None:
         scored["incumbent"] = common(incumbent)
-        document["incumbent"] = scored_section(scored["incumbent"], project.zone) | (main.incumbent or {})
+        document["incumbent"] = scored_section(scored["incumbent"], project.zone, point=True) | (main.incumbent or {})
     document["wall_s"] = round(time.perf_counter() - began, 1)
     spent = {name: result.cpu_s for name, result in results.items()}
     document["cpu_s"] = round(max(_cpu_s() - cpu, sum(spent.values())), 1)  # what was lived before a restart counts too
