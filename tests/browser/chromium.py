@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -172,8 +172,17 @@ class Browser:
     @contextmanager
     def page(self, width: int = 1366, height: int = 768) -> Iterator[Page]:
         """Open a tab with cookies of its own, close it at the end."""
+        with self.tabs(1, width, height) as (page,):
+            yield page
+
+    @contextmanager
+    def tabs(self, count: int, width: int = 1366, height: int = 768) -> Iterator[list[Page]]:
+        """Open tabs that share cookies, as those of one person do; close them at the end."""
         version = self._get("/json/version")
-        with connect(version["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE_S) as control:
+        with ExitStack() as stack:
+            control = stack.enter_context(
+                connect(version["webSocketDebuggerUrl"], max_size=None, open_timeout=PATIENCE_S)
+            )
             numbers = itertools.count(1)
 
             def call(method: str, **parameters: Any) -> dict[str, Any]:
@@ -185,15 +194,15 @@ class Browser:
                         return dict(message["result"])
 
             context = call("Target.createBrowserContext")["browserContextId"]
-            target = call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-            url = f"ws://127.0.0.1:{self._port}/devtools/page/{target}"
-            try:
-                with connect(url, max_size=None, open_timeout=PATIENCE_S, ping_interval=None) as link:
-                    page = Page(link)
-                    page.size(width, height)
-                    yield page
-            finally:
-                call("Target.disposeBrowserContext", browserContextId=context)
+            stack.callback(call, "Target.disposeBrowserContext", browserContextId=context)
+            pages = []
+            for _ in range(count):
+                target = call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+                url = f"ws://127.0.0.1:{self._port}/devtools/page/{target}"
+                link = stack.enter_context(connect(url, max_size=None, open_timeout=PATIENCE_S, ping_interval=None))
+                pages.append(Page(link))
+                pages[-1].size(width, height)
+            yield pages
 
 
 @contextmanager

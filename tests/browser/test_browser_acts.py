@@ -204,12 +204,12 @@ def test_an_open_page_goes_to_the_sign_in_when_its_session_ends(page: Page, live
         page.wait("document.querySelector('h1')?.innerText === 'Sign in'", "the page gives way to the sign-in")
 
 
-def test_a_page_whose_session_ended_before_it_listens_goes_to_the_sign_in(
-    page: Page, lived: Lived, console: Opened
-) -> None:
+def test_a_page_whose_stream_is_refused_goes_to_the_sign_in(page: Page, lived: Lived, console: Opened) -> None:
     add_account(lived[0], name="eve", roles=("viewer",), password=WORD)
     with console(*lived) as found:
         sign_in(page, found.url, "eve")
+        found.stop()
+        page.wait("!document.getElementById('link').hidden", "the page says that it is cut off")
         (lived[0] / "state" / "keys" / "accounts.json").write_text('{"accounts": []}')
-        page.js("window.stop(); listen()")  # the stream it has ends, the next is answered 401
-        page.wait("document.querySelector('h1')?.innerText === 'Sign in'", "the page gives way to the sign-in")
+        with console(*lived, int(found.url.rpartition(":")[2])):  # the next stream is answered 401
+            page.wait("document.querySelector('h1')?.innerText === 'Sign in'", "the page gives way to the sign-in")

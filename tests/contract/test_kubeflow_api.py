@@ -20,7 +20,15 @@ import pytest
 from recloser.connectors.rest import Rest, RestTarget
 from recloser.core import InvalidInput, Refused, Unavailable, VirtualClock
 from recloser.engines import RetryPolicy, StepProgress
-from recloser.engines.kubeflow import ClusterEngine, Following, KubeflowApi, KubeflowTarget, RunPlace, TaskPlan
+from recloser.engines.kubeflow import (
+    ClusterEngine,
+    Following,
+    KubeflowApi,
+    KubeflowEngine,
+    KubeflowTarget,
+    RunPlace,
+    TaskPlan,
+)
 from recloser.ledger import Ledger, RunRecord, StepRecord
 from recloser.pipelines import Pipeline, Step, When
 
@@ -168,6 +176,20 @@ def test_a_run_on_the_cluster_comes_to_what_the_functions_come_to(site: Site) ->
     assert len(site.server.runs) == 1
     with pytest.raises(InvalidInput, match="other parameters"):
         site.run(parameters={"scale": 4})
+
+
+@pytest.mark.parametrize("verdict", ["pass", "refuse"])
+def test_the_local_runner_takes_the_gate_s_word_as_the_cluster_does(
+    verdict: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", site.runner.environment["PYTHONPATH"])
+    target = KubeflowTarget(str(site.folder), "recloser_cluster_steps:run_step")
+    engine = KubeflowEngine(site.ledger, VirtualClock(NOW), target, site.folder / "kfp")
+    outcome = engine.run(site.pipeline, None, "run-1", "manual", "a test", {"wish": verdict})
+    registered = {"candidate": "rel-1", "verdict": "pass", "version": 3}
+    skipped = {"skipped": "judge said refuse, not pass"}
+    assert outcome.results["register"] == (registered if verdict == "pass" else skipped)
+    assert (outcome.state, outcome.verdict, site.record().verdict) == ("done", verdict, verdict)
 
 
 @pytest.mark.parametrize("verdict", ["refuse", "hold"])

@@ -71,7 +71,7 @@ def test_an_outcome_of_the_gate_is_a_condition(tmp_path: Path) -> None:
     tasks = ir["root"]["dag"]["tasks"]
     (name,) = set(tasks) - {"load-it", "judge"}
     condition = tasks[name]["triggerPolicy"]["condition"]
-    assert " ".join(condition.split()) == "inputs.parameter_values['pipelinechannel--judge-verdict'] == 'pass'"
+    assert " ".join(condition.split()) == "inputs.parameter_values['pipelinechannel--judge-Output'] == 'pass'"
     assert list(ir["components"][tasks[name]["componentRef"]["name"]]["dag"]["tasks"]) == ["register"]
     assert set(ir["root"]["outputDefinitions"]["parameters"]) == {"load_it", "judge"}
 

@@ -14,7 +14,7 @@ from recloser.app.people.timing import TimeBase, live_in, time_base
 from recloser.app.platform import Platform
 from recloser.core import InvalidInput, format_utc, nearest
 from recloser.ledger import ReleaseRecord, RolloutRecord
-from recloser.rollout import Evidence, Rollout, RolloutState, explain, freeze_reason, identity
+from recloser.rollout import Evidence, Rollout, RolloutState, explain, freeze_reason, identity, reach_words
 
 
 def explain_rollout(folder: Path, identifier: str) -> dict[str, Any]:
@@ -152,13 +152,11 @@ def _where(document: Mapping[str, Any]) -> str:
 
 def _traffic(document: Mapping[str, Any]) -> str:
     """Return what the release answers for now."""
-    phase, areas = document["phase"], ", ".join(document["cohort"])
+    phase = document["phase"]
     if phase in {"probation", "champion"}:
         return "Traffic: all of it"
     if phase == "canary":
-        share = f"{100 * document['share']:g} % of it"
-        pilots = f"the pilot areas {areas}" + ("" if document["share"] else " alone")
-        return f"Traffic: {f'{pilots} and {share}' if areas and document['share'] else pilots if areas else share}"
+        return f"Traffic: {reach_words(document)}"
     return "Traffic: none" + (", it answers every request unseen" if phase == "shadow" else "")
 
 

@@ -18,6 +18,7 @@ from recloser.app.foreign import open_foreign
 from recloser.app.opentelemetry.opening import tracing_of
 from recloser.app.opentelemetry.tracing import Tracing
 from recloser.app.project.hooks import Hooks, load_hooks
+from recloser.app.project.in_force import keep_settings, kept_settings
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, load_project
 from recloser.app.project.storage.opening import Places, places_of
@@ -150,6 +151,38 @@ class Platform:
             project = project.model_copy(update=own)
         layout = Layout(folder)
         hooks = load_hooks(layout.pipeline_file, pipeline_of(project))
+        platform = cls._wired(layout, project, hooks, clock)
+        platform.saboteur, platform.apart, platform.isolated = saboteur or {}, apart, isolated
+        if not isolated:
+            keep_settings(layout)
+        return platform
+
+    @classmethod
+    def open_to_stop(cls, folder: Path, *, clock: Clock | None = None) -> tuple[Platform, str]:
+        """Open the project to stop a model, which no mistake in its files may prevent.
+
+        Where the project file or the code beside it cannot be used, the settings that could last and the standard code
+        are: a rollback trains nothing.
+
+        Returns:
+            The platform, and what is wrong with the files in a sentence; empty if nothing is.
+
+        Raises:
+            InvalidInput: no project, or one whose files never could be used here.
+            Unavailable: ledger or disk cannot be used now.
+        """
+        try:
+            return cls.open(folder, clock=clock), ""
+        except InvalidInput as error:
+            layout = Layout(folder)
+            project = kept_settings(layout)
+            if project is None:
+                raise
+            standard = load_hooks(layout.state / "none.py", pipeline_of(project))
+            return cls._wired(layout, project, standard, clock), error.explain()
+
+    @classmethod
+    def _wired(cls, layout: Layout, project: Project, hooks: Hooks, clock: Clock | None) -> Platform:
         try:
             layout.make()
         except OSError as error:
@@ -172,9 +205,6 @@ class Platform:
             signer=signer,
             trust=ProjectTrust(layout.key.parent, ledger),
             environment=read_environment(),
-            saboteur=saboteur or {},
-            apart=apart,
-            isolated=isolated,
         )
 
     @property

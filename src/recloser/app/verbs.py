@@ -24,6 +24,7 @@ from recloser.app.loop.retraining import RunOrder
 from recloser.app.loop.signals import signal_row
 from recloser.app.loop.upstream.telling import incumbent_document, incumbent_sentences
 from recloser.app.platform import Platform
+from recloser.app.project.ballast import spend_ballast
 from recloser.app.trial.runner import with_trials
 from recloser.app.watchman.alarms import AbsenceAlarms
 from recloser.core import (
@@ -46,7 +47,7 @@ from recloser.ledger import (
     SignalRecord,
     TripRecord,
 )
-from recloser.rollout import agreement
+from recloser.rollout import agreement, reach_words
 
 Say = Callable[[str], None]
 STALE = timedelta(days=7)
@@ -299,6 +300,7 @@ def record_dict(route: RouteRecord) -> dict[str, Any]:
         "champion": route.champion,
         "canary": route.canary,
         "share": route.share,
+        "cohort": list(route.cohort),
         "shadow": route.shadow,
         "fallback": route.fallback,
         "lease_until": route.lease_until,
@@ -329,7 +331,7 @@ def status_sentences(document: Mapping[str, Any]) -> list[str]:
     else:
         lines.append(f"Champion {route['champion']} serves (route epoch {route['epoch']}: {route['reason']}).")
         if route["canary"]:
-            lines.append(f"Canary {route['canary']} answers for {100 * route['share']:.0f} % of the {areas}.")
+            lines.append(f"Canary {route['canary']} answers for {reach_words(route, areas)}.")
         if route["shadow"]:
             lines.append(f"{route['shadow']} is scored in the shadow.")
     lines += [f"Rollout of {r['release']}: {r['state']} - {r['reason']}" for r in document["rollouts"]]
@@ -371,7 +373,10 @@ def operator_rollback(
         Refused: nothing to roll back, or the target does not verify.
         Unavailable: the target's pods did not get ready; nothing was switched.
     """
-    with Platform.open(folder) as platform:
+    opened, problem = Platform.open_to_stop(folder)
+    with opened as platform:
+        if problem:
+            say(f"{problem} What follows goes by the settings that could be used last.")
         loop = ControlLoop(platform, LoopOptions())
         if to is not None:
             host_releases(platform)  # where releases run elsewhere, an older one must run there before it may serve
@@ -392,7 +397,16 @@ def _require_return(loop: ControlLoop, to: str, *, reason: str, actor: str) -> N
 
 
 def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
-    """Roll back in an open project; see `operator_rollback`."""
+    """Roll back in an open project; see `operator_rollback`. On a full disk it takes the space that is kept for it."""
+    try:
+        return _rolled_back(loop, to=to, reason=reason, actor=actor)
+    except Unavailable:
+        if not spend_ballast(loop.platform.layout):
+            raise
+        return _rolled_back(loop, to=to, reason=reason, actor=actor)
+
+
+def _rolled_back(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -> dict[str, Any]:
     ledger = loop.platform.ledger
     before = ledger.get(RouteRecord, "route")
     if before is None:
@@ -409,6 +423,11 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
     recalled = [forecast for trip in trips for forecast in trip.recalled]
     serving = None if after is None else after.champion
     sentence = f"{serving or 'the fallback ladder'} serves now; {len(recalled)} forecasts recalled."
+    if outcome.writes is not None and serving is not None:
+        own = sum(record.key not in set(recalled) for record in outcome.writes.voided)
+        left = _standing_in(loop.platform)
+        sentence += f" {own} forecasts that stood in for its own gave way to them." if own else ""
+        sentence += f" {left} forecasts in force are of the fallback ladder, until the next issue." if left else ""
     if over is None:
         sentence += f" {reason}"
     else:
@@ -422,6 +441,13 @@ def rollback_in(loop: ControlLoop, *, to: str | None, reason: str, actor: str) -
         "reason": reason,
         "sentence": sentence,
     }
+
+
+def _standing_in(platform: Platform) -> int:
+    """Return how many areas have an answer of the ladder in force that is not over yet."""
+    ahead, ladder = ("last_target", platform.clock.now() - platform.project.resolution), platform.ladder(None)
+    found = [platform.ledger.find(ForecastRecord, release=rung, void=False, since=ahead) for rung in ladder]
+    return len({record.area for records in found for record in records})
 
 
 def show_audit(folder: Path, *, subject: str | None, action: str, limit: int) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from recloser.core import InvalidInput, parse_utc
+from recloser.core import parse_utc, within_reach
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Instant(click.ParamType[datetime]):
@@ -31,13 +30,7 @@ class Instant(click.ParamType[datetime]):
             return value
         text = str(value)
         where = "time" if param is None else param.opts[-1]
-        try:
-            instant = parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where)
-        except OverflowError:
-            instant = None
-        if instant is None or not EARLIEST <= instant < LATEST:
-            raise InvalidInput("a time out of range", got=text, expected="a year from 1900 to 2199", where=where)
-        return instant
+        return within_reach(parse_utc(text + "T00:00:00Z" if len(text) == len("2020-01-01") else text, where), where)
 
 
 project_option: Decorator = click.option(

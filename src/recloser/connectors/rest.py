@@ -19,6 +19,8 @@ from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, can
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 LONGEST_WAIT_S = 30.0
+LONGEST_ASKED_S = 300.0
+"""What a server may ask us to wait, at most."""
 PATIENCE = (408, 425, 429, 500, 502, 503, 504)
 SAFE = ("GET",)
 
@@ -131,13 +133,16 @@ class Rest:
         """Yield the items of all pages of a list, as the API of Kubeflow Pipelines pages them.
 
         Raises:
-            Unavailable: a page points to itself; otherwise as `call`.
+            Unavailable: a page points to itself, or is no list of objects; otherwise as `call`.
         """
         token, seen = "", set[str]()
         while True:
             given = {**query, **({"page_token": token} if token else {})}
             page = self.call("GET", path, given).document
-            yield from page.get(items) or ()
+            listed = page.get(items) or []
+            if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+                raise Unavailable("the API answered something that is no list", got=str(listed)[:200], where=path)
+            yield from listed
             token = str(page.get("next_page_token") or "")
             if not token:
                 return
@@ -158,7 +163,7 @@ class Rest:
             link.request("GET", self._path(path, query), headers=self._headers(None))
             response = link.getresponse()
             if not 200 <= response.status < 300:
-                raise error_of(_answer(response), where)
+                raise error_of(_answer(response, where), where)
             while line := response.readline(LONGEST_ANSWER):
                 if not line.endswith(b"\n"):
                     raise Unavailable("the stream broke off within a line", where=where)
@@ -182,7 +187,7 @@ class Rest:
         try:
             headers = self._headers(None if body is None else content_type)
             link.request(method, self._path(path, query), payload, headers)
-            return _answer(link.getresponse())
+            return _answer(link.getresponse(), f"{method} {self.target.url}{path}")
         except (OSError, http.client.HTTPException) as error:
             raise Unavailable(
                 "the API does not answer", got=_said(error), where=f"{method} {self.target.url}{path}"
@@ -239,18 +244,28 @@ def error_of(answer: Answer, where: str) -> RecloserError:
     return InvalidInput("the API does not take the request", got=got, where=where)
 
 
-def _answer(response: http.client.HTTPResponse) -> Answer:
+def _answer(response: http.client.HTTPResponse, where: str) -> Answer:
     body = response.read(LONGEST_ANSWER + 1)
     if len(body) > LONGEST_ANSWER:
         raise Unavailable("an answer without end", got=len(body), expected=f"<= {LONGEST_ANSWER} bytes")
     asked = response.getheader("retry-after", "")
-    wait_s = float(asked) if asked.isdigit() else None
+    wait_s = min(float(asked), LONGEST_ASKED_S) if asked.isascii() and asked.isdigit() else None
     good = 200 <= response.status < 300
     try:
         return Answer(response.status, _object(body) if body.strip() else {}, wait_s)
     except (ValueError, RecursionError) as error:
+        got = body[:100].decode(errors="replace")
+        if good and response.getheader("content-type", "").lower().startswith("text/html"):
+            raise Refused(
+                "a page instead of an answer, as a log-in before the API gives",
+                got=got,
+                where=where,
+                next_step="Check the URL of the API and its token.",
+            ) from error
         if good:
-            raise Unavailable("the answer is not JSON", got=body[:100].decode(errors="replace")) from error
+            raise Unavailable(
+                "the answer is not JSON", got=got, where=where, next_step="Check the URL of the API, then try again."
+            ) from error
         return Answer(response.status, {"text": body[:500].decode(errors="replace")}, wait_s)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from recloser.connectors.mapping import STAMPS, FileMapping
 from recloser.connectors.problems import bad_rows
-from recloser.connectors.table import RawTable
+from recloser.connectors.table import ROW, RawTable
 from recloser.core import TIME, InvalidInput
 
 READ_AS_UTC = "Stamps carry no offset and are read as UTC; say --time-zone (or [data] time_zone) if they are local."
@@ -22,6 +22,8 @@ _CLOCK = r":[0-9]{2}"
 _AWARE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
 _NAIVE_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d")
 _FORMAT_HINT = "Say time_format, for example '%d/%m/%Y %H:%M', if it is another."
+_PER_SECOND = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_EARLIEST_S, _LATEST_S = -2_208_988_800, 7_258_118_400  # 1900 and 2200: nobody measured load before, or will after
 _ISO = "ISO 8601 such as 2020-03-01T09:00 or 2020-03-01 09:00:00+01:00"
 
 
@@ -45,9 +47,11 @@ def to_instants(
     numbered period as `numbered` says.
 
     Raises:
-        InvalidInput: unreadable, mixed with and without offset, in the hour that does not exist, or ambiguous.
+        InvalidInput: unreadable, not between 1900 and 2200, mixed with and without offset, in the hour that does not
+            exist, or ambiguous.
     """
     stamps = _parse(table, column, mapping)
+    _refuse_far(table, column, stamps.instants.to_physical(), _PER_SECOND["us"])
     if mapping.time_zone == "UTC" and not stamps.aware:
         table.notes.append(READ_AS_UTC)
     if mapping.period is not None and column == mapping.time:
@@ -62,6 +66,7 @@ def to_instants(
 def _parse(table: RawTable, column: str, mapping: FileMapping) -> Stamps:
     raw = table.frame[column]
     if isinstance(raw.dtype, pl.Datetime):
+        _refuse_far(table, column, raw.to_physical(), _PER_SECOND[raw.dtype.time_unit])
         instants = raw.dt.cast_time_unit("us")
         aware = raw.dtype.time_zone is not None
         return Stamps(instants.dt.convert_time_zone("UTC") if aware else instants, aware)
@@ -205,6 +210,7 @@ def _parse_format(table: RawTable, text: pl.Series, column: str, pattern: str) -
 def _parse_epoch(table: RawTable, raw: pl.Series, column: str, unit: str) -> Stamps:
     counts = raw.cast(pl.Int64, strict=False)
     _refuse_unread(table, column, counts, raw.cast(pl.String), (f"whole numbers ({unit})", "Correct it."))
+    _refuse_far(table, column, counts, 1 if unit == "unix_s" else _PER_SECOND["ms"])
     return Stamps((counts * (1_000_000 if unit == "unix_s" else 1_000)).cast(TIME), aware=True)
 
 
@@ -225,6 +231,21 @@ def _refuse_unread(table: RawTable, column: str, result: pl.Series, text: pl.Ser
     unread = result.is_null() & text.is_not_null()
     if unread.any():
         raise bad_rows(table.cells(column).filter(unread), (table.file, column), "unreadable time", *advice)
+
+
+def _refuse_far(table: RawTable, column: str, counts: pl.Series, per_second: int) -> None:
+    """Refuse counts since 1970 that are no time of any grid, before arithmetic goes beyond what a time can hold."""
+    far = ~counts.is_between(_EARLIEST_S * per_second, _LATEST_S * per_second, closed="left").fill_null(value=True)
+    if far.any():
+        stamped = isinstance(table.frame[column].dtype, pl.Datetime)  # one that no calendar has cannot be written
+        rows = table.cells(ROW).with_columns(text=counts.cast(pl.String)) if stamped else table.cells(column)
+        raise bad_rows(
+            rows.filter(far),
+            (table.file, column),
+            "a time that cannot be meant",
+            "a year from 1900 to 2199",
+            "Correct it; numbers may be milliseconds (time_format 'unix_ms') or seconds ('unix_s').",
+        )
 
 
 def localise(frame: pl.DataFrame, place: tuple[str, str], mapping: FileMapping) -> pl.Series:

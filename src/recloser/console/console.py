@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -14,17 +15,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from recloser.app import ControlRoom, SystemClock
+from recloser.app import ControlRoom
 from recloser.console.entry.acting import Acting
 from recloser.console.entry.door import Door, Visit
 from recloser.console.levels import Levels, word
-from recloser.console.live import MOST, Pulse, stream
+from recloser.console.live import MOST, Pulse, state_of, stream
 from recloser.console.pages.shell import problem
 from recloser.core import Clock, InvalidInput, RecloserError, jsonable
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
     "content-security-policy": POLICY,
@@ -34,7 +35,12 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-FILES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+FILES = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "stream.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 ASKED = {"area", "release", "until", "at"}
 """Where an error lies that is about what was asked for, not about the project."""
 
@@ -50,7 +56,7 @@ class Console:
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._room = ControlRoom(folder, clock)
         self._pulse = Pulse(self._room)
-        self._door = Door(self._room, HEADERS, SystemClock().now)
+        self._door = Door(self._room, HEADERS, time.monotonic)
         self._acting = Acting(self._room, self._door, HEADERS)
         self._levels = Levels(self._room, self._door, standing=clock is not None)
         package = resources.files("recloser.console.static")
@@ -87,6 +93,7 @@ class Console:
                 Route("/sign-out", door.sign_out, methods=["POST"]),
                 Route("/password", door.password, methods=["GET", "POST"]),
                 Route("/events", self.events),
+                Route("/events.json", self._data(self._state)),
                 Route("/static/{name}", self.static),
             ],
             lifespan=self._lifespan,
@@ -103,6 +110,10 @@ class Console:
         if self._pulse.listeners >= MOST:
             return JSONResponse({"error": "too many open pages"}, status_code=503, headers=HEADERS)
         return StreamingResponse(stream(self._pulse, self._room), media_type="text/event-stream", headers=HEADERS)
+
+    def _state(self, _visit: Visit) -> object:
+        """Return once what the stream tells, for browsers that cannot share one among their tabs."""
+        return state_of(self._pulse, self._room)
 
     def dossier(self, request: Request) -> Response:
         """Give the signed dossier of a release as a file: a page to read, or with form=json the document."""

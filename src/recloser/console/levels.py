@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -20,7 +20,7 @@ from recloser.console.pages.overview import overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell
 from recloser.console.pages.why import why_page
-from recloser.core import parse_utc, parse_zone
+from recloser.core import parse_utc, parse_zone, within_reach
 
 LONGEST_NAME = 200
 
@@ -69,7 +69,7 @@ class Levels:
         """Return level 3 of one release, with what the person may do about it."""
         view = self._room.release(word(visit.request, "name"))
         shell = self._shell(visit, "/release", view)
-        acts = rollout_acts(shell.person, view["rollout"], view["release"], view["state"])
+        acts = rollout_acts(shell.person, view["rollout"], view["release"], may_return=view["may_return"])
         return release_page(shell, view, acts)
 
     def release_data(self, visit: Visit) -> object:
@@ -118,20 +118,15 @@ class Levels:
         return self._room.diagnostics(_before(request), find, log_ask(request) if may_read_logs(visit) else None)
 
     def _theatre(self, visit: Visit) -> dict[str, Any]:
-        at, step = visit.request.query_params.get("at"), word(visit.request, "step")
-        where = Where(
-            parse_utc(at, "at").astimezone(UTC) if at else None, number(visit.request, "step") if step else None
-        )
+        step = word(visit.request, "step")
+        where = Where(asked_time(visit.request, "at"), number(visit.request, "step") if step else None)
         return self._room.theatre(word(visit.request, "name") or None, where)
 
     def _why(self, visit: Visit) -> dict[str, Any]:
-        at = visit.request.query_params.get("at")
-        return self._room.why(word(visit.request, "name"), parse_utc(at, "at") if at else None)
+        return self._room.why(word(visit.request, "name"), asked_time(visit.request, "at"))
 
     def _area(self, visit: Visit) -> dict[str, Any]:
-        until = visit.request.query_params.get("until")
-        at: datetime | None = None if not until else parse_utc(until, "until").astimezone(UTC)
-        return self._room.area(word(visit.request, "name"), at)
+        return self._room.area(word(visit.request, "name"), asked_time(visit.request, "until"))
 
     def _shell(self, visit: Visit, place: str, view: Mapping[str, Any]) -> Shell:
         zone = parse_zone(self._room.zone_name())
@@ -152,6 +147,16 @@ def _before(request: Request) -> int | None:
     return number(request, "before") if request.query_params.get("before") else None
 
 
+def asked_time(request: Request, name: str) -> datetime | None:
+    """Return a time of the address (aware UTC), None without one.
+
+    Raises:
+        InvalidInput: unreadable, without an offset, or not in 1900 .. 2199.
+    """
+    text = word(request, name)
+    return within_reach(parse_utc(text, name), name) if text else None
+
+
 def may_read_logs(visit: Visit) -> bool:
     """Return whether whoever visits may read log lines; where nobody signs in, whoever reaches the pages may."""
     return visit.session is None or visit.session.account.reads_logs
@@ -159,8 +164,7 @@ def may_read_logs(visit: Visit) -> bool:
 
 def log_ask(request: Request) -> LogAsk:
     """Return which log lines are wanted."""
-    until = word(request, "until")
-    before = parse_utc(until, "until").astimezone(UTC) if until else None
+    before = asked_time(request, "until")
     return LogAsk(word(request, "process"), word(request, "level"), word(request, "line").strip(), before)
 
 

@@ -1,4 +1,4 @@
-"""Owns live updates: one watcher of the ledger for all open pages, and the stream that tells each of them."""
+"""Owns live updates: one watcher of the ledger for all open pages, and the stream that tells each browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOK_S = 0.25
 BEAT_S = 5.0
 RETRY_S = 1.0
 MOST = 200
-"""Open pages that are told at once; further ones load again by themselves."""
+"""Browsers that are told at once; the pages of further ones ask by themselves."""
 
 
 class Pulse:
@@ -94,15 +94,20 @@ async def stream(pulse: Pulse, room: ControlRoom) -> AsyncIterator[bytes]:
             length = pulse.length
             if length != told or loop.time() >= due:
                 told, due = length, loop.time() + BEAT_S
-                yield await asyncio.to_thread(_event, room, length)
+                yield await asyncio.to_thread(_event, pulse, room)
             await asyncio.sleep(LOOK_S)
     finally:
         pulse.listeners -= 1
 
 
-def _event(room: ControlRoom, length: int | None) -> bytes:
+def state_of(pulse: Pulse, room: ControlRoom) -> dict[str, int | str | None]:
+    """Return {"length": audit entries or null, "now": ISO 8601 UTC or null} of this moment."""
+    length = pulse.length
     try:
-        now: str | None = format_utc(room.now())
+        return {"length": length, "now": format_utc(room.now())}
     except RecloserError:
-        now, length = None, None
-    return f"event: state\ndata: {json.dumps({'length': length, 'now': now})}\n\n".encode()
+        return {"length": None, "now": None}
+
+
+def _event(pulse: Pulse, room: ControlRoom) -> bytes:
+    return f"event: state\ndata: {json.dumps(state_of(pulse, room))}\n\n".encode()

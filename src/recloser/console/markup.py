@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
+PLAIN = frozenset({"title", "option", "textarea", "text"})
+"""Elements that hold text alone."""
+LONG_WORD = re.compile(r"(\S{41,})")
+PIECE = 20
+"""Letters of a word longer than any language's after each of which its line may end."""
 VOID = frozenset({"meta", "link", "input", "br", "hr", "img", "col"})
 
 
@@ -28,7 +34,8 @@ def el(tag: str, /, *children: Child, **attributes: Attribute) -> Markup:
     told = "".join(_attribute(key.rstrip("_").replace("_", "-"), given) for key, given in attributes.items())
     if tag in VOID:
         return Markup(f"<{tag}{told}>")
-    return Markup(f"<{tag}{told}>{join(children)}</{tag}>")
+    inside = join(children)
+    return Markup(f"<{tag}{told}>{inside.replace('<wbr>', '') if tag in PLAIN else inside}</{tag}>")
 
 
 def join(children: Child) -> Markup:
@@ -38,8 +45,20 @@ def join(children: Child) -> Markup:
     if isinstance(children, Markup):
         return children
     if isinstance(children, str | int | float):
-        return Markup(html.escape(str(children)))
+        return Markup(_escaped(str(children)))
     return Markup("".join(join(child) for child in children))
+
+
+def _escaped(text: str) -> str:
+    """Return a text escaped; a table would be as wide as its longest word, so very long ones may be broken."""
+    if len(text) <= 2 * PIECE:
+        return html.escape(text)
+    parts = LONG_WORD.split(text)
+    return "".join(_broken(part) if k % 2 else html.escape(part) for k, part in enumerate(parts))
+
+
+def _broken(word: str) -> str:
+    return "<wbr>".join(html.escape(word[k : k + PIECE]) for k in range(0, len(word), PIECE))
 
 
 def _attribute(name: str, given: Attribute) -> str:

@@ -26,6 +26,7 @@ from recloser.core.time import (
     parse_utc,
     parse_zone,
     require_utc,
+    within_reach,
 )
 
 __all__ = [
@@ -70,4 +71,5 @@ __all__ = [
     "short_id",
     "stable_share",
     "unknown_name",
+    "within_reach",
 ]

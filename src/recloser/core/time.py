@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from recloser.core.errors import InvalidInput, nearest
 
+FIRST_ASKED, LAST_ASKED = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
 
 class Clock(Protocol):
     """Tells the time to everything below `app`.
@@ -50,7 +52,7 @@ def require_utc(instant: datetime, where: str) -> datetime:
     """Return `instant` in UTC.
 
     Raises:
-        InvalidInput: the time is naive.
+        InvalidInput: the time is naive, or in UTC beyond the calendar.
     """
     if instant.tzinfo is None:
         raise InvalidInput(
@@ -60,14 +62,33 @@ def require_utc(instant: datetime, where: str) -> datetime:
             where=where,
             next_step="Say which zone it is in.",
         )
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(
+            "a time outside the calendar", got=instant.isoformat(), expected="years 1 to 9999 in UTC", where=where
+        ) from error
+
+
+def within_reach(instant: datetime, where: str) -> datetime:
+    """Return a time that somebody asked for, in UTC: one that days may be added to and that every zone can show.
+
+    Raises:
+        InvalidInput: the time is naive, or not in 1900 .. 2199.
+    """
+    found = require_utc(instant, where)
+    if not FIRST_ASKED <= found < LAST_ASKED:
+        raise InvalidInput(
+            "a time out of range", got=instant.isoformat(), expected="a year from 1900 to 2199", where=where
+        )
+    return found
 
 
 def parse_utc(text: str, where: str = "time", zone: ZoneInfo | None = None) -> datetime:
     """Parse ISO 8601 into aware UTC; a text without offset is read in `zone` if one is given.
 
     Raises:
-        InvalidInput: unreadable, or without an offset and without a zone.
+        InvalidInput: unreadable, without an offset and without a zone, or beyond the calendar.
     """
     try:
         instant = datetime.fromisoformat(text.strip())

@@ -20,7 +20,7 @@ from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
 from recloser.ledger.watching import CHANNEL
 
 _LOCK_HEAD = sa.select(HEAD.c.entries, HEAD.c.hash).where(HEAD.c.id == 1).with_for_update()
-_NOTIFY = sa.text(f"NOTIFY {CHANNEL}")
+_NOTIFY = sa.select(sa.func.pg_notify(CHANNEL, ""))
 _MOVE_HEAD = sa.update(HEAD).where(HEAD.c.id == 1).values(entries=sa.bindparam("seq"), hash=sa.bindparam("last"))
 
 

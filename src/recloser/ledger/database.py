@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "ledger_version"
 _ALEMBIC = threading.Lock()  # Alembic keeps the migration that runs in a global of its own
 _MIGRATION_LOCK = 0x52434C52  # any constant: names the PostgreSQL advisory lock that serialises migrations
+PUBLIC = "public"
+"""The schema that a PostgreSQL ledger has by itself. Locks and notifications are of a whole database, ledgers of a
+schema: those of another schema bear its name; those of this one are named as before there were others."""
+SCHEMA = sa.func.coalesce(sa.func.current_schema(), PUBLIC)
 
 
 def connect(url: str) -> sa.Engine:
@@ -46,6 +51,7 @@ def connect(url: str) -> sa.Engine:
     with converted(where):
         engine = _sqlite(place) if place.get_backend_name() == "sqlite" else _postgresql(place)
         try:
+            _require_utf8(engine, where)
             _migrate(engine, place, where)
         except BaseException:
             engine.dispose()
@@ -104,7 +110,15 @@ def _sqlite(place: sa.URL) -> sa.Engine:
 
 def _postgresql(place: sa.URL) -> sa.Engine:
     try:
-        engine = sa.create_engine(place, pool_pre_ping=True, pool_size=8, max_overflow=24, connect_args=patience(place))
+        engine = sa.create_engine(
+            place,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=24,
+            connect_args=link_options(place),
+            # Writers take turns by the lock on the head; what a server has as its default would fail the later one.
+            isolation_level="READ COMMITTED",
+        )
     except ModuleNotFoundError as error:
         raise Unavailable(
             "the PostgreSQL driver is not installed",
@@ -122,11 +136,32 @@ def _postgresql(place: sa.URL) -> sa.Engine:
     return engine
 
 
-def patience(place: sa.URL) -> dict[str, Any]:
-    """Return how a connection notices that its server is out of reach; what the URL says wins."""
+def link_options(place: sa.URL) -> dict[str, Any]:
+    """Return how a connection notices that its server is out of reach, unless the URL says so; it speaks UTF-8."""
     if place.get_backend_name() != "postgresql":
         return {}
-    return {name: number for name, number in NOTICED.items() if name not in place.query}
+    return {**{name: number for name, number in NOTICED.items() if name not in place.query}, "client_encoding": "utf8"}
+
+
+def lock_key(schema: str, name: str) -> int:
+    """Return the key of the advisory lock of this name for the ledger in a schema."""
+    own = name if schema == PUBLIC else f"{schema}\0{name}"
+    return int.from_bytes(hashlib.sha256(own.encode()).digest()[:8], "big", signed=True)
+
+
+def _require_utf8(engine: sa.Engine, where: str) -> None:
+    if engine.dialect.name == "sqlite":
+        return
+    with engine.connect() as connection:
+        encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise InvalidInput(
+            "the database cannot hold every text",
+            got=f"encoding {encoding}",
+            expected="UTF8",
+            where=where,
+            next_step="Create it anew: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.",
+        )
 
 
 @contextmanager
@@ -167,7 +202,9 @@ def _upgrade(engine: sa.Engine, where: str) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            schema = connection.execute(sa.select(SCHEMA)).scalar_one()
+            key = _MIGRATION_LOCK if schema == PUBLIC else lock_key(schema, "migration")
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
         config.attributes.update(connection=connection, version_table=_VERSION_TABLE)
         try:
             with _ALEMBIC:
@@ -237,8 +274,16 @@ _SAID_CAUSES: dict[str, _Cause] = {  # SQLite, and PostgreSQL before a session h
     "authentication failed": (InvalidInput, "the server does not accept this role", "Correct the URL."),
 }
 
+SERIALISED = ("40001", "40P01")
+"""SQLSTATEs of transactions that the server ended because of another one; nothing of them was written."""
+
 _POSTGRESQL_CAUSES: dict[str, _Cause] = {  # by SQLSTATE, PostgreSQL manual appendix A
     "3D000": (InvalidInput, "there is no such database on the server", "Create it."),
+    "3F000": (
+        InvalidInput,
+        "there is no such schema in the database",
+        "Create it, or correct the search_path in the URL.",
+    ),
     "28000": (InvalidInput, "the server does not accept this role", "Correct the URL."),
     "28P01": (InvalidInput, "the server does not accept this password", "Correct the URL."),
     "42501": (InvalidInput, "the database role lacks a permission", "Grant it."),
@@ -247,12 +292,23 @@ _POSTGRESQL_CAUSES: dict[str, _Cause] = {  # by SQLSTATE, PostgreSQL manual appe
     "42703": _GONE,
     "55P03": _LOCKED,
     "53100": _FULL,
-    "25006": _READ_ONLY,
+    "25006": (
+        Unavailable,
+        "the database takes no writes",
+        "Name the server that does, not its standby; see default_transaction_read_only.",
+    ),
+    **dict.fromkeys(SERIALISED, _LOCKED),
 }
 
 
+def sqlstate(error: exc.SQLAlchemyError) -> str | None:
+    """Return PostgreSQL's word for an error, None where there is none."""
+    state: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state
+
+
 def _cause_of(error: exc.SQLAlchemyError, detail: str) -> _Cause:
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    state = sqlstate(error)
     if state in _POSTGRESQL_CAUSES:
         return _POSTGRESQL_CAUSES[state]
     for saying, cause in _SAID_CAUSES.items():

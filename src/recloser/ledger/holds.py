@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from recloser.core import Unavailable
+from recloser.ledger.database import SCHEMA, lock_key
 
 Still = Callable[[], bool]
 """Tells whether a hold is still ours; asks the server where there is one."""
@@ -57,8 +58,8 @@ def held_session(engine: sa.Engine, name: str) -> Iterator[Still]:
     Raises:
         Unavailable: somebody else holds it.
     """
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = lock_key(connection.execute(sa.select(SCHEMA)).scalar_one(), name)
         if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar():
             raise _taken(name)
 

@@ -20,7 +20,7 @@ from recloser.ledger.audit.copying import copy_database
 from recloser.ledger.audit.verification import verify_database
 from recloser.ledger.change import Change
 from recloser.ledger.commit import Fence, write_change
-from recloser.ledger.database import connect, converted, reading, writing
+from recloser.ledger.database import SERIALISED, connect, converted, reading, sqlstate, writing
 from recloser.ledger.holds import Still, held_file, held_session
 from recloser.ledger.mapping import RecordMapping, read_time
 from recloser.ledger.schema import ENTRIES, HEAD, mapping_of
@@ -284,6 +284,15 @@ class Ledger:
                 write_change(connection, change, self._fence)
         except exc.IntegrityError as error:
             raise self._refusal(change) from error
+        except exc.DBAPIError as error:
+            if sqlstate(error) not in SERIALISED:
+                raise
+            raise Conflict(
+                "the database ended the change for another one",
+                got=str(error.orig).strip(),
+                where=self._where,
+                next_step="Nothing was written. Read it again and decide again.",
+            ) from error
 
     def _refusal(self, change: Change) -> Refused:
         for write in change.writes:

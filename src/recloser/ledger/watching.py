@@ -8,9 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from recloser.core import Unavailable
-from recloser.ledger.database import patience
+from recloser.ledger.database import PUBLIC, SCHEMA, link_options
 
-CHANNEL = "recloser_ledger"
+_PUBLIC_CHANNEL = "recloser_ledger"
+CHANNEL = sa.case((SCHEMA == PUBLIC, _PUBLIC_CHANNEL), else_=_PUBLIC_CHANNEL + "_" + sa.func.md5(SCHEMA))
+"""Name of the notifications of a PostgreSQL ledger, as its session computes it."""
 
 
 class LedgerWatch:
@@ -47,7 +49,7 @@ class LedgerWatch:
         if fresh:
             dialect = self._engine.dialect
             words, options = dialect.create_connect_args(self._engine.url)
-            options = {**options, **patience(self._engine.url)}
+            options = {**options, **link_options(self._engine.url)}
             self._link = dialect.connect(*words, **options)  # of no pool, and in no transaction
         if self._engine.dialect.name == "sqlite":
             (seen,) = self._link.execute("PRAGMA data_version").fetchone()
@@ -55,7 +57,9 @@ class LedgerWatch:
             return changed
         if fresh:
             self._link.autocommit = True
-            self._link.execute(f"LISTEN {CHANNEL}")
+            asked = sa.select(CHANNEL).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+            (channel,) = self._link.execute(str(asked)).fetchone()
+            self._link.execute(f"LISTEN {channel}")
             return True
         return bool(list(self._link.notifies(timeout=0)))
 

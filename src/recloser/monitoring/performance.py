@@ -51,6 +51,9 @@ class PerformancePlan:
 def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformancePlan, now: datetime) -> Signal | None:
     """Tell if the champion lost accuracy against staging and against the naive floor, or fell below that floor.
 
+    The floor is the load of a week before. That it does better counts once the paired daily differences stand out
+    by `plan.sigmas` standard errors: by chance an equal forecast is often the worse one of a fortnight.
+
     Args:
         errors: from `daily_errors`, of the champion's own answers, naive column filled where known.
         staging: what it promised.
@@ -71,16 +74,33 @@ def degradation(errors: pl.DataFrame, staging: StagingErrors, plan: PerformanceP
     skill = float(absolute[known].mean() / naive[known].mean()) if known.sum() >= plan.least_days else None
     promised = staging.absolute / staging.naive if staging.naive else None
     lost_skill = skill is None or promised is None or skill > plan.skill_worse * promised
-    below_floor = skill is not None and skill > 1.0
-    if not ((ratio - margin > plan.worse and lost_skill) or (below_floor and ratio > 1.0)):
+    below_floor = skill is not None and ratio > 1.0 and _above(absolute[known] - naive[known], plan.sigmas)
+    if not ((ratio - margin > plan.worse and lost_skill) or below_floor):
         return None
     since = midnight(daily["day"].min())
-    against = "" if skill is None else f", {skill:.2f} of the naive floor's"
-    reason = f"The forecast's error over {len(daily)} days is {ratio:.2f} times what staging measured{against}."
+    numbers = (float(absolute.mean()), ratio, None if skill is None else float(naive[known].mean()))
+    reason = _sentence(numbers, len(daily), below_floor=below_floor)
     evidence = {"ratio": ratio, "margin": margin, "skill": skill, "promised_skill": promised, "days": len(daily)}
     severity: Severity = "critical" if below_floor else "warning"
     key = signal_key("degradation", "error", (), since)
     return Signal(key, now, "degradation", severity, (), since, reason, {"kind": "error", **evidence})
+
+
+def _above(daily: FloatArray, sigmas: float) -> bool:
+    """Return whether the mean of daily differences stands out above zero by so many standard errors."""
+    return float(daily.mean()) > sigmas * standard_error(daily)
+
+
+def _sentence(numbers: tuple[float, float, float | None], days: int, *, below_floor: bool) -> str:
+    """Return what an operator is told; numbers: the error, its ratio to staging's, the naive floor's error if known."""
+    own, ratio, floor = numbers
+    if below_floor:
+        return (
+            f"The forecast is no better than last week's load for {days} days: {own:.1%} off, last week's load "
+            f"{floor:.1%}; staging measured {own / ratio:.1%}."
+        )
+    against = "" if floor is None else f"; last week's load was {floor:.1%} off"
+    return f"The forecast was {own:.1%} off over {days} days, {ratio:.2f} times what staging measured{against}."
 
 
 def coverage(errors: pl.DataFrame, staging: StagingErrors, plan: PerformancePlan, now: datetime) -> Signal | None:

@@ -35,6 +35,7 @@ class Window:
         start: first interval start (aware UTC).
         resolution: length of a step.
         values: canonical unit, NaN where there is no sample; faulty samples keep their value.
+        quality: bits.
         usable: finite and without any bit of Quality.UNUSABLE: what baselines are learnt from.
         known_us: microseconds since the epoch at which the first revision was known; -1 without one.
     """
@@ -44,6 +45,7 @@ class Window:
     start: datetime
     resolution: timedelta
     values: FloatArray
+    quality: IntArray
     usable: BoolArray
     known_us: IntArray
 
@@ -134,7 +136,7 @@ def window_of(blocks: Blocks, quantity: str, start: datetime, end: datetime, exp
         quality[row, index] = blocks.quality[low:high]
         known[row, index[::-1]] = blocks.known_us[low:high][::-1]
     usable = np.isfinite(values) & ((quality & int(Quality.UNUSABLE)) == 0)
-    return Window(quantity, areas, _EPOCH + start_us * _MICRO, blocks.resolution, values, usable, known)
+    return Window(quantity, areas, _EPOCH + start_us * _MICRO, blocks.resolution, values, quality, usable, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from recloser.core import InvalidInput, digest_of, unknown_name
 
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+LONGEST_NAME = 63
 StepFunction = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
 
 
@@ -40,16 +44,23 @@ class Step:
     JSON references (snapshot, run id, package digest), never data. It is idempotent: a killed step is run again.
 
     Attributes:
-        name: unique within the pipeline, a verb phrase with underscores.
+        name: unique within the pipeline, a verb phrase with underscores; a name in Python, in SQL and, with dashes
+            for its underscores, in Kubernetes: lower-case letters of ASCII and digits, at most 63.
         run: the function.
         needs: names of earlier steps whose results it reads.
         when: the outcome it waits for; None: it always runs. Nothing may need the result of a step that waits.
+
+    Raises:
+        InvalidInput: a name that not every engine takes.
     """
 
     name: str
     run: StepFunction
     needs: tuple[str, ...] = ()
     when: When | None = None
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, "step")
 
     def result(self, bench: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run the function, or return why it was skipped: the outcome it waits for did not come."""
@@ -63,14 +74,15 @@ class Pipeline:
     """Steps in an order in which they can run.
 
     Raises:
-        InvalidInput: no steps, a name twice, a need that no earlier step meets or that may be skipped, or a step that
-            waits for the outcome of one it does not need.
+        InvalidInput: a name that not every engine takes, no steps, a name twice, a need that no earlier step meets or
+            that may be skipped, or a step that waits for the outcome of one it does not need.
     """
 
     name: str
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
+        _require_name(self.name, "pipeline")
         seen: list[str] = []
         waiting = {step.name for step in self.steps if step.when is not None}
         if not self.steps:
@@ -97,6 +109,17 @@ class Pipeline:
             if step.name == name:
                 return step
         raise unknown_name("step", name, [step.name for step in self.steps], where=self.name)
+
+
+def _require_name(name: str, of: str) -> None:
+    if len(name) > LONGEST_NAME or not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise InvalidInput(
+            f"not the name of a {of}",
+            got=name,
+            expected=f"at most {LONGEST_NAME} lower-case letters and digits, with single underscores between words",
+            where="pipeline",
+            next_step="Choose another name, such as take_snapshot.",
+        )
 
 
 def inputs_of(step: Step, parameters: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from recloser.rollout.plan import CanaryStep, Promotion, RolloutPlan
 from recloser.rollout.recall import Recall, RecallPlan, recall_plan, record_of, served_of
 from recloser.rollout.rollout import Rollout, RolloutState, new_rollout
 from recloser.rollout.telling.explain import explain
+from recloser.rollout.telling.reach import reach_words
 
 __all__ = [
     "Action",
@@ -73,6 +74,7 @@ __all__ = [
     "merge_days",
     "new_rollout",
     "quantile_loss",
+    "reach_words",
     "recall_plan",
     "record_of",
     "served_of",

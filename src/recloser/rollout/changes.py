@@ -11,7 +11,7 @@ from recloser.ledger import ActRecord, ForecastRecord, NoticeRecord, ReleaseReco
 from recloser.rollout.decide import Target, apply
 from recloser.rollout.moves import Move
 from recloser.rollout.notices import acts_of, event_of, facts_of, is_trip, notices_of, trip_of
-from recloser.rollout.recall import RecallPlan, recall_plan, record_of, served_of, voided
+from recloser.rollout.recall import RecallPlan, recall_plan, record_of, return_plan, served_of, voided
 from recloser.rollout.rollout import BARRED, STOPPED, Rollout, RolloutState, World
 
 _S = RolloutState
@@ -68,7 +68,7 @@ def writes_of(
         world: as read before.
         moves: at least one; the first names the event.
         target: the route wanted; None leaves it.
-        forecasts: by release, those not void of every release to be recalled.
+        forecasts: by release or rung, those not void of every release to be recalled, and of the ladder on a return.
         settings: of the project.
         now: aware UTC.
     """
@@ -88,8 +88,14 @@ def writes_of(
         for move in moves
         if move.action.recall
     }
+    reasons = {move.rollout.release: move.action.reason for move in moves}
+    if first.action.event == "rollback_to" and serving is not None:
+        for rung in settings.fallback:
+            stood_in = [served_of(record) for record in forecasts.get(rung, ())]
+            plans[rung] = return_plan(stood_in, now, serving, resolution=settings.resolution)
+            reasons[rung] = first.action.reason
     trips = [trip_of(world, move, plans.get(move.rollout.release), now) for move in moves if is_trip(move.action)]
-    voids, reissues = _recalled(plans, forecasts, moves, now)
+    voids, reissues = _recalled(plans, forecasts, reasons, now)
     lost = [name for plan in plans.values() for name in plan.unrecallable]
     alarms = [move.action.alarm for move in moves if move.action.alarm]
     if lost:
@@ -101,7 +107,7 @@ def writes_of(
         subject=first.rollout.release,
         facts={**facts_of(first), "recalled": len(voids), "unrecallable": lost, "alarms": alarms},
         rollouts=tuple(rollouts.values()),
-        route=None if target is None else route_of(world, target, first.action.reason, cohort, settings, now),
+        route=None if target is None else route_of(world, target, _route_reason(first, target), cohort, settings, now),
         releases=_releases(world, moves, serving),
         trips=tuple(trips),
         voided=voids,
@@ -130,6 +136,14 @@ def route_of(
         reason=reason,
         at=now,
     )
+
+
+def _route_reason(first: Move, target: Target) -> str:
+    """Return why the route is what it is; what stopped one release must not read as said of the one that serves."""
+    stopped = (
+        first.action.state in {_S.TRIPPED, _S.ROLLED_BACK, _S.ABORTED} and first.rollout.release != target.champion
+    )
+    return f"{first.rollout.release} was stopped: {first.action.reason}" if stopped else first.action.reason
 
 
 def renewed(route: RouteRecord, settings: Settings, now: datetime) -> RouteRecord | None:
@@ -198,10 +212,9 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
 def _recalled(
     plans: Mapping[str, RecallPlan],
     forecasts: Mapping[str, Sequence[ForecastRecord]],
-    moves: Sequence[Move],
+    reasons: Mapping[str, str],
     now: datetime,
 ) -> tuple[tuple[ForecastRecord, ...], tuple[ForecastRecord, ...]]:
-    reasons = {move.rollout.release: move.action.reason for move in moves}
     voids: list[ForecastRecord] = []
     reissues: dict[str, ForecastRecord] = {}
     for release, plan in plans.items():

@@ -378,7 +378,9 @@ class RolloutController:
         names = {move.rollout.release for move in moves} | {move.rollout.champion for move in moves} | set(ends)
         complete = self._reader.with_releases(world, sorted(name for name in names if name is not None))
         after = now - self._settings.resolution
-        forecasts = self._reader.forecasts((move.rollout.release for move in moves if move.action.recall), after)
+        stood_in = self._settings.fallback if moves[0].action.event == "rollback_to" else ()
+        recalled = [move.rollout.release for move in moves if move.action.recall]
+        forecasts = self._reader.forecasts([*recalled, *stood_in], after)
         return writes_of(complete, moves, target, forecasts, self._settings, now)
 
     def _warn(self, alarm: NoticeRecord | None, now: datetime) -> None:

@@ -63,8 +63,10 @@ def notices_of(
     An id follows from the rollout, `now` and the fence that the change swaps: two steps never share one, not even at
     one instant, and a step that is decided again after a crash has the same.
     """
-    subject, found = first.rollout.release, []
+    found = []
     if voids:
+        whose = sorted({record.release for record in voids})  # of a rung alone where a release serves again
+        subject = first.rollout.release if first.rollout.release in whose else whose[0]
         data = {
             "release": subject,
             "reason": first.action.reason,
@@ -78,14 +80,14 @@ def notices_of(
         found.append(NoticeRecord(key, now, "recall", subject, data))
     if alarms:
         data = {
-            "release": subject,
+            "release": first.rollout.release,
             "rollout": first.rollout.key,
             "reason": first.action.reason,
             "tier": first.action.tier,
             "alarms": list(alarms),
         }
         key = short_id("notice", [first.rollout.key, now, world.fence, "alarm"])
-        found.append(NoticeRecord(key, now, "alarm", subject, data))
+        found.append(NoticeRecord(key, now, "alarm", first.rollout.release, data))
     return tuple(found)
 
 

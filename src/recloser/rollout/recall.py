@@ -13,6 +13,9 @@ import numpy as np
 from recloser.core import FloatArray, InvalidInput, Served, forecast_id, format_utc, parse_utc, require_utc
 from recloser.ledger import ForecastRecord
 
+RECALLED = "recall of "
+"""How the reason of a re-issue begins; the forecast that it replaces follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recall:
@@ -86,6 +89,24 @@ def recall_plan(
     return RecallPlan(tuple(recalls), tuple(sorted(lost)))
 
 
+def return_plan(forecasts: Iterable[Served], now: datetime, champion: str, *, resolution: timedelta) -> RecallPlan:
+    """Plan what a person's return to a release gives back: its own answers where a recall had to name another model.
+
+    Only re-issues of a recall that hold answers of `champion` for all that is ahead are replaced; what the guard or a
+    missing answer gave to the ladder stays, and so does a re-issue of this very instant.
+
+    Args:
+        forecasts: those in force of the ladder's rungs.
+        now: aware UTC; made_at of the re-issues.
+        champion: the release that serves again.
+        resolution: length of one target interval.
+    """
+    instant = require_utc(now, "return_plan")
+    stand_ins = [old for old in forecasts if old.reason.startswith(RECALLED) and old.made_at < instant]
+    plan = recall_plan(stand_ins, instant, champion, resolution=resolution, ladder=())
+    return RecallPlan(plan.recalls, ())
+
+
 def _rung(old: Served, rows: list[int], champion: str | None, ladder: Sequence[str]) -> str | None:
     for name in (champion, *ladder):
         if name is None or name == old.release or name not in old.answers:
@@ -105,7 +126,7 @@ def _reissue(old: Served, rows: list[int], rung: str, champion: str | None, now:
         targets=tuple(old.targets[row] for row in rows),
         release=rung,
         served_by="champion" if rung == champion else f"fallback:{rung}",
-        reason=f"recall of {old.id} by {old.release}",
+        reason=f"{RECALLED}{old.id} by {old.release}",
         answers={name: answer[rows] for name, answer in old.answers.items() if answer.shape == shape},
     )
 

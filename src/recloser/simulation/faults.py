@@ -166,11 +166,12 @@ class Spikes(Fault):
 
     def change(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the frame with about `share` of the span's samples multiplied, at least one."""
-        rows = np.flatnonzero(frame.select(touched(self.label)).to_series().to_numpy())
+        known = touched(self.label) & pl.col("value").is_not_null()
+        rows = np.flatnonzero(frame.select(known).to_series().to_numpy())
         if not len(rows):
             return frame
         rng = np.random.default_rng(self.seed)
         hit = rng.choice(rows, size=max(1, round(self.share * len(rows))), replace=False)
         values = frame["value"].to_numpy().copy()
         values[hit] *= self.factor
-        return frame.with_columns(pl.Series("value", values))
+        return frame.with_columns(pl.Series("value", values).fill_nan(None))

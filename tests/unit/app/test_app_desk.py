@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,14 @@ def test_the_desk_tells_freezes_and_rollouts(platform: Platform) -> None:
     assert desk.carry_out(Wish("retrain", None, "ann", "new feeder")).document["actor"] == "ann"
     with pytest.raises(InvalidInput, match="no such rollout"):
         desk.tell("explain", "rel-0")
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+def test_a_freeze_of_another_age_is_refused_whoever_asks(platform: Platform, name: str) -> None:
+    for at in (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))):
+        with pytest.raises(InvalidInput, match="time out"):
+            desk_of(platform).carry_out(replace(STORM, key=None, more={"from": None, "to": None} | {name: at}))
+    assert platform.ledger.find(FreezeRecord) == []
 
 
 def test_of_one_wish_asked_at_one_moment_by_two_processes_one_is_carried_out(project: Path) -> None:

@@ -14,7 +14,7 @@ from recloser.app import Platform
 from recloser.app.explanations import explain_rollout
 from recloser.core import VirtualClock, format_utc
 from recloser.ledger import Leadership, ReleaseRecord
-from recloser.rollout import Rollout, RolloutPlan, RolloutState
+from recloser.rollout import Rollout, RolloutPlan, RolloutState, reach_words
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/rollout-explain.json").read_text(encoding="utf-8"))
 RELEASE, OTHER = "rel-0123456789ab", "rel-ba9876543210"
@@ -115,3 +115,21 @@ def test_a_queued_release_names_the_one_on_trial(project: Path) -> None:
     assert document["on_trial"] == OTHER
     assert f"On trial before it: {OTHER}" in document["sentences"]
     assert "another rollout is on trial" in document["would_advance"]
+
+
+@pytest.mark.parametrize(
+    ("share", "cohort", "words"),
+    [
+        (0.0, [], "0 % of the areas"),
+        (0.25, [], "25 % of the areas"),
+        (0.0, ["F01", "F02"], "the pilot areas F01, F02 alone"),
+        (0.25, ["F01"], "the pilot areas F01 and 25 % of the areas"),
+        (
+            0.0,
+            [f"F{k}" for k in range(20)],
+            f"the pilot areas {', '.join(f'F{k}' for k in range(12))} and 8 more alone",
+        ),
+    ],
+)
+def test_a_canary_of_pilot_areas_is_not_told_as_one_of_none(share: float, cohort: list[str], words: str) -> None:
+    assert reach_words({"share": share, "cohort": cohort}, "areas") == words

@@ -48,6 +48,31 @@ def test_a_recall_of_the_only_release_falls_back_to_the_ladder(project: Path) ->
         alarms = [text for notice in platform.ledger.find(NoticeRecord, kind="alarm") for text in notice.data["alarms"]]
         assert len(alarms) == 1  # only the ladder is left
         assert "no replacement" not in alarms[0]
+        now += timedelta(minutes=1)
+        platform.clock.advance_to(now)
+        _return_gives_its_own_answers_back(loop, made)
+
+
+def _return_gives_its_own_answers_back(loop: ControlLoop, made: list[ForecastRecord]) -> None:
+    ledger, release = loop.platform.ledger, made[0].release
+    told = rollback_in(loop, to=release, reason="it was right", actor="a person")
+    assert told["sentence"].startswith(
+        f"{release} serves now; 0 forecasts recalled. {len(made)} forecasts that stood in"
+    )
+    assert told["recalled"] == []
+    assert "until the next issue" not in told["sentence"]
+    in_force = ledger.find(ForecastRecord, issued_at=made[0].issued_at, void=False)
+    assert [(record.area, record.served_by) for record in sorted(in_force, key=lambda one: one.area)] == [
+        (area, "champion") for area in sorted(loop.platform.areas)
+    ]
+    for record in in_force:
+        own = next(one for one in made if one.area == record.area)
+        assert record.answers[release] == own.answers[release][-len(record.targets) :]
+        stood_in = ledger.find(ForecastRecord, replaced_by=record.key)
+        assert [(one.served_by, one.void) for one in stood_in] == [("fallback:seasonal_naive", True)]
+    notice = ledger.find(NoticeRecord, kind="recall", order_by="at", descending=True)[0]
+    assert notice.data["release"] == notice.subject == "seasonal_naive"
+    assert notice.data["new_ids"] == sorted(record.key for record in in_force)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from recloser.app import Platform
 from recloser.app.loop.history import History
 from recloser.app.loop.relation.areas import FROZEN, STATE
 from recloser.app.loop.relation.learning import from_row, month_key, remember, remembered, to_row
-from recloser.app.loop.watch import Watch
+from recloser.app.loop.signals import record_of_signal
+from recloser.app.loop.watch import Watch, why_closed
 from recloser.core import LOAD, VirtualClock
 from recloser.ledger import RouteRecord, SignalRecord, StateRecord
+from recloser.monitoring import Finding, signal_of
 from recloser.monitoring.detectors import DayErrors
 from recloser.simulation import LevelDrift, apply
 from recloser.testing import empty_project, small_grid, small_project
@@ -133,3 +136,13 @@ def test_a_days_errors_are_kept_as_json() -> None:
     again = from_row(day.day, to_row(day))
     assert (again.blocks[1:], again.absolute, again.off, again.special) == (day.blocks[1:], 0.25, True, False)
     assert again.blocks[0] != again.blocks[0]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "said"), [("unknown", "can no longer be told"), ("likely", "the fault is over")]
+)
+def test_a_level_of_unknown_cause_that_is_not_seen_any_more_is_not_called_over(
+    confidence: Literal["unknown", "likely"], said: str
+) -> None:
+    finding = Finding("low", LOAD, ("F01",), BEGIN - 7 * DAY, BEGIN, confidence=confidence)
+    assert said in why_closed(record_of_signal(signal_of(finding, BEGIN), None))

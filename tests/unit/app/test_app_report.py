@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
 from recloser.app.project.files import replace_file
-from recloser.app.replay.outcome import ReplayReport, scored_section
+from recloser.app.replay.outcome import PolicyResult, ReplayReport, never_served, scored_section
 from recloser.app.replay.scenario import Scenario
 from recloser.app.replay.story import counts, valid_forecasts
-from recloser.app.replay.telling.page import event_windows
+from recloser.app.replay.telling.page import event_windows, render
+from recloser.app.replay.telling.summary import in_local_time, summary_table
 from recloser.core import format_utc
 from recloser.ledger import ForecastRecord, SignalRecord
 from recloser.simulation import Lockdown, Stuck
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 HOUR = timedelta(hours=1)
+FIRST = datetime(2020, 4, 1, tzinfo=UTC)
 
 
 def frame(rows: list[tuple[str, str, float | None, float, float, float]]) -> pl.DataFrame:
@@ -157,3 +161,49 @@ def test_the_page_shows_the_concerned_area_that_was_off_the_most() -> None:
     only = scored.filter(pl.col("area") == "d")  # nothing is known of its load
     (alone, *_) = event_windows(ReplayReport(document, [], {"recloser": only}), ZONE)
     assert alone[1]["area"].unique().to_list() == ["d"]
+
+
+def test_one_number_is_not_scored_as_a_band() -> None:
+    rows = frame([("a", f"2020-04-0{day}T10:00+00:00", 100.0 + day, 104.0, 104.0, 104.0) for day in range(1, 5)])
+    told = scored_section(rows, ZONE, point=True)
+    for scores in (told["total"], told["by_area"]["a"], told["months"][0]):
+        assert (scores["rcrps"], scores["coverage80"], scores["n"]) == (None, None, 4)
+        assert scores["wmape"] == scored_section(rows, ZONE)["total"]["wmape"]
+
+
+def run(verdict: str, reason: str) -> dict[str, Any]:
+    return {"candidate": "rel-2", "verdict": verdict, "reason": reason}
+
+
+def test_why_no_model_ever_served() -> None:
+    nothing = PolicyResult("never", valid_forecasts([]))
+    refused, passed = run("refuse", "data.clock: shifted"), run("pass", "all 35 checks passed")
+    move = {"release": "rel-2", "to": "awaiting_approval", "reason": "2 people must say yes"}
+    assert never_served(nothing) == "no run was started"
+    told = never_served(replace(nothing, runs=[passed, refused]))
+    assert told == "the last run did not pass staging (refuse): data.clock: shifted"
+    assert never_served(replace(nothing, runs=[passed])) == "rel-2 passed staging, and no rollout of it was begun"
+    told = never_served(replace(nothing, runs=[passed], rollouts=[move]))
+    assert told == "rel-2 passed staging, then awaiting approval: 2 people must say yes"
+    served = valid_forecasts([record("fc-1", FIRST, FIRST, 2, 1.0)])
+    assert never_served(PolicyResult("never", served, runs=[refused])) is None
+
+
+def test_page_and_terminal_begin_with_what_never_served_and_the_timeline_is_local() -> None:
+    nothing = frame([("a", "2020-04-01T10:00+00:00", 1.0, 1.0, 1.0, 1.0)])[:0]
+    empty = scored_section(nothing, ZONE)
+    why = "the last run did not pass staging (refuse): data.clock: <shifted>"
+    document = {"from": FIRST, "to": FIRST + HOUR, "areas": ["a"], "version": "1", "cpu_s": 0.0, "naive": empty}
+    document |= {"policies": {"never": {**empty, "trips": [], "signals": [], "never_served": why}}}
+    report = ReplayReport(document, [(FIRST, "held since 2020-04-01T05:00:00Z")], {"never": nothing})
+    said = f"No model ever served under 'never retrained': {why}"
+    assert summary_table(document).splitlines()[0] == said
+    page = render(report, ZONE, "Replay")
+    assert page.index(f"<strong>{html.escape(said)}</strong>") < page.index("<table>")
+    assert "held since 2020-04-01 07:00" in page
+    assert "05:00:00Z" not in page
+
+
+def test_instants_in_a_sentence_become_local_times() -> None:
+    assert in_local_time("2020-01-01T23:30Z, 2020-07-01T00:00:00.250Z", ZONE) == "2020-01-02 00:30, 2020-07-01 02:00"
+    assert in_local_time("2020-01-01, rel-2020-01-01T, 12:00Z", ZONE) == "2020-01-01, rel-2020-01-01T, 12:00Z"

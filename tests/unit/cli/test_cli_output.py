@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from recloser.cli.main import main
-from recloser.cli.output import json_text, write_line
+from recloser.cli.output import cleaned, json_text, write_line
 from recloser.core import format_utc
 from recloser.testing import empty_project
 
@@ -149,3 +149,37 @@ def test_a_name_that_is_no_text_is_bad_input(call: Any, tmp_path: Path) -> None:
     told = call("init", tmp_path / "grid", "--area", "\udcff", "--time-zone", "UTC", "--json")
     assert (told.code, told.document["what"]) == (2, "not text in UTF-8")
     assert not (tmp_path / "grid").exists()
+
+
+NASTY = "done\x1b[2J\x07\u202e\x9b1m\x7f\r\nchampion: rel-evil\u2028x\u00a0y"
+
+
+def test_what_people_wrote_cannot_command_a_terminal_nor_forge_a_line() -> None:
+    document = {"sentence": NASTY, "rows": [{"reason": NASTY, "n": 1}], "table": "a\nb\x1b", NASTY: None}
+    plain = "done?[2J???1m?  champion: rel-evil x\u00a0y"
+    assert cleaned(document) == {
+        "sentence": plain,
+        "rows": [{"reason": plain, "n": 1}],
+        "table": "a\nb?",
+        plain: None,
+    }
+
+
+def test_json_escapes_what_does_not_print_and_loses_nothing() -> None:
+    text = json_text({"reason": NASTY})
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert json.loads(text) == {"reason": NASTY}
+
+
+def test_reasons_of_people_are_told_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = ["--project", str(empty_project(tmp_path / "grid"))]
+    assert main(["freeze", "add", "--reason", NASTY, "--to", "2199-01-01T00:00:00Z", *shown]) == 0
+    assert main(["retrain", "--reason", NASTY, *shown]) == 0
+    capsys.readouterr()
+    for words in (["freeze", "list"], ["audit", "show"], ["status"]):
+        assert main([*words, *shown]) == 0
+        told = capsys.readouterr().out
+        assert all(letter.isprintable() or letter in "\n\u00a0" for letter in told)
+        assert not any(line.startswith("champion: rel-evil") for line in told.splitlines())
+        if words == ["freeze", "list"]:
+            assert ".. 2199-01-01T00:00:00Z, done?[2J" in told

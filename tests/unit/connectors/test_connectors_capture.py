@@ -120,6 +120,11 @@ def test_what_is_no_capture_is_refused_in_words(tmp_path: Path) -> None:
         (108, b"\0\0\0\2"),
         (101, b""),
         (228, b""),
+        (9, b"\xff\x03\0\x21"),
+        (9, b"\0\x21"),
+        (9, b"\xff\x03\x21"),
+        (50, b"\x21"),
+        (9, b"\xff\x03\x02\x81\0\0\x11\xff"),
         (1, b"\1" * 12 + b"\x88\xa8\0\5\x81\0\0\6\x08\0"),
     ],
 )
@@ -164,6 +169,19 @@ def test_datagrams_of_which_pieces_are_missing_are_told(tmp_path: Path) -> None:
         head = struct.pack(">BBHHHBBH", 0x45, 0, 28, ident, 0x2000, 64, 17, 0) + b"\1\0\0\1\1\0\0\2"
         list(traffic.add(Packet(ident + 1, 0, 101, head + bytes(8))))
     assert [event.packet for event in traffic.finish()] == list(range(45, 301))
+
+
+def test_fragments_that_come_twice_are_told_once_and_nothing_is_missing(tmp_path: Path) -> None:
+    udp = struct.pack(">HHHH", 5, 6, 8 + 40, 0) + bytes(range(40))
+    capture = CaptureBuilder()
+    for start, end, word in ((0, 24, 0x2000), (24, 48, 3)):
+        capture.ip(1, 2, 17, udp[start:end], fragment=word).ip(1, 2, 17, udp[start:end], fragment=word)
+    events = list(read_traffic(capture.write(tmp_path / "a.pcap")))
+    assert [(type(event), event.packet) for event in events] == [(Chunk, 3)]
+    other = udp[:20] + b"other" + udp[25:]
+    capture.ip(1, 3, 17, udp[:24], fragment=0x2000).ip(1, 2, 17, other[:24], fragment=0x2000)
+    events = list(read_traffic(capture.write(tmp_path / "a.pcap")))
+    assert [event.packet for event in events if isinstance(event, Damage)] == [5, 6]
 
 
 @given(

@@ -125,8 +125,14 @@ def test_faults_of_a_configuration_name_the_line(spoilt: str, words: str) -> Non
 def test_faults_of_the_data(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     path.write_text(cfg("BINARY"))
+    for beside in (path, tmp_path / "b.cfg"):
+        with pytest.raises(InvalidInput, match="not there") as raised:
+            read_comtrade(beside)
+        assert f"{beside.stem}.cfg and {beside.stem}.dat" in raised.value.explain()
+    (tmp_path / "a.dat").mkdir()
     with pytest.raises(Unavailable, match="cannot be read"):
         read_comtrade(path)
+    (tmp_path / "a.dat").rmdir()
     (tmp_path / "a.dat").write_bytes(data("BINARY")[:-3])
     with pytest.raises(InvalidInput, match="inside a sample"):
         read_comtrade(path)
@@ -137,3 +143,47 @@ def test_faults_of_the_data(tmp_path: Path) -> None:
     (tmp_path / "a.cff").write_text(f"--- file type: CFG ---\n{cfg('ASCII')}")
     with pytest.raises(InvalidInput, match="without a section"):
         read_comtrade(tmp_path / "a.cff")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rates", "times_us", "noticed"),
+    [
+        ((1, 2, 5), "1\n1000,5", [0, 1000, 4000], "2 sample number(s) are missing"),
+        ((1, 2, 3), "1\n1000,3", [0, 1000, 2000], None),
+        ((0, 1, 2), "1\n1000,3", [0, 1000, 2000], None),
+        ((101, 102, 104), "1\n1000,4", [0, 1000, 3000], "1 sample number(s) are missing"),
+        ((1, 1, 2), "1\n1000,3", [0, 1000, 2000], "do not rise"),
+        ((0, 0, 0), "1\n1000,3", [0, 1000, 2000], "do not rise"),
+        ((1, 3, 6), "2\n1000,2\n100,9", [0, 2000, 32_000], "3 sample number(s) are missing"),
+        ((1, 2, 5), "0\n0,5", [0, 500, 1000], None),
+    ],
+)
+@pytest.mark.parametrize("form", ["ASCII", "BINARY"])
+def test_a_sample_stands_where_its_number_says(
+    tmp_path: Path, form: str, numbers: tuple[int, ...], rates: str, times_us: list[int], noticed: str | None
+) -> None:
+    path = tmp_path / "a.cfg"
+    path.write_text(cfg(form, rates=rates, tail="1\n"))
+    if form == "ASCII":
+        rows = [f"{n},{place * 500},1,1,0,0,0\n" for place, n in enumerate(numbers)]
+        (tmp_path / "a.dat").write_text("".join(rows))
+    else:
+        rows_ = [struct.pack("<II2hH", n, place * 500, 1, 1, 0) for place, n in enumerate(numbers)]
+        (tmp_path / "a.dat").write_bytes(b"".join(rows_))
+    read = read_comtrade(path)
+    assert ((read.t_ns - read.configuration.start_ns) // 1000).tolist() == times_us
+    assert any(noticed in note for note in read.notes) if noticed else not any("number" in note for note in read.notes)
+
+
+def test_what_devices_write_around_the_text_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.cfg"
+    old = cfg("ASCII", revision="", start="01/12/98,05:55:30.5", tail="").replace("TWO", "d\x85clenchement")
+    path.write_bytes(old.replace("\n", "\r\n").encode("latin-1") + b"\x1a")
+    (tmp_path / "a.dat").write_bytes(data("ASCII"))
+    read = read_comtrade(path)
+    assert [status.name for status in read.configuration.statuses] == ["ONE", "d\x85clenchement", "THREE"]
+    assert len(read.t_ns) == 3
+    whole = f"--- file type: CFG ---\n{cfg('ASCII')}--- file type: DAT ASCII ---\n".encode() + data("ASCII")
+    path = tmp_path / "a.cff"
+    path.write_bytes(b"\xef\xbb\xbf" + whole)
+    assert len(read_comtrade(path).t_ns) == 3

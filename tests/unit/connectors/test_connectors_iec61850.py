@@ -63,7 +63,8 @@ def test_a_goose_message_with_every_data_type(tmp_path: Path) -> None:
     payload = envelope(goose(b"".join(raw for raw, _, _ in entries), len(entries)), 0x3FFF, 0x8000)
     (row,) = decode(tmp_path, "goose", 0x88B8, payload + b"\0" * 9)
     assert "error" not in row
-    assert row["entries"] == [{"type": kind, "value": value} for _, kind, value in entries]
+    quality = {"utc-time": {"time_quality": UTC[7]}}
+    assert row["entries"] == [{"type": kind, "value": value} | quality.get(kind, {}) for _, kind, value in entries]
     assert (row["appid"], row["simulated"], row["go_id"]) == (0x3FFF, True, "ID")
     assert (row["st_num"], row["sq_num"], row["test"], row["conf_rev"]) == (255, 5, True, 2)
     assert (row["t_ns"], row["time_quality"], row["time_allowed_to_live_ms"]) == (1_700_000_000_500_000_000, 10, 2000)

@@ -88,7 +88,7 @@ def test_the_peer_is_answered_and_interrogated_again_in_time() -> None:
         (unit(1, 1.0), "a unit is missing"),
         (unit(0, 1.0, acknowledged=2), "acknowledgement of what was not sent"),
         (b"noise" + unit(0, 1.0), "no unit"),
-        (unit(0, 1.0)[:-1].replace(b"\x68\x12", b"\x68\x11"), "cannot be read"),
+        (bytes.fromhex("6809" + "00000000" + "0d01030000"), "too short for its head"),
         (bytes.fromhex("680413000000"), "stopped the transfer"),
     ],
 )

@@ -132,6 +132,19 @@ def test_a_response_of_several_fragments_and_segments_is_one() -> None:
     assert session.started
 
 
+@pytest.mark.parametrize("twice", [0, 1, 2])
+def test_a_link_layer_that_sends_a_segment_again_costs_neither_connection_nor_response(twice: int) -> None:
+    session = Dnp3Session(MASTER, OUTSTATION, TIMING, 0.0)
+    (ask,) = sent(session.outgoing(0.0))
+    many = b"".join(analog_event(float(n), n) for n in range(40))
+    parts = [cut.data for cut in Cutter(measure).feed(told(response(0xC0 | ask.control & 15, many)), 0)]
+    assert len(parts) == 3
+    parts.insert(twice, parts[twice])
+    found = [fragment for part in parts for fragment in session.feed(part, 1.0)]
+    assert [len(fragment.points) for fragment in found] == [40]
+    assert session.started
+
+
 def test_a_restart_or_lost_events_ask_for_everything_once() -> None:
     session = started(Dnp3Timing(unsolicited=False, poll_s=1.0))
     for at, indications, everything in ((2.0, 0, False), (4.0, 0x8000, True), (6.0, 0x8000, False), (8.0, 8, True)):

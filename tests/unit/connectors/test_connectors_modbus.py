@@ -96,3 +96,87 @@ def test_odd_ports_noise_and_cut_streams(tmp_path: Path) -> None:
     found = rows(tmp_path, capture)
     assert [row["request"] for row in found[:3]] == [True, False, True]
     assert [("error" in row) for row in found] == [False, False, False, True, False, True]
+
+
+ASK, ANSWER = frame(b"\x03\0\x64\0\x02", 2), frame(b"\x03\x04\0\x01\0\x02", 2)
+BIG = frame(b"\x03\xfa" + struct.pack(">125H", 0, 0, 0, 7, 0x0103, 3, *[0] * 119))
+
+
+def told(found: list[dict[str, Any]]) -> list[tuple[int, bool | None, bool]]:
+    return [(row["packet"], row["request"], "error" in row) for row in found]
+
+
+@pytest.mark.parametrize("missing", [1, 9, 12, 15, 17, 200])
+def test_after_a_hole_no_frame_is_made_of_what_is_left_of_one(tmp_path: Path, missing: int) -> None:
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, frame(b"\x03\0\0\0\x7d"), at=1)
+    capture.tcp(SERVER, CLIENT, b"", at=0, flags=2).tcp(SERVER, CLIENT, BIG[missing:], at=1 + missing)
+    capture.tcp(CLIENT, SERVER, ASK, acknowledged=1 + len(BIG)).tcp(SERVER, CLIENT, ANSWER)
+    found = rows(tmp_path, capture)
+    assert told([row for row in found if "error" not in row]) == [(1, True, False), (4, True, False), (5, False, False)]
+    assert f"{missing} bytes" in found[1]["error"]
+    assert [row["packet"] for row in found[1:-2]] == [3] * (len(found) - 3)
+
+
+@pytest.mark.parametrize("split", [0, 3, 100])
+def test_a_frame_longer_than_allowed_is_one_frame(tmp_path: Path, split: int) -> None:
+    long = frame(b"\x03\xfe" + b"\0" * 254, 1)
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, frame(b"\x03\0\0\0\x7f", 1))
+    capture.tcp(SERVER, CLIENT, long[:split]).tcp(SERVER, CLIENT, long[split:])
+    capture.tcp(CLIENT, SERVER, ASK).tcp(SERVER, CLIENT, ANSWER)
+    found = rows(tmp_path, capture)
+    assert told(found) == [(1, True, False), (3, False, False), (4, True, False), (5, False, False)]
+    assert len(found[1]["registers"]) == 127
+
+
+@pytest.mark.parametrize("wrong", [7, 200, 9_000])
+def test_a_wrong_length_costs_its_own_frame(tmp_path: Path, wrong: int) -> None:
+    bad = ANSWER[:4] + wrong.to_bytes(2) + ANSWER[6:]
+    capture = CaptureBuilder().tcp(SERVER, CLIENT, bad + (b"\0" if wrong == 7 else b""))
+    for transaction in (3, 4):
+        capture.tcp(SERVER, CLIENT, frame(b"\x03\x04\0\x01\0\x02", transaction))
+    found = rows(tmp_path, capture)
+    assert [row["transaction"] for row in found if "error" not in row] == ([2, 3, 4] if wrong == 7 else [3, 4])
+    assert sum("error" in row for row in found) == 1
+
+
+def test_a_function_of_zero_is_none(tmp_path: Path) -> None:
+    capture = CaptureBuilder().tcp(CLIENT, SERVER, frame(b"\0\0\0") + frame(b"\x80\0")).tcp(CLIENT, SERVER, ASK)
+    assert told(rows(tmp_path, capture)) == [(1, None, True), (2, True, False)]
+
+
+def test_a_large_piece_of_noise_is_gone_over_in_bounded_work(tmp_path: Path) -> None:
+    heads = b"\0\0\0\0\0\x02\x01\x03" * 180 + b"\xff"
+    capture = CaptureBuilder()
+    for _ in range(20):
+        capture.tcp(SERVER, CLIENT, b"\xff" + heads)
+    found = rows(tmp_path, capture.tcp(SERVER, CLIENT, ANSWER))
+    assert [row["packet"] for row in found if "error" not in row] == [21]
+
+
+@pytest.mark.parametrize("ports", [(5020, 40_000), (40_000, 5020), (502, 502)])
+@pytest.mark.parametrize("first", [ANSWER, frame(b"\x83\x02", 2), frame(b"\x06\0\x01\0\x02", 2)])
+def test_a_capture_that_begins_with_an_answer_tells_who_asks_by_the_form(
+    tmp_path: Path, ports: tuple[int, int], first: bytes
+) -> None:
+    server, client = (1, ports[0]), (2, ports[1])
+    capture = CaptureBuilder().tcp(server, client, first)
+    for transaction in (3, 4):
+        capture.tcp(client, server, frame(b"\x03\0\x64\0\x02", transaction))
+        capture.tcp(server, client, frame(b"\x03\x04\0\x01\0\x02", transaction))
+    found = rows(tmp_path, capture)
+    assert [row["request"] for row in found[1:]] == [True, False, True, False]
+    assert [row["address"] for row in found[1:]] == [100] * 4
+    assert found[0]["request"] is (first[7] == 6)  # both readings fit: who spoke first
+    assert not [row for row in found if "error" in row]
+
+
+def test_who_asks_is_told_once(tmp_path: Path) -> None:
+    one, other = (1, 5020), (2, 40_000)
+    capture = CaptureBuilder().tcp(other, one, ASK).tcp(one, other, ANSWER).tcp(other, one, ANSWER).tcp(one, other, ASK)
+    found = rows(tmp_path, capture)
+    assert [(row["request"], "error" in row) for row in found] == [
+        (True, False),
+        (False, False),
+        (True, True),
+        (False, True),
+    ]

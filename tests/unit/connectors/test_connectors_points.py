@@ -106,7 +106,7 @@ def test_a_registry_is_read_from_csv_and_toml_alike(tmp_path: Path) -> None:
     points=st.lists(
         st.builds(
             Point,
-            st.integers(0, 99_999_999).map(lambda n: f"7:{n}"),
+            st.integers(0, 0xFFFFFF).map(lambda n: f"7:{n}"),
             st.text("abc_é ,\"'", min_size=1, max_size=8).map(str.strip).filter(bool),
             st.sampled_from(["MW", "kV", "", "Mvar"]),
             st.floats(0.001, 1e6),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,3 +120,31 @@ def test_local_clock_and_back_is_the_same(
 
 def _folded(local: datetime) -> bool:
     return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
+@pytest.mark.parametrize(
+    ("stamp", "changes"),
+    [
+        ("0000-01-01T00:00Z", {}),
+        ("9999-12-31T23:00-05:00", {}),
+        ("1601-01-01 00:00", {}),
+        ("253402300800", {"time_format": "unix_s"}),
+        ("1704067200000", {"time_format": "unix_s"}),
+        ("9223372036854775807", {"time_format": "unix_ms"}),
+        ("01/01/2999", {"time_format": "%d/%m/%Y"}),
+    ],
+)
+def test_a_time_of_no_grid_is_refused_by_its_row(tmp_path: Path, stamp: str, changes: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput, match="cannot be meant") as raised:
+        read(tmp_path, [f"A,{stamp},1"], **changes)
+    assert "row 2" in raised.value.explain()
+    assert stamp in raised.value.explain()
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_a_time_of_no_calendar_in_a_parquet_file_is_refused(tmp_path: Path, unit: str) -> None:
+    stamps = pl.Series([2**62]).cast(pl.Datetime("ms" if unit == "ms" else "us", "UTC"))
+    pl.DataFrame({"t": stamps, "l": [1.0]}).write_parquet(tmp_path / "x.parquet")
+    mapping = FileMapping(time="t", load="l", area="=A", resolution=HALF_HOUR)
+    with pytest.raises(InvalidInput, match="cannot be meant"):
+        read_file(tmp_path / "x.parquet", mapping)

@@ -6,16 +6,18 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from recloser.app import Platform, add_account, console_tls
+from recloser.app.security.refusals import Refusals
 from recloser.console import Console
 from recloser.console.entry.forms import safe_place
-from recloser.core import format_utc
+from recloser.core import VirtualClock, format_utc
 from recloser.ledger import FreezeRecord
 from recloser.testing import empty_project
 from recloser.testing.certificates import Authority
@@ -131,10 +133,28 @@ def test_a_viewer_is_offered_nothing_and_gets_nothing(folder: Path) -> None:
     async def visit(client: Client) -> None:
         csrf = await signed_in(client, "eve")
         assert 'class="act"' not in (await client.get("/releases")).text
-        await client.post("/act", data={"kind": "rollback", "reason": "x", "csrf": csrf})
+        await client.post("/act", data={"kind": "rollback", "subject": "rel-1", "reason": "x", "csrf": csrf})
         assert "your roles do not allow" in (await client.get("/")).text
+        await client.post("/act", data={"kind": "shelve", "subject": "a", "reason": "x", "csrf": csrf})
 
     visiting(folder, visit)
+    with Platform.open(folder) as platform:
+        told = [entry for entry in platform.ledger.entries() if entry.action == "console.act_refused"]
+    assert [(entry.actor, entry.subject) for entry in told] == [("eve", "rollback"), ("eve", "shelve")]
+    assert told[0].facts == {"subject": "rel-1", "reason": "x", "roles": ["viewer"], "unnoted": 0}
+
+
+def test_a_flood_of_refused_acts_is_told_by_its_number(folder: Path) -> None:
+    clock = VirtualClock(datetime(2026, 3, 1, tzinfo=UTC))
+    with Platform.open(folder) as platform:
+        refusals = Refusals(lambda: nullcontext(platform.ledger), clock)
+        for _ in range(50):
+            refusals.note("eve", "rollback", {})
+        clock.advance_to(clock.now() + timedelta(seconds=11))
+        refusals.note("ann", "retrain", {})
+        refusals.note("eve", "rollback", {})
+        told = [entry for entry in platform.ledger.entries() if entry.action == "console.act_refused"]
+    assert [(entry.actor, entry.facts["unnoted"]) for entry in told] == [("eve", 0)] * 20 + [("ann", 0), ("eve", 30)]
 
 
 def test_acts_have_a_pace_and_forms_a_size(folder: Path) -> None:
@@ -143,6 +163,8 @@ def test_acts_have_a_pace_and_forms_a_size(folder: Path) -> None:
         for k in range(31):
             await client.post("/act", data={"kind": "lift", "subject": f"f{k}", "reason": "x", "csrf": csrf})
         assert "too many acts within a minute" in (await client.get("/")).text
+        await client.post("/act", data={"kind": "rollback", "reason": "fire", "csrf": csrf})
+        assert "nothing serves yet" in (await client.get("/")).text  # not kept back by whatever was done before
         assert (await client.post("/act", data={"reason": "x" * 20_000, "csrf": csrf})).status_code == 403
         twice = f"csrf={csrf}&csrf={csrf}&kind=lift"
         headers = {"content-type": "application/x-www-form-urlencoded"}

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from recloser.app import MAY, current_forecast, run_pipeline
 from recloser.console import Console
+from recloser.console.markup import el
 from recloser.console.pages.acts import Person, rollout_acts
 from recloser.console.pages.alarms import alarms_page
 from recloser.console.pages.area import area_page
@@ -25,6 +26,7 @@ from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
 from recloser.console.pages.why import why_page
+from recloser.console.pages.words import stamp
 from recloser.testing import empty_project, small_project
 
 NASTY = "<script>alert('x')</script>\"&"
@@ -36,6 +38,12 @@ FREEZES = {
 }
 PERSON = Person(NASTY, (NASTY,), frozenset(MAY), "c" * 64, "/")
 SHELL = Shell(NASTY, datetime(2020, 3, 1, 12, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"), person=PERSON)
+
+
+def test_a_freeze_until_the_end_of_the_calendar_is_shown() -> None:
+    for text in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        for zone in ("Europe/Amsterdam", "America/New_York"):
+            assert f'datetime="{text}"' in str(stamp(text, ZoneInfo(zone)))
 
 
 def ask(app: ASGIApp, path: str, method: str = "GET") -> httpx.Response:
@@ -262,7 +270,7 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
     asked = {"case": "a" * 64, "given": [{"name": NASTY, "role": "lead"}], "missing": []}
 
     def offered(person: Person | None, state: str, **more: Any) -> set[str]:
-        found = rollout_acts(person, {**rollout, "approval": None, "state": state, **more}, "rel-1", "accepted")
+        found = rollout_acts(person, {**rollout, "approval": None, "state": state, **more}, "rel-1", may_return=False)
         return set(re.findall(r'name="kind" value="(\w+)"', found or ""))
 
     approver = Person("ann", ("approver",), frozenset({"approve", "reject", "override"}), "c", "/")
@@ -272,10 +280,11 @@ def test_forms_are_offered_by_what_a_person_may_and_what_the_rollout_allows() ->
     assert offered(PERSON, "probation") == {"hold"}
     assert offered(approver, "canary") == {"reject", "override"}
     assert offered(PERSON, "tripped", finished=True) == offered(None, "canary") == set()
-    found = rollout_acts(PERSON, None, "rel-1", "retired")
+    assert rollout_acts(PERSON, None, "rel-1", may_return=False) is None
+    found = rollout_acts(PERSON, None, "rel-1", may_return=True)
     assert found is not None
     assert "Return to this release" in found
-    approve = rollout_acts(approver, {**rollout, "approval": asked}, "rel-1", "accepted")
+    approve = rollout_acts(approver, {**rollout, "approval": asked}, "rel-1", may_return=False)
     assert approve is not None
     assert f'name="evidence" value="{"a" * 64}"' in approve
     assert approve.count("required") == 3  # no act without a reason
@@ -333,6 +342,43 @@ def test_without_any_log_the_page_says_what_writes_one() -> None:
     assert "No line is like that" in diagnostics_page(SHELL, diagnostics_view() | {"logs": one})
 
 
+def test_a_date_of_another_year_than_the_pages_own_names_it() -> None:
+    old = {**release_view(), "created_at": "2018-12-31T23:30:00Z"}
+    found = release_page(SHELL, old)
+    assert ">Tue 01 Jan 2019 00:30</time>" in found  # the local year, not that of UTC
+    assert ">Sun 01 Mar 01:00</time>" in found
+    logged = {**logs_view(), "lines": [{**logs_view()["lines"][0], "at": "2019-03-01T00:00:00Z"}]}
+    assert ">Fri 01 Mar 2019 01:00:00.000</time>" in diagnostics_page(SHELL, diagnostics_view() | {"logs": logged})
+    assert "Tue 25 Feb to Thu 05 Mar" in area_page(SHELL, {**area_view(), "days": 9})
+    assert '<span class="quiet" id="clock" data-at="Sun 01 Mar 2020 13:00 CET">' in found  # printed with every page
+
+
+def test_instants_in_sentences_are_told_by_the_projects_clock_and_what_only_looks_like_one_is_left() -> None:
+    said = ["Last trip: rel-0123456789ab at 2019-11-27T22:13:53.281768Z: x", "a drill until 2020-13-41T99:00:00Z"]
+    found = overview_page(SHELL, view() | {"sentences": said})
+    assert ">Wed 27 Nov 2019 23:13</time>: x" in found
+    assert "until 2020-13-41T99:00:00Z" in found
+    freezes = {**FREEZES, "declared": [{"freeze": "f", "from": AT, "to": "9999-12-31T23:59:59Z", "reason": "x"}]}
+    assert ">Fri 31 Dec 9999 23:59</time>" in releases_page(SHELL, releases_view(), freezes)
+    assert "not known" in alarms_page(
+        SHELL, {**alarms_view(), "alarms": [{**alarms_view()["alarms"][0], "since": None}]}
+    )
+
+
+def test_rungs_of_the_ladder_are_told_in_words() -> None:
+    found = overview_page(SHELL, view(served_by="fallback:seasonal_naive", release="seasonal_naive"))
+    found += why_page(SHELL, why_view() | {"release": "seasonal_naive"})
+    assert "fallback: seasonal naive" in found
+    assert "seasonal_naive" not in found
+
+
+def test_a_word_longer_than_any_languages_may_end_its_line_and_plain_elements_stay_plain() -> None:
+    name = "<" + 74 * "F"
+    found = overview_page(SHELL, view() | {"areas": [{**row(), "area": name}]})
+    assert f">&lt;{19 * 'F'}<wbr>{20 * 'F'}<wbr>{20 * 'F'}<wbr>{15 * 'F'}</a>" in found
+    assert "<wbr>" not in str(el("title", name)) + str(el("option", name)) + str(el("p", 40 * "F"))
+
+
 def test_an_area_without_a_forecast_has_a_row() -> None:
     empty = {"trend": [], "actual": [], "peak_mw": None, "data_until": None, "issued_at": None, "served_by": None}
     found = overview_page(SHELL, view(**empty, state=2, trust="do not use", release=None, peak_at=None))
@@ -347,6 +393,15 @@ def test_pages_of_many_areas_keep_what_was_asked() -> None:
     assert area_link("a/b?c") == "/area?name=a%2Fb%3Fc"
 
 
+def _asked_about_the_ends_of_the_calendar(app: ASGIApp) -> None:
+    for at in ("9999-12-31T00:00:00Z", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00"):
+        for place in ("/area?name=F01&until", "/why?name=F01&at", "/theatre?at", "/diagnostics?until"):
+            assert ask(app, f"{place}={at}").status_code == 404
+    assert ask(app, "/diagnostics?until=tomorrow").status_code == 404
+    for at in ("1900-01-01T00:00:00Z", "2199-12-31T00:00:00Z"):
+        assert ask(app, f"/area?name=F01&until={at}").status_code == 200
+
+
 def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Path) -> None:
     folder = small_project(tmp_path / "grid")
     app = Console(folder, None).app()
@@ -354,6 +409,9 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert before.status_code == 200
     assert "No champion serves yet" in before.text
     assert "nothing was forecast yet" in before.text
+    never = next(alarm for alarm in ask(app, "/alarms.json").json()["alarms"] if alarm["key"] == "never")
+    assert never["since"] is None
+    assert "not known" in ask(app, "/alarms").text
     assert run_pipeline(folder, as_of=None, engine="local", progress=lambda _line: None)["verdict"] == "pass"
     current_forecast(folder, area=None, as_of=None)
     after = ask(app, "/")
@@ -370,6 +428,7 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert ask(app, "/area.json?name=F01").json()["area"] == "F01"
     assert ask(app, "/area?name=nowhere").status_code == 404
     assert ask(app, "/area?name=F01&until=tomorrow").status_code == 404
+    _asked_about_the_ends_of_the_calendar(app)
     assert ask(app, "/?page=junk&find=zzz").text.count("No area is like that") == 1
     assert ask(app, "/static/console.css").headers["content-type"].startswith("text/css")
     assert ask(app, "/static/..%2Fconsole.py").status_code == 404
@@ -384,16 +443,14 @@ def test_the_pages_of_a_project_before_and_after_its_first_forecast(tmp_path: Pa
     assert "staging.pass" in ask(app, "/diagnostics").text
     assert ask(app, "/diagnostics.json?before=3").json()["entries"][0]["seq"] == 2
     assert ask(app, "/diagnostics.json").json()["logs"]["lines"] == []
-    assert ask(app, "/diagnostics?until=tomorrow").status_code == 404
     assert ask(app, "/nothing").status_code == 404
     assert ask(app, "/", "POST").status_code == 405
 
 
 def test_a_project_that_cannot_be_opened_is_told_not_thrown(tmp_path: Path) -> None:
     folder = empty_project(tmp_path / "grid")
-    app = Console(folder, None).app()
-    assert ask(app, "/").status_code == 200
     (folder / "recloser.toml").write_text("[projct]\n")
+    app = Console(folder, None).app()
     page, data = ask(app, "/"), ask(app, "/overview.json")
     assert (page.status_code, data.status_code) == (503, 503)
     assert "projct" in page.text

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recloser.core import Horizon, InvalidInput, VirtualClock, format_utc, parse_utc, parse_zone, require_utc
+from recloser.core import (
+    Horizon,
+    InvalidInput,
+    VirtualClock,
+    format_utc,
+    parse_utc,
+    parse_zone,
+    require_utc,
+    within_reach,
+)
 
 MELBOURNE = ZoneInfo("Australia/Melbourne")
 HALF_HOUR = timedelta(minutes=30)
@@ -28,6 +37,27 @@ def test_parse_says_what_and_where() -> None:
         parse_utc("yesterday", where="--from")
     assert "--from" in caught.value.explain()
     assert "'yesterday'" in caught.value.explain()
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_beyond_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="outside the calendar"):
+        parse_utc(text)
+    with pytest.raises(InvalidInput, match="outside the calendar"):
+        within_reach(datetime.fromisoformat(text), "to")
+
+
+def test_what_is_asked_for_lies_within_three_centuries() -> None:
+    assert within_reach(datetime.fromisoformat("2000-01-01T00:00:00+14:00"), "to") == datetime(
+        1999, 12, 31, 10, tzinfo=UTC
+    )
+    for year, right in ((1899, False), (1900, True), (2199, True), (2200, False)):
+        asked = datetime(year, 6, 1, tzinfo=UTC)
+        if right:
+            assert within_reach(asked, "to") == asked
+        else:
+            with pytest.raises(InvalidInput, match="1900 to 2199"):
+                within_reach(asked, "to")
 
 
 def test_parse_without_offset_needs_a_zone() -> None:

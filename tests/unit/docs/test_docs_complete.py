@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 import tomllib
@@ -223,14 +224,14 @@ def test_promised_keys_are_in_the_schemas() -> None:
 
 def test_every_event_and_key_of_a_scenario_is_documented() -> None:
     from recloser.app.replay import scenario
-    from recloser.simulation import low_actuals
+    from recloser.app.replay.happening import EVENTS
 
     text = page("scenario.md")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", text, flags=re.MULTILINE))
-    assert set(rows) == set(scenario.EVENTS)
-    for kind, make in scenario.EVENTS.items():
-        fields = {"areas", "start", "share"} if make is low_actuals else {f.name for f in dataclasses.fields(make)}  # type: ignore[arg-type]
-        assert fields - named(text) == set(), kind
+    assert set(rows) == set(EVENTS)
+    for name, kind in EVENTS.items():
+        assert set(inspect.signature(kind.make).parameters) == set(kind.keys), name
+        assert set(kind.keys) - named(text) == set(), name
     example = tomllib.loads(re.findall(r"^```toml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[0])
     fields = {field.name for field in dataclasses.fields(scenario.Candidate)}
     assert set(example["candidate"][0]) == fields

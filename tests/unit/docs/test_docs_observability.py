@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import os
@@ -22,6 +23,9 @@ from typing import Any
 import pytest
 
 from recloser.app import run_pipeline
+from recloser.app.watchman.figures import ACTIONS
+from recloser.rollout import RolloutState
+from recloser.rollout.notices import event_of
 from recloser.testing import small_project
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +67,33 @@ def test_rules_and_dashboard_use_figures_that_there_are() -> None:
     assert len(rule_queries()) == RULES.count("expr:") > 15
     used = {plain_name(name) for query in (*rule_queries(), *dashboard_queries()) for name in NAME.findall(query)}
     assert used - families() == set()
+
+
+def test_entries_that_are_counted_by_a_rule_or_a_panel_are_told_before_the_first() -> None:
+    asked = [
+        (sign, action)
+        for query in (*rule_queries(), *dashboard_queries())
+        for sign, action in re.findall(r'recloser_audit_entries_total\{action(=~?)"([^"]+)"', query)
+    ]
+    assert len(asked) > 2
+    for sign, action in asked:
+        assert any(re.fullmatch(action, known) for known in ACTIONS) if sign == "=~" else action in ACTIONS
+    tested = (FOLDER / "alerts_test.yaml").read_text(encoding="utf-8")
+    series = re.findall(r"recloser_audit_entries_total\{action=\"([^\"]+)\".*values: \"(.)", tested)
+    assert {first for _, first in series} == {"0"}
+    assert {action for action, _ in series} <= set(ACTIONS)
+
+
+def test_every_entry_that_a_rollout_writes_is_told_before_the_first() -> None:
+    source = inspect.getsource(event_of)
+    named = set(re.findall(r'return "(\w+)"|: "(\w+)"', source))
+    renamed = set(re.findall(r"_S\.(\w+): ", source))
+    moves = {one or other for one, other in named} | {str(state) for state in RolloutState if state.name not in renamed}
+    room = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src/recloser/rollout").rglob("*.py"))
+    noted = set(re.findall(r'change\.note\("(rollout\.\w+)"', room)) - {"rollout.lease", "rollout.days"}
+    assert {"rollout.trip", "rollout.submit"} < {f"rollout.{move}" for move in moves} | noted
+    known = {action for action in ACTIONS if action.startswith("rollout.")}
+    assert known == {f"rollout.{move}" for move in moves} | noted
 
 
 def test_the_dashboard_is_what_its_program_writes_and_its_panels_do_not_overlap() -> None:

@@ -251,3 +251,70 @@ def test_one_fault_is_opened_once_followed_and_closed(spring: pl.DataFrame, pane
         open_findings = [*step.lasting, *(f for f in step.opened if f.active)]
     assert history[:7] == [(1, 0, 0), *[(0, 1, 0)] * 5, (0, 0, 1)]
     assert open_findings == []
+
+
+def flagged(frame: pl.DataFrame, panel: Panel, findings: list[Finding], now: datetime) -> pl.DataFrame:
+    """Return the samples with the flags that a check writes into the store."""
+    both = pl.concat([frame, flag_revisions(panel, findings, now)])
+    return both.sort("area", "quantity", "at", "available_at")
+
+
+def test_a_spike_is_found_while_a_flagged_unit_fault_lies_in_the_window(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan
+) -> None:
+    over = START + 3 * DAY
+    spike = START + 10 * DAY
+    hourly = spring.filter(pl.col("at").dt.minute() == 0)
+    frame = apply(hourly, [Scaled(ONE, START, over), Spikes(ONE, spike, spike + HOUR, share=1.0, factor=2.2)])
+    known = Panel(panel_at(frame, over).frame, HOUR, over)
+    frame = flagged(frame, known, check_data(known, over, plan), over)
+    now = spike + 4 * HOUR
+    findings = check_data(Panel(panel_at(frame, now).frame, HOUR, now), now, plan)
+    assert [(f.kind, f.samples) for f in findings] == [("spike", (("F07", spike),))]
+
+
+@pytest.mark.parametrize("days", [1, 2, 3, 4, 5, 8, 12])
+def test_a_fault_that_is_over_and_flagged_moves_no_level(
+    spring: pl.DataFrame, panel_at: Cut, grid: SimulatedGrid, days: int
+) -> None:
+    """Days in kW stay in the window: neither their feeders nor the neighbours have left their level."""
+    bare = CheckPlan(zone=grid.plan.zone, areas=grid.areas)
+    over = START.replace(hour=22) + 6 * DAY
+    frame = apply(spring, [Scaled(grid.areas[:10], START, over)])
+    heard = over + HOUR  # by then the last sample has come
+    panel = panel_at(frame, heard)
+    frame = flagged(frame, panel, check_data(panel, heard, bare), heard)
+    now = over + days * DAY + 7 * HOUR
+    findings = check_data(panel_at(frame, now), now, bare)
+    assert [f for f in findings if f.kind != "unit"] == []
+    assert [f.active for f in findings] == ([False] if days == 1 else [])
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (StampShift(("F06",), START, FOR_LONG, hours=-1), "shift"),
+        (low_actuals(("F13",), START), "low"),
+        (Stuck(ONE, START, FOR_LONG), "stuck"),
+        (Scaled(ONE, START, FOR_LONG), "unit"),
+    ],
+    ids=lambda e: e if isinstance(e, str) else "",
+)
+@pytest.mark.parametrize("asleep", [1, 2, 3, 4])
+def test_a_flagged_fault_that_goes_on_stays_told_from_its_start_whoever_slept(
+    spring: pl.DataFrame, panel_at: Cut, plan: CheckPlan, event: Event, kind: str, asleep: int
+) -> None:
+    frame, open_findings, counts = apply(spring, [event]), [], []
+    morning = START.replace(hour=7)
+    for day in [*(k / 2 for k in range(2, 25)), 12 + asleep, 13 + asleep]:
+        now = morning + day * DAY
+        panel = panel_at(frame, now)
+        seen = check_data(panel, now, plan)
+        frame = flagged(frame, panel, seen, now)
+        step = reconcile(open_findings, seen)
+        open_findings = [*step.lasting, *(f for f in step.opened if f.active)]
+        counts.append((len(step.opened), len(step.closed)))
+    assert sum(opened for opened, _ in counts) == 1
+    assert sum(closed for _, closed in counts) == 0
+    assert [f.kind for f in open_findings] == [kind]
+    assert abs(open_findings[0].start - START) < DAY

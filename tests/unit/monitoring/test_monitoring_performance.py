@@ -58,6 +58,37 @@ def test_a_hard_fortnight_for_everybody_is_no_degradation() -> None:
     assert degradation(errors(30, 0.05, naive=0.10), STAGING, PLAN, NOW) is None
 
 
+def fortnight(error: float, seed: int) -> pl.DataFrame:
+    """Return days whose weather is hard for the forecast and last week's load alike, of errors 0.06 for the latter."""
+    rng = np.random.default_rng(seed)
+    weather = rng.uniform(0.7, 1.3, 14)
+    own, naive = (mean * weather * rng.uniform(0.8, 1.2, 14) for mean in (error, 0.06))
+    return errors(14, 0.06).with_columns(absolute=pl.Series(own), naive=pl.Series(naive))
+
+
+def test_a_forecast_as_good_as_last_weeks_load_is_not_called_worse_by_chance() -> None:
+    """Staging measured the same of both: nothing has changed, and nothing may fall back."""
+    alike = StagingErrors(absolute=0.059, naive=0.06)
+    called = [degradation(fortnight(0.06, seed), alike, PLAN, NOW) is not None for seed in range(200)]
+    assert sum(called) <= 10
+    worse = [degradation(fortnight(0.075, seed), alike, PLAN, NOW) for seed in range(50)]
+    assert sum(one is not None and one.severity == "critical" for one in worse) >= 48
+
+
+def test_an_operator_is_told_in_words_what_the_numbers_mean() -> None:
+    below = degradation(errors(14, 0.08), STAGING, PLAN, NOW)
+    assert below is not None
+    assert below.reason == (
+        "The forecast is no better than last week's load for 14 days: 8.1% off, last week's load 6.0%; "
+        "staging measured 3.0%."
+    )
+    worse = degradation(errors(14, 0.05), STAGING, PLAN, NOW)
+    assert worse is not None
+    assert worse.reason == (
+        "The forecast was 5.1% off over 14 days, 1.69 times what staging measured; last week's load was 6.0% off."
+    )
+
+
 def test_without_a_floor_the_promise_alone_decides_and_without_days_nothing_does() -> None:
     assert degradation(errors(30, 0.05, naive=None), STAGING, PLAN, NOW) is not None
     assert degradation(errors(5, 0.09), STAGING, PLAN, NOW) is None

@@ -249,6 +249,16 @@ def test_a_pipeline_that_cannot_run_is_refused_when_it_is_written(steps: tuple[S
         Pipeline("p", steps)
 
 
+@pytest.mark.parametrize(
+    "name", ["", "class", "1st", "_a", "a_", "a__b", "take data", "a-b", "a.b", "Check", "prüfe", "a" * 64, "../x"]
+)
+def test_a_name_that_not_every_engine_takes_is_refused_when_it_is_written(name: str) -> None:
+    with pytest.raises(InvalidInput, match="name of a step"):
+        Step(name, nothing)
+    with pytest.raises(InvalidInput, match="name of a pipeline"):
+        Pipeline(name, (Step("a", nothing),))
+
+
 def test_union_of_feature_sets_serves_both(amsterdam: FeatureSet) -> None:
     fewer = replace(amsterdam, features=amsterdam.features[:-3])
     assert union(amsterdam, None) is amsterdam

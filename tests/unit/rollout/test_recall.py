@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from recloser.core import InvalidInput, Served, forecast_id
 from recloser.rollout import recall_plan, record_of, served_of
+from recloser.rollout.recall import return_plan
 
 HOUR = timedelta(hours=1)
 ISSUED = datetime(2020, 3, 2, 9, tzinfo=UTC)
@@ -102,6 +103,22 @@ def test_two_answers_for_one_issue_share_one_reissue_of_the_later():
     assert {recall.old for recall in plan.recalls} == {early.id, late.id}
     assert {recall.new.id for recall in plan.recalls} == {forecast_id("a", ISSUED, FIRST, "rel-old")}
     assert all(recall.new.handed_out()[0, 1] == 70.0 for recall in plan.recalls)
+
+
+def test_a_return_gives_back_what_a_recall_took_and_nothing_that_the_ladder_answered_itself():
+    recalled = recall_plan([served()], FIRST, None, resolution=HOUR).recalls[0].new
+    assert recalled.served_by == "fallback:seasonal_naive"
+    guarded = replace(served("b"), release="seasonal_naive", served_by="fallback:seasonal_naive", reason="not finite")
+    unknown = replace(recalled, id="other", answers={"seasonal_naive": recalled.answers["seasonal_naive"]})
+    asked = [recalled, guarded, unknown]
+    assert return_plan(asked, FIRST, "rel-new", resolution=HOUR).recalls == ()  # made at this very instant
+    plan = return_plan(asked, FIRST + HOUR, "rel-new", resolution=HOUR)
+    assert [recall.old for recall in plan.recalls] == [recalled.id]
+    assert plan.unrecallable == ()
+    back = plan.recalls[0].new
+    assert (back.release, back.served_by) == ("rel-new", "champion")
+    assert back.targets == recalled.targets[1:]
+    assert back.handed_out().tolist() == served().answers["rel-new"][1:].tolist()
 
 
 def test_a_served_forecast_survives_its_record():

@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import uvicorn
 
-from recloser.core import TIME, Refused, Served, Unavailable, VirtualClock
+from recloser.core import TIME, InvalidInput, Refused, Served, Unavailable, VirtualClock
 from recloser.serving import NAIVE, AssetLimits, Gateway, GuardPolicy, Route
 from recloser.serving.grpc import grpc_lifespan
 from recloser.serving.http import (
@@ -253,6 +253,8 @@ class Clerk:
     def tell(self, what: str, subject: str | None) -> dict[str, object]:
         if what == "freezes":
             return {"in_force": [], "declared": [], "recurring": []}
+        if what == "explain" and subject == "nonsense":
+            raise InvalidInput("no such rollout", got=subject)
         if what == "explain":
             return dict(EXPLAINED) | {"rollout": subject}
         if what == "agreement":

@@ -359,6 +359,14 @@ def test_tokens_and_scopes(kit: SimpleNamespace) -> None:
     assert whole.desk.rolled == [(None, "x", "ada")]
 
 
+def test_the_share_of_a_canary_counts_its_pilot_areas(kit: SimpleNamespace) -> None:
+    for share, cohort, told in ((0.0, ("a",), "0.25"), (0.0, ("a", "b"), "0.5"), (1.0, ("a",), "1"), (0.0, (), "0")):
+        route = replace(kit.gateway().route, share=share, cohort=cohort)
+        text = kit.Client(kit.service(kit.gateway(route=route)))("GET", "/metrics").text
+        line = next(line for line in text.splitlines() if line.startswith("recloser_route_canary_share "))
+        assert float(line.split()[1]) == float(told), (share, cohort)
+
+
 def test_metrics_are_prometheus_text(kit: SimpleNamespace) -> None:
     gate = kit.gateway({"rel-2": kit.Faulty("rel-2", "nan", ["b"])})
     client = kit.Client(kit.service(gate))

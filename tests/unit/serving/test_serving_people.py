@@ -54,12 +54,33 @@ def test_without_tokens_only_this_host_acts_and_may_name_a_person(kit: SimpleNam
         (f"{ABOUT}/hold", {"reason": "  "}, 422),
         (f"{ABOUT}/hold", WHY | {"actor": "eve"}, 422),
         ("/v1/freezes", WHY | {"to": "2026-12-01T06:00:00"}, 422),
+        ("/v1/freezes", WHY | {"to": "9999-12-31T23:59:59Z"}, 422),
+        ("/v1/freezes", WHY | {"to": "9999-12-31T23:59:59-14:00"}, 422),
+        ("/v1/freezes", WHY | {"from": "0001-01-01T00:00:00+14:00"}, 422),
         ("/v1/rollouts/rel-bad/resume", WHY, 409),
     ],
 )
 def test_what_does_not_fit_is_a_problem(kit: SimpleNamespace, path: str, body: dict[str, str], status: int) -> None:
     answer = kit.Client(kit.service())("POST", path, json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_a_reason_that_is_too_long_stops_no_rollback_and_else_is_refused(kit: SimpleNamespace) -> None:
+    whole = kit.service()
+    client = kit.Client(whole)
+    assert client("POST", "/v1/rollback", json={"reason": "x" * 5000}).status_code == 200
+    assert whole.desk.wishes[-1].reason == "x" * 1999 + "\u2026"
+    assert client("POST", "/v1/retrain", json={"reason": "x" * 2001}).status_code == 422
+    assert client("POST", "/v1/retrain", json={"reason": "x" * 2000}).status_code == 200
+
+
+def test_a_rollout_that_there_is_not_is_not_found_and_405_names_every_method(kit: SimpleNamespace) -> None:
+    client = kit.Client(kit.service())
+    assert client("GET", "/v1/rollouts/nonsense").status_code == 404
+    assert "no such rollout" in client("GET", "/v1/rollouts/nonsense").json()["detail"]
+    for path, methods in (("/v1/freezes", "GET, HEAD, POST"), ("/v1/rollback", "POST"), ("/v1/route", "GET, HEAD")):
+        answer = client("DELETE", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 def test_a_key_goes_with_the_wish_and_a_repetition_is_told(kit: SimpleNamespace) -> None:

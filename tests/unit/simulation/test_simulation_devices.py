@@ -39,6 +39,8 @@ from recloser.simulation.devices import (
     WaveFeed,
     parse_fault,
 )
+from recloser.simulation.devices.feed import Moment
+from recloser.simulation.devices.modbus_server import answer
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 GRID = SimulatedGrid(GridPlan(seed=1, feeders=20, days=3, resolution=timedelta(minutes=30), substations=0))
@@ -285,6 +287,20 @@ def test_modbus_is_read_by_our_client_and_by_one_that_is_not_ours() -> None:
         peer.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [
+        ("0300000000", "8303"),
+        ("030000007e", "8303"),
+        ("0300010002", "8302"),
+        ("0100000001", "8101"),
+        ("0400000002", "04043fc00000"),
+    ],
+)
+def test_modbus_refuses_as_the_standard_says(request_: str, told: str) -> None:
+    assert answer(bytes.fromhex(request_), Moment((1.5,), 0)).hex() == told
 
 
 @pytest.mark.parametrize("pmus", [1, 3])

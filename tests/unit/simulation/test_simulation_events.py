@@ -156,3 +156,9 @@ def test_any_fault_anywhere_leaves_the_rest_alone(
     after = apply(small_frame, [made[kind]])
     outside = (pl.col("area") != area) | (pl.col("quantity") != LOAD) | (pl.col("at") < start) | (pl.col("at") >= end)
     assert after.filter(outside).equals(small_frame.filter(outside))
+
+
+def test_spikes_leave_unknown_values_unknown(small_frame: pl.DataFrame) -> None:
+    unknown = small_frame.with_columns(value=pl.when(pl.col("at").dt.hour() == 3).then(None).otherwise("value"))
+    after = apply(unknown, [Spikes(("F02",), START, START + 3 * DAY, share=1.0)])
+    assert after["value"].is_null().equals(unknown["value"].is_null())

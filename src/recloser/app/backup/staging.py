@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from recloser.app.project.ballast import BALLAST
 from recloser.app.project.layout import Layout
 from recloser.core import Unavailable
 from recloser.registry.shipping.archive import Content
@@ -22,7 +23,7 @@ _OPEN, _FULL = ".open", ".seg"
 _NEVER_CHANGED = (".parquet", _FULL)
 LOOKS = 100
 # A lock; and a hint that may be newer than the picture, without which readers list the log.
-_PASSING = ("writer.lock", "_last_checkpoint")
+_PASSING = ("writer.lock", "_last_checkpoint", BALLAST)
 
 
 def stage(layout: Layout, staging: Path, *, private: bool) -> dict[str, Content]:

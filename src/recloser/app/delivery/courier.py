@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from recloser.app.clock import timer_of
 from recloser.app.delivery.events import areas_of
 from recloser.app.delivery.patience import Patience
 from recloser.core import Clock, Refused, Unavailable
@@ -50,7 +51,7 @@ class Courier:
 
     def __init__(self, ledger: Ledger, channels: Sequence[Channel], clock: Clock) -> None:
         self._ledger, self._channels, self._clock = ledger, tuple(channels), clock
-        self._patience = Patience()
+        self._patience = Patience(timer_of(clock))
         self._settled: set[str] = set()
 
     def tick(self) -> int:
@@ -79,10 +80,10 @@ class Courier:
                 self._settled.add(key)
                 continue
             areas = set(areas_of(notice))
-            if held & areas or not self._patience.due(key, now):
+            if held & areas or not self._patience.due(key):
                 held |= self._holds(notice, now)
                 continue
-            if not self._patience.due(channel.name, now):
+            if not self._patience.due(channel.name):
                 break
             try:
                 channel.send(notice, now)
@@ -110,7 +111,7 @@ class Courier:
     ) -> None:
         """Note a failure: once, again when its reason changes, and when the notice is given up."""
         now = self._clock.now()
-        tries = self._patience.failed(waits, now)
+        tries = self._patience.failed(waits)
         if now - notice.at > WORTH:
             self._record(notice, channel, "given_up", tries, why)
         elif before is None or before.error != why:

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
 
-FIRST_WAIT = timedelta(seconds=1)
-LONGEST_WAIT = timedelta(minutes=10)
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 600.0
 
 
 class Patience:
-    """Remembers what failed, how often in a row, and when it is due again; of one process, and begins anew with it."""
+    """Remembers what failed, how often in a row, and when it is due again; of one process, and begins anew with it.
 
-    def __init__(self) -> None:
-        self._waits: dict[str, tuple[int, datetime]] = {}
+    Args:
+        timer: seconds that only grow; see `timer_of`.
+    """
 
-    def due(self, what: str, now: datetime) -> bool:
-        """Return whether it may be tried at `now` (aware UTC)."""
-        return now >= self._waits.get(what, (0, now))[1]
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._waits: dict[str, tuple[int, float]] = {}
+
+    def due(self, what: str) -> bool:
+        """Return whether it may be tried now."""
+        return what not in self._waits or self._timer() >= self._waits[what][1]
 
     def tries(self, what: str) -> int:
         """Return how often in a row it failed."""
-        return self._waits.get(what, (0, None))[0]
+        return self._waits.get(what, (0, 0.0))[0]
 
-    def failed(self, what: str, now: datetime) -> int:
-        """Note a failure at `now` (aware UTC); return how often in a row it has failed by now."""
+    def failed(self, what: str) -> int:
+        """Note a failure now; return how often in a row it has failed by now."""
         tries = self.tries(what)
-        self._waits[what] = (tries + 1, now + min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(tries, 10)))
+        self._waits[what] = (tries + 1, self._timer() + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(tries, 10)))
         return tries + 1
 
     def worked(self, what: str) -> None:

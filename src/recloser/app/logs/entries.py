@@ -25,7 +25,8 @@ ROUTINE = frozenset(
     }
 )
 GRAVE = frozenset(
-    {"trip", "rollback", "fall_back", "failed", "alarm", "open", "gap", "cut", "end", "revoke", "sign_in_refused"}
+    {"trip", "rollback", "fall_back", "failed", "alarm", "open", "gap", "cut", "end", "revoke"}
+    | {"sign_in_refused", "act_refused"}
 )
 """Last words of actions that somebody who looks for trouble looks for."""
 

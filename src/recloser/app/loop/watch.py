@@ -70,7 +70,7 @@ class Watch:
                 change.note("signal.open", signal.key, {"class": signal.signal_class, "reason": signal.reason})
             for record in self._over([*found.lasting, *found.opened]):
                 change.put(replace(record, closed_at=now))
-                change.note("signal.close", record.key, {"reason": "the fault is over"})
+                change.note("signal.close", record.key, {"reason": why_closed(record)})
         return seen
 
     def _over(self, active: list[Finding]) -> list[SignalRecord]:
@@ -119,6 +119,13 @@ class Watch:
             return frozenset()
         findings = [finding_from(item) for item in state.state["open"]]
         return frozenset(area for f in findings if f.kind == "shift" and f.active for area in f.areas)
+
+
+def why_closed(record: SignalRecord) -> str:
+    """Return what the log says of a signal that no finding is about any more; of an unknown level only what is seen."""
+    if record.signal_class == "covariate_shift":
+        return "the level no longer stands out from the neighbours': it is back, or can no longer be told"
+    return "the fault is over"
 
 
 def with_stamps(seen: list[Finding], stamped: list[Finding]) -> list[Finding]:

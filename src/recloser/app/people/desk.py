@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC
 from typing import Any
 
 from recloser.app.explanations import explain_rollout
@@ -78,5 +77,5 @@ class LoopDesk:
         return order_in(self._loop, wish.kind, wish.subject or "", name=wish.actor, reason=wish.reason)
 
     def _freeze(self, wish: Wish) -> Mapping[str, Any]:
-        start, end = (None if at is None else at.astimezone(UTC) for at in (wish.more["from"], wish.more["to"]))
+        start, end = wish.more["from"], wish.more["to"]
         return add_freeze_in(self._platform, start=start, end=end, reason=wish.reason, actor=wish.actor)

@@ -9,7 +9,7 @@ from typing import Any
 
 from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
-from recloser.core import InvalidInput, Refused, format_utc, short_id, unknown_name
+from recloser.core import InvalidInput, Refused, format_utc, short_id, unknown_name, within_reach
 from recloser.ledger import FreezeRecord, decided_again
 from recloser.rollout import Frozen
 
@@ -30,7 +30,7 @@ def add_freeze(
         {"freeze", "from", "to", "reason", "actor", "sentence"}.
 
     Raises:
-        InvalidInput: it ends before it begins, or is over already.
+        InvalidInput: it ends before it begins, is over already, or a time is not in 1900 .. 2199.
     """
     with Platform.open(folder) as platform:
         return add_freeze_in(platform, start=start, end=end, reason=reason, actor=actor)
@@ -41,7 +41,8 @@ def add_freeze_in(
 ) -> dict[str, Any]:
     """Freeze in an open project; see `add_freeze`."""
     now = platform.clock.now()
-    begins = start or now
+    begins = now if start is None else within_reach(start, "--from")
+    end = None if end is None else within_reach(end, "--to")
     if end is not None and end <= max(begins, now):
         raise InvalidInput(
             "a freeze that is over before it begins",

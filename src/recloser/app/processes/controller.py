@@ -24,6 +24,7 @@ from recloser.app.processes.alert.waker import FolderLook, pause
 from recloser.app.processes.cuts import cuts_folder
 from recloser.app.processes.running import RunProcesses
 from recloser.app.processes.server import due_issue
+from recloser.app.project.ballast import keep_ballast
 from recloser.app.releases.lineage import carry_on
 from recloser.core import RecloserError, Refused, Unavailable
 from recloser.ledger import Leadership, PinRecord, RouteRecord
@@ -59,6 +60,7 @@ def control(folder: Path, say: Callable[[str], None]) -> int:
         loop = ControlLoop(platform, LoopOptions(say=say, runs=runs, traffic=traffic))
         rounds = Rounds(loop, predictions, say, lead.keep)
         while not ended.is_set():
+            keep_ballast(platform.layout)
             if why := rounds.go(platform.clock.now()):
                 say(f"{why}: starting again")
                 break

@@ -20,7 +20,7 @@ from recloser.app.replay.run import ReplayOptions, run_replay
 from recloser.app.replay.scenario import Candidate, Scenario
 from recloser.app.replay.telling.report import write_report
 from recloser.app.replay.telling.shown import STAGES, missing, shown
-from recloser.app.replay.telling.summary import counts_line, month_table, summary_table
+from recloser.app.replay.telling.summary import counts_line, in_local_time, month_table, summary_table
 from recloser.app.security.accounts import add_account, list_accounts, set_password
 from recloser.core import Panel
 from recloser.simulation import Fahrenheit, GridPlan, Lockdown, Scaled, SimulatedGrid, Stuck
@@ -218,7 +218,10 @@ def story(report: ReplayReport, project: Project, page: Path) -> str:
     """Return timeline and tables as text for a terminal."""
     zone = project.zone
     lines = ["", "What happened (local time)", "-" * 26]
-    lines += [f"{instant.astimezone(zone):%Y-%m-%d %H:%M}  {sentence}" for instant, sentence in report.timeline]
+    lines += [
+        f"{instant.astimezone(zone):%Y-%m-%d %H:%M}  {in_local_time(sentence, zone)}"
+        for instant, sentence in report.timeline
+    ]
     by_month = {name: all_areas_by_month(frame, zone) for name, frame in report.scored.items()}
     lines += ["", "Error by month", "-" * 14, month_table(by_month)]
     lines += ["", "In all", "-" * 6, summary_table(report.document)]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
@@ -29,12 +29,12 @@ from recloser.app.replay.answering import ScenarioPeople
 from recloser.app.replay.outcome import PolicyResult
 from recloser.app.replay.policies.scratch import Scratch, lived_until, task_digest
 from recloser.app.replay.scenario import Scenario
+from recloser.app.replay.scoring import AHEAD, doubted_loads
 from recloser.app.replay.story import policy_result
 from recloser.core import Panel, RecloserError, Unavailable, VirtualClock, format_utc
 from recloser.triggers import api_trigger
 
 Say = Callable[[str], None]
-AHEAD = timedelta(days=35)
 BATCH = 28
 RETRY_DAYS = 28
 RECORDED = "recorded.parquet"
@@ -152,7 +152,9 @@ def live_in_process(task: Task, policy: str, news: Queue[tuple[str, str, Any]], 
                 if again:
                     say(f"  [{policy}] goes on where an earlier replay of the same was stopped")
                 live(platform, clock, policy, task, say, lambda: scratch.spent(before + _cpu_s()))
-                result = replace(policy_result(platform, policy, task.scenario), cpu_s=before + _cpu_s())
+                doubted = doubted_loads(platform.store, platform.areas, (task.start, task.end))
+                result = replace(policy_result(platform, policy, task.scenario), doubted=doubted)
+                result = replace(result, cpu_s=before + _cpu_s())
             scratch.spent(result.cpu_s)
     except RecloserError as error:
         news.put(("error", policy, error))

@@ -16,13 +16,22 @@ import polars as pl
 from recloser import __version__
 from recloser.app.platform import Platform
 from recloser.app.project.settings import FILE_NAME, Project
-from recloser.app.replay.living import AHEAD, Task, live_all, write_recorded
-from recloser.app.replay.outcome import PolicyResult, ReplayReport, scored_section
+from recloser.app.replay.happening import Surroundings
+from recloser.app.replay.living import Task, live_all, write_recorded
+from recloser.app.replay.outcome import PolicyResult, ReplayReport, never_served, scored_section
 from recloser.app.replay.policies.comparing import human_actions
-from recloser.app.replay.scenario import Scenario, load_scenario
+from recloser.app.replay.scenario import Scenario, load_scenario, must_fit
+from recloser.app.replay.scoring import (
+    AHEAD,
+    faults_of_its_own,
+    incumbent_frame,
+    left_out_section,
+    on_common_rows,
+    truth_frame,
+)
 from recloser.app.replay.telling.report import write_report
 from recloser.app.replay.telling.summary import summary_table
-from recloser.core import INCUMBENT, LOAD, InvalidInput, Panel, VirtualClock, format_utc
+from recloser.core import LOAD, InvalidInput, Panel, VirtualClock, format_utc
 from recloser.features.calendar import holiday_dates
 from recloser.models import SeasonalNaive
 from recloser.monitoring.accuracy import accuracy_detail
@@ -53,7 +62,7 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
     """Replay a project's recorded history; the project itself is only read.
 
     Returns:
-        {"report_json", "report_html", "table", "totals"}.
+        {"report_json", "report_html", "table", "totals", "never_served"}.
 
     Raises:
         InvalidInput: no data, an empty window, an unreadable scenario, or one that the project cannot live through.
@@ -97,7 +106,11 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         pipeline = platform.layout.pipeline_file
         code = pipeline.read_text(encoding="utf-8") if pipeline.exists() else None
         project = platform.project
-    scenario = Scenario() if options.scenario is None else load_scenario(options.scenario, platform.watched)
+    scenario = Scenario()
+    if options.scenario is not None:
+        around = Surroundings(platform.watched, panel.frame["quantity"].unique().sort().to_list(), project.zone.key)
+        scenario = load_scenario(options.scenario, platform.watched, around)
+        must_fit(scenario, options.scenario, panel.frame, (options.start, options.end))
     if any(candidate.sabotage == "creeping" for candidate in scenario.candidates) and not project.model.allow_code:
         raise InvalidInput(
             "a creeping candidate is a model with code of its own, which this project does not open",
@@ -112,11 +125,13 @@ def finish(report: ReplayReport, out: Path, project: Project, title: str, say: S
     """Write both files and return where they are, with the table for people."""
     json_path, html_path = write_report(report, out, project.zone, title)
     say(f"wrote {json_path} and {html_path}")
-    totals = {name: policy["total"] for name, policy in report.document["policies"].items()}
+    policies = report.document["policies"]
+    totals = {name: policy["total"] for name, policy in policies.items()}
     return {
         "report_json": str(json_path),
         "report_html": str(html_path),
         "table": summary_table(report.document),
+        "never_served": {name: one["never_served"] for name, one in policies.items() if one["never_served"]},
         "totals": totals | {"naive": report.document["naive"]["total"]},
     }
 
@@ -149,8 +164,9 @@ def run_replay(
     results = live_all(task, options.policies, say)
     with Platform.open(work / options.policies[0], clock=VirtualClock(options.end), isolated=True) as platform:
         naive = naive_forecasts(platform, options)
-    real = apply(panel.frame, scenario.drifts()) if scenario.drifts() else panel.frame
-    truth = truth_frame(Panel(real, panel.resolution, panel.as_of), options)
+    real = recorded
+    if scenario.events:
+        real = Panel(apply(panel.frame, scenario.drifts()), panel.resolution, panel.as_of)
     document: dict[str, Any] = {
         "from": options.start,
         "to": options.end,
@@ -159,19 +175,24 @@ def run_replay(
         "seed": scenario.seed,
         "version": __version__,
     }
+    window = options.start, options.end
+    forecasts, truth = [*(result.forecasts for result in results.values()), naive], truth_frame(real, window)
+    faults = faults_of_its_own([result.doubted for result in results.values()], real, recorded)
+    document["left_out"] = left_out_section(faults, list(map(on_common_rows(forecasts, truth), forecasts)))
     scored: dict[str, pl.DataFrame] = {}
-    common = _common(results, naive, truth)
+    common = on_common_rows(forecasts, truth, faults)
     for name, result in results.items():
         scored[name] = common(result.forecasts)
         document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result, project)
         document["policies"][name]["accuracy"] = detail_of(scored[name], result, project)
+        document["policies"][name]["never_served"] = never_served(result)
     scored["naive"] = common(naive)
     document["naive"] = scored_section(scored["naive"], project.zone)
     main = results.get("recloser") or next(iter(results.values()))
-    incumbent = incumbent_frame(panel, options)
+    incumbent = incumbent_frame(panel, window)
     if incumbent is not None:
         scored["incumbent"] = common(incumbent)
-        document["incumbent"] = scored_section(scored["incumbent"], project.zone) | (main.incumbent or {})
+        document["incumbent"] = scored_section(scored["incumbent"], project.zone, point=True) | (main.incumbent or {})
     document["wall_s"] = round(time.perf_counter() - began, 1)
     spent = {name: result.cpu_s for name, result in results.items()}
     document["cpu_s"] = round(max(_cpu_s() - cpu, sum(spent.values())), 1)  # what was lived before a restart counts too
@@ -210,7 +231,7 @@ def naive_forecasts(platform: Platform, options: ReplayOptions) -> pl.DataFrame:
         panel.as_of,
     )
     rows = features.compute(from_start, [*before, *issues], platform.areas)
-    truth = truth_frame(panel, ReplayOptions(before[0], options.start, (), None, options.out))
+    truth = truth_frame(panel, (before[0], options.start))
     past = rows.filter(pl.col("issued_at") < options.start).join(truth, on=["area", "at"], how="left")
     model = SeasonalNaive.of(features.names).fitted(past.filter(pl.col(LOAD).is_not_null()))
     ahead = rows.filter(pl.col("issued_at") >= options.start)
@@ -222,50 +243,6 @@ def with_quantiles(keys: pl.DataFrame, answer: Any) -> pl.DataFrame:
     return keys.with_columns(
         **{name: pl.Series(np.ascontiguousarray(answer[:, k])) for k, name in enumerate(("q10", "q50", "q90"))}
     )
-
-
-def truth_frame(panel: Panel, options: ReplayOptions) -> pl.DataFrame:
-    """Return area, at, load_mw: the latest usable load of the window."""
-    wide = panel.wide()
-    if LOAD not in wide.columns:
-        return pl.DataFrame(schema={"area": pl.String, "at": wide.schema["at"], LOAD: pl.Float64})
-    return wide.select("area", "at", LOAD).filter(pl.col("at").is_between(options.start, options.end + AHEAD))
-
-
-def incumbent_frame(panel: Panel, options: ReplayOptions) -> pl.DataFrame | None:
-    """Return the operator's own forecast as q10 = q50 = q90, None where there is none."""
-    wide = panel.wide()
-    if INCUMBENT not in wide.columns:
-        return None
-    known = wide.filter(pl.col(INCUMBENT).is_not_null() & pl.col("at").is_between(options.start, options.end + AHEAD))
-    point = pl.col(INCUMBENT)
-    return known.select("area", "at", q10=point, q50=point, q90=point)
-
-
-def _common(
-    results: dict[str, PolicyResult], naive: pl.DataFrame, truth: pl.DataFrame
-) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Return a function that joins forecasts with the truth on the rows that every policy (and the naive) answered."""
-    keys: pl.DataFrame | None = None
-    for frame in [*(result.forecasts for result in results.values()), naive]:
-        mine = frame.filter(pl.col("q50").is_finite()).select("area", "at").unique()
-        if mine.is_empty():
-            continue
-        keys = mine if keys is None else keys.join(mine, on=["area", "at"], how="semi")
-    if keys is None:
-        raise InvalidInput(
-            "no model ever served in this replay", next_step="See the runs of the policies in the log above."
-        )
-
-    def joined(frame: pl.DataFrame) -> pl.DataFrame:
-        return (
-            frame.join(keys, on=["area", "at"], how="semi")
-            .join(truth, on=["area", "at"], how="left")
-            .select("area", "at", LOAD, "q10", "q50", "q90")
-            .sort("area", "at")
-        )
-
-    return joined
 
 
 def _cpu_s() -> float:

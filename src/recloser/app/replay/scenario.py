@@ -5,49 +5,25 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from recloser.app.replay.answering import Answer
-from recloser.core import InvalidInput, nearest, parse_utc, parse_zone, unknown_name
+from recloser.app.replay.happening import Number, Surroundings, instant, must_happen, read_event
+from recloser.core import InvalidInput, format_utc, nearest, unknown_name
 from recloser.models import Model
-from recloser.simulation import (
-    CreepingModel,
-    Event,
-    Fahrenheit,
-    Gap,
-    LevelDrift,
-    Lockdown,
-    MiddayErosion,
-    Scaled,
-    Spikes,
-    StampShift,
-    Stuck,
-    corrupt,
-    low_actuals,
-)
+from recloser.simulation import CreepingModel, Event, corrupt
 
-EVENTS: dict[str, Callable[..., Event]] = {
-    "lockdown": Lockdown,
-    "level_drift": LevelDrift,
-    "midday_erosion": MiddayErosion,
-    "gap": Gap,
-    "stuck": Stuck,
-    "scaled": Scaled,
-    "fahrenheit": Fahrenheit,
-    "stamp_shift": StampShift,
-    "spikes": Spikes,
-    "low_actuals": low_actuals,
-}
 SABOTAGES = ("", "corrupted", "creeping")
 SAYS = ("approve", "reject")
 KEYS = ("event", "candidate", "answer", "creeping", "first_history_days", "seed", "notes")
 LEAST_FIRST_DAYS = 60
 LONGEST_THOUGHT_HOURS = 24 * 60
-DAYS = ("onset", "lasting", "recovery")
+PER_DAY = Number(-1000, 1000, "percent a day", idle=0)
+FIRST_DAYS = Number(LEAST_FIRST_DAYS, 36500, "days", whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +98,18 @@ def _same_model(model: Model) -> Model:
     return model
 
 
-def load_scenario(path: Path, areas: Sequence[str]) -> Scenario:
+def load_scenario(path: Path, areas: Sequence[str], around: Surroundings | None = None) -> Scenario:
     """Read a scenario file.
 
     Args:
         path: TOML file.
         areas: the project's areas, which events may name.
+        around: what else events may name; by default the usual quantities, and UTC.
 
     Raises:
         InvalidInput: unreadable, an unknown kind, key or area, or a bad value.
     """
+    known = around or Surroundings(areas)
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -148,24 +126,21 @@ def load_scenario(path: Path, areas: Sequence[str]) -> Scenario:
             next_step="Add [creeping] with 'from' (a time) and 'per_day' (percent).",
         )
     seed, notes = raw.get("seed", 0), raw.get("notes", [])
-    if not isinstance(seed, int) or not isinstance(notes, list):
-        raise InvalidInput("seed is a whole number and notes a list of sentences", got=(seed, notes), where=str(path))
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InvalidInput("seed must be a whole number", got=seed, expected="a whole number", where=f"{path}: seed")
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise InvalidInput("notes must be sentences", got=notes, expected="a list of texts", where=f"{path}: notes")
     first = raw.get("first_history_days")
-    if first is not None and (isinstance(first, bool) or not isinstance(first, int) or first < LEAST_FIRST_DAYS):
-        raise InvalidInput(
-            "the first model needs some history",
-            got=first,
-            expected=f"a whole number of days, at least {LEAST_FIRST_DAYS}",
-            where=f"{path}: first_history_days",
-        )
+    if first is not None:
+        first = FIRST_DAYS(first, f"{path}: first_history_days")
     return Scenario(
         first_history_days=first,
-        events=tuple(_event(item, areas, where) for where, item in _tables(raw, "event", path)),
+        events=tuple(read_event(item, known, where) for where, item in _tables(raw, "event", path)),
         candidates=candidates,
         answers=tuple(_answer(item, where) for where, item in _tables(raw, "answer", path)),
         creeping=creeping,
         seed=seed,
-        notes=tuple(str(note) for note in notes),
+        notes=tuple(notes),
     )
 
 
@@ -177,44 +152,30 @@ def _tables(raw: Mapping[str, Any], name: str, path: Path) -> list[tuple[str, Ma
     return [(f"{path}: {name} {n}", item) for n, item in enumerate(items, 1)]
 
 
+def must_fit(scenario: Scenario, path: Path, frame: pl.DataFrame, window: tuple[datetime, datetime]) -> None:
+    """Raise InvalidInput where an event, a candidate or the creeping would never come in this replay.
+
+    Args:
+        scenario: from the file.
+        path: the file.
+        frame: recorded samples.
+        window: first instant and end (excluded), aware UTC.
+    """
+    for number, event in enumerate(scenario.events, 1):
+        must_happen(event, frame, window, f"{path}: event {number}")
+    times = [(f"candidate {n}, at", item.at) for n, item in enumerate(scenario.candidates, 1)]
+    if scenario.creeping is not None:  # what crept before creeps on
+        times.append(("creeping, from", max(scenario.creeping[0], window[0])))
+    for name, at in times:
+        if not window[0] <= at < window[1]:
+            span = f"{format_utc(window[0])} .. {format_utc(window[1])}"
+            raise InvalidInput("outside of the replay", got=format_utc(at), expected=span, where=f"{path}: {name}")
+
+
 def _creeping(item: Any, where: str) -> tuple[datetime, float]:
-    known = ("from", "per_day")
-    if not isinstance(item, dict) or set(item) != set(known) or not isinstance(item["per_day"], int | float):
+    if not isinstance(item, dict) or set(item) != {"from", "per_day"}:
         raise InvalidInput("needs a time and percent a day", got=item, expected="'from' and 'per_day'", where=where)
-    return _instant(item["from"], where), float(item["per_day"])
-
-
-def _event(item: Mapping[str, Any], areas: Sequence[str], where: str) -> Event:
-    given = dict(item)
-    kind = given.pop("kind", None)
-    if kind not in EVENTS:
-        raise unknown_name("event kind", str(kind), EVENTS, where=where)
-    values = {key: _value(key, value, where) for key, value in given.items()}
-    try:
-        event = EVENTS[kind](**values)
-        label = event.label  # built from the values: finds a text where a number or a time belongs
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(
-            f"bad keys or values for event {kind!r}", got=given, expected=str(error), where=where
-        ) from error
-    for area in label.areas:
-        if area not in areas:
-            raise unknown_name("area", area, areas, where=where)
-    return event
-
-
-def _value(key: str, value: Any, where: str) -> Any:
-    if key in {"start", "end"}:
-        return _instant(value, where)
-    if key == "areas" and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
-        raise InvalidInput("areas must be a list of names", got=value, where=where)
-    if key == "zone":
-        return parse_zone(str(value), where).key
-    if key in DAYS:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidInput(f"{key} is a number of days", got=value, where=where)
-        return timedelta(days=value)
-    return tuple(value) if isinstance(value, list) else value
+    return instant(item["from"], f"{where}, from"), float(PER_DAY(item["per_day"], f"{where}, per_day"))
 
 
 def _known_keys(item: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -245,14 +206,6 @@ def _candidate(item: Mapping[str, Any], where: str) -> Candidate:
     if sabotage not in SABOTAGES:
         raise unknown_name("sabotage", sabotage, SABOTAGES[1:], where=where)
     try:
-        return Candidate(_instant(item["at"], where), str(item["reason"]), sabotage, str(item.get("actor", "engineer")))
+        return Candidate(instant(item["at"], where), str(item["reason"]), sabotage, str(item.get("actor", "engineer")))
     except KeyError as error:
         raise InvalidInput("a key is missing", expected=str(error), where=where) from error
-
-
-def _instant(value: Any, where: str) -> datetime:
-    if isinstance(value, datetime):
-        return parse_utc(value.isoformat(), where)
-    if isinstance(value, date):
-        return parse_utc(datetime.combine(value, time(0)).isoformat() + "Z", where)
-    return parse_utc(str(value), where)

@@ -221,7 +221,7 @@ class AccountBook:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._turn = threading.Semaphore(2)  # a password costs 64 MiB and a processor for a moment
+        self._turn = threading.Lock()  # a password costs 64 MiB and a processor for a moment
         self._stamp: tuple[int, int, int] | None = None
         self._known: dict[str, StoredAccount] = {}
         self._required = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from recloser.app.clock import timer_of
 from recloser.app.project.layout import Layout
 from recloser.app.project.tables.console import OidcSection
 from recloser.app.security.accounts import Account, AccountBook, set_password
@@ -41,7 +43,7 @@ class Gatehouse:
         self._folder, self._clock, self._lent, self._asked = folder, clock, lent, asked
         self._book = AccountBook(Layout(folder).accounts)
         self._sessions = Sessions(self._book, clock, self._stamp)
-        self._attempts = Attempts(clock.now)
+        self._attempts = Attempts(timer_of(clock))
         self._lock = threading.Lock()
         self._single: SingleSignOn | None = None
 
@@ -79,9 +81,7 @@ class Gatehouse:
         Raises:
             Refused: he must wait first.
         """
-        wait = self.wait_s(name, address)
-        if wait > 0.0:
-            raise Refused("too many failed attempts", next_step=f"Try again in {wait:.0f} seconds.")
+        _require_no_wait(self._attempts.wait_s(*_callers(name, address)))
 
     def welcome(self, identity: Identity, address: str) -> Session:
         """Begin a session of a person whom the provider has proven.
@@ -128,10 +128,6 @@ class Gatehouse:
         with self._lent() as ledger:
             refused(ledger, self._clock.now(), printable(name[:100]), address, {"by": "oidc", "reason": why[:300]})
 
-    def wait_s(self, name: str, address: str) -> float:
-        """Return how long this caller must wait before another attempt."""
-        return self._attempts.wait_s(*_callers(name, address))
-
     def sign_in(self, name: str, password: str, address: str) -> Session | None:
         """Begin a session, or return None if name and password do not belong together.
 
@@ -139,15 +135,11 @@ class Gatehouse:
             Refused: the caller must wait first.
             Unavailable: the ledger cannot be written now.
         """
-        callers = _callers(name, address)
-        self.require_patience(name, address)
-        account = self._book.check(name, password)
+        account = self._judged(name, password, address)
         if account is None:
-            self._attempts.failed(*callers)
             with self._lent() as ledger:
                 refused(ledger, self._clock.now(), printable(name[:100]), address, {"known": self._known(name)})
             return None
-        self._attempts.succeeded(callers[1])
         with self._lent() as ledger:
             return self._sessions.begin(ledger, account, address)
 
@@ -179,17 +171,35 @@ class Gatehouse:
             Refused: too many failed attempts, or the password is the provider's.
         """
         name = session.account.name
-        callers = _callers(name, address)
         if session.account.issuer is not None:
             raise Refused("your password is kept by the provider", where=session.account.issuer)
-        self.require_patience(name, address)
-        if self._book.check(name, old) is None:
-            self._attempts.failed(*callers)
+        if self._judged(name, old, address) is None:
             raise InvalidInput("the present password is another one", where="password")
         set_password(self._folder, name=name, password=new)
 
+    def _judged(self, name: str, password: str, address: str) -> Account | None:
+        """Return the account if this is its password; the attempt counts from before the password is looked at.
+
+        Raises:
+            Refused: the caller must wait first.
+        """
+        callers = _callers(name, address)
+        _require_no_wait(self._attempts.begin(*callers))
+        account = self._book.check(name, password)
+        if account is None:
+            self._attempts.missed(*callers)
+        else:
+            self._attempts.spare(callers[0])
+            self._attempts.succeeded(callers[1])
+        return account
+
     def _known(self, name: str) -> bool:
         return self._book.find(name) is not None
+
+
+def _require_no_wait(wait_s: float) -> None:
+    if wait_s > 0.0:
+        raise Refused("too many failed attempts", next_step=f"Try again in {math.ceil(wait_s)} seconds.")
 
 
 def _callers(name: str, address: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from recloser.ledger import Ledger, StateRecord
 
 LASTS = timedelta(hours=12)
 IDLE = timedelta(minutes=30)
-FREE, WINDOW, LONGEST = 5, timedelta(minutes=15), timedelta(minutes=5)
+FREE, WINDOW_S, LONGEST_S = 5, 900.0, 300.0
 KEPT = 4_096
 """Callers whose failures are remembered at once."""
 
@@ -146,29 +146,49 @@ def _key(secret: str) -> str:
 class Attempts:
     """Makes whoever guesses passwords wait: after five failures one second, then twice as long each time.
 
+    Thread safe. An attempt counts as failed from before it is judged, so that many at once are as many as one by one.
+
     Args:
-        now: the present instant.
+        timer: seconds that only grow; see `timer_of`.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
         self._lock = threading.Lock()
-        self._failures: dict[str, list[datetime]] = {}
+        self._failures: dict[str, list[float]] = {}
 
     def wait_s(self, *callers: str) -> float:
         """Return how long these callers (an address, a name at an address) must wait before they may try."""
+        now = self._timer()
         with self._lock:
-            return max(self._wait(caller) for caller in callers)
+            return max(self._wait_s(caller, now) for caller in callers)
+
+    def begin(self, *callers: str) -> float:
+        """Count an attempt of each caller and return 0; or count none and return how long they must wait."""
+        now = self._timer()
+        with self._lock:
+            wait_s = max(self._wait_s(caller, now) for caller in callers)
+            if wait_s == 0.0:
+                self._count(callers, now)
+            return wait_s
+
+    def spare(self, *callers: str) -> None:
+        """Take back an attempt of each caller that had begun and was no failure."""
+        with self._lock:
+            self._take_back(callers)
+
+    def missed(self, *callers: str) -> None:
+        """Let the wait after an attempt of each caller that had begun run from now, when it was found to be wrong."""
+        now = self._timer()
+        with self._lock:
+            self._take_back(callers)
+            self._count(callers, now)
 
     def failed(self, *callers: str) -> None:
-        """Remember a failure of each caller."""
-        now = self._now()
+        """Count a failure of each caller, whether it must wait or not."""
+        now = self._timer()
         with self._lock:
-            for caller in callers:
-                recent = [at for at in self._failures.get(caller, ()) if now - at < WINDOW]
-                self._failures[caller] = [*recent, now][-40:]
-            while len(self._failures) > KEPT:
-                del self._failures[next(iter(self._failures))]
+            self._count(callers, now)
 
     def succeeded(self, *callers: str) -> None:
         """Forget the failures of each caller."""
@@ -176,13 +196,25 @@ class Attempts:
             for caller in callers:
                 self._failures.pop(caller, None)
 
-    def _wait(self, caller: str) -> float:
-        now = self._now()
-        recent = [at for at in self._failures.get(caller, ()) if now - at < WINDOW]
+    def _take_back(self, callers: Sequence[str]) -> None:
+        for caller in callers:
+            if failures := self._failures.get(caller):
+                failures.pop()
+
+    def _count(self, callers: Sequence[str], now: float) -> None:
+        for caller in callers:
+            self._failures[caller] = [*self._recent(caller, now), now][-40:]
+        while len(self._failures) > KEPT:
+            del self._failures[next(iter(self._failures))]
+
+    def _recent(self, caller: str, now: float) -> list[float]:
+        return [at for at in self._failures.get(caller, ()) if now - at < WINDOW_S]
+
+    def _wait_s(self, caller: str, now: float) -> float:
+        recent = self._recent(caller, now)
         if len(recent) < FREE:
             return 0.0
-        pause = min(LONGEST, timedelta(seconds=2.0 ** min(20, len(recent) - FREE)))
-        return max(0.0, (recent[-1] + pause - now).total_seconds())
+        return max(0.0, recent[-1] + min(LONGEST_S, 2.0 ** min(20, len(recent) - FREE)) - now)
 
 
 def refused(ledger: Ledger, now: datetime, name: str, address: str, facts: dict[str, Any]) -> None:

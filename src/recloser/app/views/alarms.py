@@ -45,7 +45,7 @@ class Alarm:
     Attributes:
         key: of its cause; marks of people are about it.
         priority: 0 high, 1 medium, 2 low.
-        since: when the first area was struck (aware UTC).
+        since: when the first area was struck (aware UTC); None where nobody knows.
         first: the area struck first, empty where no area is.
         areas: all of them.
         sentence, response: what is the matter, and what a person can do.
@@ -53,7 +53,7 @@ class Alarm:
 
     key: str
     priority: int
-    since: datetime
+    since: datetime | None
     first: str
     areas: tuple[str, ...]
     sentence: str
@@ -85,18 +85,18 @@ def alarms_of(
         for doubt in found.doubts:
             struck.setdefault(doubt.cause, []).append((doubt.since or now, area, doubt))
     alarms = [_alarm(cause, sorted(rows, key=lambda row: row[:2]), signals) for cause, rows in struck.items()]
-    return sorted(alarms, key=lambda alarm: (alarm.priority, alarm.since, alarm.key))
+    return sorted(alarms, key=lambda alarm: (alarm.priority, alarm.since or now, alarm.key))
 
 
 def _alarm(cause: str, rows: Sequence[tuple[datetime, str, Doubt]], signals: Mapping[str, SignalRecord]) -> Alarm:
-    since, first, doubt = rows[0]
+    _, first, doubt = rows[0]
     areas = tuple(area for _, area, _ in rows)
     signal = signals.get(cause)
     if signal is not None:
         priority = 1 if signal.signal_class == "data_fault" else 2
         return Alarm(cause, priority, signal.since, first, areas, doubt.sentence, "See the area and its measurements.")
     text, response = TEXTS[cause]
-    return Alarm(cause, 0 if cause in HIGH else 1, since, first, areas, text, response)
+    return Alarm(cause, 0 if cause in HIGH else 1, doubt.since, first, areas, text, response)
 
 
 def alarms_document(platform: Platform, alarms: Sequence[Alarm]) -> dict[str, Any]:
@@ -119,11 +119,15 @@ def alarms_document(platform: Platform, alarms: Sequence[Alarm]) -> dict[str, An
     }
 
 
+def _told(since: datetime | None) -> str | None:
+    return None if since is None else format_utc(since)
+
+
 def _row(alarm: Alarm, mark: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         "key": alarm.key,
         "priority": PRIORITIES[alarm.priority],
-        "since": format_utc(alarm.since),
+        "since": _told(alarm.since),
         "first": alarm.first,
         "areas": list(alarm.areas[:SHOWN]),
         "count": len(alarm.areas),
@@ -138,7 +142,7 @@ def mark_in_force(platform: Platform, alarm: Alarm, now: datetime) -> dict[str, 
     record = platform.ledger.get(StateRecord, f"{KEPT}/{alarm.key}")
     if record is None or now >= parse_utc(record.state["until"]):
         return None
-    if alarm.key not in UNDATED and record.state["since"] != format_utc(alarm.since):
+    if alarm.key not in UNDATED and record.state["since"] != _told(alarm.since):
         return None
     return {name: record.state[name] for name in ("kind", "by", "at", "until", "reason")}
 
@@ -158,7 +162,7 @@ def mark_alarm(platform: Platform, alarms: Sequence[Alarm], key: str, mark: Mark
     until = format_utc(now + (timedelta(hours=mark.hours or 0.0) if mark.kind == "shelve" else ACKNOWLEDGED))
     facts = {"kind": mark.kind, "by": mark.who, "at": format_utc(now), "until": until, "reason": mark.reason}
     with platform.ledger.change(mark.who, now) as change:
-        change.put(StateRecord(f"{KEPT}/{key}", now, {**facts, "since": format_utc(alarm.since)}))
+        change.put(StateRecord(f"{KEPT}/{key}", now, {**facts, "since": _told(alarm.since)}))
         change.note(f"alarm.{mark.kind}", key, {"reason": mark.reason, "until": until, "areas": len(alarm.areas)})
     done = "acknowledged" if mark.kind == "acknowledge" else "shelved"
     return f"'{alarm.sentence}' is {done} until {until}."

@@ -13,7 +13,7 @@ from recloser.app.loop.evidence import freezes_of
 from recloser.app.platform import Platform
 from recloser.app.verbs import record_dict
 from recloser.app.views.overview import event_rows
-from recloser.core import format_utc, unknown_name
+from recloser.core import Refused, format_utc, unknown_name
 from recloser.ledger import (
     PairedDayRecord,
     ReleaseRecord,
@@ -85,8 +85,9 @@ def trip_row(trip: TripRecord) -> dict[str, Any]:
 def release_document(loop: ControlLoop, release: str) -> dict[str, Any]:
     """Return all about one release, JSON-ready; `loop` is used by one thread at a time.
 
-    Keys: now, release, state, created_at, digest, run, model_version, trigger, verdict, rollout (its
-    explanation), path (see `evidence_path`), areas (mean difference by area, worst first), trips, history.
+    Keys: now, release, state, may_return (whether an operator may put it back into service), created_at, digest, run,
+    model_version, trigger, verdict, rollout (its explanation), path (see `evidence_path`), areas (mean difference by
+    area, worst first), trips, history.
 
     Raises:
         InvalidInput: no such release.
@@ -106,6 +107,7 @@ def release_document(loop: ControlLoop, release: str) -> dict[str, Any]:
         "now": format_utc(platform.clock.now()),
         "release": release,
         "state": record.state,
+        "may_return": record.state == "retired" and _may_return(loop, release),
         "created_at": format_utc(record.created_at),
         "digest": record.digest,
         "run": record.run,
@@ -118,6 +120,15 @@ def release_document(loop: ControlLoop, release: str) -> dict[str, Any]:
         "trips": [trip_row(trip) for trip in trips],
         "history": _history(platform, [release, *([rollout.key] if rollout else [])]),
     }
+
+
+def _may_return(loop: ControlLoop, release: str) -> bool:
+    """Return whether a rollback to a release would be accepted, if it verifies."""
+    try:
+        loop.controller.require_return(release, reason="", actor="")
+    except Refused:
+        return False
+    return True
 
 
 def _verdict(platform: Platform, release: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from recloser.app.releases.dossiers import sealed_dossier
 from recloser.app.replay.policies.scratch import is_scratch
 from recloser.app.security.accounts import MAY, Account
 from recloser.app.security.gatehouse import Gatehouse
+from recloser.app.security.refusals import Refusals
 from recloser.app.views.alarms import Mark, alarms_document, mark_alarm
 from recloser.app.views.area import area_document
 from recloser.app.views.diagnostics import diagnostics_document
@@ -30,9 +32,11 @@ from recloser.app.views.releases import release_document, releases_document
 from recloser.app.views.sight import Sight
 from recloser.app.views.theatre.document import Theatre, Where
 from recloser.app.views.why import why_document
-from recloser.core import Clock, Refused
+from recloser.core import Clock, InvalidInput, Refused
 from recloser.ledger import Ledger, LedgerWatch, RolloutRecord, RouteRecord
 from recloser.serving.http import Done, Wish
+
+LOG = logging.getLogger(__name__)
 
 
 class ControlRoom:
@@ -46,6 +50,7 @@ class ControlRoom:
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._folder, self._clock = folder, clock
         self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger, self._provider)
+        self._refusals = Refusals(self._ledger, SystemClock())
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
@@ -153,7 +158,7 @@ class ControlRoom:
             Refused: no role of the account allows it.
             InvalidInput: there is no such alarm now, or a shelf of another length than may be.
         """
-        _require(account, kind)
+        self._require(account, kind, key, reason)
         with self._project() as (platform, sight):
             now = platform.clock.now()
             alarms = alarms_in(platform, judge(platform, sight, now), now)
@@ -179,7 +184,7 @@ class ControlRoom:
             Refused: no role of the account allows it, or a state or a policy forbids it.
             RecloserError: what the desk raises.
         """
-        _require(account, wish.kind)
+        self._require(account, wish.kind, wish.subject, wish.reason)
         asked = replace(wish, actor=account.name)
         if wish.kind == "rollback":
             with self._project() as (platform, _):
@@ -258,12 +263,28 @@ class ControlRoom:
         with self._lock:
             stamp = self._found()
             if self._open is None or stamp != self._stamp:
-                self._shut()
-                # a replay was lived apart from what the project file names, and is looked at apart from it
-                platform = Platform.open(self._folder, clock=self._clock, isolated=is_scratch(self._folder))
-                self._open, self._stamp = (platform, Sight(platform)), stamp
+                self._reopen(stamp)
             opened = self._open
+        assert opened is not None
         yield opened
+
+    def _reopen(self, stamp: tuple[int, int] | None) -> None:
+        """Follow the project file; one that cannot be used takes nobody's page away, nor the power to stop a model."""
+        apart = is_scratch(
+            self._folder
+        )  # a replay was lived apart from what the project file names; so it is looked at
+        try:
+            platform = Platform.open(self._folder, clock=self._clock, isolated=apart)
+        except InvalidInput as error:
+            LOG.warning("the project's files cannot be used; what could be used last holds: %s", error.explain())
+            if self._open is not None:
+                self._stamp = stamp
+                return
+            if apart:
+                raise
+            platform, _ = Platform.open_to_stop(self._folder, clock=self._clock)
+        self._shut()
+        self._open, self._stamp = (platform, Sight(platform)), stamp
 
     @contextmanager
     def _ledger(self) -> Iterator[Ledger]:
@@ -299,8 +320,10 @@ class ControlRoom:
         if opened is not None:
             opened[0].close()
 
-
-def _require(account: Account, kind: str) -> None:
-    if not account.may(kind):
-        mine, needed = (", ".join(sorted(roles)) for roles in (account.roles, MAY.get(kind, ())))
-        raise Refused(f"your roles do not allow to {kind}", got=mine, expected=needed)
+    def _require(self, account: Account, kind: str, subject: str | None, reason: str) -> None:
+        """See that a role of the account allows an act; a refusal is in the audit log."""
+        if not account.may(kind):
+            told = {"subject": subject, "reason": reason, "roles": sorted(account.roles)}
+            self._refusals.note(account.name, kind, told)
+            mine, needed = (", ".join(sorted(roles)) for roles in (account.roles, MAY.get(kind, ())))
+            raise Refused(f"your roles do not allow to {kind}", got=mine, expected=needed)

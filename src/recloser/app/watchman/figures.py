@@ -16,6 +16,16 @@ from recloser.rollout import RolloutState
 from recloser.serving.wire.figures import Family, family
 
 PART = 2000
+MOVES = (
+    *("abort", "awaiting_approval", "canary", "champion", "fall_back", "held", "hold", "promote", "pull", "queued"),
+    *("reject", "resume", "retired", "rollback", "shadow", "trip"),
+)
+ACTIONS = (
+    "backup.write",
+    *(f"rollout.{move}" for move in MOVES),
+    *("rollout.alarm", "rollout.approve", "rollout.override", "rollout.stopped_before", "rollout.submit"),
+)
+"""Told with 0 before the first: `increase()` takes no notice of a series that begins with 1."""
 
 
 class AuditCounts:
@@ -27,7 +37,7 @@ class AuditCounts:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger, self._seen = ledger, 0
-        self.actions: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter(dict.fromkeys(ACTIONS, 0))
         self.last: dict[str, datetime] = {}
 
     def read(self) -> None:

@@ -56,13 +56,15 @@ def import_points(
         "points": len(imported.registry.points),
         "used": imported.used,
         "unused": list(imported.unused),
+        "notes": list(imported.notes),
     }
     emit(document, as_json=as_json, text=lambda d: f"{d['points']} points written to {d['registry']}; {_told(d)}")
 
 
 def _told(document: Mapping[str, Any]) -> str:
     unused = document["unused"]
-    return f"headings left out: {', '.join(unused)}" if unused else "every heading was used"
+    told = f"headings left out: {', '.join(unused)}" if unused else "every heading was used"
+    return "\n".join([told, *document["notes"]])
 
 
 @points.command("check", epilog=example("recloser points check points/rtu7.csv --protocol iec104"))

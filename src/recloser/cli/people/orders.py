@@ -11,6 +11,7 @@ import click
 from recloser.app import add_freeze, approve_rollout, lift_freeze, list_freezes, order_rollout, told_agreement
 from recloser.cli.options import Instant, actor_option, example, json_option, project_option, reason_option, said
 from recloser.cli.output import emit, sentence
+from recloser.core import format_utc
 
 as_option = click.option("--as", "name", required=True, callback=said, help="Who; goes into the audit log.")
 
@@ -81,10 +82,17 @@ def listed(project: Path, as_json: bool) -> None:
 
 
 def _freezes_text(document: Any) -> str:
-    lines = [f"in force: {row['reason']}, until {row['until'] or 'it is lifted'}" for row in document["in_force"]]
-    lines += [f"{r['freeze']}: {r['from']} .. {r['to'] or 'lifted'}, {r['reason']}" for r in document["declared"]]
+    lines = [f"in force: {row['reason']}, until {_time(row['until'], 'it is lifted')}" for row in document["in_force"]]
+    lines += [
+        f"{r['freeze']}: {_time(r['from'], '')} .. {_time(r['to'], 'lifted')}, {r['reason']}"
+        for r in document["declared"]
+    ]
     lines += [f"recurring: {r['begins']} for {r['lasts_hours']} h, {r['reason']}" for r in document["recurring"]]
     return "\n".join(lines) or "no freezes"
+
+
+def _time(at: datetime | None, without: str) -> str:
+    return without if at is None else format_utc(at)
 
 
 @freeze.command("lift", epilog=example('recloser freeze lift freeze-3f9a12bc04de --reason "the storm is over"'))

@@ -75,6 +75,16 @@ class StreamFramer:
         """Return the bytes that are no whole frame yet."""
         return bytes(self._bytes.data)
 
+    @property
+    def holds(self) -> bool:
+        """Return whether frames are held until the stream is known."""
+        return bool(self._held)
+
+    @property
+    def unfinished(self) -> ByteStream | None:
+        """Return the bytes of which something may be told yet; None where there are none."""
+        return self._bytes if len(self._bytes) and (self._sure or len(self._bytes) >= PREFIX.size) else None
+
     def release(self) -> bytes:
         """Return the bytes that are no whole frame yet, and forget them."""
         return self._bytes.take(len(self._bytes))[0] if len(self._bytes) else b""
@@ -88,7 +98,11 @@ class StreamFramer:
             lost: bytes missing before them.
         """
         if lost:
-            yield from self.finish(f"{lost} bytes of the stream are missing")
+            reason = f"{lost} bytes of the stream are missing"
+            if len(self._bytes):
+                yield from self.finish(reason)
+            else:
+                yield from self._tell(Found(packet, b"", reason, framed=False))
         self._bytes.append(data, packet)
         while (item := self._next()) is not None:
             yield from self._tell(item)

@@ -8,7 +8,7 @@ from typing import Any
 from recloser.connectors.c37118.configuration import Configuration, PmuConfiguration
 from recloser.connectors.c37118.data import DataFrame, forms
 from recloser.connectors.c37118.observer import Observation, Observer
-from recloser.connectors.capture import Chunk, Event
+from recloser.connectors.capture import Chunk, Ended, Event
 
 Row = dict[str, Any]
 COMMANDS = {
@@ -30,9 +30,13 @@ class C37118Rows:
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of the frames that this event completes."""
-        if isinstance(event, Chunk):
+        if isinstance(event, Chunk | Ended):
             for observation in self._observer.add(event):
                 yield row_of(observation)
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return self._observer.pending()
 
     def finish(self) -> Iterator[Row]:
         """Yield the rows of frames that the capture ends in."""

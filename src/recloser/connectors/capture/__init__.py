@@ -4,9 +4,9 @@ Does not own any grid protocol, nor live sockets.
 """
 
 from recloser.connectors.capture.cutting import Cut, Cutter, shown
-from recloser.connectors.capture.events import Chunk, Damage, Endpoint, Event, LinkFrame, Packet
+from recloser.connectors.capture.events import Chunk, Damage, Ended, Endpoint, Event, LinkFrame, Packet
 from recloser.connectors.capture.file import read_packets
-from recloser.connectors.capture.stream import ByteStream
+from recloser.connectors.capture.stream import ByteStream, Unfinished
 from recloser.connectors.capture.traffic import Traffic, read_traffic
 
 __all__ = [
@@ -15,11 +15,13 @@ __all__ = [
     "Cut",
     "Cutter",
     "Damage",
+    "Ended",
     "Endpoint",
     "Event",
     "LinkFrame",
     "Packet",
     "Traffic",
+    "Unfinished",
     "read_packets",
     "read_traffic",
     "shown",

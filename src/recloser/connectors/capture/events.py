@@ -85,4 +85,15 @@ class Damage:
     reason: str
 
 
-Event = Chunk | LinkFrame | Damage
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of one direction of a TCP connection: closed, reset, or given up for a new one. Fields as of `Chunk`."""
+
+    packet: int
+    t_ns: int
+    source: Endpoint
+    target: Endpoint
+    connection: int
+
+
+Event = Chunk | Ended | LinkFrame | Damage

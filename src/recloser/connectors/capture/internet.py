@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import struct
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -32,6 +33,12 @@ class _Pieces:
     packet: int
     parts: dict[int, bytes] = field(default_factory=dict)
     length: int | None = None
+    repeats: bool = False  # all of them had come before, in a datagram that became whole
+
+    @property
+    def digest(self) -> frozenset[tuple[int, int]]:
+        """Return what tells these pieces from others."""
+        return frozenset((offset, hash(part)) for offset, part in self.parts.items())
 
     def whole(self) -> bytes | None:
         if self.length is None:
@@ -49,17 +56,24 @@ class Internet:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[tuple[object, ...], _Pieces] = OrderedDict()
+        self._whole: OrderedDict[tuple[object, ...], frozenset[tuple[int, int]]] = OrderedDict()
         self._packet = 0
         self._forgotten: list[int] = []
 
-    def take_lost(self, *, at_end: bool = False) -> list[int]:
-        """Return, and forget, the first packet of each datagram given up for lost pieces, at the end of all."""
-        packets = self._forgotten
+    def take_lost(self, *, at_end: bool = False) -> Iterator[int]:
+        """Yield, and forget, the first packet of each datagram given up for lost pieces, at the end of all."""
         if at_end:
-            packets = sorted([*packets, *(pieces.packet for pieces in self._waiting.values())])
+            waiting = [pieces.packet for pieces in self._waiting.values() if not pieces.repeats]
+            self._forgotten = sorted([*self._forgotten, *waiting])
             self._waiting.clear()
-        self._forgotten = []
-        return packets
+        while self._forgotten:
+            yield self._forgotten[0]
+            del self._forgotten[0]
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that may be told as lost; None where none may."""
+        waiting = [pieces.packet for pieces in self._waiting.values() if not pieces.repeats]
+        return min([*self._forgotten, *waiting], default=None)
 
     def open(self, ethertype: int, data: bytes, packet: int = 0) -> Datagram | None:
         """Return the datagram that is whole with this packet, or None (a piece, or no IP)."""
@@ -104,15 +118,23 @@ class Internet:
     def _piece(self, key: tuple[object, ...], offset: int, payload: bytes, *, more: bool) -> bytes | None:
         if offset + len(payload) > LARGEST:
             return None
-        pieces = self._waiting.setdefault(key, _Pieces(self._packet))
+        repeats, pieces = (offset, hash(payload)) in self._whole.get(key, ()), self._waiting.get(key)
+        if pieces is None or (
+            pieces.repeats and not repeats
+        ):  # repetitions of an old datagram are no part of a new one
+            pieces = self._waiting[key] = _Pieces(self._packet, repeats=repeats)
         pieces.parts.setdefault(offset, payload)
         if not more:
             pieces.length = offset + len(payload)
         whole = pieces.whole()
         if whole is not None:
+            self._whole[key] = pieces.digest
             del self._waiting[key]
+            if len(self._whole) > WAITING:
+                self._whole.popitem(last=False)
         elif len(self._waiting) > WAITING:
-            self._forgotten.append(self._waiting.popitem(last=False)[1].packet)
+            oldest = self._waiting.popitem(last=False)[1]
+            self._forgotten += [] if oldest.repeats else [oldest.packet]
         return whole
 
 

@@ -1,4 +1,4 @@
-"""Owns taking the link layer off a packet: Ethernet with its tags, Linux cooked, loopback, raw IP. Nothing above.
+"""Owns taking the link layer off a packet: Ethernet with its tags, Linux cooked, loopback, raw IP, PPP. Nothing above.
 
 Tags are VLAN (802.1Q, 802.1ad), HSR (IEC 62439-3), MPLS labels, PPPoE sessions, and LLC with SNAP (IEEE 802, RFC 1042).
 """
@@ -11,13 +11,14 @@ IPV4, IPV6 = 0x0800, 0x86DD
 TAGS = {0x8100, 0x88A8, 0x9100, 0x9200}
 HSR, PPPOE = 0x892F, 0x8864
 MPLS = {0x8847, 0x8848}
-PPP = {0x0021: IPV4, 0x0057: IPV6}
+PPP = {0x0021: IPV4, 0x0057: IPV6, 0x0281: 0x8847, 0x0283: 0x8848}
 IP_VERSIONS = {4: IPV4, 6: IPV6}
 MOST_TAGS = 16
 LONGEST_LENGTH, SNAP = 1_500, b"\xaa\xaa\x03\0\0\0"
 NULL, ETHERNET, LOOP, SLL, SLL2 = 0, 1, 108, 113, 276
 RAW = {12, 14, 101}
 SINGLE = {228: IPV4, 229: IPV6}
+PPP_LINKS, ADDRESS_AND_CONTROL = {9, 50}, b"\xff\x03"
 FAMILIES = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}
 
 
@@ -38,6 +39,8 @@ def open_link(link: int, data: bytes) -> tuple[int, str, bytes] | None:
         return IP_VERSIONS.get(data[0] >> 4, 0), "", data
     if link in SINGLE:
         return SINGLE[link], "", data
+    if link in PPP_LINKS and len(data) >= 4:
+        return _point_to_point(data)
     if link in {NULL, LOOP} and len(data) >= 4:
         return _family(data), "", data[4:]
     return None
@@ -59,6 +62,13 @@ def _untagged(kind: int, source: str, payload: bytes) -> tuple[int, str, bytes]:
         else:
             break
     return kind, source, payload
+
+
+def _point_to_point(data: bytes) -> tuple[int, str, bytes]:
+    """Return a PPP frame (RFC 1661, 1662): address and control may be left out, and the zero byte of a protocol."""
+    place = 2 if data[:2] == ADDRESS_AND_CONTROL else 0
+    end = place + (1 if data[place] & 1 else 2)
+    return _untagged(PPP.get(int.from_bytes(data[place:end]), 0), "", data[end:])
 
 
 def _family(data: bytes) -> int:

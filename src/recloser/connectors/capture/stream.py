@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import islice
+
+LOOKED_AT = 64  # packets of which bytes wait in a stream; of more the earliest is not looked for anew
 
 
 class ByteStream:
@@ -13,6 +15,11 @@ class ByteStream:
     def __init__(self) -> None:
         self.data = bytearray()
         self._marks: deque[tuple[int, int]] = deque()  # (bytes of the packet that are left, number of the packet)
+
+    @property
+    def pieces(self) -> int:
+        """Return of how many packets there are bytes."""
+        return len(self._marks)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -30,6 +37,10 @@ class ByteStream:
             place -= length
             yield place
 
+    def earliest(self) -> int | None:
+        """Return the earliest packet that brought any of the bytes; None where there are none."""
+        return min((packet for _, packet in self._marks), default=None)
+
     def take(self, count: int) -> tuple[bytes, int]:
         """Remove `count` bytes from the front; return them and the latest packet that brought any of them."""
         taken = bytes(self.data[:count])
@@ -42,3 +53,25 @@ class ByteStream:
                 self._marks.appendleft((length - count, packet))
             count -= length
         return taken, latest
+
+
+class Unfinished:
+    """Which streams hold bytes that are told later, and the earliest packet that brought any of them."""
+
+    def __init__(self) -> None:
+        self._packets: dict[Hashable, int] = {}
+
+    def begin(self, name: Hashable, packet: int) -> None:
+        """Say that bytes of this packet come to a stream; what they complete is told from now on."""
+        self._packets[name] = min(self._packets.get(name, packet), packet)
+
+    def settle(self, name: Hashable, stream: ByteStream | None) -> None:
+        """Say that all that could be told of a stream was told; `stream` is what waits in it."""
+        if not stream:
+            self._packets.pop(name, None)
+        elif stream.pieces <= LOOKED_AT:
+            self._packets[name] = stream.earliest() or 0
+
+    def earliest(self) -> int | None:
+        """Return the earliest packet of any stream; None where none holds bytes."""
+        return min(self._packets.values(), default=None)

@@ -44,9 +44,16 @@ class Piece:
 
 @dataclass(slots=True)
 class Direction:
-    """The state of one direction; `expected` is the sequence number of the next byte, None before the first."""
+    """The state of one direction.
+
+    Attributes:
+        expected: sequence number of the next byte, None before the first.
+        ends_at: that of the end which its sender has told, None while none is told.
+        waiting: segments behind a hole, as they came; `waiting_bytes` in all.
+    """
 
     expected: int | None = None
+    ends_at: int | None = None
     waiting: list[Segment] = field(default_factory=list)
     waiting_bytes: int = 0
 
@@ -59,7 +66,7 @@ class Direction:
             return
         if self.expected is None:
             self.expected = sequence
-        if _ahead(sequence, self.expected) <= 0:
+        if ahead(sequence, self.expected) <= 0:
             yield from self._tell(segment, sequence)
             yield from self._catch_up()
             return
@@ -70,9 +77,9 @@ class Direction:
 
     def acknowledged(self, number: int) -> Iterator[Piece]:
         """Yield what waits behind a hole that the receiver has acknowledged: the recorder missed those bytes."""
-        while self.waiting and self.expected is not None and _ahead(number, self.expected) > 0:
+        while self.waiting and self.expected is not None and ahead(number, self.expected) > 0:
             first = min(self.waiting, key=self._distance)
-            if _ahead(number, first.sequence) < 0:
+            if ahead(number, first.sequence) < 0:
                 return
             yield from self._over_the_hole(first)
 
@@ -82,7 +89,7 @@ class Direction:
             yield from self._over_the_hole(min(self.waiting, key=self._distance))
 
     def _distance(self, segment: Segment) -> int:
-        return _ahead(segment.sequence, self.expected or 0)
+        return ahead(segment.sequence, self.expected or 0)
 
     def _over_the_hole(self, first: Segment) -> Iterator[Piece]:
         self.waiting.remove(first)
@@ -95,7 +102,7 @@ class Direction:
     def _tell(self, segment: Segment, sequence: int, lost: int = 0) -> Iterator[Piece]:
         """Yield the part of the segment that is new; move `expected`."""
         assert self.expected is not None
-        fresh = segment.data[-_ahead(sequence, self.expected) if sequence != self.expected else 0 :]
+        fresh = segment.data[-ahead(sequence, self.expected) if sequence != self.expected else 0 :]
         if fresh:
             self.expected = (self.expected + len(fresh)) % WHOLE
             yield Piece(segment.packet, segment.t_ns, fresh, lost)
@@ -110,6 +117,6 @@ class Direction:
             yield from self._tell(first, first.sequence)
 
 
-def _ahead(sequence: int, expected: int) -> int:
+def ahead(sequence: int, expected: int) -> int:
     """Return how far a sequence number lies ahead (behind: negative), in arithmetic modulo 2**32."""
     return (sequence - expected + HALF) % WHOLE - HALF

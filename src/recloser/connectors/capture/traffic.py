@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from recloser.connectors.capture.connections import Connections, Route
 from recloser.connectors.capture.events import Chunk, Damage, Endpoint, Event, LinkFrame, Packet
 from recloser.connectors.capture.file import read_packets
 from recloser.connectors.capture.internet import Datagram, Internet
 from recloser.connectors.capture.link import IPV4, IPV6, open_link
-from recloser.connectors.capture.tcp import RST, SYN, Direction, Piece, Segment
+from recloser.connectors.capture.tcp import Segment
 from recloser.connectors.capture.tunnel import inside
 
-TCP, UDP, ACK = 6, 17, 16
+TCP, UDP = 6, 17
 MOST_TUNNELS = 4
-Route = tuple[Endpoint, Endpoint]
 
 
 class Traffic:
@@ -27,9 +27,8 @@ class Traffic:
 
     def __init__(self) -> None:
         self._internet = Internet()
-        self._directions: dict[Route, Direction] = {}
-        self._connections: dict[Route, int] = {}
-        self._first: dict[Route, int] = {}
+        self._connections: dict[Route, Connections] = {}
+        self._late: set[Connections] = set()  # those of which segments wait
 
     def add(self, packet: Packet, depth: int = 0) -> Iterator[Event]:
         """Yield what the packet brings: pieces of conversations, or a link frame that is not IP.
@@ -60,11 +59,16 @@ class Traffic:
         elif datagram.protocol == TCP:
             yield from self._tcp(packet, datagram)
 
+    def pending(self) -> int | None:
+        """Return the earliest packet of which something may be told yet; None where nothing waits."""
+        waiting = [self._internet.pending(), *(connections.oldest for connections in self._late)]
+        return min((packet for packet in waiting if packet is not None), default=None)
+
     def finish(self) -> Iterator[Event]:
         """Yield what still waits for bytes that never came."""
         yield from map(_in_pieces, self._internet.take_lost(at_end=True))
-        for route, direction in self._directions.items():
-            yield from self._chunks(route, direction.give_up())
+        for connections in self._connections.values():
+            yield from connections.finish()
 
     def _tcp(self, packet: Packet, datagram: Datagram) -> Iterator[Event]:
         payload = datagram.payload
@@ -73,24 +77,14 @@ class Traffic:
         sport, dport, sequence, acknowledged, offset, flags = struct.unpack_from(">HHIIBB", payload)
         route = Endpoint(datagram.source, sport), Endpoint(datagram.target, dport)
         segment = Segment(packet.number, packet.t_ns, sequence, flags, payload[max(20, (offset >> 4) * 4) :])
-        opposite = route[1], route[0]
-        if flags & ACK and not flags & SYN and opposite in self._directions:
-            yield from self._chunks(opposite, self._directions[opposite].acknowledged(acknowledged))
-        direction = self._directions.setdefault(route, Direction())
-        if flags & SYN and self._first.get(route) != sequence:
-            yield from self._chunks(route, direction.give_up())
-            self._first[route] = sequence
-            self._connections[route] = self._connections.get(route, 0) + 1
-        elif flags & SYN:
-            return  # the opening repeated
-        yield from self._chunks(route, direction.add(segment))
-        if flags & RST:
-            yield from self._chunks(route, direction.give_up())
-
-    def _chunks(self, route: Route, pieces: Iterator[Piece]) -> Iterator[Chunk]:
-        connection = self._connections.get(route, 0)
-        for piece in pieces:
-            yield Chunk(piece.packet, piece.t_ns, "tcp", *route, piece.data, connection, piece.lost)
+        connections = self._connections.get(route) or self._connections.get((route[1], route[0]))
+        if connections is None:
+            connections = self._connections[route] = Connections(route)
+        yield from connections.add(route, segment, acknowledged)
+        if connections.oldest is None:
+            self._late.discard(connections)
+        else:
+            self._late.add(connections)
 
 
 def _in_pieces(packet: int) -> Damage:
@@ -108,14 +102,18 @@ def _udp(packet: Packet, datagram: Datagram) -> Iterator[Event]:
         yield Chunk(packet.number, packet.t_ns, "udp", source, target, data)
 
 
-def read_traffic(path: Path | str) -> Iterator[Event]:
-    """Yield everything in a capture file, in capture order; damage is told and does not end the reading.
+def read_traffic(path: Path | str, traffic: Traffic | None = None) -> Iterator[Event]:
+    """Yield everything in a capture file, in the order in which it is known; damage does not end the reading.
+
+    Args:
+        path: the capture file.
+        traffic: what follows its conversations; a new one unless given.
 
     Raises:
         InvalidInput: neither pcap nor pcapng.
         Unavailable: the file cannot be read now.
     """
-    traffic = Traffic()
+    traffic = traffic or Traffic()
     for packet in read_packets(path):
         if isinstance(packet, Damage):
             yield packet

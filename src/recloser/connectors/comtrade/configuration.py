@@ -14,6 +14,7 @@ from datetime import datetime
 from recloser.core import InvalidInput
 
 FORMS = ("ASCII", "BINARY", "BINARY32", "FLOAT32")
+END_OF_FILE = "\x1a"  # of DOS, which many devices write
 MOST_CHANNELS = 100_000
 
 
@@ -93,7 +94,7 @@ class _Lines:
     """Hands out the lines of a CFG, and knows where it is for errors."""
 
     def __init__(self, text: str, where: str) -> None:
-        self._lines = text.splitlines()
+        self._lines = lines_of(text)
         self._where = where
         self.place = 0
 
@@ -120,6 +121,12 @@ class _Lines:
         shown = self._lines[self.place - 1] if got is None and 0 < self.place <= len(self._lines) else got
         place = f"{self._where} line {self.place}"
         return InvalidInput(what, got=shown, expected=expected, where=place, next_step="Export the recording again.")
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a recording's text up to its end; only CR and LF end one, no other control character."""
+    told = text.partition(END_OF_FILE)[0].rstrip("\r\n")
+    return re.split(r"\r\n|\r|\n", told) if told else []
 
 
 def read_configuration(text: str, where: str = "CFG") -> ComtradeConfiguration:

@@ -5,6 +5,7 @@ Source: IEEE C37.111-2013, clauses 8 (DAT) and 9 (CFF).
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recloser.connectors.comtrade.configuration import ComtradeConfiguration, read_configuration
+from recloser.connectors.comtrade.configuration import ComtradeConfiguration, lines_of, read_configuration
 from recloser.core import InvalidInput, Unavailable
 
 SECTION = re.compile(
@@ -31,10 +32,10 @@ class Recording:
 
     Attributes:
         configuration: what its CFG says.
-        t_ns: (n,) nanoseconds since 1970; by sampling rate where one is told, else by the stamps.
+        t_ns: (n,) nanoseconds since 1970; by sample number and sampling rate where one is told, else by the stamps.
         values: (n, analogs) in the channels' units; NaN where missing.
         statuses: (n, statuses) 0 or 1.
-        notes: what was noticed: samples fewer than told, stamps missing.
+        notes: what was noticed: samples fewer than told, numbers or stamps missing.
     """
 
     configuration: ComtradeConfiguration
@@ -52,7 +53,7 @@ def read_comtrade(path: Path | str, encoding: str | None = None) -> Recording:
         encoding: of the text; None takes UTF-8 where it fits, else ISO 8859-1.
 
     Raises:
-        InvalidInput: a file that is no recording, or data that do not fit their configuration.
+        InvalidInput: a file that is not there or no recording, or data that do not fit their configuration.
         Unavailable: a file that cannot be read now.
     """
     place = Path(path)
@@ -69,8 +70,9 @@ def read_comtrade(path: Path | str, encoding: str | None = None) -> Recording:
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """Sample numbers, stamps (-1: none), counts (NaN: missing) and status bits, as they stand in the data."""
+    """Sample numbers (NaN: none), stamps (-1: none), counts (NaN: missing) and status bits, as the data have them."""
 
+    numbers: NDArray[np.float64]
     stamps: NDArray[np.int64]
     counts: NDArray[np.float64]
     statuses: NDArray[np.uint8]
@@ -79,12 +81,20 @@ class _Raw:
 def _bytes(place: Path) -> bytes:
     try:
         return place.read_bytes()
+    except FileNotFoundError as error:
+        whole = "NAME.cff" if place.suffix.lower() == ".cff" else f"{place.stem}.cfg and {place.stem}.dat side by side"
+        raise InvalidInput(
+            "a recording's file is not there",
+            got=str(place),
+            expected=whole,
+            next_step="Check the path, or copy both files.",
+        ) from error
     except OSError as error:
         raise Unavailable(
             "a recording's file cannot be read",
             got=error.strerror,
             where=place.name,
-            next_step="Put it beside the CFG.",
+            next_step="Check its permissions.",
         ) from error
 
 
@@ -103,6 +113,7 @@ def _text(raw: bytes, encoding: str | None) -> str:
 
 
 def _sections(whole: bytes, name: str) -> dict[str, bytes]:
+    whole = whole.removeprefix(codecs.BOM_UTF8)
     found = list(SECTION.finditer(whole))
     sections: dict[str, bytes] = {}
     for index, head in enumerate(found):
@@ -125,7 +136,7 @@ def _ascii(data: bytes, configuration: ComtradeConfiguration, name: str) -> _Raw
     analogs, statuses = len(configuration.analogs), len(configuration.statuses)
     width = 2 + analogs + statuses
     rows = []
-    for number, line in enumerate(data.decode("latin-1").replace("\x1a", "").splitlines(), 1):
+    for number, line in enumerate(lines_of(data.decode("latin-1")), 1):
         if not line.strip():
             continue
         cells = [cell.strip() for cell in line.split(",")]
@@ -144,7 +155,7 @@ def _ascii(data: bytes, configuration: ComtradeConfiguration, name: str) -> _Raw
     if configuration.revision < 2013:
         counts[counts == MISSING_TEXT] = np.nan
     stamps = np.where(np.isnan(table[:, 1]), -1, table[:, 1]).astype(np.int64)
-    return _Raw(stamps, counts, np.nan_to_num(table[:, 2 + analogs :]).astype(np.uint8))
+    return _Raw(table[:, 0], stamps, counts, np.nan_to_num(table[:, 2 + analogs :]).astype(np.uint8))
 
 
 def _binary(data: bytes, configuration: ComtradeConfiguration, name: str) -> _Raw:
@@ -167,7 +178,7 @@ def _binary(data: bytes, configuration: ComtradeConfiguration, name: str) -> _Ra
         counts[table["a"] == missing] = np.nan
     bits = np.unpackbits(np.ascontiguousarray(table["d"]).view(np.uint8), axis=1, bitorder="little")
     stamps = np.where(table["stamp"] == NO_STAMP, -1, table["stamp"]).astype(np.int64)
-    return _Raw(stamps, counts, bits.reshape(len(table), -1)[:, :statuses])
+    return _Raw(table["n"].astype(np.float64), stamps, counts, bits.reshape(len(table), -1)[:, :statuses])
 
 
 def _recording(configuration: ComtradeConfiguration, raw: _Raw) -> Recording:
@@ -175,25 +186,47 @@ def _recording(configuration: ComtradeConfiguration, raw: _Raw) -> Recording:
     offset = np.array([channel.offset for channel in configuration.analogs])
     told, count = configuration.rates[-1][1], len(raw.stamps)
     notes = [] if told == count else [f"The configuration tells {told} samples, the data hold {count}."]
-    times, missing = _times(configuration, raw.stamps)
-    if missing:
-        notes.append(f"{missing} sample(s) without a stamp; their times follow the samples before.")
+    times, noticed = _by_rate(configuration, raw.numbers) or _by_stamp(configuration, raw.stamps)
     values = raw.counts * multiplier + offset
-    return Recording(configuration, configuration.start_ns + times, values, raw.statuses, tuple(notes))
+    return Recording(configuration, configuration.start_ns + times, values, raw.statuses, (*notes, *noticed))
 
 
-def _times(configuration: ComtradeConfiguration, stamps: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Return nanoseconds after the start, and how many stamps were needed and missing."""
-    count = len(stamps)
-    if all(rate > 0 for rate, _ in configuration.rates):
-        times, done, base = np.zeros(count, np.int64), 0, 0.0
-        for rate, last in configuration.rates:
-            end = count if last == configuration.rates[-1][1] else min(last, count)
-            steps = np.arange(end - done)
-            times[done:end] = np.round(base + steps * 1e9 / rate).astype(np.int64)
-            base, done = base + max(end - done, 0) * 1e9 / rate, max(end, done)
-        return times, 0
-    absent = stamps < 0
+Times = tuple[NDArray[np.int64], list[str]]
+"""Nanoseconds after the start, and what was noticed."""
+
+
+def _by_rate(configuration: ComtradeConfiguration, numbers: NDArray[np.float64]) -> Times | None:
+    """Return the times that sample numbers have at the rates told; None where no rate is told.
+
+    Sample n comes (n - 1) / rate after the first, and a rate holds up to the number of its last sample
+    (clauses 7 and 8).
+    """
+    if not all(rate > 0 for rate, _ in configuration.rates):
+        return None
+    places, notes = _places(numbers)
+    times, done, base = np.zeros(len(places)), 0, 0.0
+    for rate, last in configuration.rates:
+        later = places >= done  # the last rate holds to the end
+        times[later] = base + (places[later] - done) * 1e9 / rate
+        base, done = base + max(last - done, 0) * 1e9 / rate, max(last, done)
+    return np.round(times).astype(np.int64), notes
+
+
+def _places(numbers: NDArray[np.float64]) -> Times:
+    """Return how many samples stand, or are missing, before each; numbers count from the first one on."""
+    count = len(numbers)
+    if not np.isfinite(numbers).all() or not (np.diff(numbers) > 0).all():
+        return np.arange(count), ["Sample numbers do not rise; samples are counted as they stand."]
+    places = (numbers - numbers[:1]).astype(np.int64)
+    missing = int(places[-1]) + 1 - count if count else 0
+    return places, [f"{missing} sample number(s) are missing; times follow the numbers."] if missing else []
+
+
+def _by_stamp(configuration: ComtradeConfiguration, stamps: NDArray[np.int64]) -> Times:
+    """Return the times of the stamps; a sample without one has that of the sample before."""
+    count, absent = len(stamps), stamps < 0
     known = np.maximum.accumulate(np.where(absent, 0, np.arange(count))) if count else np.zeros(0, np.intp)
     filled = np.maximum(stamps[known], 0) if count else stamps
-    return np.round(filled * configuration.stamp_ns).astype(np.int64), int(absent.sum())
+    missing = int(absent.sum())
+    notes = [f"{missing} sample(s) without a stamp; their times follow the samples before."] if missing else []
+    return np.round(filled * configuration.stamp_ns).astype(np.int64), notes

@@ -11,9 +11,10 @@ from typing import Any
 
 # Letters of a layout, in the order of the bytes: F flags, B flags with the state in the top bit, D flags with two bits
 # of state, S status of a command, T time (48 bits of ms), R time relative to the last common time (16 bits of ms);
-# those of `struct` are the reading.
-SIZES = {"F": 1, "B": 1, "D": 1, "S": 1, "T": 6, "R": 2, "h": 2, "H": 2, "i": 4, "I": 4, "Q": 8, "f": 4, "d": 8, "b": 1}
-NUMBERS = frozenset("hHiIQfdb")
+# u an unsigned byte, x, y, z binary-coded decimals of 4, 8 and 16 digits, V the unit of the interval before it, W the
+# number of a user; those of `struct` are the reading. '-' is an object that has no fixed form.
+SIZES = {"F": 1, "B": 1, "D": 1, "S": 1, "T": 6, "R": 2, "h": 2, "H": 2, "i": 4, "I": 4, "f": 4, "d": 8}
+SIZES |= {"u": 1, "x": 2, "y": 4, "z": 8, "V": 1, "W": 2}
 
 LAYOUTS: dict[int, tuple[str, ...]] = {
     1: ("1", "B"),
@@ -37,13 +38,14 @@ LAYOUTS: dict[int, tuple[str, ...]] = {
     41: ("iS", "hS", "fS", "dS"),
     42: ("Fi", "Fh", "FiT", "FhT", "Ff", "Fd", "FfT", "FdT"),
     43: ("Si", "Sh", "SiT", "ShT", "Sf", "Sd", "SfT", "SdT"),
-    50: ("T", "TI", "T", "TIb"),
+    50: ("T", "TI", "T", "TIV"),
     51: ("T", "T"),
     52: ("H", "H"),
     60: ("", "", "", ""),
     80: ("1",),
-    101: ("H", "I", "Q"),
-    102: ("b",),
+    101: ("x", "y", "z"),
+    102: ("u",),
+    120: ("-", "-", "IW", "W"),
 }
 STRINGS = {110, 111, 112, 113}
 SIZED = {0, 70, 81, 82, 83, 85, 86, 87, 88, 90, 91, 120, 121, 122}
@@ -77,6 +79,8 @@ def layout_of(group: int, variation: int) -> Layout | None:
     if not 1 <= variation <= len(letters):
         return None
     found = letters[variation - 1]
+    if found == "-":
+        return None
     if found in {"1", "2"}:
         return Layout(found, int(found), 0)
     if found == "C":
@@ -125,7 +129,12 @@ def _piece(letter: str, raw: bytes, common_ms: int | None) -> dict[str, Any]:
         return {"status": raw[0] & STATUS}
     if letter == "K":
         return {"status": raw[0] & STATUS, "reading": raw[0] >> 7}
-    return {"reading": struct.unpack("<" + letter, raw)[0]}
+    if letter in {"V", "W"}:
+        return {"interval_unit" if letter == "V" else "user": int.from_bytes(raw, "little")}
+    if letter in {"x", "y", "z"}:
+        digits = raw[::-1].hex()
+        return {"reading": int(digits)} if digits.isdecimal() else {"reading": None, "raw": raw.hex()}
+    return {"reading": raw[0] if letter == "u" else struct.unpack("<" + letter, raw)[0]}
 
 
 def _relay(raw: bytes) -> dict[str, Any]:

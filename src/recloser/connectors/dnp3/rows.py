@@ -29,16 +29,16 @@ class Dnp3Rows:
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of what this event completes."""
-        if not isinstance(event, Chunk):
-            return
-        if event.transport == "tcp":
-            cuts = self._conversations.add(event)
-        elif not self._ports.isdisjoint((event.source.port, event.target.port)) or looks_like(event.data):
-            cuts = _datagram(event)
-        else:
-            return
-        for cut in cuts:
-            yield from self._rows(cut, event.source, event.target)
+        for cut, place in self._conversations.add(event):
+            yield from self._rows(cut, place.source, place.target)
+        if isinstance(event, Chunk) and event.transport == "udp":
+            known = not self._ports.isdisjoint((event.source.port, event.target.port))
+            for cut in _datagram(event) if known or looks_like(event.data) else ():
+                yield from self._rows(cut, event.source, event.target)
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return self._conversations.pending()
 
     def finish(self) -> Iterator[Row]:
         """Yield the rows of frames that the capture ends in."""

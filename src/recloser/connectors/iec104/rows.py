@@ -6,7 +6,7 @@ import struct
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from recloser.connectors.capture import Chunk, Cut, Endpoint, Event
+from recloser.connectors.capture import Cut, Endpoint, Event
 from recloser.connectors.capture.conversations import Conversations
 from recloser.connectors.iec104.asdu import Asdu, read_asdu
 from recloser.connectors.iec104.types import CAUSES
@@ -65,9 +65,12 @@ class Iec104Rows:
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of the units that this event completes."""
-        if isinstance(event, Chunk) and event.transport == "tcp":
-            for cut in self._conversations.add(event):
-                yield from rows_of(cut, event.source)
+        for cut, place in self._conversations.add(event):
+            yield from rows_of(cut, place.source)
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return self._conversations.pending()
 
     def finish(self) -> Iterator[Row]:
         """Yield the rows of units that the capture ends in."""

@@ -14,7 +14,7 @@ from recloser.connectors.capture import Event
 from recloser.connectors.iec61850.ber import Node, Unreadable, read_nodes
 from recloser.connectors.iec61850.envelope import Row, read_envelope, rows_of, utc_ns
 
-ETHERTYPE, GOOSE = 0x88B8, 0x61
+ETHERTYPE, GOOSE, UTC_TIME = 0x88B8, 0x61, 0x91
 DEPTH = 16
 BYTES = {0x88: "real", 0x89: "octet-string", 0x8C: "binary-time"}
 """Types whose bytes are told as hexadecimal."""
@@ -26,6 +26,10 @@ class GooseRows:
     def add(self, event: Event) -> Iterator[Row]:
         """Return the row of a frame on the station bus."""
         return rows_of(event, ETHERTYPE, lambda payload: (_message(payload),))
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return None
 
     def finish(self) -> Iterator[Row]:
         """Yield nothing: a frame is whole or is none."""
@@ -75,7 +79,7 @@ def _entries(content: bytes) -> tuple[list[Row], str | None]:
 
 
 def entry(node: Node, depth: int = 0) -> Row:
-    """Return one value of a data set as {"type", "value"}; structures and arrays hold a list.
+    """Return one value of a data set as {"type", "value"}; structures and arrays hold a list, times their quality too.
 
     Raises:
         Unreadable: the content does not fit its type, or structures nest deeper than any real data set.
@@ -86,7 +90,8 @@ def entry(node: Node, depth: int = 0) -> Row:
         inner = [entry(child, depth + 1) for child in read_nodes(node.content)]
         return {"type": "array" if node.tag == 0xA1 else "structure", "value": inner}
     name, value = _plain(node)
-    return {"type": name, "value": value}
+    told: Row = {"type": name, "value": value}
+    return told | {"time_quality": node.content[7]} if node.tag == UTC_TIME else told
 
 
 def _plain(node: Node) -> tuple[str, Any]:
@@ -110,7 +115,7 @@ def _plain(node: Node) -> tuple[str, Any]:
             return "object-identifier", _identifier(raw)
         case 0x90:
             return "mms-string", node.text()
-        case 0x91:
+        case 0x91:  # UTC_TIME
             return "utc-time", utc_ns(raw)
     return f"tag 0x{node.tag:02x}", raw.hex()
 

@@ -23,6 +23,10 @@ class SampledValueRows:
         """Return the rows of a frame on the process bus."""
         return rows_of(event, ETHERTYPE, _units)
 
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return None
+
     def finish(self) -> Iterator[Row]:
         """Yield nothing: a frame is whole or is none."""
         return iter(())

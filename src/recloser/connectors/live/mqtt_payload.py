@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from recloser.connectors.live.conversation import Heard, Opening
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import (
+    Point,
+    PointQuality,
+    PointReading,
+    PointRegistry,
+    measured,
+    nanoseconds,
+    source_time,
+)
 from recloser.core import InvalidInput, parse_utc
 
 TIME_UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -76,9 +84,8 @@ def reading_of(payload: bytes, point: Point, form: MqttFormat, source: str, rece
     """Return the reading of a message; what cannot be read is a reading without a number, never an exception."""
     document = _document(payload)
     path = split_address(point.address)[1] or form.value
-    raw = _at(document, path) if isinstance(document, dict) else document
-    number = _number(raw)
-    quality = PointQuality.GOOD if number is not None else PointQuality.INVALID
+    found = measured(point, _at(document, path) if isinstance(document, dict) else document)
+    quality = found.quality
     source_ns: int | None = None
     if isinstance(document, dict):
         if form.quality is not None:
@@ -86,17 +93,16 @@ def reading_of(payload: bytes, point: Point, form: MqttFormat, source: str, rece
         if form.time is not None:
             source_ns = _time_ns(_at(document, form.time), form.time_unit)
             quality |= PointQuality.TIME_INVALID if source_ns is None else PointQuality.GOOD
-    scaled = None if number is None else number * point.scale + point.offset
     return PointReading(
         source=source,
         point=point.name,
         source_ns=source_ns,
         receive_ns=receive_ns,
-        number=scaled,
+        number=found.number,
         unit=point.unit,
         quality=quality,
         origin="mqtt",
-        raw=None if scaled == number else number,
+        raw=found.raw,
     )
 
 
@@ -136,7 +142,7 @@ def _quality(raw: Any) -> PointQuality:
 def _time_ns(raw: Any, unit: str) -> int | None:
     if unit == "iso":
         try:
-            return nanoseconds(parse_utc(raw, "time")) if isinstance(raw, str) else None
+            return source_time(nanoseconds(parse_utc(raw, "time")))[0] if isinstance(raw, str) else None
         except (InvalidInput, OverflowError, ValueError):
             return None
     number = _number(raw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,16 @@ from recloser.connectors.points import (
     PointQuality,
     PointReading,
     PointRegistry,
+    measured,
     nanoseconds,
     opcua_overflowed,
     opcua_quality,
+    source_time,
 )
 from recloser.core import Clock, InvalidInput, Unavailable
 
 TOGETHER, WAITING = 500, 100_000  # readings handed on in one go; that may wait before the link is given up
+NO_TIME = datetime(1601, 1, 1, tzinfo=UTC)  # a DateTime of 0: not told (OPC 10000-6, 5.2.2.5)
 POLICIES = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
     "Aes128Sha256RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
@@ -178,23 +181,23 @@ class OpcUaClient:
         """Return the reading of a data value; a value that is no number is a reading without one."""
         point = self._points[node_id]
         raw = None if data.Value is None else data.Value.Value
-        number = float(raw) if isinstance(raw, bool | int | float) else None
+        found = measured(point, raw)
         status = int(data.StatusCode.value) if data.StatusCode is not None else 0
-        quality = opcua_quality(status) | (PointQuality.INVALID if number is None else PointQuality.GOOD)
         stamp = data.SourceTimestamp
         stamp = stamp.replace(tzinfo=UTC) if stamp is not None and stamp.tzinfo is None else stamp
-        scaled = None if number is None else number * point.scale + point.offset
+        told = None if stamp is None or stamp <= NO_TIME else nanoseconds(stamp)
+        source_ns, timed = source_time(told)
         return PointReading(
             source=self._source,
             point=point.name,
-            source_ns=None if stamp is None else nanoseconds(stamp),
+            source_ns=source_ns,
             receive_ns=self._now_ns(),
-            number=scaled,
+            number=found.number,
             unit=point.unit,
-            quality=quality,
+            quality=opcua_quality(status) | found.quality | timed,
             raw_flags=status,
             origin="opcua:change",
-            raw=None if scaled == number else number,
+            raw=found.raw,
         )
 
     def _now_ns(self) -> int:

@@ -39,6 +39,24 @@ class Session(Protocol[Unit_co]):
         ...
 
 
+@dataclass(slots=True)
+class Unread:
+    """What a device sent that cannot be read: how often, and since when readings may be missing for it.
+
+    Attributes:
+        count: since the client was made.
+        heard_ns: when this connection told something last, ns since 1970 UTC; None for not yet.
+    """
+
+    count: int = 0
+    heard_ns: int | None = None
+
+    def missed(self, now_ns: int, reason: str) -> Missed:
+        """Count one that came at `now_ns`, and return the gap that it leaves."""
+        self.count += 1
+        return Missed(now_ns if self.heard_ns is None else min(self.heard_ns, now_ns), now_ns, reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Talk:
     """How one device is talked to.

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from recloser.connectors.capture import Chunk, Cut, Cutter, Endpoint, Event
+from recloser.connectors.capture import Chunk, Cut, Cutter, Ended, Endpoint, Event
 from recloser.connectors.capture.conversations import Conversations
 from recloser.connectors.modbus.pdu import EXCEPTIONS, Pdu, read_pdu
 
@@ -17,28 +17,25 @@ OPEN_REQUESTS = 1_024  # of one connection
 Route = tuple[Endpoint, Endpoint, int]
 
 
-def _plausible(data: bytes | bytearray, place: int = 0) -> bool:
-    protocol, length = int.from_bytes(data[place + 2 : place + 4]), int.from_bytes(data[place + 4 : place + 6])
-    return protocol == 0 and 2 <= length <= LONGEST - 6
+def measure(data: bytes | bytearray) -> int:
+    """Return the length of the frame at the front of a stream, as `Cutter` asks for it.
 
-
-def measure(data: bytearray) -> int:
-    """Return the length of the frame at the front of a stream, as `Cutter` asks for it."""
-    if len(data) < 6:
+    A frame longer than the standard allows is one all the same: there are servers that answer 127 registers at once.
+    """
+    if len(data) <= HEADER:
         return 0
-    if _plausible(data):
-        return 6 + int(struct.unpack_from(">H", data, 4)[0])
-    place = next((place for place in range(1, len(data) - 5) if _plausible(data, place)), len(data) - 5)
-    return -place
+    protocol, length = struct.unpack_from(">HH", data, 2)
+    return 6 + int(length) if protocol == 0 and length >= 2 and data[HEADER] & 0x7F else -len(data)
 
 
 def looks_like(data: bytes) -> bool:
     """Return whether the bytes are whole frames and nothing else, so that a connection on any port is known."""
     place = 0
     while place + HEADER < len(data):
-        if not _plausible(data, place) or not 1 <= data[place + HEADER] & 0x7F <= 43:
+        length = measure(data[place : place + HEADER + 1])
+        if not 0 < length <= LONGEST or data[place + HEADER] & 0x7F > 43:
             return False
-        place += 6 + int(struct.unpack_from(">H", data, place + 4)[0])
+        place += length
     return 0 < place == len(data)
 
 
@@ -51,35 +48,34 @@ class ModbusRows:
 
     def __init__(self, ports: Collection[int] = ()) -> None:
         self._ports = frozenset((PORT, *ports))
-        self._conversations = Conversations(measure, looks_like, self._ports)
-        self._clients: dict[Route, Endpoint] = {}
+        self._conversations = Conversations(measure, looks_like, self._ports, wary=True)
+        self._clients: dict[Route, tuple[Endpoint, bool]] = {}  # and whether a frame has shown it
         self._open: dict[Route, OrderedDict[tuple[int, int], tuple[int, Pdu]]] = {}
 
     def add(self, event: Event) -> Iterator[Row]:
         """Yield the rows of the frames that this event completes."""
-        if not isinstance(event, Chunk):
-            return
-        if event.transport == "tcp":
-            cuts = self._conversations.add(event)
-        elif not self._ports.isdisjoint((event.source.port, event.target.port)):
-            cuts = _datagram(event)
-        else:
-            return
-        for cut in cuts:
-            yield self._row(cut, event)
+        for cut, place in self._conversations.add(event):
+            yield self._row(cut, place)
+        if isinstance(event, Chunk) and event.transport == "udp":
+            known = not self._ports.isdisjoint((event.source.port, event.target.port))
+            yield from (self._row(cut, event) for cut in (_datagram(event) if known else ()))
+
+    def pending(self) -> int | None:
+        """Return the earliest packet that a row told later may name."""
+        return self._conversations.pending()
 
     def finish(self) -> Iterator[Row]:
         """Yield the rows of frames that the capture ends in."""
         for cut, _ in self._conversations.finish():
             yield _damaged(cut)
 
-    def _row(self, cut: Cut, chunk: Chunk) -> Row:
+    def _row(self, cut: Cut, chunk: Chunk | Ended) -> Row:
         if cut.error is not None:
             return _damaged(cut)
         transaction, _, _, unit = struct.unpack_from(">HHHB", cut.data)
         first, second = sorted((chunk.source, chunk.target), key=lambda end: (end.host, end.port))
         route = (first, second, chunk.connection)
-        request = self._is_request(route, chunk)
+        request = self._is_request(route, chunk, cut.data[HEADER:])
         pdu = read_pdu(cut.data[HEADER:], request=request)
         row: Row = {"packet": cut.packet, "transaction": transaction, "unit": unit, "function": pdu.function}
         row["request"] = request
@@ -94,11 +90,20 @@ class ModbusRows:
             row["request_packet"] = None if asked is None else asked[0]
         return row | _told(pdu, None if asked is None else asked[1])
 
-    def _is_request(self, route: Route, chunk: Chunk) -> bool:
-        """Return whether a frame is a request: sent to the registered port, else by who spoke first."""
+    def _is_request(self, route: Route, chunk: Chunk | Ended, data: bytes) -> bool:
+        """Return whether a frame is a request: sent to the registered port, else by its form, else by who spoke first.
+
+        The first frame whose length fits the one or the other alone tells which side is the client.
+        """
         if (chunk.source.port in self._ports) != (chunk.target.port in self._ports):
             return chunk.target.port in self._ports
-        return self._clients.setdefault(route, chunk.source) == chunk.source
+        client, shown = self._clients.get(route, (chunk.source, False))
+        if not shown:
+            asks, answers = (read_pdu(data, request=request).error is None for request in (True, False))
+            if asks != answers:
+                client, shown = chunk.source if asks else chunk.target, True
+            self._clients[route] = client, shown
+        return client == chunk.source
 
 
 def _told(pdu: Pdu, asked: Pdu | None) -> Row:
@@ -133,7 +138,7 @@ def _told(pdu: Pdu, asked: Pdu | None) -> Row:
 
 
 def _datagram(chunk: Chunk) -> Iterator[Cut]:
-    cutter = Cutter(measure)
+    cutter = Cutter(measure, wary=True)
     yield from cutter.feed(chunk.data, chunk.packet)
     yield from cutter.finish("the datagram ends inside a frame")
 

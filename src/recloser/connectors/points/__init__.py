@@ -1,5 +1,6 @@
 """Owns what all SCADA and PMU sources give: one record, one quality vocabulary, the registry of a device's points."""
 
+from recloser.connectors.points.addresses import PROTOCOLS
 from recloser.connectors.points.block import (
     BlockHead,
     ReadingBlock,
@@ -19,14 +20,16 @@ from recloser.connectors.points.mapping import (
     opcua_quality,
     sttp_quality,
 )
+from recloser.connectors.points.measured import Measured, measured, source_time
 from recloser.connectors.points.quality import PointQuality, has_any, sample_quality, worded
 from recloser.connectors.points.reading import Missed, PointReading, nanoseconds
-from recloser.connectors.points.registry import PROTOCOLS, ROLES, Point, PointRegistry, read_registry, registry_text
+from recloser.connectors.points.registry import ROLES, Point, PointRegistry, read_registry, registry_text
 
 __all__ = [
     "PROTOCOLS",
     "ROLES",
     "BlockHead",
+    "Measured",
     "Missed",
     "Point",
     "PointQuality",
@@ -41,6 +44,7 @@ __all__ = [
     "has_any",
     "iec104_quality",
     "import_sheet",
+    "measured",
     "merged",
     "nanoseconds",
     "opcua_overflowed",
@@ -50,6 +54,7 @@ __all__ = [
     "registry_text",
     "run_of",
     "sample_quality",
+    "source_time",
     "sttp_quality",
     "worded",
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recloser.connectors.points.registry import COLUMNS, PointRegistry, make_registry
+from recloser.connectors.points.sheet import read_sheet
 from recloser.core import InvalidInput, Unavailable
 from recloser.core.errors import unknown_name
 
@@ -50,10 +50,16 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "c37118": {"idcode": ("idcode", "pmuid", "id"), "channel": ("channel", "channelname")},
 }
+# Words in the singular: an 's' at the end of one in the sheet counts for nothing.
 DNP3_KINDS = {"bi": "binary", "binaryinput": "binary", "ai": "analog", "analoginput": "analog", "ci": "counter"}
 DNP3_KINDS |= {"bo": "output", "binaryoutput": "output", "ao": "analog_output", "analogoutput": "analog_output"}
-TABLES = {"hr": "holding", "holdingregister": "holding", "ir": "input", "inputregister": "input", "coils": "coil"}
+DNP3_KINDS |= {"dbi": "double", "doublebitinput": "double", "doublebitbinaryinput": "double", "doublebit": "double"}
+DNP3_KINDS |= {"binarycounter": "counter", "counterinput": "counter", "runningcounter": "counter"}
+DNP3_KINDS |= {"fc": "frozen", "frozencounter": "frozen", "binaryoutputstatu": "output"}
+DNP3_KINDS |= {"analogoutputstatu": "analog_output"}
+TABLES = {"hr": "holding", "holdingregister": "holding", "ir": "input", "inputregister": "input"}
 TABLES |= {"discreteinput": "discrete", "di": "discrete", "co": "coil"}
+BITS = {"bool": "", "boolean": "", "bit": ""}  # forms of coils and discrete inputs, which need none
 FORMS = {
     "float": "f32",
     "float32": "f32",
@@ -62,6 +68,8 @@ FORMS = {
     "float64": "f64",
     "int16": "i16",
     "short": "i16",
+    "bool": "u16",  # in a register: its number, usually 0 or 1
+    "boolean": "u16",
 }
 FORMS |= {
     "uint16": "u16",
@@ -76,44 +84,64 @@ FORMS |= {
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A registry made from a sheet, which heading became which column, and which headings were left out."""
+    """A registry made from a sheet.
+
+    Attributes:
+        registry: all its points.
+        used: column of the registry, or part of the address -> heading.
+        unused: headings that were left out.
+        notes: what was assumed about the file.
+    """
 
     registry: PointRegistry
     used: dict[str, str]
     unused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def import_sheet(path: Path | str, protocol: str, given: Mapping[str, str] | None = None) -> Imported:
     """Return the registry of a CSV with headings of its own.
 
     Args:
-        path: the sheet; its delimiter is found out.
+        path: the sheet; its delimiter is found out, and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252.
         protocol: of the device.
         given: column of the registry -> heading of the sheet, where the usual words do not find it.
 
     Raises:
-        InvalidInput: no heading for address or name, a `given` heading that is not there, or a bad row.
+        InvalidInput: no CSV, no heading for address or name, a `given` heading that is not there, or a bad row.
         Unavailable: the file cannot be read now.
     """
     place = Path(path)
     try:
-        text = place.read_bytes().decode("utf-8-sig", errors="replace")
+        raw = place.read_bytes()
     except FileNotFoundError as error:
         raise InvalidInput("no such file", got=str(path), next_step="Check the path.") from error
     except OSError as error:
         raise Unavailable("the sheet cannot be read", got=error.strerror, where=place.name) from error
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    headings = [heading for heading in reader.fieldnames or [] if heading]
+    text, notes = _decoded(raw, place.name)
+    sheet = read_sheet(text, place.name, max(",;\t", key=re.split(r"[\r\n]", text, maxsplit=1)[0].count))
+    headings = [heading for heading in sheet.headings if heading]
     used, parts = _headings(headings, protocol, given or {}, place.name)
-    rows = [
-        (number, _row(row, protocol, used, parts))
-        for number, row in enumerate(reader, 2)
-        if any(filter(None, row.values()))
-    ]
+    rows = [(number, _row(row, protocol, used, parts)) for number, row in sheet.rows]
     registry = make_registry(rows, protocol, place.name)
     taken = set(used.values()) | set(parts.values())
-    return Imported(registry, used | parts, tuple(heading for heading in headings if heading not in taken))
+    return Imported(registry, used | parts, tuple(heading for heading in headings if heading not in taken), notes)
+
+
+def _decoded(raw: bytes, where: str) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a sheet, and what was assumed about it."""
+    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InvalidInput("a workbook, no CSV", where=where, next_step="Save the sheet as CSV UTF-8.")
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    tried = {"utf-16": ()} if marked else {"utf-8-sig": (), "cp1252": ("Read as Windows-1252: it is not UTF-8.",)}
+    for encoding, notes in tried.items():
+        try:
+            return raw.decode(encoding), notes
+        except UnicodeDecodeError:
+            continue
+    raise InvalidInput(
+        "text of an unknown encoding", expected="UTF-8 or Windows-1252", where=where, next_step="Save it as CSV UTF-8."
+    )
 
 
 def _plain(heading: str) -> str:
@@ -164,10 +192,11 @@ def _row(row: Mapping[str, Any], protocol: str, used: dict[str, str], parts: dic
 
 def _address(protocol: str, told: Mapping[str, str]) -> str:
     if protocol == "dnp3":
-        kind = _plain(told["kind"])
+        kind = _plain(told["kind"]).removesuffix("s")
         return f"{DNP3_KINDS.get(kind, kind)}:{told['index']}"
     if protocol == "modbus":
-        table, form = _plain(told["table"]), _plain(told.get("form", ""))
-        address = f"{told['unit_id']}:{TABLES.get(table, table)}:{told['register']}"
-        return f"{address}:{FORMS.get(form, form)}" if form else address
+        table = _plain(told["table"]).removesuffix("s")
+        table, form = TABLES.get(table, table), _plain(told.get("form", ""))
+        form = (BITS if table in {"coil", "discrete"} else FORMS).get(form, form)
+        return f"{told['unit_id']}:{table}:{told['register']}" + (f":{form}" if form else "")
     return ":".join(told.values())

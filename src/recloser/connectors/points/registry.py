@@ -8,34 +8,18 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from recloser.connectors.points.addresses import ADDRESSES, canonical_address
+from recloser.connectors.points.sheet import read_sheet
 from recloser.core import InvalidInput, Unavailable
 from recloser.core.errors import unknown_name
 from recloser.core.quantities import UNITS
 
-ADDRESSES: dict[str, tuple[str, str]] = {
-    "iec104": (r"\d{1,5}:\d{1,8}", "COMMON_ADDRESS:OBJECT_ADDRESS such as 10:1300"),
-    "dnp3": (
-        r"(binary|double|counter|frozen|analog|output|analog_output|string):\d{1,10}",
-        "KIND:INDEX such as analog:7",
-    ),
-    "modbus": (
-        r"\d{1,3}:(coil|discrete|holding|input):\d{1,5}(:(u16|i16|u32|i32|u64|i64|f32|f64)(:swap)?)?",
-        "UNIT:TABLE:ADDRESS:TYPE such as 1:holding:100:f32",
-    ),
-    "c37118": (r"\d{1,5}:.+", "IDCODE:CHANNEL such as 241:VA"),
-    "sttp": (r"[^;{}'\s][^;{}']*", "a signal's UUID or point tag such as SHELBY_FREQ"),
-    "opcua": (r"(ns=\d+;)?[isgb]=.+", "a node id such as ns=2;s=Feeder1.P"),
-    "mqtt": (r"[^#+]+", "a topic without wildcards"),
-    "sparkplug": (r"[^/+#|]+/[^/+#|]+(/[^/+#|]+)?\|.+", "GROUP/EDGE_NODE[/DEVICE]|METRIC such as Grid/Bay3|Feeder1/P"),
-}
-PROTOCOLS = tuple(ADDRESSES)
 ROLES = ("load", "generation", "weather", "frequency", "voltage", "current", "phasor", "status", "counter", "other")
 MORE_UNITS = {
     "A",
@@ -63,7 +47,7 @@ class Point:
     """One point of a device.
 
     Attributes:
-        address: in the protocol's own form.
+        address: in the protocol's own form, as `canonical_address` writes it.
         name: unique in the registry.
         unit: of the scaled value; '' or 'state' for states.
         scale: factor of the raw number; offset: addend after it.
@@ -111,8 +95,8 @@ def read_registry(path: Path | str, protocol: str) -> PointRegistry:
     """Return the points of a CSV (columns as in `Point`) or a TOML file (tables [[point]]).
 
     Raises:
-        InvalidInput: an unknown protocol or column, a missing name, a wrong address, unit, role, number or limit, or
-            a name or address that stands twice; the message names file and row.
+        InvalidInput: an unknown protocol or column, a row that is none, a missing name, a wrong address, unit, role,
+            number or limit, or a name, address or column that stands twice; the message names file and row.
         Unavailable: the file cannot be read now.
     """
     place = Path(path)
@@ -125,8 +109,10 @@ def read_registry(path: Path | str, protocol: str) -> PointRegistry:
             "the registry cannot be read", got=error.strerror, where=place.name, next_step="Check the path."
         ) from error
     except UnicodeDecodeError as error:
-        raise InvalidInput("the registry is not UTF-8", got=str(error), where=place.name) from error
-    rows = _toml_rows(text, place.name) if place.suffix == ".toml" else _csv_rows(text)
+        raise InvalidInput(
+            "the registry is not UTF-8", got=str(error), where=place.name, next_step="Save it as CSV UTF-8."
+        ) from error
+    rows = _toml_rows(text, place.name) if place.suffix == ".toml" else _csv_rows(text, place.name)
     return make_registry(rows, protocol, place.name)
 
 
@@ -142,7 +128,7 @@ def make_registry(rows: Iterable[tuple[int, Mapping[str, Any]]], protocol: str, 
         for kind, seen, key in (("name", names, point.name), ("address", addresses, point.address)):
             if key in seen:
                 raise InvalidInput(
-                    f"a {kind} that stands twice",
+                    f"{'an' if kind == 'address' else 'a'} {kind} that stands twice",
                     got=key,
                     where=f"{where} rows {seen[key]} and {number}",
                     next_step="Remove or rename one.",
@@ -167,11 +153,9 @@ def registry_text(registry: PointRegistry) -> str:
     return out.getvalue()
 
 
-def _csv_rows(text: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text))
-    for number, row in enumerate(reader, 2):
-        if any(row.values()):
-            yield number, {key: value for key, value in row.items() if value not in {"", None}}
+def _csv_rows(text: str, where: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    for number, row in read_sheet(text, where).rows:
+        yield number, {key: value for key, value in row.items() if value.strip()}
 
 
 def _toml_rows(text: str, where: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
@@ -197,10 +181,7 @@ def _point(row: Mapping[str, Any], protocol: str, where: str) -> Point:
     for key in ("address", "name"):
         if not values.get(key):
             raise InvalidInput(f"a point without {key}", where=where, expected=f"a value in column {key}")
-    point = Point(**values)
-    pattern, form = ADDRESSES[protocol]
-    if not re.fullmatch(pattern, point.address):
-        raise InvalidInput(f"not an address of {protocol}", got=point.address, expected=form, where=where)
+    point = Point(**values | {"address": canonical_address(protocol, values["address"], where)})
     if point.role not in ROLES:
         raise unknown_name("role", point.role, ROLES, where=where)
     if point.unit not in UNITS and point.unit not in MORE_UNITS:

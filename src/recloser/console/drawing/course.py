@@ -50,7 +50,8 @@ def course_chart(view: Mapping[str, Any], zone: ZoneInfo, link: Callable[[str], 
 
 def _frame(plane: Plane, zone: ZoneInfo) -> list[Markup]:
     right, bottom = plane.left + plane.width, plane.top + plane.height
-    shapes = [el("text", "error %", x=2, y=plane.top + plane.height / 2 - 6, class_="tick")]
+    middle = plane.top + plane.height / 2
+    shapes = [el("text", word, x=2, y=middle + down, class_="tick") for word, down in (("error", -2), ("%", 11))]
     for number in ticks(plane.low, plane.high, 3):
         y = f"{plane.y(number):.1f}"
         shapes.append(el("line", x1=plane.left, x2=right, y1=y, y2=y, class_="grid"))
@@ -70,13 +71,13 @@ def _dates(plane: Plane, zone: ZoneInfo) -> list[tuple[datetime, str]]:
     if span <= 90 * DAY:
         every = max(1, -(-span.days // 12))
         days = [local + k * every * DAY for k in range(1, span.days // every + 1)]
-        return [(day, f"{day:%d %b}") for day in days if day <= plane.end]
+        return [(day, f"{day:%d %b %Y}") for day in days if day <= plane.end]
     found, month = [], local.replace(day=1)
     every = max(1, span.days // 400)
     while month <= plane.end:
         month = (month + 32 * every * DAY).replace(day=1)
         if month <= plane.end:
-            found.append((month, f"{month:%b %y}"))
+            found.append((month, f"{month:%b %Y}"))
     return found
 
 

@@ -121,7 +121,7 @@ def _axes(plane: Plane, zone: ZoneInfo) -> list[Markup]:
         x, local = plane.x(at), at.astimezone(zone)
         kind = "grid day" if local.hour == 0 else "grid"
         shapes.append(el("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=plane.top, y2=bottom, class_=kind))
-        text = f"{local:%a %d}" if local.hour == 0 else f"{local:%H}"
+        text = f"{local:%a %d %b}" if local.hour == 0 else f"{local:%H}"
         if right - x > 16:  # there is room for it
             shapes.append(el("text", text, x=f"{x + 3:.1f}", y=bottom + 15, class_="tick"))
     return shapes

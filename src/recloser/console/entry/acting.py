@@ -56,11 +56,11 @@ class Acting:
             InvalidInput: an unknown kind, no reason, or a field that does not fit.
             Refused: too many acts within a minute, no role for it, or a state or policy forbids it.
         """
-        self._door.pace(session)
+        self._door.pace(session, stops=fields.get("kind") == "rollback")
         kind, subject = fields.get("kind", ""), fields.get("subject", "")[:200] or None
         told = [fields.get("preset", "").strip(), fields.get("reason", "").strip()]
         reason = ": ".join(text for text in told if text)
-        if not reason or len(reason) > 2_100:
+        if not reason or (len(reason) > 2_100 and kind != "rollback"):
             raise InvalidInput("no reason given" if not reason else "a reason that is too long", where="reason")
         if kind in MARKS:
             hours = _hours(fields)

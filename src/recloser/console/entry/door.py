@@ -7,10 +7,9 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -22,7 +21,9 @@ from recloser.console.pages.shell import problem
 from recloser.core import InvalidInput, RecloserError, Refused
 
 COOKIE = "recloser_session"
-ACTS, WITHIN = 30, timedelta(minutes=1)
+ACTS, WITHIN_S = 30, 60.0
+JUDGED_AT_ONCE = 2
+"""Sign-ins that take a thread at once; others wait without one, so that pages go on."""
 TOLD = 1_000
 HEADERS = {"cache-control": "no-store"}
 
@@ -41,15 +42,16 @@ class Door:
     Args:
         room: the project with its accounts.
         headers: of every answer.
-        now: the present instant of the machine.
+        timer: monotonic seconds.
     """
 
-    def __init__(self, room: ControlRoom, headers: dict[str, str], now: Callable[[], datetime]) -> None:
-        self._room, self._headers, self._now = room, headers, now
+    def __init__(self, room: ControlRoom, headers: dict[str, str], timer: Callable[[], float]) -> None:
+        self._room, self._headers, self._timer = room, headers, timer
+        self._judging = CapacityLimiter(JUDGED_AT_ONCE)
         self.provider = ByProvider(room, headers, enter, address_of)
         self._lock = threading.Lock()
         self._told: OrderedDict[str, tuple[str, bool]] = OrderedDict()
-        self._acts: dict[str, deque[datetime]] = {}
+        self._acts: dict[tuple[str, bool], deque[float]] = {}
 
     def visit(self, request: Request) -> Visit | None:
         """Return who comes; None if somebody must sign in first.
@@ -87,7 +89,8 @@ class Door:
             fields = await posted(request)
             back = safe_place(fields.get("back", "/"))
             name, password = fields.get("name", ""), fields.get("password", "")
-            session = await to_thread.run_sync(self._room.gatehouse.sign_in, name, password, address_of(request))
+            asked = (name, password, address_of(request))
+            session = await to_thread.run_sync(self._room.gatehouse.sign_in, *asked, limiter=self._judging)
         except RecloserError as error:
             status = 429 if isinstance(error, Refused) else 400 if isinstance(error, InvalidInput) else 503
             return await to_thread.run_sync(self._sign_in_page, request, back, error.explain(), status)
@@ -127,7 +130,8 @@ class Door:
                 old, new = fields.get("old", ""), fields.get("new", "")
                 if new != fields.get("again"):
                     raise InvalidInput("the new password was not the same twice", where="password")
-                await to_thread.run_sync(house.change_password, session, old, new, address_of(request))
+                asked = (session, old, new, address_of(request))
+                await to_thread.run_sync(house.change_password, *asked, limiter=self._judging)
                 return RedirectResponse("/sign-in", 303, headers=self._headers)
             except RecloserError as error:
                 told = error.explain()
@@ -149,16 +153,20 @@ class Door:
             raise Refused("the form was not made for this session", next_step="Load the page again.")
         return session, fields
 
-    def pace(self, session: Session) -> None:
+    def pace(self, session: Session, *, stops: bool) -> None:
         """See that a person, or what uses his session, does not act faster than a person.
+
+        Args:
+            session: who acts.
+            stops: he stops what serves; that is counted by itself, so that no other act ever keeps him from it.
 
         Raises:
             Refused: too many acts within a minute.
         """
-        now, name = self._now(), session.account.name
+        now, about = self._timer(), (session.account.name, stops)
         with self._lock:
-            acts = self._acts.setdefault(name, deque())
-            while acts and now - acts[0] > WITHIN:
+            acts = self._acts.setdefault(about, deque())
+            while acts and now - acts[0] > WITHIN_S:
                 acts.popleft()
             if len(acts) >= ACTS:
                 raise Refused("too many acts within a minute", got=len(acts), expected=f"<= {ACTS}")

@@ -76,14 +76,16 @@ def stop(person: Person) -> Markup | None:
     )
 
 
-def rollout_acts(person: Person | None, rollout: Mapping[str, Any] | None, release: str, state: str) -> Markup | None:
+def rollout_acts(
+    person: Person | None, rollout: Mapping[str, Any] | None, release: str, *, may_return: bool
+) -> Markup | None:
     """Return what a person may do about a release: about its rollout while it lasts, or to return to it."""
     if person is None:
         return None
     forms: list[Markup | None] = []
     if rollout is not None and not rollout["finished"]:
         forms = _under_way(person, rollout)
-    if state == "retired":
+    if may_return:
         words = "Return to this release"
         forms.append(act(person, "rollback", words, release, explain=f"{release} serves again at once."))
     shown = [form for form in forms if form is not None]

@@ -46,8 +46,8 @@ def _row(row: Mapping[str, Any], now: str, shell: Shell) -> list[Child]:
         ]
     return [
         _priority(row),
-        [stamp(row["since"], shell.zone), " (", age(row["since"], now), ")"],
-        linked(row["sentence"]),
+        [stamp(row["since"], shell.wall), " (", age(row["since"], now), ")"] if row["since"] else "not known",
+        linked(row["sentence"], shell.wall),
         areas,
         row["response"],
         _mark(mark, shell),
@@ -66,4 +66,4 @@ def _mark(mark: Mapping[str, Any] | None, shell: Shell) -> Markup:
     if mark is None:
         return el("span", "-")
     done = "acknowledged" if mark["kind"] == "acknowledge" else "shelved"
-    return el("span", f"{done} by {mark['by']} until ", stamp(mark["until"], shell.zone), f": {mark['reason']}")
+    return el("span", f"{done} by {mark['by']} until ", stamp(mark["until"], shell.wall), f": {mark['reason']}")

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from recloser.console.drawing.trends import area_chart
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked, release_link
-from recloser.console.pages.words import age, stamp, state, who
+from recloser.console.pages.tables import linked, model_link, release_link
+from recloser.console.pages.words import Wall, age, stamp, state, who
 from recloser.core import format_utc, parse_utc
 
 LEGEND = (
@@ -26,32 +25,32 @@ LEGEND = (
 
 def area_page(shell: Shell, view: Mapping[str, Any]) -> str:
     """Return the page of `app`'s area document."""
-    zone = shell.zone
+    wall = shell.wall
     return page(
         shell,
         view["area"],
         el("h1", view["area"], " ", state(view["state"], view["trust"])),
-        el("p", linked(view["why"]), class_="why"),
+        el("p", linked(view["why"], wall), class_="why"),
         el("p", el("a", "Why this forecast?", href=f"/why?{urlencode({'name': view['area']})}", id="why"))
         if view["issued_at"]
         else None,
-        el("ul", [el("li", line) for line in view["others"]], class_="facts") if view["others"] else None,
-        _facts(view, zone),
-        el("figure", area_chart(view, zone), legend(), id="chart"),
-        _days(view),
-        _marks(view["marks"], zone),
-        _served(view["served"], zone),
-        _numbers(view, zone),
+        el("ul", [el("li", linked(line, wall)) for line in view["others"]], class_="facts") if view["others"] else None,
+        _facts(view, wall),
+        el("figure", area_chart(view, wall.zone), legend(), id="chart"),
+        _days(view, wall),
+        _marks(view["marks"], wall),
+        _served(view["served"], wall),
+        _numbers(view, wall),
     )
 
 
-def _facts(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
+def _facts(view: Mapping[str, Any], wall: Wall) -> Markup:
     peak = "-" if view["peak_mw"] is None else f"{view['peak_mw']:.2f} MW"
     pairs = (
-        ("Who serves", [who(view["served_by"]), " ", release_link(view["release"])]),
-        ("Issued", [stamp(view["issued_at"], zone), " (", age(view["issued_at"], view["now"]), " ago)"]),
-        ("Forecast peak", [peak, " at ", stamp(view["peak_at"], zone)]),
-        ("Load known until", [stamp(view["data_until"], zone), " (", age(view["data_until"], view["now"]), " ago)"]),
+        ("Who serves", [who(view["served_by"]), " ", model_link(view["release"])]),
+        ("Issued", [stamp(view["issued_at"], wall), " (", age(view["issued_at"], view["now"]), " ago)"]),
+        ("Forecast peak", [peak, " at ", stamp(view["peak_at"], wall)]),
+        ("Load known until", [stamp(view["data_until"], wall), " (", age(view["data_until"], view["now"]), " ago)"]),
     )
     return el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in pairs], class_="strip")
 
@@ -75,7 +74,7 @@ def _sample(kind: str) -> Markup:
     return el("rect", width=18, height=10, class_=kind)
 
 
-def _days(view: Mapping[str, Any]) -> Markup:
+def _days(view: Mapping[str, Any], wall: Wall) -> Markup:
     end, span = parse_utc(view["to"]), timedelta(days=view["days"])
 
     def link(words: str, until: str | None) -> Markup:
@@ -84,6 +83,7 @@ def _days(view: Mapping[str, Any]) -> Markup:
 
     return el(
         "nav",
+        el("span", f"{wall.day(end - span)} to {wall.day(end)}"),
         link("earlier", format_utc(end - span)),
         link("later", format_utc(end + span)),
         link("newest", None),
@@ -92,12 +92,12 @@ def _days(view: Mapping[str, Any]) -> Markup:
     )
 
 
-def _marks(marks: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
+def _marks(marks: Sequence[Mapping[str, Any]], wall: Wall) -> list[Markup]:
     rows = [
         el(
             "tr",
             el("td", number),
-            el("td", stamp(mark["at"], zone)),
+            el("td", stamp(mark["at"], wall)),
             el("td", mark["kind"].replace("_", " ")),
             el("td", release_link(mark["release"])),
             el("td", mark["text"]),
@@ -109,14 +109,14 @@ def _marks(marks: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
     return [el("h2", "Events on the time axis"), table if rows else el("p", "None in these days.", class_="quiet")]
 
 
-def _served(spans: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
+def _served(spans: Sequence[Mapping[str, Any]], wall: Wall) -> list[Markup]:
     rows = [
         el(
             "tr",
-            el("td", stamp(span["from"], zone)),
-            el("td", stamp(span["to"], zone)),
+            el("td", stamp(span["from"], wall)),
+            el("td", stamp(span["to"], wall)),
             el("td", who(span["served_by"])),
-            el("td", linked(span["release"])),
+            el("td", release_link(span["release"])),
             el("td", span["reason"] or "as planned"),
         )
         for span in spans
@@ -125,13 +125,13 @@ def _served(spans: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> list[Markup]:
     return [el("h2", "Who served when"), el("table", el("thead", el("tr", heads)), el("tbody", rows))]
 
 
-def _numbers(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
+def _numbers(view: Mapping[str, Any], wall: Wall) -> Markup:
     """Return the numbers behind the drawing, for who cannot see it and for print on demand."""
     load = {row[0]: row[1] for row in view["load"]}
     rows = [
         el(
             "tr",
-            el("td", stamp(at, zone)),
+            el("td", stamp(at, wall)),
             *[el("td", f"{n:.3f}", class_="n") for n in (low, mid, high)],
             el("td", f"{load[at]:.3f}" if at in load else "-", class_="n"),
         )

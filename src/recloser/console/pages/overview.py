@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from recloser.console.drawing.trends import band_points, line_points, small_trend
 from recloser.console.markup import Markup, el
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked
-from recloser.console.pages.words import CLASSES, age, stamp, state, who
+from recloser.console.pages.tables import linked, model_link
+from recloser.console.pages.words import CLASSES, Wall, age, stamp, state, who
 from recloser.core import parse_utc
 
 HEADS = ("area", "forecast (10-90 %) and load, last day and next", "forecast peak", "load known", "who serves", "trust")
@@ -19,7 +18,7 @@ HEADS = ("area", "forecast (10-90 %) and load, last day and next", "forecast pea
 
 def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abnormal: bool = False) -> str:
     """Return the page of `app`'s overview document."""
-    rows = [_row(row, view["now"], shell.zone) for row in view["areas"]]
+    rows = [_row(row, view["now"], shell.wall) for row in view["areas"]]
     table = el(
         "table",
         el("caption", f"{view['found']} areas, those not as planned first", class_="quiet"),
@@ -33,12 +32,12 @@ def overview_page(shell: Shell, view: Mapping[str, Any], find: str = "", *, abno
         el("h1", "Overview"),
         _counts(view["counts"]),
         _alarms(view["alarms"]),
-        el("ul", [el("li", linked(line)) for line in view["sentences"]], class_="facts"),
+        el("ul", [el("li", linked(line, shell.wall)) for line in view["sentences"]], class_="facts"),
         _filter(find, abnormal=abnormal),
         table if rows else empty,
         _pager(view, find, abnormal=abnormal),
         el("h2", "Latest events"),
-        events_table(view["events"], shell.zone),
+        events_table(view["events"], shell.wall),
     )
 
 
@@ -75,20 +74,20 @@ def _filter(find: str, *, abnormal: bool) -> Markup:
     )
 
 
-def _row(row: Mapping[str, Any], now: str, zone: ZoneInfo) -> Markup:
+def _row(row: Mapping[str, Any], now: str, wall: Wall) -> Markup:
     peak = "-" if row["peak_mw"] is None else f"{row['peak_mw']:.2f} MW"
     others = f" And {len(row['others'])} more." if row["others"] else ""
     trend = small_trend(band_points(row["trend"]), line_points(row["actual"]), parse_utc(now))
-    served = el("td", who(row["served_by"]), el("br"), el("span", linked(row["release"] or ""), class_="quiet small"))
+    served = el("td", who(row["served_by"]), el("br"), el("span", model_link(row["release"]), class_="quiet small"))
     return el(
         "tr",
         el("th", el("a", row["area"], href=area_link(row["area"])), scope="row"),
         el("td", trend),
-        el("td", peak, el("br"), el("span", stamp(row["peak_at"], zone), class_="quiet small"), class_="n"),
+        el("td", peak, el("br"), el("span", stamp(row["peak_at"], wall), class_="quiet small"), class_="n"),
         el("td", age(row["data_until"], now), " ago" if row["data_until"] else ""),
         served,
         el("td", state(row["state"], row["trust"])),
-        el("td", linked(row["why"]), others),
+        el("td", linked(row["why"], wall), others),
         class_=CLASSES[row["state"]],
     )
 
@@ -119,18 +118,18 @@ def _pager(view: Mapping[str, Any], find: str, *, abnormal: bool) -> Markup | No
     )
 
 
-def events_table(events: Sequence[Mapping[str, Any]], zone: ZoneInfo) -> Markup:
+def events_table(events: Sequence[Mapping[str, Any]], wall: Wall) -> Markup:
     """Return audit entries as a table, in their order."""
     if not events:
         return el("p", "None yet.", class_="quiet")
     rows = [
         el(
             "tr",
-            el("td", stamp(event["at"], zone), class_="quiet"),
+            el("td", stamp(event["at"], wall), class_="quiet"),
             el("td", event["actor"]),
             el("td", event["action"]),
             el("td", linked(event["subject"])),
-            el("td", linked(event["reason"])),
+            el("td", linked(event["reason"], wall)),
         )
         for event in events
     ]

@@ -14,6 +14,7 @@ from recloser.console.pages.shell import Shell, page
 from recloser.console.pages.tables import linked, none, release_link, table
 from recloser.console.pages.words import stamp, text_of
 from recloser.core import format_utc
+from recloser.rollout import reach_words
 
 BAD = frozenset({"refuse", "refused", "tripped", "rolled_back"})
 WAITS = frozenset({"hold", "held", "awaiting_approval"})
@@ -24,11 +25,11 @@ def releases_page(shell: Shell, view: Mapping[str, Any], freezes: Mapping[str, A
     rows = [
         (
             release_link(row["release"]),
-            stamp(row["created_at"], shell.zone),
+            stamp(row["created_at"], shell.wall),
             told(row["state"]),
             told(row["verdict"] or "-"),
             told(row["rollout"] or "-"),
-            linked(row["reason"] or row["verdict_reason"] or ""),
+            linked(row["reason"] or row["verdict_reason"] or "", shell.wall),
         )
         for row in view["releases"]
     ]
@@ -53,8 +54,8 @@ def _freezes(shell: Shell, freezes: Mapping[str, Any]) -> list[Markup | None]:
     rows = [
         (
             item["reason"],
-            stamp(text_of(item["from"]), shell.zone),
-            stamp(text_of(item["to"]), shell.zone) if item["to"] else "until it is lifted",
+            stamp(text_of(item["from"]), shell.wall),
+            stamp(text_of(item["to"]), shell.wall) if item["to"] else "until it is lifted",
             None if person is None else act(person, "lift", "Lift", item["freeze"]),
         )
         for item in freezes["declared"]
@@ -94,7 +95,7 @@ def _route(route: Mapping[str, Any] | None) -> Markup:
         return none("Nothing serves yet.")
     words: list[Child] = ["Champion ", release_link(route["champion"])]
     if route["canary"]:
-        words += [", canary ", release_link(route["canary"]), f" for {100 * route['share']:.0f} % of the areas"]
+        words += [", canary ", release_link(route["canary"]), f" for {reach_words(route, 'areas')}"]
     if route["shadow"]:
         words += [", in the shadow ", release_link(route["shadow"])]
     return el("p", words, ". Route epoch ", route["epoch"], ": ", linked(route["reason"]), class_="why")
@@ -111,7 +112,7 @@ def told(word: str) -> Markup:
 def trips_table(trips: Sequence[Mapping[str, Any]], shell: Shell) -> Markup:
     """Return trips as a table."""
     rows = [
-        (stamp(t["at"], shell.zone), release_link(t["release"]), t["tier"], linked(t["reason"]), t["recalled"])
+        (stamp(t["at"], shell.wall), release_link(t["release"]), t["tier"], linked(t["reason"]), t["recalled"])
         for t in trips
     ]
     return table(("at", "release", "tier", "reason", "recalled"), rows, numbers=(4,), id_="trips")
@@ -121,7 +122,7 @@ def release_page(shell: Shell, view: Mapping[str, Any], acts: Child = None) -> s
     """Return the page of `app`'s release document; `acts` is what the signed-in person may do about it."""
     trigger = view["trigger"]
     facts = (
-        ("Made", stamp(view["created_at"], shell.zone)),
+        ("Made", stamp(view["created_at"], shell.wall)),
         ("Asked for by", "-" if trigger is None else f"{trigger['kind']}: {trigger['reason']}"),
         ("Run", view["run"]),
         ("Package digest", el("code", view["digest"][:16])),
@@ -138,7 +139,7 @@ def release_page(shell: Shell, view: Mapping[str, Any], acts: Child = None) -> s
         *_evidence(view),
         *_verdict(view["verdict"], shell),
         el("h2", "History"),
-        events_table(view["history"], shell.zone),
+        events_table(view["history"], shell.wall),
     )
 
 
@@ -160,7 +161,7 @@ def _trips(trips: Sequence[Mapping[str, Any]], shell: Shell) -> list[Markup]:
         el(
             "p",
             "■ Tripped ",
-            stamp(trip["at"], shell.zone),
+            stamp(trip["at"], shell.wall),
             f" by {trip['tier']}: ",
             trip["reason"],
             f". {trip['recalled']} forecasts recalled.",
@@ -177,13 +178,18 @@ def _rollout(rollout: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
     return [
         el("h2", "Rollout"),
         el(
-            "p", told(rollout["state"]), " since ", stamp(rollout["since"], shell.zone), ": ", linked(rollout["reason"])
+            "p",
+            told(rollout["state"]),
+            " since ",
+            stamp(rollout["since"], shell.wall),
+            ": ",
+            linked(rollout["reason"], shell.wall),
         ),
         *[
             el(
                 "details",
                 el("summary", head),
-                el("ul", [el("li", linked(line)) for line in lines]),
+                el("ul", [el("li", linked(line, shell.wall)) for line in lines]),
                 open=True,
                 id=f"list-{k}",
             )
@@ -244,7 +250,12 @@ def _verdict(verdict: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
     checks = sorted(verdict["checks"], key=lambda check: rank.get(check["verdict"], 2))
     rows = [(told(check["verdict"]), check["name"], check["reason"]) for check in checks]
     waivers = [
-        el("li", f"{w['check']} set aside by {w['name']} until {w['expires_at']}: {w['reason']}")
+        el(
+            "li",
+            f"{w['check']} set aside by {w['name']} until ",
+            stamp(w["expires_at"], shell.wall),
+            f": {w['reason']}",
+        )
         for w in verdict["waivers"]
     ]
     return [
@@ -253,7 +264,7 @@ def _verdict(verdict: Mapping[str, Any] | None, shell: Shell) -> list[Markup]:
             "p",
             told(verdict["verdict"]),
             " ",
-            stamp(verdict["at"], shell.zone),
+            stamp(verdict["at"], shell.wall),
             ": ",
             verdict["reason"],
             " Evidence ",

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el, join
 from recloser.console.pages.acts import Person, stop
-from recloser.console.pages.words import local
+from recloser.console.pages.tables import linked
+from recloser.console.pages.words import Wall, local
 from recloser.core import format_utc
 
 PLACES = (
@@ -44,6 +45,11 @@ class Shell:
     person: Person | None = None
     told: tuple[str, bool] | None = None
 
+    @property
+    def wall(self) -> Wall:
+        """The clock that its dates are told by."""
+        return Wall(self.zone, self.now)
+
 
 def page(shell: Shell, title: str, *content: Child) -> str:
     """Return a whole page."""
@@ -74,7 +80,13 @@ def _told(shell: Shell) -> Markup | None:
     if shell.told is None:
         return None
     sentence, well = shell.told
-    return el("p", sentence if well else f"▲ {sentence}", class_="done" if well else "care", role="status", id="told")
+    return el(
+        "p",
+        linked(sentence if well else f"▲ {sentence}", shell.wall),
+        class_="done" if well else "care",
+        role="status",
+        id="told",
+    )
 
 
 def _person(shell: Shell) -> Markup | None:
@@ -100,7 +112,7 @@ def _bar(shell: Shell) -> Markup:
         [
             el("strong", shell.project, class_="project"),
             el("nav", links, aria_label="Levels"),
-            el("span", words, class_="quiet", id="clock"),
+            el("span", words, class_="quiet", id="clock", data_at=local(shell.now, shell.zone)),
             _person(shell),
         ]
     )

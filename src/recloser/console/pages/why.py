@@ -17,18 +17,22 @@ HALF = 110
 
 def why_page(shell: Shell, view: Mapping[str, Any]) -> str:
     """Return the page of `app`'s document about one forecast."""
-    at = parse_utc(view["at"]).astimezone(shell.zone)
+    at = parse_utc(view["at"])
     return page(
         shell,
         f"Why: {view['area']}",
-        el("h1", "Why ", f"{view['q50']:.2f} MW for {view['area']}, {at:%a %d %b %H:%M}?"),
+        el(
+            "h1",
+            "Why ",
+            f"{view['q50']:.2f} MW for {view['area']}, {shell.wall.day(at)} {at.astimezone(shell.zone):%H:%M}?",
+        ),
         _times(view, shell),
         el(
             "p",
             f"Between {view['q10']:.2f} and {view['q90']:.2f} MW with 80 % probability; {who(view['served_by'])} ",
-            release_link(view["release"]) if view["release"].startswith("rel-") else view["release"],
+            release_link(view["release"]),
             ", issued ",
-            stamp(view["issued_at"], shell.zone),
+            stamp(view["issued_at"], shell.wall),
             ".",
             class_="why",
         ),
@@ -125,7 +129,7 @@ def _alike(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
         return []
     rows = [
         (
-            stamp(row["at"], shell.zone),
+            stamp(row["at"], shell.wall),
             "-" if row["load_mw"] is None else f"{row['load_mw']:.2f}",
             f"{row['distance']:.2f}",
         )

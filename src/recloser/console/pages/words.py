@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,17 +14,39 @@ SIGNS = ("", "▲", "■")
 CLASSES = ("plain", "care", "stop")
 
 
-def stamp(text: str | None, zone: ZoneInfo) -> Markup:
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """The wall clock that a page's dates are told by: the project's zone, and the instant that the page shows."""
+
+    zone: ZoneInfo
+    now: datetime
+
+    def day(self, at: datetime) -> str:
+        """Return the local day of an instant, with the year where that is not the page's own."""
+        there = self.there(at)
+        return f"{there:%a %d %b}" if there.year == self.there(self.now).year else f"{there:%a %d %b %Y}"
+
+    def there(self, at: datetime) -> datetime:
+        """Return an instant in the zone; at the ends of all dates, such as a freeze for ever, as it is."""
+        try:
+            return at.astimezone(self.zone)
+        except OverflowError:
+            return at
+
+
+def stamp(text: str | None, wall: Wall) -> Markup:
     """Return an instant (ISO 8601 UTC) as local wall time; a dash without one."""
     if text is None:
         return el("span", "-", class_="quiet")
-    return el("time", f"{parse_utc(text).astimezone(zone):%a %d %b %H:%M}", datetime=text, title=text)
+    at = parse_utc(text)
+    return el("time", f"{wall.day(at)} {wall.there(at):%H:%M}", datetime=text, title=text)
 
 
-def moment(text: str, zone: ZoneInfo, *, day: bool = False) -> Markup:
+def moment(text: str, wall: Wall, *, day: bool = False) -> Markup:
     """Return an instant (ISO 8601 UTC) as local wall time to the millisecond, with its day or without."""
-    at = parse_utc(text).astimezone(zone)
-    return el("time", (f"{at:%a %d %b} " if day else "") + f"{at:%H:%M:%S.%f}"[:-3], datetime=text, title=text)
+    at = parse_utc(text)
+    there = f"{wall.there(at):%H:%M:%S.%f}"[:-3]
+    return el("time", f"{wall.day(at)} {there}" if day else there, datetime=text, title=text)
 
 
 def text_of(at: datetime | str | None) -> str | None:

@@ -4,13 +4,22 @@
 
 const SILENT_MS = 12000; // the server speaks every 5 s
 const AT_MOST_EVERY_MS = 1500;
+const ASK_EVERY_MS = 2000;
+const UNSEEN_MS = 10000; // a load that is due for longer is told
+const LONGEST_LOAD_MS = 60000;
 
 let shownAt = Date.parse(document.body.dataset.now);
 let shownTick = performance.now();
 let heardTick = performance.now();
+let askedTick = 0;
 let connected = true;
+let alone = false; // no stream tells this tab anything
+let asking = false;
 let loading = false;
-let wanted = false;
+let toldLength = null;
+let unreadable = false;
+let wanted = null; // since when another load is due
+let trouble = "";
 let lastLoad = 0;
 
 function words(seconds) {
@@ -31,54 +40,85 @@ function count() {
     const text = words((now() - Date.parse(age.dataset.age)) / 1000);
     if (age.textContent !== text) age.textContent = text;
   }
-  const silent = performance.now() - heardTick;
   const link = document.getElementById("link");
   if (!link) return;
-  if (connected && silent < SILENT_MS) {
-    link.hidden = true;
-    return;
-  }
-  const text = `▲ No connection for ${words(silent / 1000)}: this page shows what was known at `
-    + `${new Date(shownAt).toISOString().slice(0, 19).replace("T", " ")} UTC and may be out of date.`;
+  const text = doubt();
   if (link.textContent !== text) link.textContent = text;
-  link.hidden = false;
+  link.hidden = !text;
+}
+
+function doubt() {
+  // What to say of a page that may be old; nothing of one that is not.
+  const silent = performance.now() - heardTick;
+  const from = document.getElementById("clock").dataset.at;
+  const may = `this page shows what was known at ${from} and may be out of date`;
+  if (unreadable && silent < SILENT_MS) return `▲ The project cannot be read now: ${may}.`;
+  if (!connected || silent >= SILENT_MS) return `▲ No connection for ${words(silent / 1000)}: ${may}.`;
+  if (wanted === null || performance.now() - wanted < UNSEEN_MS) return "";
+  const why = [
+    busy() ? "a form is open or a field is being filled in (close it, or leave the field)" : "",
+    trouble || (busy() ? "" : "the server has not answered yet"),
+  ];
+  return `▲ What came after ${from} is not shown: ${why.filter(Boolean).join("; ")}.`;
 }
 
 function busy() {
   // Nothing is replaced under a person's hands.
   const active = document.activeElement;
   const typing = active && active.closest("main") && ["INPUT", "TEXTAREA", "SELECT"].includes(active.tagName);
+  if (typing && active.id === "step") return performance.now() - theatre.touched < UNSEEN_MS / 2;
   return typing || document.querySelector("dialog[open], details.act[open], form[data-keep]") !== null;
 }
 
 async function load() {
-  if (loading || busy()) {
-    wanted = true;
-    return;
-  }
+  wanted ??= performance.now();
+  if (loading || busy()) return;
   loading = true;
-  wanted = false;
   lastLoad = performance.now();
   try {
-    const answer = await fetch(location.href, { credentials: "same-origin" });
+    const signal = AbortSignal.timeout(LONGEST_LOAD_MS);
+    const answer = await fetch(location.href, { credentials: "same-origin", signal });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (answer.redirected) {
-      location.reload();
-      return;
-    }
-    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
-    else wanted = true;
+      trouble = "somebody must sign in again";
+      if (!busy()) location.reload();
+    } else if (answer.ok) replace(fresh);
+    else trouble = `the server cannot make the page now (${[answer.status, said(fresh)].filter(Boolean).join(": ")})`;
   } catch {
-    wanted = true;
+    trouble = "the server did not answer";
   } finally {
     loading = false;
   }
 }
 
-function replace(fresh) {
-  if (busy()) {
-    wanted = true;
-    return;
+function said(problem) {
+  return problem.querySelector("p.care")?.textContent.slice(0, 200);
+}
+
+function typed() {
+  // What somebody has written into fields and not sent, by where it stands.
+  const found = new Map();
+  for (const field of fields()) {
+    const written = field.tagName === "SELECT"
+      ? [...field.options].some((item) => item.selected !== item.defaultSelected)
+      : field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+    if (written) found.set(placeOf(field), field);
   }
+  return found;
+}
+
+function fields() {
+  return [...document.querySelectorAll("#bar input, #bar select, #main input, #main select, #main textarea")]
+    .filter((field) => field.type !== "hidden" && field.id !== "step");
+}
+
+function placeOf(field) {
+  return `${field.closest("details[id]")?.id ?? field.form?.className} ${field.name}`;
+}
+
+function replace(fresh) {
+  if (busy()) return;
+  const kept = typed();
   const open = [...document.querySelectorAll("details[open][id]")].map((item) => item.id);
   const focus = document.activeElement;
   const place = focus && focus.id ? `#${CSS.escape(focus.id)}`
@@ -89,32 +129,69 @@ function replace(fresh) {
   }
   for (const name of ["now", "length"]) document.body.dataset[name] = fresh.body.dataset[name];
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  for (const field of kept.size ? fields() : []) {
+    const old = kept.get(placeOf(field));
+    if (old) [field.value, field.checked] = [old.value, old.checked];
+  }
   if (place) document.querySelector(place)?.focus({ preventScroll: true });
   shownAt = Date.parse(fresh.body.dataset.now);
   shownTick = performance.now();
+  trouble = "";
+  wanted = toldLength > Number(document.body.dataset.length) ? shownTick : null; // changed again meanwhile
   count();
 }
 
+function hear(told) {
+  heardTick = performance.now() - (told.ageMs ?? 0);
+  unreadable = told.length === null;
+  connected = !unreadable;
+  toldLength = told.length;
+  if (connected && String(told.length) !== document.body.dataset.length) wanted ??= performance.now();
+}
+
+function cutOff(refused) {
+  connected = unreadable = false;
+  if (refused) wanted ??= performance.now(); // the next load finds out whether somebody must sign in
+}
+
+// One stream for all tabs of a browser: stream.js. Where a browser has no shared workers, or that one is refused or
+// silent, the tab asks by itself, which holds no connection.
 function listen() {
-  const source = new EventSource("/events");
-  source.addEventListener("state", (event) => {
-    heardTick = performance.now();
-    connected = true;
-    const told = JSON.parse(event.data);
-    if (told.length === null) connected = false;
-    else if (String(told.length) !== document.body.dataset.length) wanted = true;
-  });
-  source.addEventListener("error", () => {
-    connected = false;
-    if (source.readyState === EventSource.CLOSED) {
-      wanted = true;  // the next load finds out whether somebody must sign in
-      setTimeout(listen, 5000);
+  if (!window.SharedWorker) {
+    alone = true;
+    return;
+  }
+  const worker = new SharedWorker("/static/stream.js");
+  worker.addEventListener("error", () => { alone = true; });
+  worker.port.onmessage = ({ data }) => {
+    if (data.cut) {
+      if (!alone) cutOff(data.refused);
+      alone ||= data.refused;
+      return;
     }
-  });
+    alone = false;
+    hear(data);
+  };
+  addEventListener("pagehide", () => worker.port.postMessage("leave"));
+  addEventListener("pageshow", (event) => { if (event.persisted) worker.port.postMessage("join"); });
+}
+
+async function ask() {
+  asking = true;
+  askedTick = performance.now();
+  try {
+    const answer = await fetch("/events.json", { credentials: "same-origin", signal: AbortSignal.timeout(SILENT_MS) });
+    if (answer.ok) hear(await answer.json());
+    else cutOff(answer.status === 401);
+  } catch {
+    cutOff(false);
+  } finally {
+    asking = false;
+  }
 }
 
 // The replay theatre: the slider goes to a moment without loading the whole page; without a script its button does.
-const theatre = { due: 0, shown: null, waiting: false };
+const theatre = { due: 0, shown: null, touched: -Infinity, waiting: false };
 
 function stepTo(step) {
   const slider = document.getElementById("step");
@@ -158,7 +235,10 @@ async function showMoment() {
 function onTheatre(event) {
   const slider = document.getElementById("step");
   if (!slider) return;
-  if (event.type === "input" && event.target === slider) theatre.due = performance.now() + 60;
+  if (event.type === "input" && event.target === slider) {
+    theatre.touched = performance.now();
+    theatre.due = theatre.touched + 60;
+  }
   if (event.type === "click" && !event.defaultPrevented) {
     const axis = event.target.closest("#course");
     if (!axis || event.target.closest("a")) return;
@@ -190,11 +270,16 @@ if (document.getElementById("step")) {
   }, 30);
 }
 
+function tick() {
+  const since = (instant) => performance.now() - instant;
+  count();
+  if (!asking && (alone || since(heardTick) > SILENT_MS) && since(askedTick) > ASK_EVERY_MS) ask();
+  if (wanted !== null && since(lastLoad) > AT_MOST_EVERY_MS) load();
+  else if (connected && since(lastLoad) > 60000) load();
+}
+
 if (document.getElementById("bar")) {
   listen();
-  setInterval(() => {
-    count();
-    if (wanted && performance.now() - lastLoad > AT_MOST_EVERY_MS) load();
-    else if (connected && performance.now() - lastLoad > 60000) load();
-  }, 500);
+  setInterval(tick, 500);
+  document.addEventListener("visibilitychange", tick); // a hidden tab counts rarely
 }

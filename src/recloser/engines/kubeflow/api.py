@@ -69,7 +69,7 @@ class KubeflowApi:
             return found
         try:
             body = {"display_name": name, **self._where()}
-            return str(self._rest.call("POST", EXPERIMENTS, body=body).document["experiment_id"])
+            return _id_of(self._rest.call("POST", EXPERIMENTS, body=body).document, "experiment_id")
         except Refused:
             found = self._experiment(name)  # somebody else made it at the same moment
             if found is None:
@@ -118,7 +118,7 @@ class KubeflowApi:
         }
         for document in self._rest.pages(RUNS, query, "runs"):
             if document.get("display_name") == name:
-                return self.run(str(document["run_id"]))
+                return self.run(_id_of(document, "run_id"))
         return None
 
     def retry(self, run_id: str) -> None:
@@ -188,7 +188,7 @@ class KubeflowApi:
         query = {"filter": _named(name), "page_size": PAGE, **self._where()}
         for document in self._rest.pages(EXPERIMENTS, query, "experiments"):
             if document.get("display_name") == name:
-                return str(document["experiment_id"])
+                return _id_of(document, "experiment_id")
         return None
 
     def _where(self) -> dict[str, str]:
@@ -209,20 +209,32 @@ def read_run(document: Mapping[str, Any]) -> ClusterRun:
     Raises:
         Unavailable: it is not one.
     """
-    if not document.get("run_id"):
-        raise Unavailable("the API answered something that is no run", got=str(dict(document))[:200])
-    details = document.get("run_details") or {}
-    tasks = [_task(task) for task in details.get("task_details") or () if isinstance(task, Mapping)]
+    run_id = _id_of(document, "run_id")
+    details = document.get("run_details")
+    listed = details.get("task_details") if isinstance(details, Mapping) else None
+    tasks = [_task(task) for task in (listed if isinstance(listed, list) else ()) if isinstance(task, Mapping)]
     far = max((task.began_at for task in tasks if task.began_at is not None), default=None)
     tasks.sort(key=lambda task: (task.began_at is None, task.began_at or far))
     return ClusterRun(
-        id=str(document["run_id"]),
+        id=run_id,
         name=str(document.get("display_name", "")),
         state=str(document.get("state") or "PENDING"),
         description=str(document.get("description") or ""),
         error=_message(document.get("error")),
         tasks=tuple(tasks),
     )
+
+
+def _id_of(document: Mapping[str, Any], name: str) -> str:
+    found = document.get(name)
+    if not isinstance(found, str) or not found:
+        raise Unavailable(
+            f"the API answered something without {name}",
+            got=str(dict(document))[:200],
+            where="Kubeflow's answer",
+            next_step="Check [kubeflow] url, then try again.",
+        )
+    return found
 
 
 def _task(document: Mapping[str, Any]) -> TaskState:

@@ -19,6 +19,7 @@ from recloser.engines.kubeflow.task import recloser_step
 from recloser.pipelines import Pipeline, Step
 
 MOST_NEEDS = 8
+VERDICT = "Output"  # of a task, beside its result; see `task.py` for the name
 INPUTS: dict[str, type] = {
     "run_key": str,
     "as_of": str,
@@ -159,7 +160,7 @@ def _tasks(
             made[step.name] = _task(kfp, step, target, {**given, "project": project}, made).after(*before)
             before = [made[step.name]]  # one after the other, as the pipeline says
             continue
-        verdict = made[step.when.step].outputs["verdict"]
+        verdict = made[step.when.step].outputs[VERDICT]
         with kfp.dsl.If(verdict == step.when.verdict, name=dashed(f"{step.when.step}-{step.when.verdict}")):
             made[step.name] = _task(kfp, step, target, {**given, "project": project}, made).after(*before)
     return made

@@ -26,8 +26,11 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     need_5: str = "",
     need_6: str = "",
     need_7: str = "",
-) -> NamedTuple("Answer", [("result", str), ("verdict", str)]):  # type: ignore[valid-type]
-    """Run one step in the process of its task; kfp copies this source, so it uses nothing from outside."""
+) -> NamedTuple("Answer", [("result", str), ("Output", str)]):  # type: ignore[valid-type]
+    """Run one step in the process of its task; kfp copies this source, so it uses nothing from outside.
+
+    The verdict is called `Output`: kfp's local runner finds no other output that a condition asks for.
+    """
     import importlib  # noqa: PLC0415
     import json  # noqa: PLC0415
     from typing import NamedTuple as Named  # noqa: PLC0415
@@ -42,5 +45,5 @@ def recloser_step(  # noqa: PLR0913, PLR0917 - kfp passes every result as an arg
     result: str = run_step(project, key, step, json.dumps({"parameters": told, **results}))
     verdict = str(json.loads(result).get("verdict") or "")
     safe = result.replace("{{", "{\\u007b")  # kfp would take it for a placeholder; the JSON means the same
-    answer = Named("answer", [("result", str), ("verdict", str)])  # noqa: UP014 - a type of this function alone
+    answer = Named("answer", [("result", str), ("Output", str)])  # noqa: UP014 - a type of this function alone
     return answer(safe, verdict)

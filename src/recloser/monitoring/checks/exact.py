@@ -211,7 +211,8 @@ def find_out_of_range(
 def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int) -> list[Finding]:
     """Find one or two samples that jump away from both sides and return at once.
 
-    The jump must exceed a third of the local level and six times the 98 % quantile of the feed's own jumps.
+    The jump must exceed a third of the local level and six times the 98 % quantile of the feed's own jumps; samples to
+    skip count neither as jumps nor as calm.
     """
     values = np.where(skip, np.nan, window.values)
     jump = np.zeros(values.shape)
@@ -226,7 +227,8 @@ def find_spikes(window: Window, usual: Expectation, skip: BoolArray, recent: int
     spiked[:, :recent] = False
     rows = np.flatnonzero(spiked.any(axis=1))
     # Quantiles are dear: only feeds with something to judge get theirs.
-    spiked[rows] &= jump[rows] > 6.0 * np.nan_to_num(np.quantile(jump[rows], 0.98, axis=1))[:, None]
+    for row in rows:
+        spiked[row] &= jump[row] > 6.0 * float(np.quantile(jump[row, ~skip[row]], 0.98))
     found = []
     newest = _newest(window)
     for row in np.flatnonzero(spiked.any(axis=1)):

@@ -16,6 +16,7 @@ from recloser.core import (
     FloatArray,
     InvalidInput,
     Panel,
+    Quality,
     parse_zone,
     require_utc,
 )
@@ -29,11 +30,14 @@ from recloser.monitoring.checks.exact import (
     find_stuck,
     find_temperature_unit,
     find_unit,
+    runs_of,
 )
 from recloser.monitoring.checks.level import LevelLimits, find_alone, find_unbalanced
 from recloser.monitoring.checks.shift import ShiftLimits, find_shift
 from recloser.monitoring.finding import Finding, group
-from recloser.monitoring.window import Blocks, Days, Window, blocks_of, calendar_of, fold, median, window_of
+from recloser.monitoring.window import Blocks, BoolArray, Days, Window, blocks_of, calendar_of, fold, median, window_of
+
+_BY_VALUE = int(Quality.MISSING | Quality.STUCK | Quality.SPIKE | Quality.UNIT_SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def check_data(panel: Panel, now: datetime, plan: CheckPlan) -> list[Finding]:
     """Return the faults of load, temperature and substation meters that show as of `now`.
 
     Causal: looks only at what the panel (as of `now`) holds. Samples that a former check has flagged are judged
-    again by their value, but no baseline is learnt from them, so a fault stays found while it lasts.
+    again by their value while their fault may last, but no baseline is learnt from them; once it is over and no longer
+    told, nothing looks at them.
 
     Args:
         panel: read as of `now`, from `now - plan.lookback` on; temperature may reach into the future.
@@ -103,29 +108,43 @@ def check_data(panel: Panel, now: datetime, plan: CheckPlan) -> list[Finding]:
 
 
 def _load_faults(blocks: Blocks, load: Window, now: datetime, plan: CheckPlan) -> list[Finding]:
-    recent = _recent(load, now, plan)
+    recent, before = _recent(load, now, plan), _recent(load, now - plan.report, plan)
     calendar = calendar_of(load, plan.zone)
     days = fold(load, calendar)
     usual = _expect(load, days)
     found = find_missing(load, now, at_least=plan.patience, recent=recent)
-    hard = find_dead(load, days=plan.dead_days, share=plan.dead_share, recent=recent)
-    hard += find_stuck(load, explained(load, hard), at_least=plan.patience, recent=recent)
-    hard += find_unit(load, usual, at_least=plan.patience, recent=recent)
-    skip = explained(load, hard)
+    # What ended up to `report` before the told span still explains its samples.
+    hard = find_dead(load, days=plan.dead_days, share=plan.dead_share, recent=before)
+    hard += find_stuck(load, explained(load, hard), at_least=plan.patience, recent=before)
+    hard += find_unit(load, usual, at_least=plan.patience, recent=before)
+    over = _over(load, before, recent)
     limits = _limits(load, usual, plan)
-    hard += find_out_of_range(load, limits, skip, recent)
-    skip = explained(load, hard)
-    hard += find_spikes(load, usual, skip, recent)
-    clean = replace(load, values=np.where(explained(load, hard), np.nan, load.values))
+    hard += find_out_of_range(load, limits, over | explained(load, hard), before)
+    hard += find_spikes(load, usual, over | explained(load, hard), recent)
+    clean = replace(load, values=np.where(over | explained(load, hard), np.nan, load.values))
     folded = replace(days, values=fold(clean, calendar).values)
-    soft = find_shift(load, folded, plan.shift, recent)
+    soft = find_shift(clean, folded, plan.shift, recent)
     covered: set[str] = set()
     if plan.groups:
         meters = window_of(blocks, plan.meter, load.start, now, tuple(plan.groups))
         covered = {area for areas in plan.groups.values() for area in areas}
         soft += find_unbalanced(load, meters, plan.groups, (folded, fold(meters, calendar)), plan.level)
     soft += find_alone(load, folded, covered, plan.level)
-    return found + hard + soft
+    return found + [one for one in hard if one.end > load.time(recent)] + soft
+
+
+def _over(window: Window, before: int, recent: int) -> BoolArray:
+    """Return the unusable samples of faults that are over: runs of flags that end before step `recent`.
+
+    A run of a day or more (what whole days are flagged for) that ends after step `before` may go on: perhaps nobody
+    has looked since. Days of a level or a shift go on through days that are only questionable.
+    """
+    result = np.zeros(window.values.shape, dtype=bool)
+    for bits in (_BY_VALUE, ~_BY_VALUE):
+        for row, first, last in runs_of((window.quality & bits) != 0):
+            if last < recent and (last <= before or last - first < 24 * window.per_hour):
+                result[row, first:last] |= ~window.usable[row, first:last]
+    return result
 
 
 def _temperature_faults(warmth: Window, now: datetime, plan: CheckPlan) -> list[Finding]:

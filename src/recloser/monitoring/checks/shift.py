@@ -59,6 +59,7 @@ def find_shift(window: Window, days: Days, limits: ShiftLimits, recent: int) -> 
         window,
         areas=tuple(window.areas[k] for k in regular),
         values=window.values[regular],
+        quality=window.quality[regular],
         usable=window.usable[regular],
         known_us=window.known_us[regular],
     )
@@ -149,11 +150,13 @@ def _run(matches: FloatArray, limits: ShiftLimits) -> tuple[int, int] | None:
     first = last
     while first > 0 and agrees[first - 1]:
         first -= 1
+    while first < last and matches[0, first] == 0.0:  # a run begins with a day that could be judged
+        first += 1
     if last - first + 1 < limits.days:
         return None
     whole, morning, evening = matches[:, first : last + 1].mean(axis=1)
     enough = whole >= limits.match and whole * (last - first + 1) >= limits.total
-    before = matches[0, :first]
+    before = matches[0, :first][matches[0, :first] != 0.0]
     if len(before) >= 10:
         usual = float(np.median(before))
         spread = 1.4826 * float(np.median(np.abs(before - usual))) + 0.05

@@ -13,6 +13,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope, Send
 
 from recloser.core import InvalidInput, RecloserError, Refused, Unavailable, Unproven, jsonable
@@ -109,7 +110,15 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     members = dialect(request.url.path, error.status_code, error.detail)
     response = problem(error.status_code, title, error.detail, **members)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(sorted(_methods(request)))
     return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return what the routes of a path take together; the router itself names those of the first alone."""
+    fitting = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in fitting for method in route.methods or ()}
 
 
 async def on_crash(request: Request, _: Exception) -> Response:
@@ -159,14 +168,23 @@ class Access:
         Raises:
             HTTPException: 401 without a known token, 403 with one that lacks the scope.
         """
-        scheme, _, token = authorization.partition(b" ")
-        found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
-        if scheme.lower() != b"bearer" or found is None:
+        found = self._known(authorization)
+        if found is None:
             raise HTTPException(401, "Send a known bearer token.", {"www-authenticate": CHALLENGE})
         owner, scopes = found
         if needed not in scopes and "admin" not in scopes:
             raise HTTPException(403, f"The token of {owner} lacks the scope {needed!r}.")
         return owner
+
+    def owner(self, authorization: bytes) -> str | None:
+        """Return whose token an Authorization header holds, whatever its scopes; None if it is not known."""
+        found = self._known(authorization)
+        return None if found is None else found[0]
+
+    def _known(self, authorization: bytes) -> tuple[str, frozenset[str]] | None:
+        scheme, _, token = authorization.partition(b" ")
+        found = self.tokens.get(hashlib.sha256(token.strip()).hexdigest())
+        return found if scheme.lower() == b"bearer" else None
 
 
 def _host_named(headers: Mapping[bytes, bytes]) -> str:

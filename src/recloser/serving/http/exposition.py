@@ -8,6 +8,7 @@ from collections import Counter
 
 from recloser.serving.gateway import Gateway
 from recloser.serving.log import AnswerLog
+from recloser.serving.route import chosen_for_canary
 from recloser.serving.wire.figures import Family, Figures, Sample, family
 from recloser.serving.wire.statistics import Statistics
 
@@ -76,7 +77,9 @@ def _durations(buckets: dict[str, list[int]], seconds: dict[str, int]) -> Family
 
 def gateway_families(gateway: Gateway) -> list[Family]:
     """Return the gateway's counts and route."""
-    counts, route = sorted(gateway.counts().items()), gateway.route
+    counts, route, areas = sorted(gateway.counts().items()), gateway.route, gateway.limits
+    # pilot areas count whatever share of the others is drawn beside them
+    share = sum(chosen_for_canary(route, area) for area in areas) / len(areas) if areas else route.share
     answers = [({"served_by": kind, "release": r}, n) for (family, kind, r), n in counts if family == "answers"]
     incidents = [({"kind": kind, "release": r}, n) for (family, kind, r), n in counts if family == "incidents"]
     tripped = [({"release": name}, int(name in gateway.tripped)) for name in route.challengers()]
@@ -84,7 +87,7 @@ def gateway_families(gateway: Gateway) -> list[Family]:
         family("recloser_answers_total", "counter", "Answers per area, by who gave them.", answers),
         family("recloser_incidents_total", "counter", "What the guard held back, by kind and model.", incidents),
         family("recloser_route_epoch", "gauge", "Epoch of the route in force.", [({}, route.epoch)]),
-        family("recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, route.share)]),
+        family("recloser_route_canary_share", "gauge", "Share of the areas meant for the canary.", [({}, share)]),
         family("recloser_challenger_tripped", "gauge", "1 if the gateway has cut the challenger off.", tripped),
     ]
 

@@ -69,9 +69,9 @@ class Tending:
             try:
                 pause_s = 0.05 if self._keeper.tend() else self._every_s
                 wait_s, told = self._first_wait_s, ""
-            except RecloserError as error:
-                if error.explain() != told:
-                    told = error.explain()
+            except Exception as error:  # noqa: BLE001 - the outermost loop of its thread: without it nobody mends releases
+                if _said(error) != told:
+                    told = _said(error)
                     self._say(f"kserve: {told}")
                 pause_s = max(wait_s, error.wait_s if isinstance(error, Busy) else 0.0)
                 wait_s = min(2 * wait_s, self._every_s)
@@ -103,4 +103,12 @@ class Tending:
             except RecloserError:
                 pause_s = wait_s
                 wait_s = min(2 * wait_s, self._every_s)
+            except Exception as error:  # noqa: BLE001 - the outermost loop of its thread
+                self._say(f"kserve: the watch met {_said(error)}")
+                pause_s = wait_s
+                wait_s = min(2 * wait_s, self._every_s)
             self._ended.wait(pause_s)
+
+
+def _said(error: Exception) -> str:
+    return error.explain() if isinstance(error, RecloserError) else f"{type(error).__name__}: {error}"

@@ -161,10 +161,7 @@ def instants(texts: Sequence[str], name: str, count: int) -> IntArray:
     """
     if len(texts) != count:
         raise InvalidInput("another number of rows than 'area'", got=len(texts), expected=str(count), where=name)
-    try:
-        since = {text: parse_utc(text, name) - EPOCH for text in dict.fromkeys(texts)}
-    except OverflowError as error:
-        raise InvalidInput("a time outside the calendar", expected="years 1 to 9999 in UTC", where=name) from error
+    since = {text: parse_utc(text, name) - EPOCH for text in dict.fromkeys(texts)}
     us = {text: (d.days * 86_400 + d.seconds) * 1_000_000 + d.microseconds for text, d in since.items()}
     return np.array([us[text] for text in texts], dtype=np.int64)
 

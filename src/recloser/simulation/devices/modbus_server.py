@@ -10,7 +10,7 @@ from recloser.simulation.devices.feed import DeviceFeed, Moment, Now, load_point
 from recloser.simulation.devices.serving import Opened, listen
 
 READ_HOLDING, READ_INPUT = 3, 4
-ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, DEVICE_FAILURE = 1, 2, 4
+ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 1, 2, 3, 4
 
 
 class ModbusServer:
@@ -53,7 +53,9 @@ def answer(request: bytes, moment: Moment) -> bytes:
         return bytes([function | 0x80, ILLEGAL_FUNCTION])
     registers = struct.pack(f">{len(moment.numbers)}f", *moment.numbers)
     start, count = struct.unpack(">HH", request[1:])
-    if not 1 <= count <= 125 or 2 * (start + count) > len(registers):
+    if not 1 <= count <= 125:
+        return bytes([function | 0x80, ILLEGAL_VALUE])
+    if 2 * (start + count) > len(registers):
         return bytes([function | 0x80, ILLEGAL_ADDRESS])
     if moment.invalid:
         return bytes([function | 0x80, DEVICE_FAILURE])

@@ -18,6 +18,8 @@ from typing import Any
 from recloser.core import InvalidInput, Refused, Unavailable
 
 PROBE = "recloser-probe"
+UNSAFE = frozenset('%#?*=^|[]\\{}<>"`')
+"""What deltalake, obstore and polars read each in its own way: as a URL, as a name, as a pattern, as a partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,8 @@ class Bucket:
     locked = False
 
     def __init__(self, url: str, access: BucketAccess) -> None:
-        scheme, _, rest = url.rstrip("/").partition("://")
-        self._bucket, _, self._prefix = rest.partition("/")
-        if scheme != "s3" or not self._bucket or ".." in self._prefix.split("/"):
-            raise InvalidInput("not a place in a bucket", got=url, expected="a URL such as s3://bucket/prefix")
-        self.uri = url.rstrip("/")
+        self._bucket, self._prefix = bucket_and_prefix(url)
+        self.uri = url.removesuffix("/")
         self._access = access
         shared = access.shared_options()
         self.options: dict[str, str] | None = shared | {
@@ -197,6 +196,34 @@ class Bucket:
     def __repr__(self) -> str:
         """Return the URL; credentials are never told."""
         return f"Bucket({self.uri!r})"
+
+
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Return the two parts of the URL of a place in a bucket; the prefix may be empty.
+
+    Raises:
+        InvalidInput: not such a URL, or one that the libraries below would not all take for the same place.
+    """
+    scheme, _, rest = url.removesuffix("/").partition("://")
+    bucket, slash, prefix = rest.partition("/")
+    if scheme != "s3" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", bucket):
+        raise _no_place("not a place in a bucket", url)
+    wrong = next((sign for sign in prefix if sign in UNSAFE or not sign.isprintable() or sign.isspace()), None)
+    if wrong is not None:
+        raise _no_place(f"a prefix with the character {wrong!r}", url)
+    if slash and not {"", ".", ".."}.isdisjoint(prefix.split("/")):
+        raise _no_place("a prefix with an empty part, '.' or '..'", url)
+    return bucket, prefix
+
+
+def _no_place(what: str, url: str) -> InvalidInput:
+    return InvalidInput(
+        what,
+        got=url,
+        expected="s3://bucket/prefix of letters, digits, '-', '_' and '.'",
+        where="store.url",
+        next_step="Choose another prefix.",
+    )
 
 
 def reason_of(error: BaseException) -> str:

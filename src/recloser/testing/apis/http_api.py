@@ -151,7 +151,7 @@ class HttpApi:
         if fault.kind == "hang":
             self.ended.wait(fault.seconds)
         elif fault.kind == "garbage":
-            _write(handler, 200, b"<html>not what was asked for</html>", {"content-type": "text/html"})
+            _write(handler, 200, b"not what was asked for", {"content-type": "text/plain"})
         elif fault.kind == "status":
             extra = {} if fault.retry_after is None else {"retry-after": fault.retry_after}
             document = {"message": f"told to answer {fault.status}", "code": fault.status}

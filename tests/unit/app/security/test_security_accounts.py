@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from recloser.app import add_account, list_accounts, remove_account, set_password
+from recloser.app.clock import SystemClock, timer_of
 from recloser.app.project.layout import Layout
 from recloser.app.replay.demo import visitor
 from recloser.app.security.accounts import MAY, ROLES, AccountBook, hashed, matches
@@ -167,7 +170,7 @@ def test_a_form_of_another_session_is_not_taken(folder: Path, ledger: Ledger) ->
 
 def test_waits_grow_and_are_of_the_caller_alone() -> None:
     clock = VirtualClock(START)
-    attempts = Attempts(clock.now)
+    attempts = Attempts(timer_of(clock))
     waits = []
     for _ in range(9):
         waits.append(attempts.wait_s("address a", "ann at a"))
@@ -177,6 +180,52 @@ def test_waits_grow_and_are_of_the_caller_alone() -> None:
     assert attempts.wait_s("address b", "ann at b") == 0.0
     clock.advance_to(START + timedelta(minutes=20))
     assert attempts.wait_s("address a", "ann at a") == 0.0
+
+
+def test_an_attempt_counts_from_before_it_is_judged_and_a_good_one_is_taken_back() -> None:
+    clock = VirtualClock(START)
+    attempts = Attempts(timer_of(clock))
+    assert [attempts.begin("a", "ann at a") for _ in range(7)] == [0.0] * 5 + [1.0] * 2
+    attempts.spare("a")
+    assert attempts.wait_s("a") == 0.0
+    assert attempts.wait_s("ann at a") == 1.0
+    attempts.succeeded("ann at a")
+    assert attempts.begin("a", "ann at a") == 0.0
+    clock.advance_to(START + timedelta(minutes=2))  # a slow machine looked at the password for so long
+    attempts.missed("a", "ann at a")
+    assert attempts.wait_s("a") == 1.0
+    assert attempts.wait_s("ann at a") == 0.0
+
+
+def test_of_many_passwords_at_once_no_more_are_judged_than_one_by_one(folder: Path, ledger: Ledger) -> None:
+    add_account(folder, name="ann", roles=("operator",), password=WORD)
+    house = Gatehouse(folder, VirtualClock(START), lambda: nullcontext(ledger))
+
+    def guess(number: int) -> bool:
+        try:
+            return house.sign_in("ann", f"wrong password {number}", "10.0.0.9") is None
+        except Refused:
+            return False
+
+    with ThreadPoolExecutor(20) as many:
+        assert sum(many.map(guess, range(20))) == 5
+    assert sum(entry.action == "console.sign_in_refused" for entry in ledger.entries()) == 5
+
+
+def test_waits_go_on_while_the_clock_of_the_machine_is_held() -> None:
+    class SetBack(SystemClock):
+        def now(self) -> datetime:
+            return START
+
+    timer = timer_of(SetBack())
+    begun = timer()
+    while timer() == begun:
+        pass
+    assert timer() > begun
+    clock = VirtualClock(START)
+    virtual = timer_of(clock)
+    clock.advance_to(START + timedelta(days=1))
+    assert virtual() - START.timestamp() == 86_400.0
 
 
 def test_every_attempt_is_in_the_audit_log_and_none_holds_a_password(folder: Path, ledger: Ledger) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from recloser.app import ControlRoom, OverviewAsk, Platform, overview
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
+from recloser.app.security.accounts import Account
 from recloser.app.verbs import rollback_in
 from recloser.app.views.sight import Sight
 from recloser.core import LOAD, InvalidInput, VirtualClock, format_utc, jsonable, parse_utc
 from recloser.ledger import ForecastRecord
+from recloser.serving.http import Wish
 
 Lived = tuple[Path, datetime]
 
@@ -118,6 +120,26 @@ def test_a_project_file_that_changes_is_read_again(own: Lived) -> None:
     assert room.name() == own[0].name
     file = own[0] / "recloser.toml"
     text = file.read_text()
+    file.write_text(text.replace(f'name = "{own[0].name}"', 'name = "other grid"'))
+    assert room.name() == "other grid"
+    room.close()
+
+
+def test_a_mistake_in_the_project_file_takes_no_page_and_no_rollback_away(
+    own: Lived, caplog: pytest.LogCaptureFixture
+) -> None:
+    room, file = room_of(own), own[0] / "recloser.toml"
+    text = file.read_text()
+    assert room.name() == own[0].name
+    file.write_text(text + "\n[rollout\nx =")
+    assert room.name() == own[0].name
+    assert room.overview()["areas"]
+    assert "not valid TOML" in caplog.text
+    restarted = room_of(own)
+    account = Account("ann", frozenset({"operator"}), "")
+    done = restarted.act(account, Wish("rollback", None, "ann", "it looks wrong"))
+    assert "serves now" in done.document["sentence"]
+    restarted.close()
     file.write_text(text.replace(f'name = "{own[0].name}"', 'name = "other grid"'))
     assert room.name() == "other grid"
     room.close()

@@ -12,7 +12,7 @@ import pytest
 from recloser.app import ControlRoom, Platform
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.verbs import rollback_in
-from recloser.core import InvalidInput, VirtualClock, jsonable
+from recloser.core import InvalidInput, Refused, VirtualClock, jsonable
 from recloser.ledger import PairedDayRecord, RolloutRecord
 from recloser.rollout import PairedDay, Rollout, RolloutPlan, RolloutState
 from recloser.rollout.paired.path import evidence_path
@@ -79,6 +79,23 @@ def test_a_rollback_is_on_the_page_of_what_was_stopped(rivals: Lived, tmp_path: 
     assert found["rollout"]["finished"]
     assert found["path"]["trial"]["days"]
     assert any("numbers look wrong" in event["reason"] and event["actor"] == "ann" for event in found["history"])
+
+
+def test_a_return_is_offered_only_to_what_has_been_champion(rivals: Lived, tmp_path: Path) -> None:
+    folder, now = Path(shutil.copytree(rivals[0], tmp_path / "grid")), rivals[1]
+    with Platform.open(folder, clock=VirtualClock(now)) as platform:
+        loop = ControlLoop(platform, LoopOptions())
+        canary = rollback_in(loop, to=None, reason="numbers look wrong", actor="ann")["from"]
+        champion = rollback_in(loop, to=None, reason="these too", actor="ann")["from"]
+        room = ControlRoom(folder, VirtualClock(now))
+        found = {name: room.release(name) for name in (canary, champion)}
+        assert [found[name]["state"] for name in (canary, champion)] == ["retired", "retired"]
+        assert not found[canary]["may_return"]
+        assert found[champion]["may_return"]
+        with pytest.raises(Refused, match="never champion"):
+            rollback_in(loop, to=canary, reason="back", actor="ann")
+        assert rollback_in(loop, to=champion, reason="back", actor="ann")["to"] == champion
+    assert not room.release(champion)["may_return"]
 
 
 def test_an_unknown_release_names_the_nearest(rivals: Lived) -> None:

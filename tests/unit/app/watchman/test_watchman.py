@@ -112,6 +112,15 @@ def test_load_that_stops_is_told(platform: Platform) -> None:
     assert "No load is known after" in sentence
 
 
+def test_the_first_trip_and_the_first_backup_are_told_as_none_before(platform: Platform) -> None:
+    board, begun = Board(), issue_of(platform)
+    Watchman(platform, board).look(begun + HOUR)
+    entries = figures(board)["recloser_audit_entries"]
+    assert entries[("rollout.trip",)] == entries[("backup.write",)] == 0.0
+    assert entries[("rollout.submit",)] == 1.0
+    assert figures(board)["recloser_backup_age_seconds"] == {}
+
+
 class Receiver:
     """A real webhook receiver that keeps what it gets."""
 

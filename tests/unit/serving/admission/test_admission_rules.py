@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from recloser.core import InvalidInput
 from recloser.serving.http import Access
-from recloser.serving.http.admission import Load, Priority, Rates, TrafficLimits, priority_of, scope_of
+from recloser.serving.http.admission import Gate, Load, Priority, Rates, TrafficLimits, priority_of, scope_of
+from recloser.serving.http.exposition import Meter
 
 PATHS = [
     ("GET", "/v2", "read"),
@@ -55,6 +56,17 @@ def test_every_path_needs_its_scope_and_no_other_does(
     for enough in ({needed}, {"admin"}):
         reply = kit.Client(kit.service(access=access(*enough)))(method, path, headers=told)
         assert reply.status_code not in (401, 403)
+
+
+def test_a_refusal_names_the_owner_of_a_known_token_and_else_the_address() -> None:
+    async def judged(header: bytes) -> tuple[str, int]:
+        gate = Gate(access("read"), TrafficLimits(), meter=Meter())
+        who, refusal = gate.judge(header, "10.0.0.9", "operate", Priority.OTHER)
+        return who, 200 if refusal is None else refusal.status
+
+    assert asyncio.run(judged(b"Bearer secret")) == ("ann", 403)
+    assert asyncio.run(judged(b"Bearer wrong")) == ("10.0.0.9", 401)
+    assert asyncio.run(judged(b"")) == ("10.0.0.9", 401)
 
 
 def test_events_need_a_token_too(kit: SimpleNamespace) -> None:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest_kserve import DIGESTS, A, B, get_ready, names, no_sleep, wanted
+from conftest_kserve import DIGESTS, PATIENCE, PLAN, A, B, get_ready, names, no_sleep, wanted
 
 from recloser.connectors.rest import Rest, RestTarget
-from recloser.core import Refused, Unavailable
+from recloser.core import Refused, Unavailable, VirtualClock
 from recloser.serving.kserve import Expired, KServeApi, ServiceKeeper, Tending
+from recloser.serving.kserve.api import Event, Listing
 from recloser.testing.apis.http_api import Fault, wait_until
 from recloser.testing.apis.kube_api import KubeServer
 
@@ -86,6 +87,31 @@ def test_an_api_server_that_is_away_is_asked_ever_more_seldom_and_found_again(
     assert len(said) == 1, "the same sentence once"
 
 
+class Odd(KServeApi):
+    """Its first listing and its first watch meet what nobody thought of."""
+
+    listings = watches = 0
+
+    def listing(self) -> Listing:
+        self.listings += 1
+        return super().listing() if self.listings > 1 else {}["items"]
+
+    def watch(self, version: str, *, silence_s: float) -> Iterator[Event]:
+        self.watches += 1
+        return super().watch(version, silence_s=silence_s) if self.watches > 1 else {}["object"]
+
+
+def test_a_defect_is_told_and_ends_neither_thread(kube: KubeServer, token: Path, clock: VirtualClock) -> None:
+    api, said = Odd(Rest(RestTarget(kube.url, token), no_sleep), "recloser"), list[str]()
+    keeper = ServiceKeeper(api, PLAN, clock, PATIENCE)
+    keeper.want(wanted(A))
+    with tended(keeper, api, said=said):
+        assert wait_until(lambda: names(kube) == [f"mygrid-{A}"])
+        get_ready(kube, A)
+        assert wait_until(lambda: is_at(keeper, A))
+    assert sorted(said) == ["kserve: KeyError: 'items'", "kserve: the watch met KeyError: 'object'"]
+
+
 def test_a_wait_that_the_server_asks_for_is_kept(kube: KubeServer, token: Path, new_keeper: NewKeeper) -> None:
     keeper = new_keeper()
     keeper.want(wanted(A))
@@ -95,7 +121,7 @@ def test_a_wait_that_the_server_asks_for_is_kept(kube: KubeServer, token: Path, 
         assert wait_until(lambda: kube.count("POST") == 1)
         keeper.ask(B, DIGESTS[B])
         threading.Event().wait(0.3)
-        assert kube.count("POST") == 1, "nobody asks before the hour is over, whoever wakes it"
+        assert kube.count("POST") == 1, "nobody asks before that time is over, whoever wakes it"
 
 
 def test_a_watch_ends_in_the_error_that_says_what_to_do(kube: KubeServer, api: KServeApi) -> None:

@@ -157,6 +157,28 @@ def test_what_is_no_place_in_a_bucket(url: str) -> None:
         Bucket(url, BucketAccess(None, "us-east-1", KEY, SECRET))
 
 
+@pytest.mark.parametrize("prefix", ["a%20b", "a#b", "a?b", "a=b", "a|b", "a[b", "a\\b", "a b", "a\nb", "a*b"])
+def test_a_prefix_that_the_libraries_read_differently_is_refused_by_its_character(prefix: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Bucket(f"s3://grid/{prefix}", BucketAccess(None, "us-east-1", KEY, SECRET))
+    assert repr(prefix[1]) in caught.value.explain()
+    assert "store.url" in caught.value.explain()
+
+
+@pytest.mark.parametrize("url", ["s3://grid//a", "s3://grid/a//b", "s3://grid/./a", "s3://grid/a//", "s3://a:b@grid/a"])
+def test_a_place_has_no_empty_parts_and_no_other_path_than_it_says(url: str) -> None:
+    with pytest.raises(InvalidInput, match=r"store\.url"):
+        Bucket(url, BucketAccess(None, "us-east-1", KEY, SECRET))
+
+
+@pytest.mark.parametrize("prefix", ["nörd", "a+b", "a.b~c/d-e_f", "北/1"])
+def test_what_is_written_below_a_prefix_is_where_the_bucket_lists_it(s3: S3Server, prefix: str) -> None:
+    place = Bucket(f"s3://grid/{prefix}/", BucketAccess(s3.endpoint, "us-east-1", KEY, SECRET))
+    Store.open(place, HOUR).append(day(0), "x")
+    assert any(name.endswith(".parquet") for name in place.sizes(""))
+    assert Store.open(place, HOUR).read(as_of=LATER).frame.height == 24
+
+
 OPENING = """
 from recloser.store.places import Bucket, BucketAccess
 endpoint, key, secret = sys.argv[4:]

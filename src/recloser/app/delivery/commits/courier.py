@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from recloser.app.clock import timer_of
 from recloser.app.delivery.commits.states import CommitStatus
 from recloser.app.delivery.courier import SETTLED, WORTH
 from recloser.app.delivery.patience import Patience
@@ -54,7 +55,7 @@ class StatusCourier:
         changed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._ledger, self._board, self._wanted, self._clock, self._changed = ledger, board, wanted, clock, changed
-        self._patience = Patience()
+        self._patience = Patience(timer_of(clock))
         self._settled: dict[str, str] = {}
         self._waiting = True
 
@@ -77,9 +78,9 @@ class StatusCourier:
                 self._settled[self._key(status)] = status.key
                 continue
             left += 1
-            if not self._patience.due(self._board.name, now):
+            if not self._patience.due(self._board.name):
                 break
-            if self._patience.due(self._key(status), now):
+            if self._patience.due(self._key(status)):
                 sent = self._send(status, before, now)
                 receipts, left = receipts + sent, left - sent
         self._waiting = left > 0
@@ -90,7 +91,7 @@ class StatusCourier:
             self._board.send(status)
         except (Unavailable, Refused) as error:
             away = isinstance(error, Unavailable)
-            tries = self._patience.failed(self._board.name if away else self._key(status), now)
+            tries = self._patience.failed(self._board.name if away else self._key(status))
             why = error.explain()
             if now - status.at > WORTH:
                 self._record(status, "given_up", tries, why)

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from recloser.app.project.tables.section import Section
 from recloser.core import InvalidInput
+from recloser.store.places import bucket_and_prefix
 
 
 class StoreSection(Section):
     """Where series, predictions and readings lie: `[store]`; in the project's folder when empty."""
 
-    url: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/[^\s]*)?$")] | None = None
+    url: str | None = None
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+/?$")] | None = None
     region: str = "us-east-1"
     path_style: bool = True
@@ -31,4 +32,6 @@ class StoreSection(Section):
                 where="store",
                 next_step="Set url = 's3://bucket/prefix'.",
             )
+        if self.url is not None:
+            bucket_and_prefix(self.url)
         return self

@@ -18,7 +18,7 @@ from recloser.app.platform import Platform
 from recloser.app.project.files import replace_file
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import FILE_NAME
-from recloser.core import digest_of
+from recloser.core import InvalidInput, digest_of
 from recloser.core.digests import digest_bytes
 from recloser.ledger import ActRecord, Ledger, StateRecord
 
@@ -49,9 +49,12 @@ class Scratch:
         return False
 
     def make(self) -> None:
-        """Make a fresh project that holds the recorded history; what another replay left is removed."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        """Make a fresh project that holds the recorded history; what another replay left is removed.
+
+        Raises:
+            InvalidInput: the folder holds something that no replay made.
+        """
+        self._clear()
         layout = Layout(self.folder)
         layout.make()
         text, code = self.files
@@ -61,6 +64,29 @@ class Scratch:
         with Platform.open(self.folder, isolated=True) as platform:
             platform.store.append(pl.read_parquet(self.recorded), source="replay")
         self._write({"task": self.task, "cpu_s": 0.0})  # last: without it the folder counts for nothing
+
+    def _clear(self) -> None:
+        """Leave the folder empty but for the mark, which says from the first moment on whose it is."""
+        ours = (self.folder / MARK).is_file() and not self.folder.is_symlink()
+        if not ours and self.folder.exists() and (not self.folder.is_dir() or self._others()):
+            raise InvalidInput(
+                "what lies here was not made by a replay, and is left as it is",
+                got=str(self.folder),
+                expected=f"no such folder, or one with the {MARK} of a replay",
+                where="--out",
+                next_step="Choose another --out, or move it away.",
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write({"task": None, "cpu_s": 0.0})
+        for found in self.folder.iterdir():
+            if found.is_dir() and not found.is_symlink():
+                shutil.rmtree(found)
+            elif found.name != MARK:
+                found.unlink()
+
+    def _others(self) -> bool:
+        """Return whether the folder holds more than the half-written mark of a replay that was killed."""
+        return any(not found.match(f".{MARK}.*.tmp") for found in self.folder.iterdir())
 
     @property
     def cpu_s(self) -> float:
@@ -74,7 +100,7 @@ class Scratch:
     def _mark(self) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads((self.folder / MARK).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return {}
         return found
 

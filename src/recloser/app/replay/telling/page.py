@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recloser.app.replay.outcome import ReplayReport, all_areas_by_month
+from recloser.app.replay.scoring import left_out_sentence
 from recloser.app.replay.telling.matplotlib_plots import coverage_plot, month_plot, window_plot
-from recloser.app.replay.telling.summary import NAMES
+from recloser.app.replay.telling.summary import NAMES, in_local_time, unserved
 from recloser.core import format_utc
 
 LOUD = ("TRIPPED", "FELL BACK", "REFUSED", "DRIFT", "DATA FAULT")
@@ -47,10 +48,12 @@ def _head(report: ReplayReport, title: str) -> str:
     document = report.document
     span = f"{format_utc(document['from'])} to {format_utc(document['to'])}, {len(document['areas'])} areas"
     made = f"Recloser {document['version']}, {document['cpu_s']:.0f} CPU s"
+    first = "".join(f"<p><strong>{html.escape(told)}</strong></p>" for told in unserved(document))
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in report.notes)
     return (
         f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{html.escape(title)}</title>"
-        f"<style>{STYLE}</style></head><h1>{html.escape(title)}</h1><p>{html.escape(f'{span}. {made}.')}</p>{notes}"
+        f"<style>{STYLE}</style></head><h1>{html.escape(title)}</h1>"
+        f"{first}<p>{html.escape(f'{span}. {made}.')}</p>{notes}"
     )
 
 
@@ -59,7 +62,9 @@ def _timeline(report: ReplayReport, zone: ZoneInfo) -> str:
     for instant, sentence in report.timeline:
         alarm = " class=alarm" if any(word in sentence for word in LOUD) else ""
         when = f"{instant.astimezone(zone):%Y-%m-%d %H:%M}"
-        rows.append(f"<tr{alarm}><td class=time>{when}</td><td class=t>{html.escape(sentence)}</td></tr>")
+        rows.append(
+            f"<tr{alarm}><td class=time>{when}</td><td class=t>{html.escape(in_local_time(sentence, zone))}</td></tr>"
+        )
     return "".join(rows) + "</table>"
 
 
@@ -112,7 +117,8 @@ def _summary_table(document: dict[str, Any]) -> str:
     digits = {"mape": 2, "wmape": 2, "rcrps": 4, "coverage80": 1, "bias_pct": 2}
     rows = [[name, *(_number(t[key], n) for key, n in digits.items()), str(t["n"])] for name, t in totals]
     head = ("policy", "MAPE %", "wMAPE %", "rCRPS", "80 % coverage", "bias %", "n")
-    return _table("Accuracy over the whole time", head, rows)
+    told = left_out_sentence(document)
+    return _table("Accuracy over the whole time", head, rows) + (f"<p>{html.escape(told)}</p>" if told else "")
 
 
 def _counts_table(report: ReplayReport) -> str:

@@ -12,7 +12,7 @@ PLAIN = {
     "holiday_before": ("day before a holiday", ""),
     "holiday_after": ("day after a holiday", ""),
     "bridge": ("day between a holiday and the weekend", ""),
-    "day_kind": ("kind of day", ""),
+    "day_kind": ("kind of day (0 working day, 1 Saturday, 2 Sunday or holiday)", ""),
     "load_level_24h": ("load of the last 24 h", "MW"),
 }
 SPANS = {"d": "days", "h": "h"}

@@ -26,6 +26,7 @@ PLUMBING = (
     "trigger.begin",
     "gateway.limits",
     "console.sign_in_refused",
+    "console.act_refused",
     "store.append",
     "backup.write",
 )

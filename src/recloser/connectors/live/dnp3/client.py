@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from recloser.connectors.dnp3 import Fragment
 from recloser.connectors.dnp3 import Point as Object
-from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing
+from recloser.connectors.live.dnp3.session import Dnp3Session, Dnp3Timing, unreadable
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.live.talking import Talk
-from recloser.connectors.points import Point, PointQuality, PointReading, PointRegistry, dnp3_quality
+from recloser.connectors.live.talking import Talk, Unread
+from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, dnp3_quality, measured, source_time
 from recloser.core import Clock
 
 TICK_S = 0.1
@@ -54,6 +53,7 @@ class Dnp3Client:
         self._source, self._endpoint, self._addresses, self._clock = source, endpoint, addresses, clock
         self._points = registry.by_address()
         self._timing = timing or Dnp3Timing()
+        self._unread = Unread()
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until the connection is lost.
@@ -63,13 +63,21 @@ class Dnp3Client:
         """
 
         def begin(now_s: float) -> Dnp3Session:
+            self._unread.heard_ns = None
             return Dnp3Session(self._addresses.master, self._addresses.outstation, self._timing, now_s)
 
-        def read(fragment: Fragment, now_ns: int) -> Iterator[PointReading]:
-            return readings_of(fragment, self._points, self._source, now_ns)
+        def read(fragment: Fragment, now_ns: int) -> Iterator[PointReading | Missed]:
+            yield from readings_of(fragment, self._points, self._source, now_ns)
+            for error in unreadable(fragment):
+                yield self._unread.missed(now_ns, f"a response that cannot be read to its end: {error}")
+            self._unread.heard_ns = now_ns
 
         talk = Talk(self._source, self._endpoint, self._clock, self._timing.answer_s, TICK_S)
         await talk.run(begin, read, up, deliver)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many responses held what cannot be read, since the start."""
+        return {"unreadable": self._unread.count}
 
 
 def readings_of(fragment: Fragment, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:
@@ -88,20 +96,19 @@ def readings_of(fragment: Fragment, points: dict[str, Point], source: str, recei
 
 
 def _reading(item: Object, point: Point, source: str, receive_ns: int, *, synchronised: bool) -> PointReading:
-    value, flags, t_ns = item.parts.get("reading"), item.parts.get("flags"), item.parts.get("t_ns")
-    number = float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    value, flags = item.parts.get("reading"), item.parts.get("flags")
+    t_ns, timed = source_time(item.parts.get("t_ns"))
+    found = measured(point, value)
     quality = dnp3_quality(item.group, flags, synchronised=synchronised or t_ns is None)
-    quality |= PointQuality.INVALID if number is None else PointQuality.GOOD
-    scaled = None if number is None else number * point.scale + point.offset
     return PointReading(
         source=source,
         point=point.name,
         source_ns=t_ns,
         receive_ns=receive_ns,
-        number=scaled,
+        number=found.number,
         unit=point.unit,
-        quality=quality,
+        quality=quality | found.quality | timed,
         raw_flags=flags or 0,
         origin="dnp3:event" if item.group in EVENT else "dnp3:static",
-        raw=None if scaled == number else number,
+        raw=found.raw,
     )

@@ -19,6 +19,7 @@ FIRST_AND_LAST, CONFIRM_WANTED, UNSOLICITED = 0xC0, 0x20, 0x10
 USER_DATA, LINK_STATUS, ACKNOWLEDGE = 0xC4, 0x8B, 0x80  # control bytes of a master
 RESET_LINK, TEST_LINK, CONFIRMED_DATA, ASK_LINK_STATUS = 0, 2, 3, 9
 RESTARTED, OVERFLOWN = 0x8000, 0x0008
+SPOILT_POLLS = 2  # for everything, in a row, that hold what cannot be read: then another one would be of no use
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class Dnp3Session:
         self._everything_due, self._events_due = now_s, now_s
         self._report_wanted = timing.unsolicited
         self._trouble = 0
+        self._asked_everything_s = now_s
+        self._polling_everything = self._spoilt = (
+            False  # what the request under way is, and whether its answer is whole
+        )
+        self._spoilt_polls = 0
         self.started = False
 
     def feed(self, data: bytes, now_s: float) -> list[Fragment]:
@@ -99,6 +105,7 @@ class Dnp3Session:
     def _ask(self, now_s: float) -> None:
         if now_s >= self._everything_due:
             self._everything_due = now_s + (self._timing.integrity_s or float("inf"))
+            self._asked_everything_s = now_s
             self._events_due = now_s + self._timing.poll_s
             self._request(READ, EVERYTHING, now_s)
         elif self._report_wanted:
@@ -109,6 +116,7 @@ class Dnp3Session:
             self._request(READ, EVENTS, now_s)
 
     def _request(self, function: int, objects: bytes, now_s: float) -> None:
+        self._polling_everything, self._spoilt = objects == EVERYTHING, False
         self._sequence = (self._sequence + 1) % 16
         self._asked = self._sequence, now_s
         self._out.append(self._framed(bytes([FIRST_AND_LAST | self._sequence, function]) + objects))
@@ -150,6 +158,7 @@ class Dnp3Session:
         if fragment.error is not None:
             raise Unavailable("a response that cannot be read", got=fragment.error)
         self._heed(fragment.indications or 0, now_s)
+        self._mind(fragment, now_s)
         return [fragment]
 
     def _heed(self, indications: int, now_s: float) -> None:
@@ -160,5 +169,25 @@ class Dnp3Session:
             self._report_wanted = self._timing.unsolicited
         self._trouble = trouble
 
+    def _mind(self, fragment: Fragment, now_s: float) -> None:
+        """Ask for everything again where an object cannot be read: what followed it is lost once it is confirmed.
+
+        No more than `SPOILT_POLLS` in a row whose own answers hold such objects, and no faster than events are polled.
+        """
+        unread = bool(unreadable(fragment))
+        if fragment.function == RESPONSE and self._polling_everything:
+            self._spoilt |= unread
+            if self._asked is not None:
+                return  # the answer goes on
+            self._spoilt_polls = self._spoilt_polls + 1 if self._spoilt else 0
+            unread = self._spoilt
+        if unread and self._spoilt_polls < SPOILT_POLLS:
+            self._everything_due = min(self._everything_due, max(now_s, self._asked_everything_s + self._timing.poll_s))
+
     def _confirm(self, sequence: int) -> None:
         self._confirms.append(self._framed(bytes([FIRST_AND_LAST | sequence, CONFIRM])))
+
+
+def unreadable(fragment: Fragment) -> list[str]:
+    """Return why objects of a response cannot be read, and with them what follows in it."""
+    return [point.error for point in fragment.points if point.error is not None]

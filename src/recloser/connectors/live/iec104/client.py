@@ -10,8 +10,8 @@ from recloser.connectors.iec104.types import CAUSES
 from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.iec104.session import Iec104Session, Iec104Timing
 from recloser.connectors.live.supervision import Deliver
-from recloser.connectors.live.talking import Talk
-from recloser.connectors.points import Point, PointReading, PointRegistry, iec104_quality
+from recloser.connectors.live.talking import Talk, Unread
+from recloser.connectors.points import Missed, Point, PointReading, PointRegistry, iec104_quality, measured
 from recloser.core import Clock
 
 MONITORED = range(1, 45)  # type identifications that carry measured values and states
@@ -43,6 +43,7 @@ class Iec104Client:
         self._points = registry.by_address()
         self._stations = sorted({int(address.partition(":")[0]) for address in self._points})
         self._timing, self._timer = timing or Iec104Timing(), timer
+        self._unread = Unread()
 
     async def run(self, up: Callable[[], None], deliver: Deliver) -> None:
         """Read until the connection is lost.
@@ -51,11 +52,22 @@ class Iec104Client:
             Unavailable: it cannot be made, or is lost.
         """
 
-        def read(unit: Asdu, now_ns: int) -> Iterator[PointReading]:
-            return readings_of(unit, self._points, self._source, now_ns)
+        def begin(now_s: float) -> Iec104Session:
+            self._unread.heard_ns = None
+            return Iec104Session(self._stations, self._timing, now_s)
+
+        def read(unit: Asdu, now_ns: int) -> Iterator[PointReading | Missed]:
+            if unit.error is not None:
+                yield self._unread.missed(now_ns, f"a data unit that cannot be read: {unit.error}")
+            yield from readings_of(unit, self._points, self._source, now_ns)
+            self._unread.heard_ns = now_ns
 
         talk = Talk(self._source, self._endpoint, self._clock, self._timing.answer_s, TICK_S, self._timer)
-        await talk.run(lambda now_s: Iec104Session(self._stations, self._timing, now_s), read, up, deliver)
+        await talk.run(begin, read, up, deliver)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many data units could not be read, since the start."""
+        return {"unreadable": self._unread.count}
 
 
 def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: int) -> Iterator[PointReading]:
@@ -71,6 +83,7 @@ def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: i
         value = item.parts.get("element")
         if point is None or value is None:
             continue
+        found = measured(point, value)
         bits = item.parts.get("quality") or {}
         quality = iec104_quality(
             bits,
@@ -79,18 +92,17 @@ def readings_of(asdu: Asdu, points: dict[str, Point], source: str, receive_ns: i
             carry=bool(item.parts.get("carry")),
         )
         raw_flags = sum(1 << place for name, place in FLAG_PLACES.items() if bits.get(name))
-        scaled = value * point.scale + point.offset
         yield PointReading(
             source=source,
             point=point.name,
             source_ns=item.parts.get("t_ns"),
             receive_ns=receive_ns,
-            number=scaled,
+            number=found.number,
             unit=point.unit,
-            quality=quality,
+            quality=quality | found.quality,
             raw_flags=raw_flags,
             origin=origin,
-            raw=None if scaled == value else float(value),
+            raw=found.raw,
         )
 
 

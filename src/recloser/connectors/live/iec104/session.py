@@ -59,7 +59,7 @@ class Iec104Session:
         self.started = False
 
     def feed(self, data: bytes, now_s: float) -> list[Asdu]:
-        """Return the data units in what came; call `taken` once they are safe.
+        """Return the data units in what came, also such as cannot be read (`error`); call `taken` once they are safe.
 
         Raises:
             Unavailable: the peer broke the rules; the connection must be closed.
@@ -124,9 +124,10 @@ class Iec104Session:
         if sequence != self._received:
             raise Unavailable("a unit is missing", got=f"number {sequence}", expected=f"number {self._received}")
         asdu = read_asdu(body)
-        if asdu is None or asdu.error is not None:
-            reason = "too short" if asdu is None else asdu.error
-            raise Unavailable("a data unit that cannot be read", got=reason)
+        if asdu is None:
+            raise Unavailable(
+                "a unit too short for its head", got=body.hex(), next_step="The connection is made again."
+            )
         if self._acknowledged == self._received:
             self._first_unacknowledged_s = now_s
         self._received = (self._received + 1) % NUMBERS

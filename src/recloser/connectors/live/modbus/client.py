@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import struct
 from collections.abc import Callable, Iterator
 
 from recloser.connectors.live.endpoint import Endpoint
+from recloser.connectors.live.modbus.blocks import Answer, Blocks
 from recloser.connectors.live.modbus.plan import ModbusRead, plan_reads, value_of
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.modbus import Pdu, read_pdu
-from recloser.connectors.points import PointQuality, PointReading, PointRegistry, nanoseconds
+from recloser.connectors.points import PointReading, PointRegistry, measured, nanoseconds
 from recloser.core import Clock, Unavailable
 
 
@@ -49,16 +49,21 @@ class ModbusClient:
             Unavailable: it cannot be made, is lost, or the device does not answer as it must.
         """
         reader, writer = await self._endpoint.open(self._answer_s, self._source)
-        loop, told = asyncio.get_running_loop(), False
+
+        async def ask(read: ModbusRead) -> Answer:
+            pdu = await self._ask(reader, writer, read)
+            return Answer(read, pdu.exception, list(self._readings(read, pdu)))
+
+        loop, told, blocks = asyncio.get_running_loop(), False, Blocks(self._reads, ask)
         try:
             while True:
                 started = loop.time()
-                for read in self._reads:
-                    answer = await self._ask(reader, writer, read)
+                for read in blocks.round():
+                    answers = await blocks.answers(read)
                     if not told:
                         up()
                         told = True
-                    deliver(list(self._readings(read, answer)))
+                    deliver([reading for answer in answers for reading in answer.readings])
                 await asyncio.sleep(max(0.0, self._period_s - (loop.time() - started)))
         except OSError as error:
             raise Unavailable("the connection broke", got=str(error), where=self._source) from error
@@ -94,18 +99,17 @@ class ModbusClient:
         now_ns = nanoseconds(self._clock.now())
         values = answer.bits if read.function <= 2 else answer.registers
         for place in read.places:
-            raw = math.nan if answer.exception is not None or values is None else value_of(place, read.start, values)
-            good = math.isfinite(raw)
-            scaled = raw * place.point.scale + place.point.offset
+            absent = answer.exception is not None or values is None
+            found = measured(place.point, None if absent else value_of(place, read.start, values or ()))
             yield PointReading(
                 source=self._source,
                 point=place.point.name,
                 source_ns=None,
                 receive_ns=now_ns,
-                number=scaled if good else None,
+                number=found.number,
                 unit=place.point.unit,
-                quality=PointQuality.GOOD if good else PointQuality.INVALID,
+                quality=found.quality,
                 raw_flags=answer.exception or 0,
                 origin="modbus:poll" if answer.exception is None else f"modbus:exception {answer.exception}",
-                raw=raw if good and scaled != raw else None,
+                raw=found.raw,
             )

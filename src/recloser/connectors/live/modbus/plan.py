@@ -52,6 +52,21 @@ def plan_reads(registry: PointRegistry) -> list[ModbusRead]:
     return [read for key, places in sorted(groups.items()) for read in _merged(key, places)]
 
 
+def split_read(read: ModbusRead) -> list[ModbusRead]:
+    """Return smaller requests for the same points: without what only bridged a hole, else halves; itself for one."""
+    key, runs, end = (read.unit, read.function), [], None
+    for place in read.places:
+        if end is None or place.start > end:
+            runs.append([place])
+        else:
+            runs[-1].append(place)
+        end = max(end or 0, place.start + place.length)
+    if len(runs) == 1 and len(read.places) > 1:
+        middle = len(read.places) // 2
+        runs = [list(read.places[:middle]), list(read.places[middle:])]
+    return [_read(key, run) for run in runs]
+
+
 def _merged(key: tuple[int, int], places: list[Place]) -> Iterator[ModbusRead]:
     most = MOST_BITS if key[1] <= 2 else MOST_REGISTERS
     run: list[Place] = []

@@ -7,12 +7,11 @@ name) and, where it is allowed to, that a node shall tell its birth again. It ca
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 
 from recloser.connectors.live.conversation import Heard, Opening, Publication
 from recloser.connectors.live.sparkplug.node import NUMBERS, EdgeNode
-from recloser.connectors.points import Missed, Point, PointQuality, PointReading, PointRegistry
+from recloser.connectors.points import Missed, Point, PointQuality, PointReading, PointRegistry, measured
 from recloser.connectors.sparkplug import (
     BD_SEQ,
     Kind,
@@ -178,26 +177,24 @@ class SparkplugHost:
         return found
 
     def _reading(self, metric: Metric, point: Point, datatype: int, sent_ms: int | None, now_ns: int) -> PointReading:
-        number = metric.number(datatype)
-        number = number if number is not None and math.isfinite(number) else None
-        quality = PointQuality.INVALID if number is None else PointQuality.GOOD
+        found = measured(point, metric.number(datatype))
+        quality = found.quality
         stamp_ms = sent_ms if metric.timestamp_ms is None else metric.timestamp_ms
         source_ns = None if stamp_ms is None or not stamp_ms < 2**63 // MS_NS else stamp_ms * MS_NS
         if metric.quality == STALE:
             quality |= PointQuality.OLD
         elif metric.quality is not None and metric.quality < GOOD:
             quality |= PointQuality.UNCERTAIN if metric.quality >= UNCERTAIN else PointQuality.INVALID
-        scaled = None if number is None else number * point.scale + point.offset
         return PointReading(
             source=self._source,
             point=point.name,
             source_ns=source_ns,
             receive_ns=now_ns,
-            number=scaled,
+            number=found.number,
             unit=point.unit,
             quality=quality | (PointQuality.TIME_INVALID if source_ns is None else PointQuality.GOOD),
             raw_flags=metric.quality or 0,
-            raw=None if scaled == number else number,
+            raw=found.raw,
         )
 
     def _stale(self, about: Topic, now_ns: int, why: str) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -13,7 +12,15 @@ from recloser.connectors.live.endpoint import Endpoint
 from recloser.connectors.live.sttp.session import SttpSession, SttpTiming, Told, Value
 from recloser.connectors.live.supervision import Deliver
 from recloser.connectors.live.talking import Talk
-from recloser.connectors.points import Missed, PointQuality, PointReading, PointRegistry, sttp_quality
+from recloser.connectors.points import (
+    Missed,
+    PointQuality,
+    PointReading,
+    PointRegistry,
+    measured,
+    source_time,
+    sttp_quality,
+)
 from recloser.connectors.stamps import LONGEST_NS, SECOND_NS, StampWatch
 from recloser.connectors.sttp import is_leap_second, nanoseconds_of
 from recloser.core import Clock
@@ -98,7 +105,7 @@ class SttpClient:
         stamps: dict[str, set[int]] = {}
         for value in told.values:
             device = wanted.devices.get(value.point.name)
-            at_ns = None if value.ticks is None else nanoseconds_of(value.ticks)
+            at_ns, _ = source_time(None if value.ticks is None else nanoseconds_of(value.ticks))
             if device is not None and at_ns is not None:
                 watches.setdefault(device[0], DeviceWatch(device[1]))
                 stamps.setdefault(device[0], set()).add(at_ns)
@@ -159,21 +166,20 @@ def readings_of(told: Told, source: str, receive_ns: int) -> Iterator[PointReadi
 
 
 def _reading(value: Value, source: str, receive_ns: int, origin: str, *, compact: bool) -> PointReading:
-    point, number = value.point, value.number if math.isfinite(value.number) else None
-    quality = sttp_quality(value.flags, compact=compact)
-    quality |= PointQuality.INVALID if number is None else PointQuality.GOOD
+    point, found = value.point, measured(value.point, value.number)
+    quality = sttp_quality(value.flags, compact=compact) | found.quality
     leap = value.ticks is not None and is_leap_second(value.ticks)  # second 59 again: two times would be one
-    quality |= PointQuality.TIME_INVALID if leap else PointQuality.GOOD
-    scaled = None if number is None else number * point.scale + point.offset
+    source_ns, timed = source_time(None if value.ticks is None else nanoseconds_of(value.ticks))
+    quality |= PointQuality.TIME_INVALID if leap else timed
     return PointReading(
         source=source,
         point=point.name,
-        source_ns=None if value.ticks is None else nanoseconds_of(value.ticks),
+        source_ns=source_ns,
         receive_ns=receive_ns,
-        number=scaled,
+        number=found.number,
         unit=point.unit,
         quality=quality,
         raw_flags=value.flags,
         origin=origin,
-        raw=None if scaled == number else number,
+        raw=found.raw,
     )

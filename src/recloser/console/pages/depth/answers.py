@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el
 from recloser.console.pages.shell import Shell
 from recloser.console.pages.tables import none, release_link, table
-from recloser.console.pages.words import moment, stamp, who
+from recloser.console.pages.words import Wall, moment, stamp, who
 
 LATENCY = ("release", "requests", "half within ms", "95 % within ms", "99 % within ms", "longest ms")
 LINES = ("at", "request", "model asked", "area", "who served", "release", "ms", "why, or what was held back")
@@ -33,8 +32,8 @@ def answers_section(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
         table(LATENCY, quick, numbers=range(1, 6), id_="latency") if quick else none("Nobody asked in the last hour."),
         none(told),
         _search(answers["find"]),
-        *_forecast(answers["forecast"], shell.zone),
-        *_lines(answers, shell.zone),
+        *_forecast(answers["forecast"], shell.wall),
+        *_lines(answers, shell.wall),
     ]
 
 
@@ -50,10 +49,10 @@ def _search(find: str) -> Markup:
     )
 
 
-def _lines(answers: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
+def _lines(answers: Mapping[str, Any], wall: Wall) -> list[Markup]:
     rows = [
         (
-            moment(row["made_at"], zone),
+            moment(row["made_at"], wall),
             el("code", row["request_id"] or "-"),
             row["asked"],
             row["area"],
@@ -76,19 +75,19 @@ def _why(row: Mapping[str, Any]) -> Child:
     return row["reason"] or "as planned"
 
 
-def _forecast(row: Mapping[str, Any] | None, zone: ZoneInfo) -> list[Markup]:
+def _forecast(row: Mapping[str, Any] | None, wall: Wall) -> list[Markup]:
     if row is None:
         return []
     pairs: list[tuple[str, Child]] = [
         ("Forecast", el("code", row["forecast"])),
         ("Area", row["area"]),
-        ("Made", stamp(row["made_at"], zone)),
-        ("Targets", [stamp(row["from"], zone), " to ", stamp(row["to"], zone)]),
+        ("Made", stamp(row["made_at"], wall)),
+        ("Targets", [stamp(row["from"], wall), " to ", stamp(row["to"], wall)]),
         ("Who served", [who(row["served_by"]), " ", release_link(row["release"])]),
         ("Why", row["reason"] or "as planned"),
     ]
     if row["void_at"] is not None:
-        pairs.append(("Recalled", [stamp(row["void_at"], zone), f": {row['void_reason']}"]))
+        pairs.append(("Recalled", [stamp(row["void_at"], wall), f": {row['void_reason']}"]))
         pairs.append(("Replaced by", el("code", row["replaced_by"] or "nothing")))
     items = [el("div", el("dt", name), el("dd", words)) for name, words in pairs]
     return [el("dl", items, class_="strip", id="forecast")]

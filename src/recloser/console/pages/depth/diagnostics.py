@@ -43,9 +43,9 @@ def _data(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
         el(
             "p",
             f"Store version {store['version']}: load from ",
-            stamp(store["first"], shell.zone),
+            stamp(store["first"], shell.wall),
             " to ",
-            stamp(store["last"], shell.zone),
+            stamp(store["last"], shell.wall),
             f"; {', '.join(store['quantities']) or 'nothing'}.",
         ),
         table(("area", "intervals, last week", "missing", "flagged"), rows, numbers=(1, 2), id_="quality"),
@@ -58,7 +58,7 @@ def _links(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
             row["device"],
             row["protocol"],
             row["state"] if row["state"] == "up" else el("span", f"▲ {row['state']}", class_="state care"),
-            stamp(row["since"], shell.zone),
+            stamp(row["since"], shell.wall),
             age(row["latest"], view["now"]),
             row["readings"],
             row["gaps"],
@@ -73,7 +73,7 @@ def _links(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
 def _signals(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
     rows = [
         (
-            stamp(row["at"], shell.zone),
+            stamp(row["at"], shell.wall),
             "closed" if row["closed_at"] else el("span", "▲ open", class_="state care"),
             row["class"].replace("_", " "),
             ", ".join(row["areas"]),
@@ -87,7 +87,7 @@ def _signals(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
 def _runs(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
     rows = [
         (
-            stamp(row["started_at"], shell.zone),
+            stamp(row["started_at"], shell.wall),
             row["run"],
             f"{row['trigger']}: {row['reason']}",
             row["state"],
@@ -96,7 +96,7 @@ def _runs(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
         )
         for row in view["runs"]
     ]
-    asked = [(stamp(t["at"], shell.zone), t["kind"], t["decision"], t["reason"], t["why"]) for t in view["triggers"]]
+    asked = [(stamp(t["at"], shell.wall), t["kind"], t["decision"], t["reason"], t["why"]) for t in view["triggers"]]
     heads = ("begun", "run", "asked for by", "state", "candidate", "verdict")
     return [
         table(heads, rows) if rows else none("No run yet."),
@@ -130,7 +130,7 @@ def _ledger(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
             el("code", "recloser audit verify"),
             " checks the chain.",
         ),
-        events_table(view["entries"], shell.zone),
+        events_table(view["entries"], shell.wall),
         el("nav", el("a", "older", href=f"/diagnostics?before={older}#ledger"), class_="pager")
         if older
         else none("The first."),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from recloser.console.markup import Child, Markup, el
 from recloser.console.pages.shell import Shell
 from recloser.console.pages.tables import linked, none, release_link, table
-from recloser.console.pages.words import age, moment
+from recloser.console.pages.words import Wall, age, moment
 
 HEADS = ("at", "", "process", "what it said", "about")
 MARKS = {"warning": ("▲ warning", "state care"), "error": ("■ error", "state stop")}
@@ -26,7 +25,7 @@ def logs_section(view: Mapping[str, Any], shell: Shell) -> list[Markup]:
     return [
         _processes(logs, view["now"]),
         _search(logs),
-        *_lines(logs, shell.zone),
+        *_lines(logs, shell.wall),
     ]
 
 
@@ -71,9 +70,9 @@ def _choice(name: str, options: list[tuple[str, str]], chosen: str) -> Markup:
     return el("select", made, name=name)
 
 
-def _lines(logs: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
+def _lines(logs: Mapping[str, Any], wall: Wall) -> list[Markup]:
     rows = [
-        (moment(row["at"], zone, day=True), _level(row["level"]), row["process"], _said(row), _about(row))
+        (moment(row["at"], wall, day=True), _level(row["level"]), row["process"], _said(row), _about(row))
         for row in logs["lines"]
     ]
     ways = []
@@ -83,15 +82,15 @@ def _lines(logs: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
         ways.append(el("a", "older", href=_place(logs, before=logs["older"]), id="log-older"))
     told: list[Markup] = []
     if logs["looked_to"]:
-        told.append(_looked(logs["looked_to"], zone))
+        told.append(_looked(logs["looked_to"], wall))
     if logs["damaged"]:
         told.append(none(f"{logs['damaged']} lines on the way cannot be read."))
     shown = table(HEADS, rows, id_="log-lines") if rows else none("No line is like that.")
     return [shown, *told, el("nav", ways, class_="pager", aria_label="Log lines") if ways else none("The first.")]
 
 
-def _looked(at: str, zone: ZoneInfo) -> Markup:
-    return el("p", "Looked back to ", moment(at, zone, day=True), "; ", el("em", "older"), " looks on.", class_="quiet")
+def _looked(at: str, wall: Wall) -> Markup:
+    return el("p", "Looked back to ", moment(at, wall, day=True), "; ", el("em", "older"), " looks on.", class_="quiet")
 
 
 def _level(level: str) -> Child:

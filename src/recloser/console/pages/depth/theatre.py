@@ -14,8 +14,8 @@ from recloser.console.markup import Child, Markup, el
 from recloser.console.pages.area import LEGEND, legend
 from recloser.console.pages.overview import events_table
 from recloser.console.pages.shell import Shell, page
-from recloser.console.pages.tables import linked, none, release_link, table
-from recloser.console.pages.words import span_words, stamp, state, who
+from recloser.console.pages.tables import linked, model_link, none, release_link, table
+from recloser.console.pages.words import Wall, span_words, stamp, state, who
 from recloser.core import format_utc, parse_utc
 
 THEN = (*LEGEND, ("later", "load that came later"))
@@ -42,7 +42,7 @@ def theatre_page(shell: Shell, view: Mapping[str, Any]) -> str:
         _which(view),
         el("figure", course_chart(view, zone, link), _signs()),
         _slider(view, zone),
-        el("div", *_moment(view, zone, link), id="moment", aria_live="polite"),
+        el("div", *_moment(view, shell.wall, link), id="moment", aria_live="polite"),
     )
 
 
@@ -87,20 +87,26 @@ def _slider(view: Mapping[str, Any], zone: ZoneInfo) -> Markup:
     )
 
 
-def _moment(view: Mapping[str, Any], zone: ZoneInfo, link: Link) -> list[Child]:
+def _moment(view: Mapping[str, Any], wall: Wall, link: Link) -> list[Child]:
     at, then = parse_utc(view["at"]), view["view"]
     return [
-        el("h2", f"{at.astimezone(zone):%A %d %B %Y, %H:%M %Z}", id="when", data_at=view["at"], data_step=view["step"]),
+        el(
+            "h2",
+            f"{at.astimezone(wall.zone):%A %d %B %Y, %H:%M %Z}",
+            id="when",
+            data_at=view["at"],
+            data_step=view["step"],
+        ),
         _ways(view, link),
-        el("p", state(then["state"], then["trust"]), " ", linked(then["why"]), class_="why", id="verdict"),
-        el("ul", [el("li", linked(line)) for line in then["others"]], class_="facts") if then["others"] else None,
-        _facts(then, zone),
-        el("figure", area_chart(then, zone), legend(THEN), id="chart"),
+        el("p", state(then["state"], then["trust"]), " ", linked(then["why"], wall), class_="why", id="verdict"),
+        el("ul", [el("li", linked(line, wall)) for line in then["others"]], class_="facts") if then["others"] else None,
+        _facts(then, wall),
+        el("figure", area_chart(then, wall.zone), legend(THEN), id="chart"),
         _all_areas(view),
-        *_rollouts(view, zone),
-        *_signals(view, zone),
+        *_rollouts(view, wall),
+        *_signals(view, wall),
         el("h2", "Decided by then, the latest first"),
-        el("div", events_table(view["decisions"], zone), id="decisions"),
+        el("div", events_table(view["decisions"], wall), id="decisions"),
     ]
 
 
@@ -116,20 +122,20 @@ def _ways(view: Mapping[str, Any], link: Link) -> Markup:
     return el("nav", ways, class_="pager", aria_label="Moments")
 
 
-def _facts(then: Mapping[str, Any], zone: ZoneInfo) -> Markup:
+def _facts(then: Mapping[str, Any], wall: Wall) -> Markup:
     pairs = (
-        ("Who serves", [who(then["served_by"]), " ", release_link(then["release"])]),
-        ("Issued", _before(then["issued_at"], then["now"], zone)),
-        ("Load known until", _before(then["data_until"], then["now"], zone)),
+        ("Who serves", [who(then["served_by"]), " ", model_link(then["release"])]),
+        ("Issued", _before(then["issued_at"], then["now"], wall)),
+        ("Load known until", _before(then["data_until"], then["now"], wall)),
     )
     return el("dl", [el("div", el("dt", name), el("dd", words)) for name, words in pairs], class_="strip")
 
 
-def _before(at: str | None, then: str, zone: ZoneInfo) -> list[Child]:
+def _before(at: str | None, then: str, wall: Wall) -> list[Child]:
     """Return an instant and how long before the moment it was."""
     if at is None:
-        return [stamp(None, zone)]
-    return [stamp(at, zone), f" ({span_words((parse_utc(then) - parse_utc(at)).total_seconds())} before)"]
+        return [stamp(None, wall)]
+    return [stamp(at, wall), f" ({span_words((parse_utc(then) - parse_utc(at)).total_seconds())} before)"]
 
 
 def _signs() -> Markup:
@@ -160,12 +166,12 @@ def _place(area: str, at: str) -> str:
     return f"/theatre?{urlencode({'name': area, 'at': at})}"
 
 
-def _rollouts(view: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
+def _rollouts(view: Mapping[str, Any], wall: Wall) -> list[Markup]:
     rows = [
         (
             release_link(row["release"]),
             row["state"].replace("_", " "),
-            stamp(row["since"], zone),
+            stamp(row["since"], wall),
             _reach(row),
             linked(row["reason"]),
         )
@@ -183,9 +189,9 @@ def _reach(row: Mapping[str, Any]) -> str:
     return f"{100 * row['share']:g} %" if row["share"] else "none"
 
 
-def _signals(view: Mapping[str, Any], zone: ZoneInfo) -> list[Markup]:
+def _signals(view: Mapping[str, Any], wall: Wall) -> list[Markup]:
     rows = [
-        (stamp(row["at"], zone), row["class"].replace("_", " "), ", ".join(row["areas"]) or "all", row["reason"])
+        (stamp(row["at"], wall), row["class"].replace("_", " "), ", ".join(row["areas"]) or "all", row["reason"])
         for row in view["signals"]
     ]
     head = el("h2", "Signals open then")

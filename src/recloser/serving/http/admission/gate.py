@@ -80,7 +80,7 @@ class Gate:
         self.load = Load(limits, timer, behind_s)
 
     def judge(self, authorization: bytes, client: str, needed: str, priority: Priority) -> tuple[str, Refusal | None]:
-        """Return who calls, and the refusal if the call must not pass.
+        """Return who calls (its address, where its token is not known), and the refusal if the call must not pass.
 
         A call that asks for a retraining may come without a token: its inlet looks for a signature.
 
@@ -99,7 +99,8 @@ class Gate:
                 self._meter.note_refusal("token")
                 challenge = dict(error.headers or {}).get("www-authenticate", "")
                 title = HTTPStatus(error.status_code).phrase
-                return client, Refusal("token", error.status_code, title, error.detail, challenge)
+                who = self.access.owner(authorization) or client
+                return who, Refusal("token", error.status_code, title, error.detail, challenge)
         wait_s = self._rates.wait_s(actor)
         if wait_s > 0:
             self._meter.note_refusal("rate")

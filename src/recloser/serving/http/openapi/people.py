@@ -24,7 +24,7 @@ def people_operations() -> dict[tuple[str, str], Operation]:
     return {
         ("/v1/rollback", "POST"): _act(bodies.RolledBack, bodies.RollbackBody),
         ("/v1/rollouts", "GET"): Operation({JSON: bodies.Rollouts}, errors=(503,)),
-        (about, "GET"): Operation({JSON: explained.Explained}, errors=(422, 503)),
+        (about, "GET"): Operation({JSON: explained.Explained}, errors=(404, 503)),
         ("/v1/agreement", "GET"): Operation({JSON: explained.Agreement}, errors=(503,)),
         (f"{about}/approve", "POST"): _act(bodies.Acted, bodies.ApproveBody),
         **{(f"{about}/{kind}", "POST"): _act(bodies.Acted) for kind in ("reject", "hold", "resume", "override")},

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from recloser.core import within_reach
+
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, description="Why; goes into the audit log.")]
 Person = Annotated[
     str,
@@ -47,6 +49,15 @@ class FreezeBody(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "f
     start: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     end: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     name: Person | None = None
+
+    def __post_init__(self) -> None:
+        """See that pages can show the times.
+
+        Raises:
+            InvalidInput: a time that is not in 1900 .. 2199.
+        """
+        self.start = None if self.start is None else within_reach(self.start, "from")
+        self.end = None if self.end is None else within_reach(self.end, "to")
 
 
 class RolledBack(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Kind = Literal["rollback", "approve", "reject", "hold", "resume", "override", "freeze", "lift", "retrain"]
+LONGEST_REASON = 2000
 Told = Literal["rollouts", "explain", "freezes", "agreement"]
 
 
@@ -18,7 +19,7 @@ class Wish:
         kind: what is to be done.
         subject: the rollout (its id or its release), the freeze, or the release to roll back to; None without one.
         actor: who; the owner of the token where tokens are in use.
-        reason: why.
+        reason: why; that of a rollback is cut to 2,000 characters, for no rollback fails by its reason.
         more: what else the kind takes: `evidence` of an approval, `from` and `to` (aware UTC or None) of a freeze.
         key: the caller's name for this wish, under which it is carried out once; None without one.
     """
@@ -29,6 +30,11 @@ class Wish:
     reason: str
     more: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Cut the reason of a rollback."""
+        if self.kind == "rollback" and len(self.reason) > LONGEST_REASON:
+            object.__setattr__(self, "reason", self.reason[: LONGEST_REASON - 1] + "\u2026")
 
 
 @dataclass(frozen=True, slots=True)

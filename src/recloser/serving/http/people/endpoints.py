@@ -104,7 +104,10 @@ class People:
 
     async def explain(self, request: Request) -> Response:
         """Tell why a rollout is where it is, what would change it, and what there is to approve."""
-        return await self._told("explain", _rollout(request))
+        try:
+            return await self._told("explain", _rollout(request))
+        except InvalidInput as error:  # the path names what there is not
+            raise HTTPException(404, error.explain()) from error
 
     async def freezes(self, _: Request) -> Response:
         """List the freezes in force, declared ahead and recurring."""

@@ -74,6 +74,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("lines", "told"),
     [
         ('url = "grid/north"', "store.url"),
+        ('url = "s3://grid/50%25"', "'%'"),
+        ('url = "s3://grid/north//load"', "store.url"),
         ('url = "s3://grid"\nendpoint = "s3.grid.example"', "store.endpoint"),
         ('url = "s3://grid"\nendpoint = "https://key:secret@s3.grid.example"', "store.endpoint"),
         ('endpoint = "https://s3.grid.example"', "without a bucket"),
