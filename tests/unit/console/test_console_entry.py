@@ -61,7 +61,7 @@ def test_nothing_is_shown_before_a_sign_in_and_the_way_back_is_kept(folder: Path
             assert answer.status_code == 303
             assert answer.headers["location"].startswith("/sign-in?back=")
             assert answer.text == ""
-        for place in ("/overview.json", "/area.json", "/releases.json", "/events"):
+        for place in ("/overview.json", "/area.json", "/releases.json", "/events", "/events.json"):
             assert (await client.get(place)).status_code == 401
         assert "Name" in (await client.get("/sign-in?back=/area?name=F01")).text
         assert (await client.get("/static/console.css")).status_code == 200

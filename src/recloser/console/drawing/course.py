@@ -59,7 +59,7 @@ def _frame(plane: Plane, zone: ZoneInfo) -> list[Markup]:
     for at, words in _dates(plane, zone):
         x = plane.x(at)
         shapes.append(el("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=plane.top, y2=bottom + 36, class_="grid"))
-        if right - x > 40:
+        if right - x > 66:
             shapes.append(el("text", words, x=f"{x + 3:.1f}", y=HEIGHT - 4, class_="tick"))
     return shapes
 
