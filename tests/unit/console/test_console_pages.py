@@ -26,7 +26,7 @@ from recloser.console.pages.overview import area_link, overview_page
 from recloser.console.pages.releases import release_page, releases_page
 from recloser.console.pages.shell import Shell, problem
 from recloser.console.pages.why import why_page
-from recloser.console.pages.words import stamp
+from recloser.console.pages.words import Wall, stamp
 from recloser.testing import empty_project, small_project
 
 NASTY = "<script>alert('x')</script>\"&"
@@ -43,7 +43,7 @@ SHELL = Shell(NASTY, datetime(2020, 3, 1, 12, tzinfo=UTC), ZoneInfo("Europe/Amst
 def test_a_freeze_until_the_end_of_the_calendar_is_shown() -> None:
     for text in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
         for zone in ("Europe/Amsterdam", "America/New_York"):
-            assert f'datetime="{text}"' in str(stamp(text, ZoneInfo(zone)))
+            assert f'datetime="{text}"' in str(stamp(text, Wall(ZoneInfo(zone), datetime(2020, 3, 1, 12, tzinfo=UTC))))
 
 
 def ask(app: ASGIApp, path: str, method: str = "GET") -> httpx.Response:
@@ -148,7 +148,8 @@ def release_view() -> dict[str, Any]:
 
 def releases_view() -> dict[str, Any]:
     row = dict.fromkeys(("release", "state", "verdict", "verdict_reason", "rollout", "reason"), NASTY)
-    route = {"champion": NASTY, "canary": NASTY, "shadow": NASTY, "share": 0.5, "epoch": 3, "reason": NASTY}
+    route: dict[str, Any] = dict.fromkeys(("champion", "canary", "shadow", "reason"), NASTY)
+    route |= {"share": 0.5, "cohort": [NASTY], "epoch": 3}
     rows = [{**row, "created_at": AT, "share": 0.0}]
     return {"now": AT, "route": route, "releases": rows, "trips": release_view()["trips"], "page": 1, "pages": 2}
 
