@@ -57,12 +57,14 @@ def check_past(platform: Platform, until: datetime) -> Walked:
         platform: the project.
         until: nothing later is looked at (aware UTC).
     """
+    state = platform.ledger.get(StateRecord, PAST)
+    known = {} if state is None else state.state
+    if (known.get("until"), known.get("version")) == (format_utc(until), platform.store.version()):
+        return Walked()  # nothing was said since: a run is asked for, then made
     extent = None if platform.detects else platform.store.extent(LOAD)
     if extent is None or extent[0] + FIRST > until:
         return Walked()
     panel = platform.store.read(areas=list(platform.areas), quantities=[LOAD], as_of=until)
-    state = platform.ledger.get(StateRecord, PAST)
-    known = {} if state is None else state.state
     done = parse_utc(known["until"], PAST) if known else None
     same = done is not None and known["digest"] == _digest(panel, done)
     begin = extent[0] if not same or done is None else done - FIRST
@@ -76,11 +78,12 @@ def check_past(platform: Platform, until: datetime) -> Walked:
         {"kind": f.kind, "areas": list(f.areas), "start": format_utc(f.start), "end": format_utc(f.end)} for f in spans
     ]
     now = platform.clock.now()
-    facts: dict[str, Any] = {"until": format_utc(until), "digest": _digest(panel, until)}
+    until_text, version = format_utc(until), platform.store.version()
+    facts: dict[str, Any] = {"until": until_text, "digest": _digest(panel, until), "version": version}
     with platform.ledger.change(ACTOR, now) as change:
         change.put(StateRecord(PAST, now, facts))
         more = {"flagged": flags.height, "spans": len(spans), "first": told[:TOLD]}
-        change.note("data.check", "past", {"since": format_utc(begin), "until": facts["until"], **more})
+        change.note("data.check", "past", {"since": format_utc(begin), "until": until_text, **more})
     return found
 
 
