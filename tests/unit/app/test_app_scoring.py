@@ -9,11 +9,12 @@ import polars as pl
 
 from recloser.app.replay.outcome import DOUBTED
 from recloser.app.replay.scoring import (
+    common_rows,
     doubted_loads,
     faults_of_its_own,
     left_out_section,
     left_out_sentence,
-    on_common_rows,
+    on_rows,
     truth_frame,
 )
 from recloser.core import SAMPLE_SCHEMA, Panel, Quality
@@ -84,21 +85,22 @@ def test_all_are_scored_on_the_same_rows_without_the_faults() -> None:
     truth = truth_frame(panel(history()), (FIRST, FIRST + timedelta(days=1)))
     faults = doubted(("a", 3, STUCK), ("a", 4, UNIT), ("b", 5, UNIT))
     short = answers().filter(pl.col("at") < AT[20])
+    keys = common_rows([short, answers()])
     for frame in (short, answers()):
-        scored = on_common_rows([short, answers()], truth, faults)(frame)
+        scored = on_rows(keys, truth, faults)(frame)
         assert len(scored) == 20
         assert scored.filter(pl.col("load_mw").is_null())["at"].to_list() == AT[3:5]
-    everything = on_common_rows([short, answers()], truth)(answers())
-    told = {"left_out": left_out_section(faults, [everything])}
+    told = {"left_out": left_out_section(faults, keys, truth)}
     assert told["left_out"] == {"samples": 2, "by_area": {"a": 2}, "by_reason": {"STUCK": 1, "UNIT_SUSPECT": 1}}
     assert left_out_sentence(told).startswith("2 samples of load are left out of every score")
     assert "1 stuck, 1 unit suspect; a" in left_out_sentence(told)
     assert left_out_sentence({}) == left_out_sentence({"left_out": {"samples": 0}}) == ""
-    one = left_out_section(faults[:1], [everything])
+    one = left_out_section(faults[:1], keys, truth)
     assert left_out_sentence({"left_out": one}).startswith("1 sample of load is")
 
 
 def test_where_nobody_answered_nothing_is_scored() -> None:
     truth = truth_frame(panel(history()), (FIRST, FIRST + timedelta(days=1)))
-    assert on_common_rows([answers()[:0]], truth)(answers()).is_empty()
-    assert len(on_common_rows([answers()[:0], answers()], truth)(answers())) == 24  # who never answered bars nobody
+    assert on_rows(common_rows([answers()[:0]]), truth, doubted())(answers()).is_empty()
+    keys = common_rows([answers()[:0], answers()])
+    assert len(on_rows(keys, truth, doubted())(answers())) == 24  # who never answered bars nobody

@@ -23,10 +23,11 @@ from recloser.app.replay.policies.comparing import human_actions
 from recloser.app.replay.scenario import Scenario, load_scenario, must_fit
 from recloser.app.replay.scoring import (
     AHEAD,
+    common_rows,
     faults_of_its_own,
     incumbent_frame,
     left_out_section,
-    on_common_rows,
+    on_rows,
     truth_frame,
 )
 from recloser.app.replay.telling.report import write_report
@@ -68,39 +69,7 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         InvalidInput: no data, an empty window, an unreadable scenario, or one that the project cannot live through.
     """
     with Platform.open(folder) as platform:
-        extent = platform.store.extent(LOAD)
-        if extent is None:
-            raise InvalidInput("no load data to replay", where=str(folder), next_step="Run: recloser ingest FILE ...")
-        if options.start >= options.end:
-            raise InvalidInput("an empty replay", got=f"{format_utc(options.start)} .. {format_utc(options.end)}")
-        if options.start < extent[0] + timedelta(days=60):
-            raise InvalidInput(
-                "the replay starts before there is enough history to train on",
-                got=format_utc(options.start),
-                expected=f">= {format_utc(extent[0] + timedelta(days=60))}",
-                where="--from",
-            )
-        if options.start > extent[1]:
-            raise InvalidInput(
-                "the replay starts after the recorded history ends",
-                got=format_utc(options.start),
-                expected=f"<= {format_utc(extent[1])}",
-                where="--from",
-            )
-        if options.end > extent[1] + AHEAD:
-            raise InvalidInput(
-                "the replay ends long after the recorded history does",
-                got=format_utc(options.end),
-                expected=f"<= {format_utc(extent[1] + AHEAD)}",
-                where="--to",
-            )
-        if next(platform.horizon.issues(options.start, options.end), None) is None:
-            raise InvalidInput(
-                "no forecast is issued in this window",
-                got=f"{format_utc(options.start)} .. {format_utc(options.end)}",
-                expected=f"at least one local {platform.horizon.issue_time:%H:%M}",
-                where="--from, --to",
-            )
+        _require_window(platform, options)
         panel = platform.store.read(list(platform.watched), as_of=options.end + timedelta(days=10))
         text = (folder / FILE_NAME).read_text(encoding="utf-8")
         pipeline = platform.layout.pipeline_file
@@ -119,6 +88,45 @@ def replay_project(folder: Path, options: ReplayOptions, say: Say) -> dict[str, 
         )
     report = run_replay(project, (text, code), panel, scenario, options, say)
     return finish(report, options.out, project, f"Replay of {project.project.name}", say)
+
+
+def _require_window(platform: Platform, options: ReplayOptions) -> None:
+    """Raise InvalidInput where the recorded history does not hold what is to be replayed."""
+    extent = platform.store.extent(LOAD)
+    if extent is None:
+        raise InvalidInput(
+            "no load data to replay", where=str(platform.layout.root), next_step="Run: recloser ingest FILE ..."
+        )
+    if options.start >= options.end:
+        raise InvalidInput("an empty replay", got=f"{format_utc(options.start)} .. {format_utc(options.end)}")
+    if options.start < extent[0] + timedelta(days=60):
+        raise InvalidInput(
+            "the replay starts before there is enough history to train on",
+            got=format_utc(options.start),
+            expected=f">= {format_utc(extent[0] + timedelta(days=60))}",
+            where="--from",
+        )
+    if options.start > extent[1]:
+        raise InvalidInput(
+            "the replay starts after the recorded history ends",
+            got=format_utc(options.start),
+            expected=f"<= {format_utc(extent[1])}",
+            where="--from",
+        )
+    if options.end > extent[1] + AHEAD:
+        raise InvalidInput(
+            "the replay ends long after the recorded history does",
+            got=format_utc(options.end),
+            expected=f"<= {format_utc(extent[1] + AHEAD)}",
+            where="--to",
+        )
+    if next(platform.horizon.issues(options.start, options.end), None) is None:
+        raise InvalidInput(
+            "no forecast is issued in this window",
+            got=f"{format_utc(options.start)} .. {format_utc(options.end)}",
+            expected=f"at least one local {platform.horizon.issue_time:%H:%M}",
+            where="--from, --to",
+        )
 
 
 def finish(report: ReplayReport, out: Path, project: Project, title: str, say: Say) -> dict[str, Any]:
@@ -164,9 +172,7 @@ def run_replay(
     results = live_all(task, options.policies, say)
     with Platform.open(work / options.policies[0], clock=VirtualClock(options.end), isolated=True) as platform:
         naive = naive_forecasts(platform, options)
-    real = recorded
-    if scenario.events:
-        real = Panel(apply(panel.frame, scenario.drifts()), panel.resolution, panel.as_of)
+    real = _with_drifts(panel, scenario) if scenario.events else recorded
     document: dict[str, Any] = {
         "from": options.start,
         "to": options.end,
@@ -178,14 +184,14 @@ def run_replay(
     window = options.start, options.end
     forecasts, truth = [*(result.forecasts for result in results.values()), naive], truth_frame(real, window)
     faults = faults_of_its_own([result.doubted for result in results.values()], real, recorded)
-    document["left_out"] = left_out_section(faults, list(map(on_common_rows(forecasts, truth), forecasts)))
+    keys = common_rows(forecasts)
+    document["left_out"] = left_out_section(faults, keys, truth)
     scored: dict[str, pl.DataFrame] = {}
-    common = on_common_rows(forecasts, truth, faults)
+    common = on_rows(keys, truth, faults)
     for name, result in results.items():
         scored[name] = common(result.forecasts)
-        document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result, project)
-        document["policies"][name]["accuracy"] = detail_of(scored[name], result, project)
-        document["policies"][name]["never_served"] = never_served(result)
+        told = {"accuracy": detail_of(scored[name], result, project), "never_served": never_served(result)}
+        document["policies"][name] = scored_section(scored[name], project.zone) | lived_section(result, project) | told
     scored["naive"] = common(naive)
     document["naive"] = scored_section(scored["naive"], project.zone)
     main = results.get("recloser") or next(iter(results.values()))
@@ -197,6 +203,11 @@ def run_replay(
     spent = {name: result.cpu_s for name, result in results.items()}
     document["cpu_s"] = round(max(_cpu_s() - cpu, sum(spent.values())), 1)  # what was lived before a restart counts too
     return ReplayReport(document, main.timeline, scored, scenario.notes, spent)
+
+
+def _with_drifts(panel: Panel, scenario: Scenario) -> Panel:
+    """Return what the load really was: the scenario's drifts are true, its faults are not."""
+    return Panel(apply(panel.frame, scenario.drifts()), panel.resolution, panel.as_of)
 
 
 def lived_section(result: PolicyResult, project: Project) -> dict[str, Any]:

@@ -77,21 +77,28 @@ def _loads(panel: Panel) -> pl.DataFrame:
     return panel.latest().filter(pl.col("quantity") == LOAD).select("area", "at", "value")
 
 
-def on_common_rows(
-    forecasts: Sequence[pl.DataFrame], truth: pl.DataFrame, faults: pl.DataFrame | None = None
-) -> Joined:
-    """Return a function that joins forecasts with the truth on the rows that all of these that answered did answer.
+def common_rows(forecasts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return area, at of the rows that all of these that answered did answer.
 
     Args:
         forecasts: area, at, q10, q50, q90.
-        truth: area, at, load_mw.
-        faults: loads that are not the truth, as `DOUBTED`; null in the result.
     """
-    known = truth if faults is None else truth.join(faults, on=KEY, how="anti")
-    keys = truth.select(KEY).clear()
+    keys = pl.DataFrame(schema={name: DOUBTED[name] for name in KEY})
     answered = [frame.filter(pl.col("q50").is_finite()).select(KEY).unique() for frame in forecasts]
     for index, mine in enumerate(frame for frame in answered if not frame.is_empty()):
         keys = keys.join(mine, on=KEY, how="semi") if index else mine
+    return keys
+
+
+def on_rows(keys: pl.DataFrame, truth: pl.DataFrame, faults: pl.DataFrame) -> Joined:
+    """Return a function that joins forecasts with the truth on some rows.
+
+    Args:
+        keys: area, at of the rows.
+        truth: area, at, load_mw.
+        faults: loads that are not the truth, as `DOUBTED`; null in the result.
+    """
+    known = truth.join(faults, on=KEY, how="anti")
 
     def joined(frame: pl.DataFrame) -> pl.DataFrame:
         return (
@@ -104,18 +111,19 @@ def on_common_rows(
     return joined
 
 
-def left_out_section(faults: pl.DataFrame, scored: Sequence[pl.DataFrame]) -> dict[str, Any]:
+def left_out_section(faults: pl.DataFrame, keys: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
     """Return how many loads stay out of every score that would else be in one, by area and by what is wrong with them.
 
     Args:
         faults: as `DOUBTED`.
-        scored: area, at, load_mw of every forecast, faults and all.
+        keys: area, at of the rows that are scored.
+        truth: area, at, load_mw, faults and all.
 
     Returns:
         {"samples", "by_area", "by_reason"}; reasons are names of `Quality`, joined by '+'.
     """
-    known = [frame.filter(pl.col(LOAD).is_not_null()).select(KEY) for frame in scored]
-    counted = faults.join(pl.concat(known), on=KEY, how="semi").sort(KEY)
+    scored = truth.filter(pl.col(LOAD).is_not_null()).join(keys, on=KEY, how="semi")
+    counted = faults.join(scored, on=KEY, how="semi").sort(KEY)
     reasons = [describe(bits) for bits in counted["quality"]]
     by_reason = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     by_area = {str(area): len(rows) for (area,), rows in counted.group_by("area", maintain_order=True)}
