@@ -77,25 +77,9 @@ def writes_of(
     rollouts = {move.rollout.key: apply(move.rollout, move.action, now) for move in moves}
     for other in _side_effects(world, moves, target, now):
         rollouts.setdefault(other.key, other)
-    plans = {
-        move.rollout.release: recall_plan(
-            [served_of(record) for record in forecasts.get(move.rollout.release, ())],
-            now,
-            serving,
-            resolution=settings.resolution,
-            ladder=settings.fallback,
-        )
-        for move in moves
-        if move.action.recall
-    }
-    reasons = {move.rollout.release: move.action.reason for move in moves}
-    if first.action.event == "rollback_to" and serving is not None:
-        for rung in settings.fallback:
-            stood_in = [served_of(record) for record in forecasts.get(rung, ())]
-            plans[rung] = return_plan(stood_in, now, serving, resolution=settings.resolution)
-            reasons[rung] = first.action.reason
+    plans = _plans(moves, serving, forecasts, settings, now)
     trips = [trip_of(world, move, plans.get(move.rollout.release), now) for move in moves if is_trip(move.action)]
-    voids, reissues = _recalled(plans, forecasts, reasons, now)
+    voids, reissues = _recalled(plans, forecasts, moves, now)
     lost = [name for plan in plans.values() for name in plan.unrecallable]
     alarms = [move.action.alarm for move in moves if move.action.alarm]
     if lost:
@@ -209,18 +193,42 @@ def _releases(world: World, moves: Sequence[Move], serving: str | None) -> tuple
     return tuple(replace(record, state=state) for record, state in known if record.state not in {state, *BARRED})
 
 
+def _plans(
+    moves: Sequence[Move],
+    serving: str | None,
+    forecasts: Mapping[str, Sequence[ForecastRecord]],
+    settings: Settings,
+    now: datetime,
+) -> dict[str, RecallPlan]:
+    """Return what is recalled of each release that is stopped, and what of each rung gives way to one returned to."""
+    found: dict[str, RecallPlan] = {}
+    for move in moves:
+        if move.action.recall:
+            served = [served_of(record) for record in forecasts.get(move.rollout.release, ())]
+            found[move.rollout.release] = recall_plan(
+                served, now, serving, resolution=settings.resolution, ladder=settings.fallback
+            )
+    if moves[0].action.event == "rollback_to" and serving is not None:
+        for rung in settings.fallback:
+            stood_in = [served_of(record) for record in forecasts.get(rung, ())]
+            found[rung] = return_plan(stood_in, now, serving, resolution=settings.resolution)
+    return found
+
+
 def _recalled(
     plans: Mapping[str, RecallPlan],
     forecasts: Mapping[str, Sequence[ForecastRecord]],
-    reasons: Mapping[str, str],
+    moves: Sequence[Move],
     now: datetime,
 ) -> tuple[tuple[ForecastRecord, ...], tuple[ForecastRecord, ...]]:
+    reasons = {move.rollout.release: move.action.reason for move in moves}
     voids: list[ForecastRecord] = []
     reissues: dict[str, ForecastRecord] = {}
     for release, plan in plans.items():
+        why = reasons.get(release, moves[0].action.reason)  # a rung gives way to who is returned to
         records = {record.key: record for record in forecasts.get(release, ())}
         for recall in plan.recalls:
-            voids.append(voided(records[recall.old], now, reasons[release], recall.new.id))
+            voids.append(voided(records[recall.old], now, why, recall.new.id))
             reissues[recall.new.id] = record_of(recall.new)
-        voids += [voided(records[name], now, reasons[release], None) for name in plan.unrecallable]
+        voids += [voided(records[name], now, why, None) for name in plan.unrecallable]
     return tuple(voids), tuple(reissues.values())

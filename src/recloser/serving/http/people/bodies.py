@@ -8,8 +8,11 @@ from typing import Annotated, Any
 import msgspec
 
 from recloser.core import within_reach
+from recloser.serving.http.people.desk import LONGEST_REASON
 
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, description="Why; goes into the audit log.")]
+Reason = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON, description="Why; goes into the audit log.")
+]
 Person = Annotated[
     str,
     msgspec.Meta(max_length=100, description="Who; only where no tokens are in use, else the token's owner acts."),
