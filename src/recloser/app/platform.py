@@ -17,7 +17,7 @@ from recloser.app.events.recipe import recipe_of_project
 from recloser.app.foreign import open_foreign
 from recloser.app.opentelemetry.opening import tracing_of
 from recloser.app.opentelemetry.tracing import Tracing
-from recloser.app.project.hooks import Hooks, load_hooks
+from recloser.app.project.hooks import Hooks, load_hooks, standard_hooks
 from recloser.app.project.in_force import keep_settings, kept_settings
 from recloser.app.project.layout import Layout
 from recloser.app.project.settings import LedgerSection, Project, load_project
@@ -178,8 +178,7 @@ class Platform:
             project = kept_settings(layout)
             if project is None:
                 raise
-            standard = load_hooks(layout.state / "none.py", pipeline_of(project))
-            return cls._wired(layout, project, standard, clock), error.explain()
+            return cls._wired(layout, project, standard_hooks(pipeline_of(project)), clock), error.explain()
 
     @classmethod
     def _wired(cls, layout: Layout, project: Project, hooks: Hooks, clock: Clock | None) -> Platform:

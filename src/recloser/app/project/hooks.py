@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -16,7 +16,8 @@ from recloser.features import FeatureSet
 from recloser.models import Model, TrainingPlan, train_lightgbm
 from recloser.pipelines import Pipeline, candidate_pipeline
 
-KNOWN = ("build_features", "train", "build_pipeline")
+KNOWN = {"build_features": "features", "train": "train", "build_pipeline": "pipeline"}
+"""Functions of the project's file -> the hook that each is."""
 RESULTS: dict[str, type] = {"build_features": FeatureSet, "build_pipeline": Pipeline}
 
 
@@ -35,25 +36,27 @@ class Hooks:
     pipeline: Callable[[], Pipeline]
 
 
+def standard_hooks(pipeline: Callable[[], Pipeline] = candidate_pipeline) -> Hooks:
+    """Return what a project does without code of its own; `pipeline` is the default of its kind."""
+    return Hooks(features=_same, train=train_lightgbm, pipeline=pipeline)
+
+
 def load_hooks(path: Path, pipeline: Callable[[], Pipeline] = candidate_pipeline) -> Hooks:
     """Run the project's file if there is one and pick the known functions; `pipeline` is the default of its kind.
 
     Raises:
         InvalidInput: the file does not run, or a known name is not a function.
     """
-    found: dict[str, Any] = {}
-    if path.exists():
-        module = _module(path)
-        found = {name: getattr(module, name) for name in KNOWN if hasattr(module, name)}
-        for name, function in found.items():
-            if not callable(function):
-                raise InvalidInput("must be a function", got=type(function).__name__, where=f"{path}: {name}")
-        found = {name: _guarded(path, name, function) for name, function in found.items()}
-    return Hooks(
-        features=found.get("build_features", _same),
-        train=found.get("train", train_lightgbm),
-        pipeline=found.get("build_pipeline", pipeline),
-    )
+    standard = standard_hooks(pipeline)
+    if not path.exists():
+        return standard
+    module = _module(path)
+    found = {name: getattr(module, name) for name in KNOWN if hasattr(module, name)}
+    for name, function in found.items():
+        if not callable(function):
+            raise InvalidInput("must be a function", got=type(function).__name__, where=f"{path}: {name}")
+    own = {KNOWN[name]: _guarded(path, name, function) for name, function in found.items()}
+    return replace(standard, **own)
 
 
 def _same(standard: FeatureSet) -> FeatureSet:

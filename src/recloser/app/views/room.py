@@ -49,8 +49,9 @@ class ControlRoom:
 
     def __init__(self, folder: Path, clock: Clock | None) -> None:
         self._folder, self._clock = folder, clock
-        self.gatehouse = Gatehouse(folder, SystemClock(), self._ledger, self._provider)
-        self._refusals = Refusals(self._ledger, SystemClock())
+        wall = SystemClock()
+        self.gatehouse = Gatehouse(folder, wall, self._ledger, self._provider)
+        self._refusals = Refusals(self._ledger, wall)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._turn = threading.Lock()
@@ -270,9 +271,7 @@ class ControlRoom:
 
     def _reopen(self, stamp: tuple[int, int] | None) -> None:
         """Follow the project file; one that cannot be used takes nobody's page away, nor the power to stop a model."""
-        apart = is_scratch(
-            self._folder
-        )  # a replay was lived apart from what the project file names; so it is looked at
+        apart = is_scratch(self._folder)  # a replay was lived apart from what the file names, and is looked at so
         try:
             platform = Platform.open(self._folder, clock=self._clock, isolated=apart)
         except InvalidInput as error:

@@ -119,9 +119,8 @@ class Internet:
         if offset + len(payload) > LARGEST:
             return None
         repeats, pieces = (offset, hash(payload)) in self._whole.get(key, ()), self._waiting.get(key)
-        if pieces is None or (
-            pieces.repeats and not repeats
-        ):  # repetitions of an old datagram are no part of a new one
+        # Repetitions of an old datagram are no part of a new one.
+        if pieces is None or (pieces.repeats and not repeats):
             pieces = self._waiting[key] = _Pieces(self._packet, repeats=repeats)
         pieces.parts.setdefault(offset, payload)
         if not more:

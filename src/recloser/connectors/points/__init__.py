@@ -1,6 +1,6 @@
 """Owns what all SCADA and PMU sources give: one record, one quality vocabulary, the registry of a device's points."""
 
-from recloser.connectors.points.addresses import PROTOCOLS
+from recloser.connectors.points.addresses import PROTOCOLS, REGISTERS
 from recloser.connectors.points.block import (
     BlockHead,
     ReadingBlock,
@@ -27,6 +27,7 @@ from recloser.connectors.points.registry import ROLES, Point, PointRegistry, rea
 
 __all__ = [
     "PROTOCOLS",
+    "REGISTERS",
     "ROLES",
     "BlockHead",
     "Measured",

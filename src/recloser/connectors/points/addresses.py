@@ -6,7 +6,9 @@ import re
 
 from recloser.core import InvalidInput
 
-REGISTER = r"(?P<register>\d{1,19})(:(?P<type>u16|i16|u32|i32|u64|i64|f32|f64)(:swap)?)?"
+REGISTERS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
+"""How many registers of Modbus a number of each type takes."""
+REGISTER = rf"(?P<register>\d{{1,19}})(:(?P<type>{'|'.join(REGISTERS)})(:swap)?)?"
 ADDRESSES: dict[str, tuple[str, str]] = {
     "iec104": (
         r"(?P<common_address>\d{1,19}):(?P<object_address>\d{1,19})",
@@ -37,7 +39,6 @@ RANGES: dict[str, tuple[int, int]] = {
     "idcode": (1, 65_534),  # IEEE C37.118.2, table 2
     "namespace": (0, 0xFFFF),
 }
-REGISTERS = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "u64": 4, "i64": 4, "f32": 2, "f64": 4}
 
 
 def canonical_address(protocol: str, address: str, where: str) -> str:

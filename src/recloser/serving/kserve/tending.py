@@ -100,11 +100,9 @@ class Tending:
                 version, pause_s = "", wait_s
                 self._listed.clear()
                 self._woken.set()
-            except RecloserError:
-                pause_s = wait_s
-                wait_s = min(2 * wait_s, self._every_s)
             except Exception as error:  # noqa: BLE001 - the outermost loop of its thread
-                self._say(f"kserve: the watch met {_said(error)}")
+                if not isinstance(error, RecloserError):
+                    self._say(f"kserve: the watch met {_said(error)}")
                 pause_s = wait_s
                 wait_s = min(2 * wait_s, self._every_s)
             self._ended.wait(pause_s)

@@ -61,9 +61,8 @@ class Dnp3Session:
         self._report_wanted = timing.unsolicited
         self._trouble = 0
         self._asked_everything_s = now_s
-        self._polling_everything = self._spoilt = (
-            False  # what the request under way is, and whether its answer is whole
-        )
+        self._polling_everything = False  # by the request under way
+        self._spoilt = False  # what has come of its answer
         self._spoilt_polls = 0
         self.started = False
 

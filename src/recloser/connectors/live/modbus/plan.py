@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from recloser.connectors.points import Point, PointRegistry
+from recloser.connectors.points import REGISTERS, Point, PointRegistry
 
 FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 FORMS = {"u16": ">H", "i16": ">h", "u32": ">I", "i32": ">i", "u64": ">Q", "i64": ">q", "f32": ">f", "f64": ">d"}
@@ -46,7 +46,7 @@ def plan_reads(registry: PointRegistry) -> list[ModbusRead]:
         unit, table, start, *rest = point.address.split(":")
         function = FUNCTIONS[table]
         form = "bit" if function <= 2 else (rest[0] if rest else "u16")
-        length = 1 if form == "bit" else struct.calcsize(FORMS[form]) // 2
+        length = 1 if form == "bit" else REGISTERS[form]
         place = Place(point, int(start), length, form, rest[-1:] == ["swap"])
         groups.setdefault((int(unit), function), []).append(place)
     return [read for key, places in sorted(groups.items()) for read in _merged(key, places)]
