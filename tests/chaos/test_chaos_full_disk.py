@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from recloser.app import Platform
+from recloser.app import Platform, operator_rollback
 from recloser.app.loop.control_loop import ControlLoop, LoopOptions
 from recloser.app.project.ballast import BALLAST, SIZE, SPARE, keep_ballast
+from recloser.app.project.layout import Layout
 from recloser.app.verbs import rollback_in
 from recloser.core import Unavailable, VirtualClock
 from recloser.ledger import RouteRecord
@@ -45,6 +46,25 @@ def fill(disk: Path) -> Path:
             except OSError:
                 continue
     return path
+
+
+def test_a_command_stops_a_model_on_a_full_disk_though_nobody_has_the_ledger_open(disk: Path) -> None:
+    folder, _ = lived_project(disk / "grid", days=2)
+    layout = Layout(folder)
+    keep_ballast(layout)
+    filled = fill(disk)
+    (layout.state / BALLAST).rename(layout.state / "another")  # as if there were none
+    with pytest.raises(Unavailable):
+        operator_rollback(folder, to=None, reason="it looks wrong", actor="ann")
+    (layout.state / "another").rename(layout.state / BALLAST)
+    done = operator_rollback(folder, to=None, reason="it looks wrong", actor="ann")
+    assert done["to"] is None
+    filled.unlink()
+    with Platform.open(folder) as platform:
+        route = platform.ledger.get(RouteRecord, "route")
+        assert route is not None
+        assert route.champion is None
+        assert platform.ledger.verify().ok
 
 
 def _back_and_forth(loop: ControlLoop, release: str) -> None:

@@ -17,6 +17,7 @@ from recloser.app.events.recipe import recipe_of_project
 from recloser.app.foreign import open_foreign
 from recloser.app.opentelemetry.opening import tracing_of
 from recloser.app.opentelemetry.tracing import Tracing
+from recloser.app.project.ballast import spend_ballast
 from recloser.app.project.hooks import Hooks, load_hooks, standard_hooks
 from recloser.app.project.in_force import keep_settings, kept_settings
 from recloser.app.project.layout import Layout
@@ -159,10 +160,11 @@ class Platform:
 
     @classmethod
     def open_to_stop(cls, folder: Path, *, clock: Clock | None = None) -> tuple[Platform, str]:
-        """Open the project to stop a model, which no mistake in its files may prevent.
+        """Open the project to stop a model, which neither a full disk nor a mistake in its files may prevent.
 
-        Where the project file or the code beside it cannot be used, the settings that could last and the standard code
-        are: a rollback trains nothing.
+        On a full disk the space that is kept for this is taken: opening a ledger needs some. Where the project file
+        or the code beside it cannot be used, the settings that could last and the standard code are: a rollback trains
+        nothing.
 
         Returns:
             The platform, and what is wrong with the files in a sentence; empty if nothing is.
@@ -171,6 +173,15 @@ class Platform:
             InvalidInput: no project, or one whose files never could be used here.
             Unavailable: ledger or disk cannot be used now.
         """
+        try:
+            return cls._opened_to_stop(folder, clock)
+        except Unavailable:
+            if not spend_ballast(Layout(folder)):
+                raise
+            return cls._opened_to_stop(folder, clock)
+
+    @classmethod
+    def _opened_to_stop(cls, folder: Path, clock: Clock | None) -> tuple[Platform, str]:
         try:
             return cls.open(folder, clock=clock), ""
         except InvalidInput as error:
